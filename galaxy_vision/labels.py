@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .decision_tree import MIN_VOTES
-from .decision_tree import QUESTION_OF_ANSWER
-from .decision_tree import QUESTIONS
-from .decision_tree import WELL_SAMPLED
-from .decision_tree import answer_index
-from .decision_tree import conditional_fractions
-from .decision_tree import question_totals
+from .decision_tree import (
+    MIN_VOTES,
+    QUESTION_OF_ANSWER,
+    QUESTIONS,
+    WELL_SAMPLED,
+    answer_index,
+    conditional_fractions,
+    question_totals,
+)
 
 UNCERTAIN = -1
 
