@@ -1,0 +1,86 @@
+"""Kaggle Galaxy Challenge files -> HF data set.
+
+    python datasets_scripts/galaxy_zoo_challenge.py --images images_training_rev1.zip \\
+        --labels training_solutions_rev1.csv --output_dir galaxy_zoo_challenge
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from galaxy_vision.dataset_writer import Card, Dropped, check_fractions, galaxy_features, push_dataset, write_dataset
+from galaxy_vision.decision_tree import KAGGLE_COLUMNS, conditional_from_kaggle, votes_from_conditional
+from galaxy_vision.images import ImageSource
+from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
+
+NOMINAL_CLASSIFICATIONS = 44
+"""The challenge publishes fractions only; 44 is the median number of classifications of a GZ2 galaxy (Willett et al. 2013, 2.2)."""
+
+
+def read_rows(images: ImageSource, labels: str, label_scheme: str) -> Iterator[dict | Dropped]:
+    """One row for each row of the solutions table, in its order."""
+    header = pd.read_csv(labels, nrows=0).columns
+    missing = [column for column in ("GalaxyID", *KAGGLE_COLUMNS) if column not in header]
+    if missing:
+        raise ValueError(f"{labels} has no column {', '.join(missing[:5])}; give training_solutions_rev1.csv")
+    used = set()
+    for chunk in pd.read_csv(labels, dtype={"GalaxyID": str}, usecols=["GalaxyID", *KAGGLE_COLUMNS], chunksize=2000):
+        kaggle = chunk[list(KAGGLE_COLUMNS)].to_numpy(np.float64)
+        votes = votes_from_conditional(conditional_from_kaggle(kaggle), NOMINAL_CLASSIFICATIONS)
+        classes = assign_labels(votes, label_scheme)
+        for galaxy_id, values, row_votes, label in zip(chunk["GalaxyID"], kaggle, votes, classes, strict=True):
+            if not str(galaxy_id).isdigit():
+                raise ValueError(f"GalaxyID {galaxy_id!r} in {labels} is not an integer; ids saved as floats have lost digits")
+            used.add(galaxy_id)
+            reason = "vote fraction missing" if np.isnan(values).any() else check_fractions(galaxy_id, values)
+            if reason is None and galaxy_id not in images.members:
+                reason = "no image"
+            if reason is None:
+                try:
+                    data = images.read(galaxy_id)
+                except ValueError as error:
+                    reason = str(error)
+            if reason is not None:
+                yield Dropped(galaxy_id, reason)
+                continue
+            yield {"image": data, "id": galaxy_id, "votes": row_votes, "num_classifications": np.nan, "label": label}
+    yield from (Dropped(stem, "image without a row in the table") for stem in images.members if stem not in used)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--images", required=True, help="images_training_rev1.zip, or the unpacked folder")
+    parser.add_argument("--labels", required=True, help="training_solutions_rev1.csv")
+    parser.add_argument("--output_dir", required=True, help="folder to create")
+    parser.add_argument("--label_scheme", default="hubble", choices=list(SCHEMES), help="how votes become a class")
+    parser.add_argument("--push_to_hub", metavar="REPO_ID", help="upload the finished folder to this data set of the Hub")
+    args = parser.parse_args(argv)
+    card = Card(
+        "Galaxy Zoo: the Galaxy Challenge",
+        "SDSS gri images and the vote fractions of Galaxy Zoo 2 volunteers. `votes` are the expected votes of "
+        f"{NOMINAL_CLASSIFICATIONS} volunteers (the number is not published, hence `num_classifications` is NaN); dividing by "
+        "the sum of each question gives back the published conditional fractions exactly.",
+        "other",
+        "Terms of the Kaggle competition galaxy-zoo-the-galaxy-challenge. Cite Willett et al. 2013 (MNRAS 435, 2835), Dieleman "
+        "et al. 2015 (MNRAS 450, 1441) and SDSS (York et al. 2000, AJ 120, 1579).",
+        shlex.join(["python", "datasets_scripts/galaxy_zoo_challenge.py", *(sys.argv[1:] if argv is None else argv)]),
+        args.label_scheme,
+    )
+    try:
+        images = ImageSource(args.images)
+        rows = tqdm(read_rows(images, args.labels, args.label_scheme), desc="galaxies", total=len(images.members), unit=" rows")
+        folder = write_dataset(rows, args.output_dir, galaxy_features(get_scheme(args.label_scheme).class_names), card)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    if args.push_to_hub:
+        push_dataset(folder, args.push_to_hub)
+    print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Rows of galaxies -> a folder of Parquet shards with a dataset card, complete or not there at all."""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Features, Image, List, Value
+
+from .decision_tree import NUM_ANSWERS
+from .labels import SCHEMES, scheme_table
+
+SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+ROWS_PER_SHARD = 5000
+ROWS_PER_GROUP = 100  # what is in memory at once: 100 images of 15 kB
+
+
+class Dropped(NamedTuple):
+    """A row of the source that is not in the data set, and why."""
+
+    id: str
+    reason: str
+
+
+class Card(NamedTuple):
+    """What a dataset card says beyond counts: title, text, licence id of the Hub, citation, and the command that made it."""
+
+    title: str
+    description: str
+    licence: str
+    citation: str
+    command: str
+    label_scheme: str | None
+
+
+def split_of(galaxy_id: str) -> str:
+    """train, validation or test, from a hash of the id alone: adding rows moves no galaxy."""
+    share = int.from_bytes(hashlib.blake2b(galaxy_id.encode(), digest_size=8).digest(), "big") / 2**64
+    for split, size in SPLITS.items():
+        if share < size:
+            return split
+        share -= size
+    return "test"
+
+
+def galaxy_features(class_names: list[str], with_votes: bool = True, **source_ids: str) -> Features:
+    """The one schema of every source; ``source_ids`` are extra string columns."""
+    features = {"image": Image(), "id": Value("string")}
+    if with_votes:
+        features |= {"votes": List(Value("float32"), length=NUM_ANSWERS), "num_classifications": Value("float32")}
+    features |= {"label": ClassLabel(names=class_names)}
+    return Features(features | {name: Value(kind) for name, kind in source_ids.items()})
+
+
+class _SplitWriter:
+    """Shards of one split; their names get the number of shards once it is known."""
+
+    def __init__(self, folder: Path, split: str, features: Features):
+        self.folder, self.split, self.features = folder, split, features
+        self.rows, self.pending, self.shards, self.writer = 0, [], [], None
+
+    def add(self, row: dict) -> None:
+        if self.rows % ROWS_PER_SHARD == 0:
+            self.close()
+            self.shards.append(self.folder / f"{self.split}-{len(self.shards):05d}.parquet")
+            self.writer = pq.ParquetWriter(self.shards[-1], self.features.arrow_schema, compression="snappy")
+        self.pending.append(row)
+        self.rows += 1
+        if len(self.pending) == ROWS_PER_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.pending:
+            self.writer.write_table(pa.Table.from_pylist(self.pending, schema=self.features.arrow_schema))
+            self.pending = []
+
+    def close(self) -> None:
+        self.flush()
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+    def finish(self) -> None:
+        self.close()
+        for index, shard in enumerate(self.shards):
+            shard.rename(self.folder / f"{self.split}-{index:05d}-of-{len(self.shards):05d}.parquet")
+
+
+def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, features: Features, card: Card) -> Path:
+    """Write the rows as they come, and rename the finished folder to ``output_dir`` as the last step.
+
+    Args:
+        rows: dicts with the columns of ``features`` (``image`` as bytes, ``label`` -1 or None for uncertain), or :class:`Dropped`.
+        output_dir: must not exist, so that nothing is lost.
+        features: from :func:`galaxy_features`.
+        card: text of the dataset card.
+
+    Raises:
+        ValueError: ``output_dir`` exists, or no row is left.
+    """
+    output_dir = Path(output_dir)
+    if output_dir.exists():
+        raise ValueError(f"output_dir={output_dir} exists already; remove it or give another")
+    partial = output_dir.with_name(output_dir.name + ".incomplete")
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
+    (partial / "data").mkdir(parents=True)
+    writers = {split: _SplitWriter(partial / "data", split, features) for split in SPLITS}
+    dropped: list[Dropped] = []
+    balance = {split: Counter() for split in SPLITS}
+    seen: set[bytes] = set()
+    for row in rows:
+        if not isinstance(row, Dropped) and (key := hashlib.blake2b(row["id"].encode(), digest_size=12).digest()) in seen:
+            row = Dropped(row["id"], "duplicate id: only the first is kept")
+        if isinstance(row, Dropped):
+            dropped.append(row)
+            continue
+        seen.add(key)
+        label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
+        split = split_of(row["id"])
+        balance[split][label] += 1
+        writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
+    kept = sum(writer.rows for writer in writers.values())
+    if not kept:
+        shutil.rmtree(partial)
+        reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(each.reason for each in dropped).most_common(3))
+        raise ValueError(f"no galaxy is left for {output_dir}: {reasons or 'the source has no rows'}; check that the inputs belong together")
+    for writer in writers.values():
+        writer.finish()
+    if dropped:
+        lines = ["id\treason", *(f"{each.id}\t{each.reason}" for each in dropped)]
+        (partial / "dropped.tsv").write_text("\n".join(lines) + "\n")
+    names = features["label"].names
+    (partial / "README.md").write_text(_render_card(card, names, balance, dropped, kept, list(features)))
+    partial.rename(output_dir)
+    return output_dir
+
+
+def _render_card(card: Card, names: list[str], balance: dict, dropped: list[Dropped], kept: int, columns: list[str]) -> str:
+    present = [split for split in SPLITS if sum(balance[split].values())]
+    head = ["---", f"license: {card.licence}", "task_categories:", "- image-classification", "tags:", "- astronomy", "- galaxy-zoo"]
+    head += ["configs:", "- config_name: default", "  data_files:"]
+    head += [line for split in present for line in (f"  - split: {split}", f"    path: data/{split}-*.parquet")]
+    counts = [f"| class | {' | '.join(present)} |", "|---" * (len(present) + 1) + "|"]
+    for label, name in [*enumerate(names), (None, "*uncertain* (no label)")]:
+        counts.append(f"| {name} | {' | '.join(str(balance[split][label]) for split in present)} |")
+    counts.append(f"| all | {' | '.join(str(sum(balance[split].values())) for split in present)} |")
+    body = [f"# {card.title}", card.description, "## Made by", f"```\n{card.command}\n```"]
+    body += ["## Rows", f"{kept + len(dropped)} rows in, {kept} out, {len(dropped)} dropped. Columns: {', '.join(columns)}."]
+    if dropped:
+        reasons = Counter(each.reason.split(":")[0] for each in dropped).most_common()
+        body.append("\n".join(["| dropped because | rows |", "|---|---|", *(f"| {reason} | {n} |" for reason, n in reasons)]))
+        body.append("Every dropped row is listed in `dropped.tsv`.")
+    body += ["Galaxies are split by a hash of their id, so that adding rows moves none.", "\n".join(counts)]
+    if card.label_scheme in SCHEMES:
+        body += [f"## Labels: scheme `{card.label_scheme}`", scheme_table(card.label_scheme)]
+    body += ["## Licence and citation", card.citation]
+    return "\n".join([*head, "---", ""]) + "\n\n".join(body) + "\n"
+
+
+def push_dataset(output_dir: Path, repo_id: str) -> None:
+    """Upload the finished folder to the Hub as a data set."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    api.create_repo(repo_id, repo_type="dataset", exist_ok=True)
+    api.upload_folder(repo_id=repo_id, folder_path=output_dir, repo_type="dataset")
+
+
+def check_fractions(galaxy_id: str, values: np.ndarray) -> str | None:
+    """The reason to drop a row whose fractions are not fractions; rounding of the published tables (.001) is allowed."""
+    wrong = values[(values < -1e-3) | (values > 1 + 1e-3)]
+    return f"vote fraction outside 0..1: {wrong[0]:g}" if len(wrong) else None
