@@ -1,0 +1,191 @@
+"""A data set by name -> batches of pixels on the device, with the keys that ``forward`` takes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, concatenate_datasets, load_dataset
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from .dataset_writer import SPLITS, split_of
+from .decision_tree import NUM_ANSWERS, hub_columns
+from .image_processing_galaxy import GalaxyImageProcessor
+from .images import read_rgb
+from .labels import assign_labels, get_scheme
+
+_CAMPAIGN_MARK = "smooth-or-featured-"
+
+
+def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 3000, seed: int = 0) -> DatasetDict:
+    """Load a data set with the splits train, validation and test.
+
+    Args:
+        name: ``"simulated"``, a folder written by ``datasets_scripts``, a folder of class folders, or a Hub id.
+        label_scheme: used where the data set has votes but no labels of its own.
+        num_simulated: galaxies of ``"simulated"``.
+        seed: of ``"simulated"``.
+
+    Raises:
+        ValueError: there is no such folder or data set, or it has neither labels nor votes.
+    """
+    if name == "simulated":
+        from .simulation import simulated_dataset  # galsim is needed for this only
+
+        name = str(simulated_dataset(num_simulated, seed))
+    folder = Path(name)
+    if folder.is_dir() and not list(folder.rglob("*.parquet")):
+        data = load_class_folders(folder)
+    else:
+        try:
+            data = load_dataset(name)
+        except FileNotFoundError as error:
+            raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
+    data = DatasetDict({split: with_votes_column(rows, label_scheme) for split, rows in data.items()})
+    if "label" not in data["train"].features:
+        raise ValueError(f"dataset={name!r} has columns {data['train'].column_names}; it needs `label`, `votes` or Galaxy Zoo columns")
+    return with_all_splits(data)
+
+
+def load_class_folders(folder: Path) -> DatasetDict:
+    """A folder of class folders, or of split folders that hold class folders (ImageFolder)."""
+    nested = {split for split in (*SPLITS, "valid", "val") if (folder / split).is_dir()}
+    roots = [folder / split for split in nested] or [folder]
+    classes = sorted({path.name for root in roots for path in root.iterdir() if path.is_dir()})
+    if not classes:
+        raise ValueError(f"{folder} holds neither Parquet files nor class folders; build it with a script of datasets_scripts")
+    features = Features({"image": Image(), "label": ClassLabel(names=classes)})
+    return load_dataset("imagefolder", data_dir=str(folder), features=features)
+
+
+def with_votes_column(rows: Dataset, label_scheme: str) -> Dataset:
+    """Columns of galaxy-datasets (``smooth-or-featured-gz2_smooth`` ...) -> ``votes`` and ``label``; others as they are.
+
+    An answer that the table does not have is unknown (NaN), which is not the same as no vote.
+    """
+    marks = [column for column in rows.column_names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
+    if not marks or "votes" in rows.column_names:
+        return rows
+    names = hub_columns(marks[0][len(_CAMPAIGN_MARK) : -len("_smooth")])
+    table = rows.select_columns([name for name in names if name in rows.column_names]).with_format("numpy")[:]
+    absent = np.full(len(rows), np.nan)
+    votes = np.stack([np.asarray(table.get(name, absent), dtype=np.float64) for name in names], axis=1)
+    scheme = get_scheme(label_scheme)
+    labels = assign_labels(votes, label_scheme)
+    keep = [column for column in ("image", "id_str", "id") if column in rows.column_names]
+    extra = Dataset.from_dict({"votes": votes.astype(np.float32), "label": [None if k < 0 else int(k) for k in labels]})
+    extra = extra.cast_column("label", ClassLabel(names=scheme.class_names))
+    return concatenate_datasets([rows.select_columns(keep), extra], axis=1)
+
+
+def with_all_splits(data: DatasetDict) -> DatasetDict:
+    """Rename the usual synonyms, and cut what is missing from the training rows by a hash of the id (or the row's content)."""
+    data = DatasetDict({{"valid": "validation", "val": "validation"}.get(split, split): rows for split, rows in data.items()})
+    missing = [split for split in SPLITS if split not in data]
+    if not missing:
+        return data
+    train = data["train"]
+    if "id" in train.column_names:
+        keys = [str(key) for key in train["id"]]
+    else:
+        files = train.select_columns(["image"]).cast_column("image", Image(decode=False))
+        keys = [Path(each["image"]["path"] or str(place)).stem for place, each in enumerate(files)]
+    places = {split: [] for split in SPLITS}
+    for place, key in enumerate(keys):
+        split = split_of(key)
+        places[split if split in missing else "train"].append(place)
+    empty = [split for split in (*missing, "train") if not places[split]]
+    if empty:
+        raise ValueError(f"{len(train)} rows leave none for {' and '.join(empty)}; use a larger data set")
+    return DatasetDict({**data, **{split: train.select(places[split]) for split in [*missing, "train"]}})
+
+
+def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> dict:
+    pixels = []
+    for place, image in zip(places, batch["image"], strict=True):
+        try:
+            rgb = read_rgb(image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"row {place}: {error}; remove the row, or build the data set with datasets_scripts") from error
+        square = processor.crop_and_resize(torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1))
+        pixels.append(square.numpy().tobytes())
+    return {"pixels": pixels}
+
+
+def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
+    """Decode, crop and resize every image once, into a memory-mapped column ``pixels`` of raw uint8 bytes (3, size, size).
+
+    ``datasets`` keys its cache by the data and by the processor's values, so a second run with the same geometry reads it.
+    """
+    keep = {"image", "votes", "label"} & set(rows.column_names)
+    rows = rows.select_columns(sorted(keep)).cast_column("image", Image(decode=False))
+    return rows.map(
+        _decode,
+        with_indices=True,
+        batched=True,
+        batch_size=256,
+        remove_columns=["image"],
+        fn_kwargs={"processor": processor},
+        desc="decoding",
+    )
+
+
+class PixelBatches(torch.utils.data.Dataset):
+    """Whole batches out of the pixel cache: asking for a list of rows costs 12 us a row, one by one 34."""
+
+    def __init__(self, cached: Dataset, image_size: int):
+        self.cached, self.image_size = cached.with_format("arrow"), image_size
+
+    def __len__(self) -> int:
+        return len(self.cached)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        """A batch: ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), ``votes`` (B, 37) where known, ``row`` (B,)."""
+        table = self.cached[indices]
+        raw = np.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=np.uint8)
+        batch = {"pixels": torch.from_numpy(raw.reshape(len(indices), 3, self.image_size, self.image_size))}
+        labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        batch["labels"] = torch.from_numpy(labels.astype(np.int64))
+        if "votes" in table.column_names:
+            votes = np.array(table["votes"].to_pylist(), dtype=np.float32).reshape(len(indices), NUM_ANSWERS)
+            batch["votes"] = torch.from_numpy(votes)
+        batch["row"] = torch.tensor(indices)
+        return batch
+
+
+def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool) -> DataLoader:
+    """A loader of :class:`PixelBatches`; the batch arrives collated."""
+    return DataLoader(PixelBatches(cached, image_size), batch_size, shuffle=shuffle, collate_fn=lambda batch: batch)
+
+
+def augment(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04) -> torch.Tensor:
+    """Turn, mirror, zoom and shift a whole batch in one resampling: a galaxy has no up, left or (in these cut-outs) size.
+
+    Args:
+        pixels: (B, C, H, W) float, any device.
+        generator: on the CPU, so that every device sees the same augmentation.
+        max_zoom: largest enlargement; its inverse is the smallest.
+        max_shift: largest shift as a share of the side.
+    """
+    count = len(pixels)
+    angle, zoom, dx, dy = torch.rand(4, count, generator=generator).to(pixels.device)
+    mirror = torch.randint(0, 2, (count,), generator=generator).to(pixels.device) * 2.0 - 1.0
+    angle = angle * 2 * torch.pi
+    scale = max_zoom ** (2 * zoom - 1)
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    shift_x, shift_y = (2 * max_shift * (2 * part - 1) for part in (dx, dy))
+    matrix = torch.stack([torch.stack([cosine * mirror, -sine, shift_x], 1), torch.stack([sine * mirror, cosine, shift_y], 1)], 1)
+    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def class_counts(cached: Dataset, num_classes: int) -> np.ndarray:
+    """(num_classes,) labelled rows of each class."""
+    labels = cached.with_format("arrow")["label"].to_numpy() if len(cached) else np.array([])
+    labels = np.array([-1 if k is None or k != k else k for k in labels], dtype=np.int64)
+    return np.bincount(labels[labels >= 0], minlength=num_classes)
+
+

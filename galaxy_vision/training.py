@@ -1,0 +1,185 @@
+"""One epoch, evaluation, checkpoint and resume: plain functions on an Accelerator."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
+from torch import nn
+from tqdm.auto import tqdm
+
+from .data import augment
+
+
+def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str | None, output_dir: Path) -> Accelerator:
+    """An Accelerator that reads the flags of ``accelerate launch``.
+
+    Args:
+        mixed_precision: ``"auto"`` takes the launch flag, and bf16 where that says no and the device computes bf16 natively
+            (about twice as fast on a CPU with AVX-512 bf16); any other value is taken as it is.
+        accumulation_steps: batches for each optimiser step.
+        tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
+        output_dir: where trackers write.
+    """
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" in os.environ and os.environ.get("ACCELERATE_NUM_PROCESSES", "1") == "1":
+        # A bare `accelerate launch` sets one thread; nobody chose that.
+        if os.environ["OMP_NUM_THREADS"] == "1" and os.environ.get("WORLD_SIZE", "1") == "1":
+            torch.set_num_threads(os.cpu_count() or 1)
+    chosen = None if mixed_precision == "auto" else mixed_precision
+    if mixed_precision == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no" and _has_native_bf16():
+        chosen = "bf16"
+    return Accelerator(
+        mixed_precision=chosen,
+        gradient_accumulation_steps=accumulation_steps,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+        log_with=tracker,
+        project_dir=output_dir,
+        step_scheduler_with_optimizer=False,
+    )
+
+
+def _has_native_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and "avx512_bf16" in flags.read_text()
+
+
+class Progress:
+    """Steps and epochs done, and the history of each epoch: what a checkpoint needs beside tensors."""
+
+    def __init__(self):
+        self.epoch, self.step_in_epoch, self.history = 0, 0, []
+        self.best_score, self.best_epoch = float("inf"), -1
+
+    def state_dict(self) -> dict:
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state)
+
+
+def train_one_epoch(accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, class_weights, bar) -> float:
+    """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here."""
+    loader.set_epoch(progress.epoch)
+    batches = loader if not progress.step_in_epoch else accelerator.skip_first_batches(loader, progress.step_in_epoch)
+    model.train()
+    total, count, images, started = torch.zeros((), device=accelerator.device), 0, 0, time.perf_counter()
+    for batch in batches:
+        # The augmentation depends on the place in the run only, so that a resumed run repeats it exactly.
+        place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step_in_epoch
+        generator = torch.Generator().manual_seed((place * 1_009 + accelerator.process_index) % 2**63)
+        pixels = augment(processor.normalize_pixels(batch["pixels"]), generator)
+        with accelerator.accumulate(model):
+            loss = model(
+                pixel_values=pixels.contiguous(memory_format=torch.channels_last),
+                labels=batch["labels"],
+                votes=batch.get("votes"),
+                class_weights=class_weights,
+            ).loss
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            if accelerator.sync_gradients:
+                scheduler.step()
+                if ema is not None:
+                    ema.update(accelerator.unwrap_model(model))
+        progress.step_in_epoch += 1
+        total += loss.detach()
+        count += 1
+        images += len(pixels) * accelerator.num_processes
+        bar.update(1)
+        if count % 20 == 0:  # reading the loss waits for the device
+            mean = (total / count).item()
+            if not mean == mean:
+                raise FloatingPointError(f"the loss is NaN in epoch {progress.epoch + 1}; lower --learning_rate={args.learning_rate:g}")
+            bar.set_postfix(loss=f"{mean:.3f}", images_per_s=f"{images / (time.perf_counter() - started):.0f}")
+        at = progress.epoch * len(loader) + progress.step_in_epoch
+        if args.checkpoint_every and at % args.checkpoint_every == 0:
+            save_checkpoint(accelerator, Path(args.output_dir), at)
+        if args.stop_after and at >= args.stop_after:
+            raise KeyboardInterrupt
+    return (accelerator.reduce(total / max(count, 1), "mean")).item()
+
+
+@torch.inference_mode()
+def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, desc: str) -> dict | None:
+    """Stream a split through the model into the metrics; every row counts once, whatever the number of processes.
+
+    Returns:
+        Their results and the mean loss on the main process; None on the others.
+    """
+    model.eval()
+    loss_sum, rows = 0.0, 0
+    for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
+        with accelerator.autocast():
+            pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            output = model(pixel_values=pixels)
+        ready = {"probabilities": output.logits.float().softmax(-1), "labels": batch["labels"], "row": batch["row"]}
+        if "votes" in batch:
+            ready |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
+        ready = accelerator.gather_for_metrics(ready)
+        if not accelerator.is_main_process:
+            continue
+        ready = {key: value.cpu() for key, value in ready.items()}
+        parts = {"labels": ready["labels"]}
+        rows += len(ready["row"])
+        metrics["classes"].add_batch(predictions=ready["probabilities"].numpy(), references=ready["labels"].numpy())
+        if "votes" in ready:
+            metrics["votes"].add_batch(predictions=ready["concentration"].numpy(), references=ready["votes"].numpy())
+            parts["votes"] = ready["votes"]
+        loss_sum += _loss_from(ready) * len(ready["row"])
+    if not accelerator.is_main_process:
+        return None
+    results = {name: metric.compute() for name, metric in metrics.items()}
+    return results | {"loss": loss_sum / rows, "rows": rows}
+
+
+def _loss_from(ready: dict) -> float:
+    """The loss of the model's forward, unweighted, from gathered outputs."""
+    from .losses import dirichlet_multinomial_nll
+
+    decided = ready["labels"] >= 0
+    loss = 0.0
+    if decided.any():
+        chosen = ready["probabilities"][decided, ready["labels"][decided]].clamp_min(1e-12)
+        loss += -chosen.log().mean().item()
+    if "votes" in ready:
+        loss += dirichlet_multinomial_nll(ready["concentration"], ready["votes"]).mean().item()
+    return loss
+
+
+def save_checkpoint(accelerator, output_dir: Path, step: int) -> None:
+    """Everything that a run needs to go on, renamed into place when complete; older checkpoints are removed then."""
+    final, partial = output_dir / "checkpoints" / f"step-{step}", output_dir / "checkpoints" / "incomplete"
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        for other in final.parent.glob("step-*"):
+            if other != final:
+                shutil.rmtree(other)
+    accelerator.wait_for_everyone()
+
+
+def latest_checkpoint(output_dir: Path) -> Path | None:
+    """The newest complete checkpoint of a run, or None."""
+    found = sorted((output_dir / "checkpoints").glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
+    return found[-1] if found else None
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write beside and rename, so that a reader never sees half a file."""
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    partial.rename(path)

@@ -1,0 +1,240 @@
+"""Train a galaxy classifier: morphological class, and the votes of Galaxy Zoo volunteers on the whole decision tree.
+
+    accelerate launch train_classifier.py                                # simulated galaxies, a few minutes on 2 cores
+    accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder that datasets_scripts wrote
+    accelerate launch train_classifier.py run.json                       # arguments from a file
+"""
+
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import timm
+import torch
+from accelerate.utils import set_seed
+from timm.utils import ModelEmaV3
+from tqdm.auto import tqdm
+from transformers import HfArgumentParser, get_cosine_schedule_with_warmup
+
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
+from galaxy_vision.metrics import GalaxyMetric, summary_table, training_mean
+from galaxy_vision.report import draw_report
+from galaxy_vision.training import (
+    Progress,
+    evaluate,
+    latest_checkpoint,
+    make_accelerator,
+    save_checkpoint,
+    train_one_epoch,
+    write_json,
+)
+
+# ---------------------------------------------------------------------------------------------------------------- arguments
+
+
+def arg(default, help: str, **metadata):
+    return field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclass
+class Arguments:
+    """Arguments of the training run; also the keys of a JSON arguments file."""
+
+    dataset: str = arg("simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id")
+    output_dir: str = arg("runs/classifier", "folder for the model, metrics.json, figures and checkpoints")
+    label_scheme: str = arg("hubble", "class scheme where the data set has votes only: hubble, summary or threshold")
+    num_simulated: int = arg(3000, "galaxies of the simulated data set")
+    max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
+    backbone: str = arg("resnet18", "any timm ResNet by name")
+    pretrained_backbone: str | None = arg(None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)")
+    init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
+    image_size: int = arg(64, "side of the input in pixels")
+    crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
+    drop_rate: float = arg(0.0, "dropout before the heads")
+    epochs: int = arg(12, "passes over the training rows")
+    batch_size: int = arg(32, "images a process and step")
+    accumulation_steps: int = arg(1, "batches for each optimiser step")
+    learning_rate: float = arg(1e-3, "peak learning rate of AdamW")
+    weight_decay: float = arg(0.05, "weight decay of AdamW")
+    warmup_fraction: float = arg(0.1, "share of the optimiser steps in which the learning rate rises; a cosine follows")
+    max_grad_norm: float = arg(5.0, "gradients are clipped to this norm")
+    class_weighting: str = arg("sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1")
+    ema_decay: float = arg(0.998, "decay of the averaged weights that are evaluated and saved (0: off)")
+    patience: int = arg(0, "stop after so many epochs without a better validation loss (0: never)")
+    seed: int = arg(0, "of weights, order and augmentation")
+    mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
+    checkpoint_every: int = arg(0, "batches between checkpoints beside that of each epoch (0: none)")
+    resume: bool = arg(False, "go on from the newest checkpoint of output_dir")
+    tracker: str | None = arg(None, "tensorboard, trackio or wandb")
+    push_to_hub: str | None = arg(None, "upload the model to this repository of the Hub")
+    stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
+
+    def __post_init__(self):
+        if self.class_weighting not in ("none", "sqrt", "balanced"):
+            raise ValueError(f"class_weighting={self.class_weighting!r} is not one of none, sqrt, balanced")
+        for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is below 1")
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")
+
+
+def parse_arguments(argv: list[str] | None) -> Arguments:
+    parser = HfArgumentParser(Arguments, description=__doc__, allow_abbrev=False)
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv and argv[0].endswith(".json"):
+            return parser.parse_json_file(argv[0])[0]
+        return parser.parse_args_into_dataclasses(argv)[0]
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def main(argv: list[str] | None = None) -> dict | None:
+    args = parse_arguments(argv)
+    output_dir = Path(args.output_dir)
+    started = time.perf_counter()
+    if not args.resume and (output_dir / "checkpoints").exists() and latest_checkpoint(output_dir):
+        raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
+
+    # ------------------------------------------------------------------------------------------------------------------ seed
+    accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
+    set_seed(args.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+    # ------------------------------------------------------------------------------------------------------------------ data
+    processor = GalaxyImageProcessor(
+        size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
+    )
+    with accelerator.main_process_first():  # the others then read the cache
+        data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0)
+        if args.max_rows:
+            data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+        class_names = data["train"].features["label"].names
+        fingerprint = {split: rows._fingerprint for split, rows in data.items()}
+        cached = {split: cache_pixels(data[split], processor) for split in ("train", "validation", "test")}
+    has_votes = "votes" in cached["train"].column_names
+    counts = class_counts(cached["train"], len(class_names))
+    loaders = {
+        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
+    }
+
+    # ----------------------------------------------------------------------------------------------------------------- model
+    config = GalaxyResNetConfig(
+        backbone=args.backbone,
+        image_size=args.image_size,
+        predict_votes=has_votes,
+        drop_rate=args.drop_rate,
+        id2label=dict(enumerate(class_names)),
+        label2id={name: index for index, name in enumerate(class_names)},
+    )
+    model = GalaxyResNetForImageClassification(config)
+    if args.pretrained_backbone:
+        model.backbone = timm.create_model(args.pretrained_backbone, pretrained=True, num_classes=0)
+    if args.init_from:
+        model.backbone = GalaxyResNetForImageClassification.from_pretrained(args.init_from).backbone
+    model = model.to(accelerator.device, memory_format=torch.channels_last)
+    ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
+
+    # ------------------------------------------------------------------------------------------------------------- optimiser
+    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
+    plain = [weight for weight in model.parameters() if weight.ndim <= 1]  # biases and batch norm
+    groups = [{"params": decayed, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
+    loaders["train"], loaders["validation"], loaders["test"], model, optimizer = accelerator.prepare(
+        loaders["train"], loaders["validation"], loaders["test"], model, optimizer
+    )
+    steps = args.epochs * -(-len(loaders["train"]) // args.accumulation_steps)
+    # Not prepared: it then advances once a step, whatever the number of processes.
+    scheduler = get_cosine_schedule_with_warmup(optimizer, int(args.warmup_fraction * steps), steps)
+    power = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}[args.class_weighting]
+    weights = torch.tensor(counts, dtype=torch.float32).clamp_min(1) ** power
+    class_weights = (weights / weights.mean()).to(accelerator.device)
+
+    # ------------------------------------------------------------------------------------------------------------------ loop
+    progress = Progress()
+    accelerator.register_for_checkpointing(progress, scheduler, *([ema] if ema is not None else []))
+    if args.resume:
+        if (found := latest_checkpoint(output_dir)) is None:
+            raise SystemExit(f"output_dir={output_dir} has no checkpoint to resume from; leave --resume out")
+        accelerator.load_state(str(found))
+    if args.tracker:
+        accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
+    accelerator.print(
+        f"{args.dataset}: {', '.join(f'{len(rows)} {split}' for split, rows in cached.items())} galaxies; "
+        f"{args.backbone} at {args.image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
+    )
+    mean = training_mean(cached["train"].with_format("numpy")["votes"]) if has_votes else None
+
+    def new_metrics() -> dict:
+        metrics = {"classes": GalaxyMetric("classes", label_names=class_names, train_class_counts=counts.tolist())}
+        if has_votes:
+            metrics["votes"] = GalaxyMetric("votes", baseline_conditional=mean[0], baseline_kaggle=mean[1])
+        return metrics
+
+    best_dir = output_dir / "best"
+    done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
+    bar = tqdm(
+        total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
+    )
+    try:
+        while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
+            train_loss = train_one_epoch(
+                accelerator, model, ema, loaders["train"], optimizer, scheduler, processor, progress, args, class_weights, bar
+            )
+            evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
+            results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")
+            score = torch.tensor(results["loss"] if results else 0.0, device=accelerator.device)
+            score = accelerator.reduce(score, "sum").item()  # the main process has it
+            if score < progress.best_score:
+                progress.best_score, progress.best_epoch = score, progress.epoch
+                if accelerator.is_main_process:
+                    evaluated.save_pretrained(best_dir)
+            row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_loss": score}
+            if results:
+                row["validation_macro_f1"] = results["classes"]["macro_f1"]
+                row["validation_rmse_37"] = results["votes"]["rmse_37"] if has_votes else None
+                known = ((key, value) for key, value in row.items() if value is not None)
+                tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in known))
+            progress.history.append(row)
+            accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
+            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+            save_checkpoint(accelerator, output_dir, progress.epoch * len(loaders["train"]))
+    except KeyboardInterrupt:
+        accelerator.print(f"stopped; go on with --resume --output_dir {output_dir}")
+        raise SystemExit(130) from None
+    finally:
+        bar.close()
+
+    # ------------------------------------------------------------------------------------------------------------- test once
+    accelerator.wait_for_everyone()
+    best = GalaxyResNetForImageClassification.from_pretrained(best_dir).to(accelerator.device, memory_format=torch.channels_last)
+    results = evaluate(accelerator, best, loaders["test"], processor, new_metrics(), "test")
+
+    # ---------------------------------------------------------------------------------------------------------------- report
+    if accelerator.is_main_process:
+        best.save_pretrained(output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {}))
+        processor.save_pretrained(output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {}))
+        results |= {
+            "arguments": asdict(args),
+            "split_fingerprint": fingerprint,
+            "split_rows": {split: len(rows) for split, rows in cached.items()},
+            "best_epoch": progress.best_epoch + 1,
+            "history": progress.history,
+            "num_processes": accelerator.num_processes,
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        write_json(output_dir / "metrics.json", results)
+        draw_report(results, output_dir)
+        print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
+        print(summary_table(results))
+        print(f"\nmodel, metrics.json and figures: {output_dir.resolve()}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return results
+
+
+if __name__ == "__main__":
+    main()
