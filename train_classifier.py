@@ -1,8 +1,8 @@
 """Train a galaxy classifier: morphological class, and the votes of Galaxy Zoo volunteers on the whole decision tree.
 
-    accelerate launch train_classifier.py                                # simulated galaxies, a few minutes on 2 cores
-    accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder that datasets_scripts wrote
-    accelerate launch train_classifier.py run.json                       # arguments from a file
+accelerate launch train_classifier.py                                # simulated galaxies, a few minutes on 2 cores
+accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder that datasets_scripts wrote
+accelerate launch train_classifier.py run.json                       # arguments from a file
 """
 
 import sys
@@ -48,7 +48,9 @@ class Arguments:
     num_simulated: int = arg(3000, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
     backbone: str = arg("resnet18", "any timm ResNet by name")
-    pretrained_backbone: str | None = arg(None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)")
+    pretrained_backbone: str | None = arg(
+        None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)"
+    )
     init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
@@ -210,13 +212,19 @@ def main(argv: list[str] | None = None) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------- test once
     accelerator.wait_for_everyone()
-    best = GalaxyResNetForImageClassification.from_pretrained(best_dir).to(accelerator.device, memory_format=torch.channels_last)
+    best = GalaxyResNetForImageClassification.from_pretrained(best_dir).to(
+        accelerator.device, memory_format=torch.channels_last
+    )
     results = evaluate(accelerator, best, loaders["test"], processor, new_metrics(), "test")
 
     # ---------------------------------------------------------------------------------------------------------------- report
     if accelerator.is_main_process:
-        best.save_pretrained(output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {}))
-        processor.save_pretrained(output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {}))
+        best.save_pretrained(
+            output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {})
+        )
+        processor.save_pretrained(
+            output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {})
+        )
         results |= {
             "arguments": asdict(args),
             "split_fingerprint": fingerprint,

@@ -5,15 +5,14 @@
 """
 
 import argparse
-import shlex
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from datasets import Features
 from tqdm.auto import tqdm
 
-from galaxy_vision.dataset_writer import Card, Dropped, check_fractions, galaxy_features, push_dataset, write_dataset
+from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, check_fractions, galaxy_features, run_builder
 from galaxy_vision.decision_tree import KAGGLE_COLUMNS, conditional_from_kaggle, votes_from_conditional
 from galaxy_vision.images import ImageSource
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
@@ -52,14 +51,8 @@ def read_rows(images: ImageSource, labels: str, label_scheme: str) -> Iterator[d
     yield from (Dropped(stem, "image without a row in the table") for stem in images.members if stem not in used)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--images", required=True, help="images_training_rev1.zip, or the unpacked folder")
-    parser.add_argument("--labels", required=True, help="training_solutions_rev1.csv")
-    parser.add_argument("--output_dir", required=True, help="folder to create")
-    parser.add_argument("--label_scheme", default="hubble", choices=list(SCHEMES), help="how votes become a class")
-    parser.add_argument("--push_to_hub", metavar="REPO_ID", help="upload the finished folder to this data set of the Hub")
-    args = parser.parse_args(argv)
+def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
+    images = ImageSource(args.images)
     card = Card(
         "Galaxy Zoo: the Galaxy Challenge",
         "SDSS gri images and the vote fractions of Galaxy Zoo 2 volunteers. `votes` are the expected votes of "
@@ -68,18 +61,18 @@ def main(argv: list[str] | None = None) -> None:
         "other",
         "Terms of the Kaggle competition galaxy-zoo-the-galaxy-challenge. Cite Willett et al. 2013 (MNRAS 435, 2835), Dieleman "
         "et al. 2015 (MNRAS 450, 1441) and SDSS (York et al. 2000, AJ 120, 1579).",
-        shlex.join(["python", "datasets_scripts/galaxy_zoo_challenge.py", *(sys.argv[1:] if argv is None else argv)]),
         args.label_scheme,
     )
-    try:
-        images = ImageSource(args.images)
-        rows = tqdm(read_rows(images, args.labels, args.label_scheme), desc="galaxies", total=len(images.members), unit=" rows")
-        folder = write_dataset(rows, args.output_dir, galaxy_features(get_scheme(args.label_scheme).class_names), card)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
-    if args.push_to_hub:
-        push_dataset(folder, args.push_to_hub)
-    print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")
+    rows = tqdm(read_rows(images, args.labels, args.label_scheme), desc="galaxies", total=len(images.members), unit=" rows")
+    return rows, galaxy_features(get_scheme(args.label_scheme).class_names), card
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = builder_parser(__doc__)
+    parser.add_argument("--images", required=True, help="images_training_rev1.zip, or the unpacked folder")
+    parser.add_argument("--labels", required=True, help="training_solutions_rev1.csv")
+    parser.add_argument("--label_scheme", default="hubble", choices=list(SCHEMES), help="how votes become a class")
+    run_builder(parser, argv, make)
 
 
 if __name__ == "__main__":

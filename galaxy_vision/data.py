@@ -30,7 +30,7 @@ def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 
         ValueError: there is no such folder or data set, or it has neither labels nor votes.
     """
     if name == "simulated":
-        from .simulation import simulated_dataset  # galsim is needed for this only
+        from .simulated_dataset import simulated_dataset  # galsim is needed for this only
 
         name = str(simulated_dataset(num_simulated, seed))
     folder = Path(name)
@@ -43,7 +43,9 @@ def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 
             raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
     data = DatasetDict({split: with_votes_column(rows, label_scheme) for split, rows in data.items()})
     if "label" not in data["train"].features:
-        raise ValueError(f"dataset={name!r} has columns {data['train'].column_names}; it needs `label`, `votes` or Galaxy Zoo columns")
+        raise ValueError(
+            f"dataset={name!r} has columns {data['train'].column_names}; it needs `label`, `votes` or Galaxy Zoo columns"
+        )
     return with_all_splits(data)
 
 
@@ -177,7 +179,9 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 
     scale = max_zoom ** (2 * zoom - 1)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     shift_x, shift_y = (2 * max_shift * (2 * part - 1) for part in (dx, dy))
-    matrix = torch.stack([torch.stack([cosine * mirror, -sine, shift_x], 1), torch.stack([sine * mirror, cosine, shift_y], 1)], 1)
+    matrix = torch.stack(
+        [torch.stack([cosine * mirror, -sine, shift_x], 1), torch.stack([sine * mirror, cosine, shift_y], 1)], 1
+    )
     grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
@@ -187,5 +191,3 @@ def class_counts(cached: Dataset, num_classes: int) -> np.ndarray:
     labels = cached.with_format("arrow")["label"].to_numpy() if len(cached) else np.array([])
     labels = np.array([-1 if k is None or k != k else k for k in labels], dtype=np.int64)
     return np.bincount(labels[labels >= 0], minlength=num_classes)
-
-

@@ -1,9 +1,12 @@
 """Rows of galaxies -> a folder of Parquet shards with a dataset card, complete or not there at all."""
 
+import argparse
 import hashlib
+import shlex
 import shutil
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +37,8 @@ class Card(NamedTuple):
     description: str
     licence: str
     citation: str
-    command: str
-    label_scheme: str | None
+    label_scheme: str | None = None
+    command: str = ""
 
 
 def split_of(galaxy_id: str) -> str:
@@ -128,7 +131,9 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
     if not kept:
         shutil.rmtree(partial)
         reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(each.reason for each in dropped).most_common(3))
-        raise ValueError(f"no galaxy is left for {output_dir}: {reasons or 'the source has no rows'}; check that the inputs belong together")
+        raise ValueError(
+            f"no galaxy is left for {output_dir}: {reasons or 'the source has no rows'}; check that the inputs belong together"
+        )
     for writer in writers.values():
         writer.finish()
     if dropped:
@@ -142,7 +147,15 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
 
 def _render_card(card: Card, names: list[str], balance: dict, dropped: list[Dropped], kept: int, columns: list[str]) -> str:
     present = [split for split in SPLITS if sum(balance[split].values())]
-    head = ["---", f"license: {card.licence}", "task_categories:", "- image-classification", "tags:", "- astronomy", "- galaxy-zoo"]
+    head = [
+        "---",
+        f"license: {card.licence}",
+        "task_categories:",
+        "- image-classification",
+        "tags:",
+        "- astronomy",
+        "- galaxy-zoo",
+    ]
     head += ["configs:", "- config_name: default", "  data_files:"]
     head += [line for split in present for line in (f"  - split: {split}", f"    path: data/{split}-*.parquet")]
     counts = [f"| class | {' | '.join(present)} |", "|---" * (len(present) + 1) + "|"]
@@ -160,6 +173,34 @@ def _render_card(card: Card, names: list[str], balance: dict, dropped: list[Drop
         body += [f"## Labels: scheme `{card.label_scheme}`", scheme_table(card.label_scheme)]
     body += ["## Licence and citation", card.citation]
     return "\n".join([*head, "---", ""]) + "\n\n".join(body) + "\n"
+
+
+def builder_parser(doc: str) -> argparse.ArgumentParser:
+    """The arguments that all builders have."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--output_dir", required=True, help="folder to create")
+    parser.add_argument("--push_to_hub", metavar="REPO_ID", help="upload the finished folder to this data set of the Hub")
+    return parser
+
+
+def run_builder(
+    parser: argparse.ArgumentParser,
+    argv: list[str] | None,
+    make: Callable[[argparse.Namespace], tuple[Iterable[dict | Dropped], Features, Card]],
+) -> None:
+    """Parse, build, and say where it is; bad input ends with status 2 and one line."""
+    args = parser.parse_args(argv)
+    try:
+        rows, features, card = make(args)
+        command = shlex.join(
+            ["python", f"datasets_scripts/{Path(parser.prog).name}", *(sys.argv[1:] if argv is None else argv)]
+        )
+        folder = write_dataset(rows, args.output_dir, features, card._replace(command=command))
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    if args.push_to_hub:
+        push_dataset(folder, args.push_to_hub)
+    print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")
 
 
 def push_dataset(output_dir: Path, repo_id: str) -> None:

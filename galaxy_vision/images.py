@@ -20,7 +20,9 @@ def read_rgb(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         if max(image.size) > MAX_SIDE:
-            raise ValueError(f"image of {image.size[0]}x{image.size[1]} px is larger than the limit of {MAX_SIDE}; cut it down first")
+            raise ValueError(
+                f"image of {image.size[0]}x{image.size[1]} px is larger than the limit of {MAX_SIDE}; cut it down first"
+            )
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"image mode {image.mode} has more than 8 bits a channel; stretch it to 8-bit RGB first")
         return image.convert("RGB")

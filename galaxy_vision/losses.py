@@ -23,7 +23,9 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
         ValueError: the shapes differ.
     """
     if concentration.shape != votes.shape:
-        raise ValueError(f"votes have shape {tuple(votes.shape)} but concentrations {tuple(concentration.shape)}; give one vote per answer")
+        raise ValueError(
+            f"votes have shape {tuple(votes.shape)} but concentrations {tuple(concentration.shape)}; give one vote per answer"
+        )
     concentration, votes = concentration.float(), votes.float()  # lgamma of bf16 is worthless
     losses = []
     for places in QUESTION_SLICES.values():

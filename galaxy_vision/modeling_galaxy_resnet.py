@@ -133,7 +133,9 @@ class GalaxyResNetForImageClassification(PreTrainedModel):
             ValueError: the model has no vote head.
         """
         if outputs.vote_concentration is None:
-            raise ValueError("this model was trained without votes (config.predict_votes is False), so it predicts classes only")
+            raise ValueError(
+                "this model was trained without votes (config.predict_votes is False), so it predicts classes only"
+            )
         concentration = outputs.vote_concentration.float()
         total = torch.cat(
             [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in QUESTION_SLICES.values()], dim=1

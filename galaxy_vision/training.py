@@ -25,7 +25,11 @@ def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str
         tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
         output_dir: where trackers write.
     """
-    if not torch.cuda.is_available() and "OMP_NUM_THREADS" in os.environ and os.environ.get("ACCELERATE_NUM_PROCESSES", "1") == "1":
+    if (
+        not torch.cuda.is_available()
+        and "OMP_NUM_THREADS" in os.environ
+        and os.environ.get("ACCELERATE_NUM_PROCESSES", "1") == "1"
+    ):
         # A bare `accelerate launch` sets one thread; nobody chose that.
         if os.environ["OMP_NUM_THREADS"] == "1" and os.environ.get("WORLD_SIZE", "1") == "1":
             torch.set_num_threads(os.cpu_count() or 1)
@@ -63,7 +67,9 @@ class Progress:
         vars(self).update(state)
 
 
-def train_one_epoch(accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, class_weights, bar) -> float:
+def train_one_epoch(
+    accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, class_weights, bar
+) -> float:
     """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here."""
     loader.set_epoch(progress.epoch)
     batches = loader if not progress.step_in_epoch else accelerator.skip_first_batches(loader, progress.step_in_epoch)
@@ -98,7 +104,9 @@ def train_one_epoch(accelerator, model, ema, loader, optimizer, scheduler, proce
         if count % 20 == 0:  # reading the loss waits for the device
             mean = (total / count).item()
             if not mean == mean:
-                raise FloatingPointError(f"the loss is NaN in epoch {progress.epoch + 1}; lower --learning_rate={args.learning_rate:g}")
+                raise FloatingPointError(
+                    f"the loss is NaN in epoch {progress.epoch + 1}; lower --learning_rate={args.learning_rate:g}"
+                )
             bar.set_postfix(loss=f"{mean:.3f}", images_per_s=f"{images / (time.perf_counter() - started):.0f}")
         at = progress.epoch * len(loader) + progress.step_in_epoch
         if args.checkpoint_every and at % args.checkpoint_every == 0:

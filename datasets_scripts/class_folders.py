@@ -1,0 +1,46 @@
+"""A zip or folder with one folder of images for each class -> HF data set.
+
+python datasets_scripts/class_folders.py --images images.zip --output_dir galaxy_classes
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from datasets import Features
+from tqdm.auto import tqdm
+
+from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, galaxy_features, run_builder
+from galaxy_vision.images import ImageSource
+
+
+def read_rows(images: ImageSource, class_names: list[str]) -> Iterator[dict | Dropped]:
+    """One row for each image; its file stem is its id."""
+    for stem in images.members:
+        try:
+            yield {"image": images.read(stem), "id": stem, "label": class_names.index(images.folders[stem])}
+        except ValueError as error:
+            yield Dropped(stem, str(error))
+    yield from (Dropped(name, "duplicate id: only the first is kept") for name in images.duplicates)
+
+
+def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
+    images = ImageSource(args.images)
+    class_names = sorted(set(images.folders.values()))
+    if class_names[0] == "" or len(class_names) < 2:
+        raise ValueError(f"{args.images} has the folders {class_names}; put the images of each class into a folder of its name")
+    card = Card(args.title, "Galaxy images in class folders; no votes.", args.licence, args.citation)
+    rows = tqdm(read_rows(images, class_names), desc="galaxies", total=len(images.members), unit=" images")
+    return rows, galaxy_features(class_names, with_votes=False), card
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = builder_parser(__doc__)
+    parser.add_argument("--images", required=True, help="zip or folder with one folder for each class")
+    parser.add_argument("--title", default="Galaxies in class folders", help="title of the dataset card")
+    parser.add_argument("--licence", default="unknown", help="licence id of the Hub, such as cc-by-4.0")
+    parser.add_argument("--citation", default="Cite the source of the images.", help="what the card asks users to cite")
+    run_builder(parser, argv, make)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Galaxy Zoo 2 files (Hart et al. 2016 table, filename mapping, image zip) -> HF data set.
+
+    python datasets_scripts/galaxy_zoo_2.py --images images_gz2.zip --labels gz2_hart16.csv.gz \\
+        --mapping gz2_filename_mapping.csv --output_dir galaxy_zoo_2
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from datasets import Features
+from tqdm.auto import tqdm
+
+from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, check_fractions, galaxy_features, run_builder
+from galaxy_vision.decision_tree import ANSWERS, conditional_fractions, votes_from_conditional
+from galaxy_vision.images import ImageSource
+from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
+
+
+def check_ids(ids: pd.Series, column: str, path: str) -> None:
+    """Ids have 18 digits; as floats they have lost the last ones.
+
+    Raises:
+        ValueError: an id is not made of digits.
+    """
+    wrong = ids[~ids.astype(str).str.fullmatch(r"\d+")]
+    if len(wrong):
+        raise ValueError(
+            f"{column} {wrong.iloc[0]!r} in {path} is not an integer; export the table with ids as text or 64-bit integers"
+        )
+
+
+def read_mapping(path: str) -> dict[str, str]:
+    """objid -> asset_id.
+
+    Raises:
+        ValueError: a column is missing, or an id is not an integer.
+    """
+    header = pd.read_csv(path, nrows=0).columns
+    if missing := [column for column in ("objid", "asset_id") if column not in header]:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; give gz2_filename_mapping.csv")
+    table = pd.read_csv(path, usecols=["objid", "asset_id"], dtype=str)
+    for column in ("objid", "asset_id"):
+        check_ids(table[column], column, path)
+    return dict(zip(table["objid"], table["asset_id"], strict=True))
+
+
+def vote_kind(header: list[str], path: str) -> str:
+    """The best kind of vote column that the table has for every answer.
+
+    Raises:
+        ValueError: it has none.
+    """
+    for kind in ("count", "weighted_fraction", "fraction"):
+        missing = [f"{answer}_{kind}" for answer in ANSWERS if f"{answer}_{kind}" not in header]
+        if not missing:
+            return kind
+        if kind == "weighted_fraction":
+            first = missing[0]
+    raise ValueError(
+        f"{path} has no complete set of count, weighted_fraction or fraction columns (for example {first} is missing)"
+    )
+
+
+def read_rows(images: ImageSource, labels: str, mapping: dict[str, str], label_scheme: str) -> Iterator[dict | Dropped]:
+    """One row for each row of the table, in its order."""
+    header = list(pd.read_csv(labels, nrows=0).columns)
+    if missing := [column for column in ("dr7objid", "total_classifications") if column not in header]:
+        raise ValueError(f"{labels} has no column {', '.join(missing)}; give gz2_hart16.csv or an export with that column")
+    kind = vote_kind(header, labels)
+    value_columns = [f"{answer}_{kind}" for answer in ANSWERS]
+    debiased_columns = [f"{answer}_debiased" for answer in ANSWERS]
+    has_debiased = all(column in header for column in debiased_columns)
+    texts = [column for column in ("sample", "gz2_class") if column in header]
+    wanted = ["dr7objid", "total_classifications", *texts, *value_columns, *(debiased_columns if has_debiased else [])]
+    text_types = dict.fromkeys(["dr7objid", *texts], str)
+    for chunk in pd.read_csv(labels, usecols=wanted, dtype=text_types, chunksize=2000):
+        check_ids(chunk["dr7objid"], "dr7objid", labels)
+        values = chunk[value_columns].to_numpy(np.float64)
+        totals = chunk["total_classifications"].to_numpy(np.float64)
+        votes = values if kind == "count" else votes_from_conditional(conditional_fractions(values), totals)
+        debiased = chunk[debiased_columns].to_numpy(np.float64) if has_debiased else None
+        if debiased is not None:
+            debiased = np.where(np.isnan(debiased), conditional_fractions(votes), debiased)  # NaN sits on the dominant answer
+        classes = assign_labels(votes, label_scheme, debiased)
+        for place, objid in enumerate(chunk["dr7objid"]):
+            asset = mapping.get(objid)
+            reason = "vote fraction missing" if np.isnan(values[place]).any() else None
+            if kind != "count":
+                reason = reason or check_fractions(objid, values[place])
+            elif (values[place] < 0).any():
+                reason = reason or f"vote count below 0: {values[place].min():g}"
+            if not totals[place] > 0:
+                reason = reason or "no classifications"
+            if asset is None:
+                reason = reason or "not in the mapping"
+            elif asset not in images.members:
+                reason = reason or "no image"
+            if reason is None:
+                try:
+                    data = images.read(asset)
+                except ValueError as error:
+                    reason = str(error)
+            if reason is not None:
+                yield Dropped(objid, reason)
+                continue
+            row = {
+                "image": data,
+                "id": objid,
+                "votes": votes[place],
+                "num_classifications": totals[place],
+                "label": classes[place],
+            }
+            yield row | {"asset_id": asset} | {column: chunk[column].iloc[place] for column in texts}
+
+
+def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
+    images, mapping = ImageSource(args.images), read_mapping(args.mapping)
+    header = pd.read_csv(args.labels, nrows=0).columns
+    found = {column: "string" for column in ("asset_id", "sample", "gz2_class") if column == "asset_id" or column in header}
+    card = Card(
+        "Galaxy Zoo 2",
+        "SDSS gri images (424 px of 0.02 petroR90_r) and the votes of Galaxy Zoo 2 volunteers. `votes` are counts where the table "
+        "has them, otherwise reach x fraction x number of classifications, kept fractional. `id` is dr7objid.",
+        "cc-by-4.0",
+        "Images: Zenodo record 3565489, CC BY 4.0. Cite Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 (MNRAS 461, 3663) "
+        "and SDSS (York et al. 2000, AJ 120, 1579).",
+        args.label_scheme,
+    )
+    rows = tqdm(read_rows(images, args.labels, mapping, args.label_scheme), desc="galaxies", unit=" rows")
+    return rows, galaxy_features(get_scheme(args.label_scheme).class_names, **found), card
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = builder_parser(__doc__)
+    parser.add_argument("--images", required=True, help="images_gz2.zip, or the unpacked folder")
+    parser.add_argument("--labels", required=True, help="gz2_hart16.csv, also compressed, also a partial export")
+    parser.add_argument("--mapping", required=True, help="gz2_filename_mapping.csv")
+    parser.add_argument("--label_scheme", default="hubble", choices=list(SCHEMES), help="how votes become a class")
+    run_builder(parser, argv, make)
+
+
+if __name__ == "__main__":
+    main()

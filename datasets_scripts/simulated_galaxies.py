@@ -1,0 +1,24 @@
+"""Simulated galaxies with simulated volunteers -> HF data set.
+
+python datasets_scripts/simulated_galaxies.py --num_galaxies 3000 --seed 0 --output_dir simulated
+"""
+
+import argparse
+
+from galaxy_vision.dataset_writer import builder_parser, run_builder
+from galaxy_vision.simulated_dataset import simulated_source
+
+
+def make(args: argparse.Namespace):
+    return simulated_source(args.num_galaxies, args.seed)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = builder_parser(__doc__)
+    parser.add_argument("--num_galaxies", type=int, default=3000, help="how many to draw")
+    parser.add_argument("--seed", type=int, default=0, help="number of the simulated sky")
+    run_builder(parser, argv, make)
+
+
+if __name__ == "__main__":
+    main()
