@@ -116,6 +116,7 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
     dropped: list[Dropped] = []
     balance = {split: Counter() for split in SPLITS}
     seen: set[bytes] = set()
+    content = hashlib.blake2b(digest_size=16)
     for row in rows:
         if not isinstance(row, Dropped) and (key := hashlib.blake2b(row["id"].encode(), digest_size=12).digest()) in seen:
             row = Dropped(row["id"], "duplicate id: only the first is kept")
@@ -124,6 +125,9 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
             continue
         seen.add(key)
         label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
+        content.update(b"".join([key, hashlib.blake2b(row["image"]).digest(), repr(label).encode()]))
+        if "votes" in row:
+            content.update(np.asarray(row["votes"], dtype=np.float32).tobytes())
         split = split_of(row["id"])
         balance[split][label] += 1
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
@@ -140,12 +144,14 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
         lines = ["id\treason", *(f"{each.id}\t{each.reason}" for each in dropped)]
         (partial / "dropped.tsv").write_text("\n".join(lines) + "\n")
     names = features["label"].names
-    (partial / "README.md").write_text(_render_card(card, names, balance, dropped, kept, list(features)))
+    (partial / "README.md").write_text(_render_card(card, names, balance, dropped, kept, list(features), content.hexdigest()))
     partial.rename(output_dir)
     return output_dir
 
 
-def _render_card(card: Card, names: list[str], balance: dict, dropped: list[Dropped], kept: int, columns: list[str]) -> str:
+def _render_card(
+    card: Card, names: list[str], balance: dict, dropped: list[Dropped], kept: int, columns: list[str], content: str
+) -> str:
     present = [split for split in SPLITS if sum(balance[split].values())]
     head = [
         "---",
@@ -156,14 +162,17 @@ def _render_card(card: Card, names: list[str], balance: dict, dropped: list[Drop
         "- astronomy",
         "- galaxy-zoo",
     ]
-    head += ["configs:", "- config_name: default", "  data_files:"]
+    # datasets keys its cache of a local folder by the folder's name and this header, not by the files: without the fingerprint
+    # another build in a folder of the same name would load the old rows.
+    head += ["configs:", "- config_name: default", f"  description: content {content}", "  data_files:"]
     head += [line for split in present for line in (f"  - split: {split}", f"    path: data/{split}-*.parquet")]
     counts = [f"| class | {' | '.join(present)} |", "|---" * (len(present) + 1) + "|"]
     for label, name in [*enumerate(names), (None, "*uncertain* (no label)")]:
         counts.append(f"| {name} | {' | '.join(str(balance[split][label]) for split in present)} |")
     counts.append(f"| all | {' | '.join(str(sum(balance[split].values())) for split in present)} |")
     body = [f"# {card.title}", card.description, "## Made by", f"```\n{card.command}\n```"]
-    body += ["## Rows", f"{kept + len(dropped)} rows in, {kept} out, {len(dropped)} dropped. Columns: {', '.join(columns)}."]
+    rows = f"{kept + len(dropped)} rows in, {kept} out, {len(dropped)} dropped. Columns: {', '.join(columns)}."
+    body += ["## Rows", f"{rows} Fingerprint of the content: `{content}`."]
     if dropped:
         reasons = Counter(each.reason.split(":")[0] for each in dropped).most_common()
         body.append("\n".join(["| dropped because | rows |", "|---|---|", *(f"| {reason} | {n} |" for reason, n in reasons)]))

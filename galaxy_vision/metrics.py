@@ -1,3 +1,4 @@
+# ruff: noqa: I001 (evaluate.load reads this file and follows one import a line)
 """Scores of classes and of votes, as one ``evaluate.Metric`` with the configurations ``classes`` and ``votes``.
 
 ``evaluate.load("galaxy_vision/metrics.py", "votes")`` works too. Both keep running sums only, so memory does not grow with the
@@ -25,19 +26,19 @@ NUM_BINS = 10
 BOOTSTRAPS = 500
 
 
-def training_mean(votes) -> tuple[np.ndarray, np.ndarray]:
-    """The constant baselines: mean conditional fraction of those asked, and mean Kaggle value, of (N, 37) training votes."""
+def training_mean(votes) -> tuple[np.ndarray, np.ndarray | None]:
+    """The constant baselines of (N, 37) training votes.
+
+    Returns:
+        Mean conditional fraction of the galaxies in which a question was asked (37,), and mean Kaggle value (37,) of the rows in
+        which every question is known (None if there is no such row).
+    """
     conditional = conditional_fractions(votes)
     known = ~np.isnan(conditional)
     mean = np.where(known, conditional, 0).sum(0) / np.maximum(known.sum(0), 1)
     kaggle = kaggle_from_conditional(conditional)
-    return mean, np.nanmean(np.where(np.isnan(votes).any(-1, keepdims=True), np.nan, kaggle), axis=0) if _any_whole(
-        votes
-    ) else mean
-
-
-def _any_whole(votes) -> bool:
-    return bool((~np.isnan(votes).any(-1)).any())
+    whole = ~np.isnan(kaggle).any(-1) & ~np.isnan(votes).any(-1)
+    return mean, kaggle[whole].mean(0) if whole.any() else None
 
 
 class _Sums(dict):
@@ -214,8 +215,10 @@ class GalaxyMetric(evaluate.Metric):
             raise ValueError(f"concentration {concentration.min():g} is not above 0; give vote_concentration, not logits")
         said, true, asked = conditional_fractions(concentration), conditional_fractions(votes), question_totals(votes)
         self.sums.add("rows", len(votes))
-        whole = ~np.isnan(votes).any(-1)
-        published = kaggle_from_conditional(true[whole])
+        # A row counts if every question that was reached has votes (in a few rows of GZ2 a question lost all of its own).
+        published = kaggle_from_conditional(true)
+        whole = ~np.isnan(published).any(-1) & ~np.isnan(votes).any(-1)
+        published = published[whole]
         squared = (kaggle_from_conditional(said[whole]) - published) ** 2
         self.sums.add("whole", whole.sum())
         self.sums.add("kaggle", squared.mean(-1).sum())

@@ -152,7 +152,7 @@ _BAR = _Profile(galsim.Sersic(n=0.6, half_light_radius=1.0))
 # Ratio of half-light radius to petroR90, of the two kinds of profile (Graham et al. 2005, AJ 130, 1535, table 1).
 _DISC_SIZE, _ELLIPSE_SIZE = 0.56, 0.44
 # Flux in i, r, g relative to r; the typical g-r of early types is .75, of blue discs .4 (Strateva et al. 2001).
-_RED, _BLUE = np.array([1.45, 1.0, 0.48], np.float32), np.array([1.0, 1.0, 0.98], np.float32)
+_RED, _BLUE = np.array([1.45, 1.0, 0.48], np.float32), np.array([1.05, 1.0, 0.92], np.float32)
 
 
 def _colour(blue: float) -> np.ndarray:

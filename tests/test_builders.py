@@ -1,0 +1,181 @@
+"""The real builders on tiny files of every format, and on every kind of bad input."""
+
+import importlib.util
+import io
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import REPOSITORY
+from datasets import load_dataset
+
+from galaxy_vision.dataset_writer import split_of, write_dataset
+from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
+
+
+def builder(name: str):
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "datasets_scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def build(name: str, output_dir, **arguments):
+    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
+    builder(name)([*argv, "--output_dir", str(output_dir)])
+    return load_dataset(str(output_dir))
+
+
+def all_rows(data):
+    return {row["id"]: row for rows in data.values() for row in rows.with_format("numpy")}
+
+
+def refused(capsys, name: str, output_dir, **arguments) -> str:
+    """The error line of a build that must fail and leave nothing that loads."""
+    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
+    with pytest.raises(SystemExit) as stopped:
+        builder(name)([*argv, "--output_dir", str(output_dir)])
+    assert stopped.value.code == 2
+    assert not output_dir.exists()
+    return capsys.readouterr().err
+
+
+def without(files: dict, key: str, change) -> dict:
+    """The same files with a changed table."""
+    table = pd.read_csv(files[key], dtype={"dr7objid": str, "objid": str, "asset_id": str, "GalaxyID": str})
+    path = files[key].with_name(f"changed_{files[key].name}")
+    change(table).to_csv(path, index=False)
+    return files | {key: path}
+
+
+def test_the_challenge_keeps_images_byte_for_byte_and_fractions_exactly(tmp_path, challenge_files, galaxies):
+    data = build("galaxy_zoo_challenge", tmp_path / "out", **challenge_files)
+    rows = all_rows(data)
+    assert len(rows) == len(galaxies)
+    raw = data["train"].with_format("arrow")["image"].to_pylist()
+    assert {each["bytes"] for each in raw} <= {jpeg for jpeg, _, _ in galaxies}
+    table = pd.read_csv(challenge_files["labels"], dtype={"GalaxyID": str}).set_index("GalaxyID")
+    for galaxy_id, row in rows.items():
+        again = kaggle_from_conditional(conditional_fractions(row["votes"]))
+        assert np.allclose(again, table.loc[galaxy_id, list(KAGGLE_COLUMNS)].to_numpy(), atol=1e-5)
+
+
+def test_gz2_counts_arrive_as_votes_with_their_ids(tmp_path, gz2_files, galaxies):
+    rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **gz2_files))
+    assert len(rows) == len(galaxies)
+    for place, (_, votes, number) in enumerate(galaxies):
+        row = rows[str(587722981736120320 + 7 * place)]
+        assert row["votes"].tolist() == votes.tolist()
+        assert row["num_classifications"] == number
+        assert row["asset_id"] == str(place + 1)
+
+
+def test_a_partial_gz2_export_gives_the_expected_votes(tmp_path, gz2_files, galaxies):
+    files = without(gz2_files, "labels", lambda t: t.drop(columns=[f"{a}_count" for a in ANSWERS]))
+    rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **files))
+    for place, (_, votes, _) in enumerate(galaxies):
+        assert np.allclose(rows[str(587722981736120320 + 7 * place)]["votes"], votes, atol=1e-3)
+
+
+def test_images_may_lie_in_a_folder(tmp_path, challenge_files):
+    with zipfile.ZipFile(challenge_files["images"]) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    data = build("galaxy_zoo_challenge", tmp_path / "out", **(challenge_files | {"images": tmp_path / "unpacked"}))
+    assert sum(len(rows) for rows in data.values()) == 60
+
+
+def test_class_folders_become_labels(tmp_path, galaxies):
+    for place, (jpeg, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("spiral" if place % 3 else "smooth_round")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{place}.jpg").write_bytes(jpeg)
+    data = build("class_folders", tmp_path / "out", images=tmp_path / "images")
+    names = data["train"].features["label"].names
+    assert names == ["smooth_round", "spiral"]
+    assert all(names[row["label"]] == ("spiral" if int(key) % 3 else "smooth_round") for key, row in all_rows(data).items())
+
+
+def test_two_builds_are_the_same_bytes_and_a_row_more_moves_no_galaxy(tmp_path, challenge_files):
+    build("galaxy_zoo_challenge", tmp_path / "one", **challenge_files)
+    build("galaxy_zoo_challenge", tmp_path / "two", **challenge_files)
+    for shard in sorted((tmp_path / "one" / "data").iterdir()):
+        assert shard.read_bytes() == (tmp_path / "two" / "data" / shard.name).read_bytes()
+    files = without(challenge_files, "labels", lambda t: t.iloc[:40])
+    fewer = build("galaxy_zoo_challenge", tmp_path / "three", **files)
+    for split, rows in fewer.items():
+        assert {split_of(key) for key in rows["id"]} == {split}
+
+
+def test_simulated_galaxies_are_a_data_set(tmp_path):
+    data = build("simulated_galaxies", tmp_path / "out", num_galaxies=30, seed=2)
+    assert sum(len(rows) for rows in data.values()) == 30
+    assert data["train"][0]["image"].size == (212, 212)
+
+
+def test_the_card_counts_what_came_in_and_what_was_dropped(tmp_path, challenge_files):
+    def spoil(table):
+        table = pd.concat([table, table.iloc[[3]]])  # a duplicate
+        table.iloc[0, 1] = 1.5
+        return table
+
+    files = without(challenge_files, "labels", spoil)
+    broken = tmp_path / "broken.zip"
+    with zipfile.ZipFile(files["images"]) as source, zipfile.ZipFile(broken, "w") as target:
+        for place, name in enumerate(source.namelist()):
+            if place != 1:  # the second galaxy has no image, the third half of one
+                target.writestr(name, source.read(name)[: 1500 if place == 2 else None])
+    data = build("galaxy_zoo_challenge", tmp_path / "out", **(files | {"images": broken}))
+    assert sum(len(rows) for rows in data.values()) == 57
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "61 rows in, 57 out, 4 dropped" in card
+    for reason in ("duplicate id", "no image", "unreadable image", "vote fraction outside 0..1"):
+        assert f"| {reason} | 1 |" in card
+    listed = (tmp_path / "out" / "dropped.tsv").read_text()
+    assert "100008\tvote fraction outside 0..1: 1.5" in listed
+
+
+def test_a_missing_column_is_named(tmp_path, capsys, challenge_files, gz2_files):
+    files = without(challenge_files, "labels", lambda t: t.drop(columns="Class8.7"))
+    assert "no column Class8.7" in refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
+    files = without(gz2_files, "labels", lambda t: t.drop(columns="total_classifications"))
+    assert "no column total_classifications" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+    files = without(gz2_files, "mapping", lambda t: t.drop(columns="asset_id"))
+    assert "no column asset_id" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+
+
+def test_ids_that_were_floats_are_refused(tmp_path, capsys, gz2_files):
+    files = without(gz2_files, "labels", lambda t: t.assign(dr7objid=t["dr7objid"].astype(float)))
+    assert "is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+
+
+def test_a_truncated_zip_is_refused(tmp_path, capsys, challenge_files):
+    data = challenge_files["images"].read_bytes()
+    challenge_files["images"].write_bytes(data[: len(data) // 2])
+    assert "not a complete zip" in refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **challenge_files)
+
+
+def test_a_mapping_without_images_is_refused_with_the_count(tmp_path, capsys, gz2_files):
+    files = without(gz2_files, "mapping", lambda t: t.assign(asset_id="9" + t["asset_id"]))
+    assert "60 x no image" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+
+
+def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tmp_path, capsys, challenge_files):
+    def rows():
+        buffer = io.BytesIO()
+        yield {"image": buffer.getvalue(), "id": "1", "label": 0}
+        raise KeyboardInterrupt
+
+    from galaxy_vision.dataset_writer import Card, galaxy_features
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(rows(), tmp_path / "out", galaxy_features(["a"], with_votes=False), Card("t", "d", "mit", "c"))
+    assert not (tmp_path / "out").exists()
+    build("galaxy_zoo_challenge", tmp_path / "out", **challenge_files)  # over the remains
+    before = sorted((tmp_path / "out").rglob("*"))
+    with pytest.raises(SystemExit):
+        build("galaxy_zoo_challenge", tmp_path / "out", **challenge_files)
+    assert "exists already" in capsys.readouterr().err
+    assert sorted((tmp_path / "out").rglob("*")) == before
+    assert "datasets_scripts" not in sys.modules

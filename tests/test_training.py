@@ -1,0 +1,166 @@
+"""The real main([...]) for a few steps, on simulated galaxies."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from datasets import Dataset, DatasetDict, Image
+from transformers import pipeline
+
+from galaxy_vision import GalaxyResNetForImageClassification
+from galaxy_vision.data import augment, cache_pixels, load_galaxies, make_loader, with_votes_column
+from galaxy_vision.decision_tree import answer_index, hub_columns
+from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
+
+FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", "resnet10t", "--epochs", "2", "--batch_size", "40"]
+FEW += ["--mixed_precision", "no"]
+
+
+def train(*argv: str):
+    spec = importlib.util.spec_from_file_location("train_classifier", REPOSITORY / "train_classifier.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["train_classifier"] = module
+    spec.loader.exec_module(module)
+    return module.main(list(argv))
+
+
+def weights(folder):
+    return GalaxyResNetForImageClassification.from_pretrained(folder).state_dict()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, train(*FEW, "--output_dir", str(folder))
+
+
+def test_a_run_ends_with_a_model_metrics_and_figures(run, tmp_path):
+    folder, results = run
+    assert json.loads((folder / "metrics.json").read_text())["votes"]["rmse_37"] == results["votes"]["rmse_37"]
+    for name in ("confusion_matrix.png", "reliability.png", "training_curves.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    galaxy = load_galaxies("simulated", num_simulated=200)["test"][0]["image"]
+    galaxy.save(tmp_path / "galaxy.jpg")
+    said = pipeline("image-classification", str(folder), trust_remote_code=False)(str(tmp_path / "galaxy.jpg"))
+    assert said[0]["label"] in results["classes"]["labels"]
+    assert results["rows"] == results["split_rows"]["test"]
+    assert results["history"][1]["train_loss"] < results["history"][0]["train_loss"]
+
+
+def test_the_same_seed_gives_the_same_weights(run, tmp_path):
+    train(*FEW, "--output_dir", str(tmp_path))
+    again = weights(tmp_path)
+    assert all(torch.equal(value, again[name]) for name, value in weights(run[0]).items())
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(run, tmp_path):
+    extra = ["--output_dir", str(tmp_path), "--checkpoint_every", "3"]
+    with pytest.raises(SystemExit, match="130"):
+        train(*FEW, *extra, "--stop_after", "7")
+    assert not (tmp_path / "metrics.json").exists()
+    with pytest.raises(SystemExit, match="--resume"):
+        train(*FEW, *extra)  # an unfinished run is not overwritten
+    results = train(*FEW, *extra, "--resume")
+    resumed = weights(tmp_path)
+    assert all(torch.equal(value, resumed[name]) for name, value in weights(run[0]).items())
+    assert results["history"][-1]["validation_loss"] == run[1]["history"][-1]["validation_loss"]
+
+
+def test_two_processes_see_every_test_row_once(run, tmp_path):
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    done = subprocess.run(
+        [*launch, str(REPOSITORY / "train_classifier.py"), *FEW, "--output_dir", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    assert results["num_processes"] == 2
+    assert results["rows"] == results["split_rows"]["test"] == run[1]["rows"]
+    assert results["votes"]["rows"] == run[1]["votes"]["rows"]
+    matrix = np.array(results["classes"]["confusion_matrix"])
+    assert matrix.sum(1).tolist() == np.array(run[1]["classes"]["confusion_matrix"]).sum(1).tolist()
+
+
+def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
+    for place, (jpeg, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{place}.jpg").write_bytes(jpeg)
+    results = train(*FEW, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"), "--epochs", "1")
+    assert results["classes"]["labels"] == ["smooth", "spiral"]
+    assert "votes" not in results
+
+
+def test_arguments_come_from_a_json_file(tmp_path):
+    arguments = {
+        "num_simulated": 200,
+        "image_size": 32,
+        "backbone": "resnet10t",
+        "epochs": 1,
+        "output_dir": str(tmp_path / "run"),
+    }
+    (tmp_path / "run.json").write_text(
+        json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced", "mixed_precision": "no"})
+    )
+    results = train(str(tmp_path / "run.json"))
+    assert results["arguments"]["class_weighting"] == "balanced"
+    assert results["split_rows"]["train"] == 20
+
+
+def test_wrong_arguments_are_named(capsys):
+    for argv, message in (
+        (["--epochs", "0"], "epochs=0"),
+        (["--class_weighting", "cubic"], "class_weighting='cubic'"),
+        (["--epoch", "3"], "--epoch"),
+    ):
+        with pytest.raises(SystemExit):
+            train(*argv)
+        assert message in capsys.readouterr().err
+
+
+def test_columns_of_the_hub_become_votes_and_what_is_not_there_stays_unknown():
+    names = [name for name in hub_columns("gz2") if name]
+    rows = Dataset.from_dict({"image": [None, None], **{name: [1, 3] for name in names}}).cast_column("image", Image())
+    rows = rows.map(lambda row: row | {"smooth-or-featured-gz2_smooth": 30, "bulge-size-gz2_dominant": 7})
+    votes = np.array(with_votes_column(rows, "hubble")["votes"])
+    assert votes[0, answer_index("a01")] == 30
+    assert votes[1, answer_index("a13")] == 7
+    assert votes[1, answer_index("a10")] == 3
+    assert np.isnan(votes[:, answer_index("a19")]).all()
+    assert np.isnan(votes).sum() == 2 * 7
+
+
+def test_batches_hold_each_row_with_its_own_votes_and_label(galaxies):
+    data = load_galaxies("simulated", num_simulated=200)
+    assert isinstance(data, DatasetDict)
+    processor = GalaxyImageProcessor(size={"height": 32, "width": 32})
+    batch = next(iter(make_loader(cache_pixels(data["test"], processor), 32, 8, shuffle=True)))
+    for place, row in enumerate(batch["row"].tolist()):
+        galaxy = data["test"][row]
+        assert np.allclose(batch["votes"][place].numpy(), galaxy["votes"])
+        assert batch["labels"][place] == (-1 if galaxy["label"] is None else galaxy["label"])
+        known = processor(galaxy["image"], return_tensors="pt").pixel_values[0]
+        assert torch.allclose(processor.normalize_pixels(batch["pixels"])[place], known, atol=1e-6)
+
+
+def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():
+    y, x = torch.meshgrid(torch.arange(65) - 32.0, torch.arange(65) - 32.0, indexing="ij")
+    galaxy = torch.exp(-(x**2 + y**2) / 80)[None, None].repeat(16, 3, 1, 1)
+    one = augment(galaxy, torch.Generator().manual_seed(4))
+    assert torch.equal(one, augment(galaxy, torch.Generator().manual_seed(4)))
+    assert not torch.equal(one[0], one[1])
+    assert (one.amax(dim=(1, 2, 3)) > 0.97).all()
+    assert (one.sum((1, 2, 3)) / galaxy.sum((1, 2, 3)) - 1).abs().max() < 0.4  # the square of the zoom
+    turned = augment(galaxy, torch.Generator().manual_seed(4), max_zoom=1.0, max_shift=0.0)
+    assert torch.allclose(turned, galaxy, atol=0.02)  # a round galaxy has no direction
