@@ -5,6 +5,7 @@ accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder 
 accelerate launch train_classifier.py run.json                       # arguments from a file
 """
 
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -219,12 +220,11 @@ def main(argv: list[str] | None = None) -> dict | None:
 
     # ---------------------------------------------------------------------------------------------------------------- report
     if accelerator.is_main_process:
-        best.save_pretrained(
-            output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {})
-        )
-        processor.save_pretrained(
-            output_dir, push_to_hub=bool(args.push_to_hub), **({"repo_id": args.push_to_hub} if args.push_to_hub else {})
-        )
+        best.save_pretrained(output_dir)
+        processor.save_pretrained(output_dir)
+        if args.push_to_hub:
+            best.push_to_hub(args.push_to_hub)
+            processor.push_to_hub(args.push_to_hub)
         results |= {
             "arguments": asdict(args),
             "split_fingerprint": fingerprint,
@@ -236,6 +236,8 @@ def main(argv: list[str] | None = None) -> dict | None:
         }
         write_json(output_dir / "metrics.json", results)
         draw_report(results, output_dir)
+        for finished in (best_dir, output_dir / "checkpoints"):  # the run is complete: nothing is left to resume
+            shutil.rmtree(finished)
         print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
         print(summary_table(results))
         print(f"\nmodel, metrics.json and figures: {output_dir.resolve()}")

@@ -47,7 +47,8 @@ def draw_report(results: dict, output_dir: Path) -> list[Path]:
     right.plot(epochs, [row["validation_macro_f1"] for row in history], label="macro F1")
     if history[0].get("validation_rmse_37") is not None:
         right.plot(epochs, [row["validation_rmse_37"] for row in history], label="RMSE of 37")
-    right.set(xlabel="epoch", title="validation")
+    right.set(xlabel="epoch", title="Validation split")
+    left.set_title("Loss")
     right.legend()
     drawn.append(_save(figure, output_dir / "training_curves.png"))
     return drawn

@@ -1,6 +1,7 @@
 """One epoch, evaluation, checkpoint and resume: plain functions on an Accelerator."""
 
 import json
+import math
 import os
 import shutil
 import time
@@ -13,6 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .data import augment
+from .losses import dirichlet_multinomial_nll
 
 
 def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str | None, output_dir: Path) -> Accelerator:
@@ -25,14 +27,9 @@ def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str
         tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
         output_dir: where trackers write.
     """
-    if (
-        not torch.cuda.is_available()
-        and "OMP_NUM_THREADS" in os.environ
-        and os.environ.get("ACCELERATE_NUM_PROCESSES", "1") == "1"
-    ):
-        # A bare `accelerate launch` sets one thread; nobody chose that.
-        if os.environ["OMP_NUM_THREADS"] == "1" and os.environ.get("WORLD_SIZE", "1") == "1":
-            torch.set_num_threads(os.cpu_count() or 1)
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(os.cpu_count() or 1)  # a bare `accelerate launch` sets one thread, which nobody chose
     chosen = None if mixed_precision == "auto" else mixed_precision
     if mixed_precision == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no" and _has_native_bf16():
         chosen = "bf16"
@@ -103,7 +100,7 @@ def train_one_epoch(
         bar.update(1)
         if count % 20 == 0:  # reading the loss waits for the device
             mean = (total / count).item()
-            if not mean == mean:
+            if math.isnan(mean):
                 raise FloatingPointError(
                     f"the loss is NaN in epoch {progress.epoch + 1}; lower --learning_rate={args.learning_rate:g}"
                 )
@@ -136,12 +133,10 @@ def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, de
         if not accelerator.is_main_process:
             continue
         ready = {key: value.cpu() for key, value in ready.items()}
-        parts = {"labels": ready["labels"]}
         rows += len(ready["row"])
         metrics["classes"].add_batch(predictions=ready["probabilities"].numpy(), references=ready["labels"].numpy())
         if "votes" in ready:
             metrics["votes"].add_batch(predictions=ready["concentration"].numpy(), references=ready["votes"].numpy())
-            parts["votes"] = ready["votes"]
         loss_sum += _loss_from(ready) * len(ready["row"])
     if not accelerator.is_main_process:
         return None
@@ -151,8 +146,6 @@ def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, de
 
 def _loss_from(ready: dict) -> float:
     """The loss of the model's forward, unweighted, from gathered outputs."""
-    from .losses import dirichlet_multinomial_nll
-
     decided = ready["labels"] >= 0
     loss = 0.0
     if decided.any():
