@@ -46,7 +46,7 @@ class Arguments:
     dataset: str = arg("simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id")
     output_dir: str = arg("runs/classifier", "folder for the model, metrics.json, figures and checkpoints")
     label_scheme: str = arg("hubble", "class scheme where the data set has votes only: hubble, summary or threshold")
-    num_simulated: int = arg(3000, "galaxies of the simulated data set")
+    num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
     backbone: str = arg("resnet18", "any timm ResNet by name")
     pretrained_backbone: str | None = arg(
@@ -56,7 +56,7 @@ class Arguments:
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
     drop_rate: float = arg(0.0, "dropout before the heads")
-    epochs: int = arg(12, "passes over the training rows")
+    epochs: int = arg(10, "passes over the training rows")
     batch_size: int = arg(32, "images a process and step")
     accumulation_steps: int = arg(1, "batches for each optimiser step")
     learning_rate: float = arg(1e-3, "peak learning rate of AdamW")

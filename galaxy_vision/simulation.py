@@ -1,11 +1,12 @@
 """Simulated galaxies and simulated volunteers, in the schema of Galaxy Zoo 2.
 
-One galaxy in a straight line: :func:`draw_parameters` -> :func:`render` (GalSim profiles and structure in g, r, i; PSF; noise;
-Lupton asinh colour) -> :func:`vote` (volunteers answer the tree from the true parameters and how well they can be seen).
-Lengths are in units of petroR90 unless a name says otherwise: a Galaxy Zoo cut-out is scaled to it.
+``draw_parameters`` -> ``render`` (what the telescope shows) and ``vote`` (what people say about what can be seen). Smooth light is
+drawn with GalSim; arms, bars, rings, dust and tails are maps on the plane of the disc multiplied onto it; everything then passes
+through one GalSim PSF, SDSS-like noise and the Lupton stretch. A galaxy depends on ``(seed, index)`` alone.
 """
 
-import dataclasses
+import math
+from io import BytesIO
 from typing import NamedTuple
 
 import galsim
@@ -13,72 +14,30 @@ import numpy as np
 from astropy.visualization import make_lupton_rgb
 from PIL import Image
 from scipy import fft
+from scipy.special import expit
 
-from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, answer_index
+from .simulation_parameters import IMAGE_SIZE, KINDS, PIXELS_PER_R90, SDSS_PIXEL, ZERO_POINT, GalaxyParameters, draw_parameters
+from .simulation_votes import vote
 
-SIDE = 212  # stored pixels; the original frame has 424
-PIXEL = 0.04  # petroR90 per stored pixel: 0.02 per original pixel (Willett et al. 2013, section 2.2)
-SDSS_SEEING = 1.3  # arcsec FWHM in r, median (York et al. 2000; DR7 paper, Abazajian et al. 2009)
-CLASSIFICATIONS = 44  # median number of volunteers of a galaxy (Willett et al. 2013)
-TYPICAL_SIGNAL = 220.0  # central brightness over pixel noise; chosen so that sky grain and centres match the real images
-RANDOM_CLICK = 0.03  # share of answers that say nothing about the image
+__all__ = ["GalaxyParameters", "KINDS", "SimulatedGalaxy", "draw_parameters", "render", "simulate_galaxy", "vote"]
 
-KINDS = {
-    "elliptical": 0.40,
-    "lenticular": 0.08,
-    "spiral": 0.30,
-    "edge-on": 0.11,
-    "irregular": 0.04,
-    "merger": 0.05,
-    "star": 0.02,
-}
-"""Kinds of target and their shares: rare kinds more often than in the sky, so that a small set has them all."""
+# g, r, i. Sky noise in nanomaggies per SDSS pixel: photon noise of skies of 22.0, 20.8, 20.3 mag/arcsec^2 at the next line's gain.
+SKY_NOISE = np.array([0.016, 0.028, 0.039], np.float32)
+ELECTRONS_PER_NANOMAGGY = np.array([1000.0, 950.0, 770.0], np.float32)
+# Lupton et al. (2004): band weights and asinh stretch, fitted to the colours and grey levels of Galaxy Zoo 2 images.
+BAND_WEIGHTS = np.array([1.46, 1.0, 0.855], np.float32)
+LUPTON_STRETCH, LUPTON_Q = 0.85, 5.2
+# Flux that the stretch maps to 255: bands are cut there, so that brighter cores are white.
+WHITE = LUPTON_STRETCH / LUPTON_Q * math.sinh(10 * math.asinh(0.1 * LUPTON_Q))
+JPEG_QUALITY = 90  # the cut-out service serves JPEGs, which is where the grain of the sky gets its look
 
-
-@dataclasses.dataclass(frozen=True)
-class GalaxyParameters:
-    """What is true about one simulated galaxy.
-
-    Attributes:
-        kind: a key of :data:`KINDS`.
-        radius_arcsec: petroR90 in arcsec; it sets how well the galaxy is resolved.
-        seeing_arcsec: FWHM of the PSF.
-        signal: central brightness of the galaxy in units of the pixel noise.
-        axis_ratio: minor over major axis as seen.
-        angle: position angle in radians.
-        bulge: share of light in the bulge, 0..1.
-        bulge_shape: of an edge-on disc: rounded, boxy or none.
-        bar: length of the bar, 0 for none.
-        arms: number of spiral arms, 0 for none.
-        pitch: pitch angle of the arms in degrees; small is tightly wound.
-        arm_contrast: light of the arms relative to the disc beneath.
-        odd: ring, lens, disturbed, irregular, other, merger, dust lane, or "" for nothing odd.
-        blue: colour of the disc, 0 (as red as an ellipse) to 1.
-        artefact: frame edge, bleed, satellite, or "".
-        companions: faint galaxies in the field; stars: foreground stars in the field.
-    """
-
-    kind: str
-    radius_arcsec: float
-    seeing_arcsec: float
-    signal: float
-    axis_ratio: float
-    angle: float
-    bulge: float
-    bulge_shape: str
-    bar: float
-    arms: int
-    pitch: float
-    arm_contrast: float
-    odd: str
-    blue: float
-    artefact: str
-    companions: int
-    stars: int
+_FIELD = 240  # the transform's size: a product of small primes, with a margin for what wraps round
+_MARGIN = (_FIELD - IMAGE_SIZE) // 2
+_Y, _X = (np.mgrid[:_FIELD, :_FIELD] - (_FIELD - 1) / 2).astype(np.float32)  # stored pixels from the centre
 
 
 class SimulatedGalaxy(NamedTuple):
-    """Image (PIL RGB, 212 x 212), votes (float32 (37,), whole numbers), number of volunteers, and the truth."""
+    """One galaxy as a data set row: RGB image of 212 x 212, (37,) whole votes, volunteers, and the truth."""
 
     image: Image.Image
     votes: np.ndarray
@@ -86,299 +45,254 @@ class SimulatedGalaxy(NamedTuple):
     parameters: GalaxyParameters
 
 
-def draw_parameters(rng: np.random.Generator) -> GalaxyParameters:
-    """Draw one galaxy from the population."""
-    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-    disc = kind in ("spiral", "lenticular", "edge-on")
-    axis_ratio = {
-        "elliptical": rng.choice([rng.uniform(0.85, 1), rng.uniform(0.5, 0.85), rng.uniform(0.25, 0.45)], p=[0.42, 0.45, 0.13]),
-        "edge-on": rng.uniform(0.10, 0.24),
-        "spiral": rng.uniform(0.45, 1.0),
-        "lenticular": rng.uniform(0.4, 1.0),
-    }.get(kind, rng.uniform(0.4, 0.9))
-    odd = {"merger": "merger", "irregular": "irregular"}.get(kind, "")
-    if not odd and kind != "star" and rng.random() < 0.14:
-        odd = str(rng.choice(["ring", "lens", "disturbed", "other", "dust lane"], p=[0.42, 0.08, 0.18, 0.12, 0.2]))
-        odd = {"ring": "ring" if kind in ("spiral", "lenticular") else "other"}.get(odd, odd)
-    bulge = float(rng.choice([rng.uniform(0, 0.05), rng.uniform(0.08, 0.25), rng.uniform(0.25, 0.5), rng.uniform(0.5, 0.8)],
-                             p=[0.12, 0.4, 0.38, 0.1]))  # fmt: skip
-    return GalaxyParameters(
-        kind=kind,
-        radius_arcsec=float(np.clip(rng.lognormal(np.log(8.0 if kind == "elliptical" else 11.0), 0.45), 3.5, 40.0)),
-        seeing_arcsec=float(np.clip(rng.normal(SDSS_SEEING, 0.15), 0.9, 2.0)),
-        signal=float(rng.lognormal(np.log(TYPICAL_SIGNAL), 0.55)),
-        axis_ratio=float(axis_ratio),
-        angle=float(rng.uniform(0, np.pi)),
-        bulge=bulge if disc else 0.0,
-        bulge_shape=str(rng.choice(["rounded", "boxy", "none"], p=[0.55, 0.1, 0.35])) if kind == "edge-on" else "",
-        bar=float(rng.uniform(0.25, 0.5)) if kind in ("spiral", "lenticular") and rng.random() < 0.3 else 0.0,
-        arms=int(rng.choice([1, 2, 3, 4, 6], p=[0.07, 0.55, 0.17, 0.11, 0.10])) if kind == "spiral" else 0,
-        pitch=float(rng.choice([rng.uniform(8, 13), rng.uniform(14, 22), rng.uniform(25, 38)])),
-        arm_contrast=float(rng.uniform(0.6, 2.2)),
-        odd=odd,
-        blue=float(np.clip(rng.normal({"spiral": 0.65, "irregular": 0.9, "merger": 0.5}.get(kind, 0.15), 0.15), 0, 1)),
-        artefact=str(rng.choice(["", "frame edge", "bleed", "satellite"], p=[0.97, 0.01, 0.01, 0.01])),
-        companions=int(rng.poisson(2.2)),
-        stars=int(rng.poisson(0.9)),
-    )
+def simulate_galaxy(seed: int, index: int) -> SimulatedGalaxy:
+    """Galaxy ``index`` of the simulated survey ``seed``; the same for every process that asks."""
+    rng = np.random.default_rng([seed, index])
+    parameters = draw_parameters(rng)
+    pixels = render(parameters, rng)
+    votes = vote(parameters, rng)
+    return SimulatedGalaxy(Image.fromarray(pixels), votes, int(votes[:3].sum()), parameters)
 
 
-_Y, _X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
-_X, _Y = (_X - (SIDE - 1) / 2) * PIXEL, (_Y - (SIDE - 1) / 2) * PIXEL
+def render(parameters: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
+    """Draw the galaxy as the cut-out service shows it: (212, 212, 3) uint8, red from i, green from r, blue from g."""
+    p = parameters
+    scene = _star(p) if p.kind == "star" else _galaxy(p, rng)
+    _add_neighbours(scene, p, rng)
+    if p.artifact == "saturated star":
+        _add_saturated_star(scene, p, rng)
+    seen = _observe(scene, p, rng)[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    _add_artifact(seen, p, rng)
+    g, r, i = np.clip(seen * BAND_WEIGHTS[:, None, None], -1.0, WHITE)
+    rgb = make_lupton_rgb(i, r, g, stretch=LUPTON_STRETCH, Q=LUPTON_Q)
+    file = BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=JPEG_QUALITY)
+    return np.asarray(Image.open(file))
 
 
-def _turned(angle: float, axis_ratio: float, x0: float = 0.0, y0: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along the major axis and, deprojected, across it."""
-    dx, dy = _X - x0, _Y - y0
-    return dx * np.cos(angle) + dy * np.sin(angle), (dy * np.cos(angle) - dx * np.sin(angle)) / axis_ratio
+def _color(g_r: float) -> np.ndarray:
+    """Flux in g, r, i relative to r, with r - i a straight line near the locus of galaxies (Fukugita et al. 1995)."""
+    return np.array([10 ** (-0.4 * g_r), 1.0, 10 ** (0.4 * (0.05 + 0.38 * g_r))], np.float32)[:, None, None]
 
 
-class _Profile:
-    """Surface brightness of a GalSim profile by radius in half-light radii, tabulated once, 1 at a tenth of that radius."""
-
-    def __init__(self, profile: galsim.GSObject):
-        self.radius = np.linspace(0.0, 14.0, 1500)
-        values = np.array([profile.xValue(max(r, 0.03), 0.0) for r in self.radius])
-        self.values = (values / profile.xValue(0.1, 0.0)).astype(np.float32)
-
-    def __call__(self, radius: np.ndarray) -> np.ndarray:
-        return np.interp(radius, self.radius, self.values, right=0.0).astype(np.float32)
+def _draw(profile: galsim.GSObject, axis_ratio: float, angle: float, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """A GalSim profile on the field, point sampled: the PSF and the pixel come later, once for everything."""
+    profile = profile.shear(q=max(axis_ratio, 0.05), beta=angle * galsim.radians).shift(x, y)
+    return profile.drawImage(nx=_FIELD, ny=_FIELD, scale=1.0, method="no_pixel", dtype=np.float32).array
 
 
-_DISC = _Profile(galsim.Exponential(half_light_radius=1.0))
-_DE_VAUCOULEURS = _Profile(galsim.Sersic(n=3.5, half_light_radius=1.0, trunc=9.0))
-_BULGE = _Profile(galsim.Sersic(n=2.0, half_light_radius=1.0, trunc=9.0))
-_BAR = _Profile(galsim.Sersic(n=0.6, half_light_radius=1.0))
-# Ratio of half-light radius to petroR90, of the two kinds of profile (Graham et al. 2005, AJ 130, 1535, table 1).
-_DISC_SIZE, _ELLIPSE_SIZE = 0.56, 0.44
-# Flux in i, r, g relative to r; the typical g-r of early types is .75, of blue discs .4 (Strateva et al. 2001).
-_RED, _BLUE = np.array([1.45, 1.0, 0.48], np.float32), np.array([1.05, 1.0, 0.92], np.float32)
+def _turned(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates along and across a direction."""
+    cosine, sine = math.cos(angle), math.sin(angle)  # Python floats: numpy's would make the float32 maps float64
+    return x * cosine + y * sine, y * cosine - x * sine
 
 
-def _colour(blue: float) -> np.ndarray:
-    return _RED + (_BLUE - _RED) * np.float32(blue)
+def _normalised(light: np.ndarray) -> np.ndarray:
+    return light / max(float(light.sum()), 1e-9)
 
 
-def _structure(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """The noiseless galaxy before the PSF, (3, SIDE, SIDE) in i, r, g, about 1 near the centre."""
-    u, v = _turned(p.angle, p.axis_ratio)
-    radius = np.hypot(u, v)
-    light = np.zeros((3, SIDE, SIDE), np.float32)
-    red, disc_colour = _colour(0.05), _colour(p.blue)
-
-    def shine(flux: np.ndarray, colour: np.ndarray) -> None:
-        np.add(light, colour[:, None, None] * flux, out=light)
-
-    if p.kind in ("elliptical", "merger"):
-        shine(_DE_VAUCOULEURS(radius / _ELLIPSE_SIZE), _colour(p.blue * 0.8))
-    if p.kind in ("spiral", "lenticular"):
-        disc = _DISC(radius / _DISC_SIZE) * 0.75
-        if p.arms:
-            theta = np.arctan2(v, u)
-            winding = np.log(radius + 0.03) / np.tan(np.radians(p.pitch))
-            phase = p.arms * (theta - winding) + rng.uniform(0, 2 * np.pi)
-            clumps = 1 + 0.35 * _clouds(rng, 5.0)
-            arm = np.exp(2.2 * (np.cos(phase) - 1)) * np.clip((radius - 0.10) / 0.15, 0, 1) * clumps
-            shine(disc * (1 - 0.22 * min(p.arm_contrast, 1.8)), _colour(p.blue * 0.7))
-            shine(disc * p.arm_contrast * arm, _colour(min(1.0, p.blue + 0.35)))
-        else:
-            shine(disc, disc_colour)
-        shine(p.bulge * 2.4 * _BULGE(np.hypot(u, v * max(p.axis_ratio, 0.6)) / (0.07 + 0.16 * p.bulge)), red)
-        if p.bar:
-            along, across = _turned(p.angle + 0.6, p.axis_ratio)
-            shine(0.75 * _BAR(np.hypot(along / p.bar, across / (p.bar * 0.24)) * 1.2), _colour(0.15))
-    if p.kind == "edge-on":
-        shine(_DISC(np.abs(u) / 0.5) * np.exp(-np.abs(v) / 0.6), disc_colour)
-        if p.bulge_shape != "none":
-            size, power = 0.10 + 0.2 * p.bulge, 2.0 if p.bulge_shape == "rounded" else 4.0
-            across = v * p.axis_ratio / 0.75
-            shine(1.5 * _BULGE((np.abs(u) ** power + np.abs(across) ** power) ** (1 / power) / size), red)
-    if p.kind == "irregular":
-        shape = np.clip(1 + 0.8 * _clouds(rng, 9.0), 0, None)
-        shine(_DISC(radius / 0.6) * 0.6 * shape, disc_colour)
-        for _ in range(rng.integers(3, 8)):
-            x0, y0 = rng.normal(0, 0.35, 2)
-            shine(rng.uniform(0.2, 0.8) * np.exp(-((_X - x0) ** 2 + (_Y - y0) ** 2) / rng.uniform(0.004, 0.03)), _colour(1.0))
-    if p.odd == "ring":
-        shine(0.45 * np.exp(-(((radius - 0.75) / 0.09) ** 2)), _colour(min(1.0, p.blue + 0.2)))
-    if p.odd == "lens":
-        arc = np.exp(-(((np.hypot(_X, _Y) - 1.1) / 0.06) ** 2)) * (np.cos(np.arctan2(_Y, _X) - p.angle) > 0.75)
-        shine(0.35 * arc, _colour(1.0))
-    if p.odd in ("disturbed", "merger"):
-        tail = np.exp(-(((radius - 0.5 - 0.35 * np.arctan2(v, u)) / 0.16) ** 2)) * np.exp(-radius / 1.1)
-        shine(0.55 * tail, disc_colour)
-    if p.kind == "merger":
-        x0, y0 = (0.45 + 0.35 * rng.random()) * np.array([np.cos(p.angle + 1), np.sin(p.angle + 1)])
-        u2, v2 = _turned(p.angle + 1.1, rng.uniform(0.5, 1.0), x0, y0)
-        shine(rng.uniform(0.5, 1.0) * _DE_VAUCOULEURS(np.hypot(u2, v2) / 0.25), _colour(rng.uniform(0.1, 0.8)))
-    if p.odd == "other":
-        x0, y0 = rng.normal(0, 0.3, 2)
-        shine(0.9 * np.exp(-((_X - x0) ** 2 + (_Y - y0) ** 2) / 0.004), _colour(1.0))
-    if p.odd == "dust lane":
-        lane = np.exp(-((v * p.axis_ratio / 0.05) ** 2)) * (np.abs(u) < 1.0)
-        light *= 1 - np.array([0.6, 0.72, 0.85], np.float32)[:, None, None] * lane  # dust reddens
-    return light
-
-
-def _clouds(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Smooth random field of mean 0 and deviation 1; ``size`` in stored pixels."""
-    coarse = rng.standard_normal((int(SIDE / size) + 2,) * 2).astype(np.float32)
-    field = np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+def _texture(rng: np.random.Generator, size: float) -> np.ndarray:
+    """Unit-variance random field with structure on all scales up to ``size`` stored pixels."""
+    frequency = np.hypot(fft.fftfreq(_FIELD)[:, None], fft.rfftfreq(_FIELD)).astype(np.float32)
+    noise = fft.rfft2(rng.standard_normal((_FIELD, _FIELD), dtype=np.float32))
+    field = fft.irfft2(noise * (1 + (2 * np.pi * size * frequency) ** 2) ** -1.5)
     return field / field.std()
 
 
-def _field(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """Neighbours: background galaxies, in the same units as the galaxy."""
-    light = np.zeros((3, SIDE, SIDE), np.float32)
-    for _ in range(p.companions):
-        x0, y0 = rng.uniform(-4.1, 4.1, 2)
-        if np.hypot(x0, y0) < 1.4:
-            continue
-        u, v = _turned(rng.uniform(0, np.pi), rng.uniform(0.35, 1.0), x0, y0)
-        size, bright = rng.lognormal(np.log(0.16), 0.5), rng.lognormal(np.log(0.25), 0.8)
-        light += _colour(rng.uniform(0, 0.9))[:, None, None] * (bright * _BULGE(np.hypot(u, v) / size))
+def _galaxy(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
+    """Light of the target in g, r, i before the atmosphere: (3, field, field) nanomaggies per SDSS pixel."""
+    radius, pa = p.radius, p.position_angle
+    along, across = _X * np.cos(pa) + _Y * np.sin(pa), _Y * np.cos(pa) - _X * np.sin(pa)
+    old, young = _color(p.color_bulge), _color(p.color_disc)
+    is_edge_on = p.kind == "edge-on disc"
+    bulge = np.zeros_like(_X)
+    if p.bulge_shape == "boxy":
+        box = (along**4 + (across / 0.65) ** 4) ** 0.25
+        bulge = _normalised(np.exp(-1.68 * box / (p.bulge_radius * radius)))
+    elif p.bulge_fraction > 0:
+        flattening = p.axis_ratio if p.bulge_fraction == 1 else max(0.7, p.axis_ratio)
+        bulge = _draw(galsim.Sersic(p.sersic_index, p.bulge_radius * radius), flattening, pa)
+    scene = old * (bulge * p.bulge_fraction)
+    if p.bulge_fraction < 1:
+        disc = _edge_on_disc(p, along, across) if is_edge_on else _disc(p, along, across, rng)
+        scene = scene + disc * (1 - p.bulge_fraction)
+    if is_edge_on and p.dust:
+        lane = np.exp(-0.5 * ((across - 0.01 * radius) / (0.025 * radius)) ** 2 - np.abs(along) / (0.7 * radius))
+        scene = scene * np.exp(-p.dust * np.array([1.0, 0.75, 0.55], np.float32)[:, None, None] * lane)
+    if p.asymmetry:
+        offset = p.asymmetry * radius
+        outer = _draw(
+            galsim.Exponential(scale_radius=0.3 * radius),
+            0.8,
+            p.artifact_angle,
+            offset * math.cos(p.bar_angle),
+            offset * math.sin(p.bar_angle),
+        )
+        scene = scene + young * (0.25 * p.asymmetry * outer)
+    if p.tail_strength:
+        scene = scene + young * (p.tail_strength * _tails(p, along, across / max(p.axis_ratio, 0.6)))
+    if p.arc_strength:
+        r, angle = np.hypot(_X, _Y), np.arctan2(_Y, _X)
+        near = np.cos(angle - p.companion_angle - p.artifact_angle)
+        arc = np.exp(-0.5 * ((r - 0.75 * radius) / (0.03 * radius)) ** 2 + 4 * (near - 1))
+        scene = scene + _color(0.1) * (p.arc_strength * _normalised(arc))
+    if p.companion_flux:
+        distance = p.companion_distance * radius
+        x, y = distance * math.cos(p.companion_angle), distance * math.sin(p.companion_angle)
+        companion = galsim.Sersic(1 + 2 * p.companion_flux, 0.28 * radius * np.sqrt(p.companion_flux))
+        scene = scene + _color(0.5 * (p.color_bulge + p.color_disc)) * (
+            p.companion_flux * _draw(companion, 0.7, p.bar_angle, x, y)
+        )
+    return np.asarray(scene * p.flux, np.float32)
+
+
+def _edge_on_disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """An exponential disc with a sech^2 layer (van der Kruit & Searle 1981)."""
+    length = p.radius / 2.0
+    height = max(p.axis_ratio * length, 0.5)
+    light = np.exp(-np.abs(along) / length) / np.cosh(np.minimum(np.abs(across) / height, 30)) ** 2
+    return _color(p.color_disc) * _normalised(light)
+
+
+def _disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Unit flux in r: an exponential disc, and on its plane the arms, knots, bar and ring."""
+    radius = p.radius
+    scale_length = radius / (1.1 + 0.75 * p.axis_ratio)  # a round aperture takes in more of an inclined disc's length
+    u, v = along, across / p.axis_ratio
+    r = np.sqrt(u * u + v * v) / radius
+    disc = _draw(galsim.Exponential(scale_radius=scale_length), p.axis_ratio, p.position_angle)
+    disc = disc * expit((1.3 - r) / 0.18)  # discs are truncated (van der Kruit 1979)
+    young, mixed = _color(p.color_disc - 0.15), _color(0.6 * p.color_disc + 0.4 * p.color_bulge - 0.1)
+    clumps = np.exp(p.clumpiness * _texture(rng, 0.12 * radius)) if p.clumpiness else np.ones_like(disc)
+    if p.arm_count:
+        start = max(p.bar_length, 0.12)
+        winding = np.log(np.maximum(r, 0.02) / start) / math.tan(p.pitch_angle)
+        phase = p.arm_count * (np.arctan2(v, u) - p.bar_angle - p.handedness * winding)
+        if p.arm_count > 2:
+            phase = phase + 0.6 * _texture(rng, 0.25 * radius)  # many arms are never quite regular
+        sharpness = 2.5
+        arms = np.exp(sharpness * (np.cos(phase) - 1)) * clumps
+        window = expit((r - start) / 0.06) * expit((p.arm_reach - r) / 0.1) * (0.6 + 1.6 * r)
+        contrast = p.arm_contrast
+        light = mixed * ((1 - contrast) * disc) + young * (2.6 * contrast * disc * arms * window)
+        if p.dust:
+            lane = np.exp(2 * sharpness * (np.cos(phase + 0.9 * p.handedness) - 1)) * window
+            light = light * np.exp(-p.dust * np.array([1.0, 0.75, 0.55], np.float32)[:, None, None] * lane)
+    else:
+        light = (young if p.clumpiness else _color(p.color_disc)) * (disc * clumps)
+    light = light / light[1].sum()
+    if p.bar_strength:
+        bar_u, bar_v = _turned(u, v, p.bar_angle)
+        length = p.bar_length * radius
+        bar = np.exp(-1.2 * (np.abs(bar_u / length) ** 2.5 + np.abs(bar_v / (0.28 * length)) ** 2))
+        light = light * (1 - p.bar_strength) + _color(p.color_bulge - 0.05) * (p.bar_strength * _normalised(bar))
+    if p.ring_strength:
+        ring = np.exp(-0.5 * ((r - p.ring_radius) / 0.08) ** 2) * clumps
+        light = light * (1 - p.ring_strength) + young * (p.ring_strength * _normalised(ring))
     return light
 
 
-def _stars(p: GalaxyParameters, rng: np.random.Generator) -> list[tuple[int, int, np.ndarray]]:
-    """(row, column, flux in i, r, g) of foreground stars; flux in units of the galaxy's centre x pixel."""
-    found = []
-    for _ in range(p.stars):
-        place = rng.integers(0, SIDE, 2)
-        found.append((*place, _colour(rng.uniform(-0.3, 1.6)) * rng.lognormal(np.log(12.0), 1.3)))
-    if p.kind == "star":
-        found.append((SIDE // 2, SIDE // 2, _colour(rng.uniform(-0.3, 1.6)) * rng.uniform(300, 2000)))
-    return found
+def _tails(p: GalaxyParameters, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Two tidal tails of unequal brightness, open spirals from the disc's edge to twice its radius."""
+    r = np.hypot(u, v) / p.radius
+    angle = np.arctan2(v, u) - p.companion_angle - p.handedness * 1.3 * np.log(np.maximum(r, 0.05))
+    along_tail = expit((r - 0.6) / 0.08) * expit((1.7 - r) / 0.15) * np.exp(-1.2 * r)
+    tails = np.exp(14 * (np.cos(angle) - 1)) + 0.5 * np.exp(14 * (np.cos(angle + np.pi) - 1))
+    return _normalised(tails * along_tail)
 
 
-def _psf_transform(fwhm: float) -> np.ndarray:
-    """Fourier transform of a Moffat PSF (beta 3, Racine 1996) of that FWHM in stored pixels; 1 at the origin."""
-    profile = galsim.Moffat(beta=3.0, fwhm=max(fwhm, 0.6))
-    frequency = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE)[None, :]) * 2 * np.pi
-    radii = np.linspace(0, frequency.max(), 200)
-    values = [profile.kValue(k, 0.0).real for k in radii]
-    return np.interp(frequency, radii, values).astype(np.float32)
-
-
-def render(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """The image of a galaxy, uint8 (212, 212, 3)."""
-    light = _field(p, rng) if p.kind == "star" else _structure(p, rng) + _field(p, rng)
-    for row, column, flux in _stars(p, rng):
-        light[:, row, column] += flux
-    pixel_arcsec = PIXEL * p.radius_arcsec
-    transform = _psf_transform(p.seeing_arcsec / pixel_arcsec)
-    light = fft.irfft2(fft.rfft2(light) * transform, s=(SIDE, SIDE)).astype(np.float32)
-    # Original pixels are finer or coarser than the 0.396 arcsec of SDSS, so the grain is smooth in small galaxies.
-    noise = rng.standard_normal((3, SIDE, SIDE), dtype=np.float32)
-    grain = galsim.Gaussian(fwhm=max(0.396 / pixel_arcsec, 0.5))
-    frequency = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE)[None, :]) * 2 * np.pi
-    smooth = np.exp(-0.5 * (frequency * grain.sigma) ** 2).astype(np.float32)
-    noise = fft.irfft2(fft.rfft2(noise) * smooth, s=(SIDE, SIDE))
-    noise *= np.array([1.5, 1.0, 0.9], np.float32)[:, None, None] / (noise.std() * p.signal)
-    image = light + noise.astype(np.float32)
-    _add_artefact(image, p, rng)
-    image *= p.signal * 0.005  # SDSS cut-outs share one stretch, so brighter galaxies look brighter
-    return make_lupton_rgb(image[0], image[1] * 1.15, image[2] * 1.5, minimum=-0.003, stretch=0.2, Q=7)
-
-
-def _add_artefact(image: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
-    if p.artefact == "frame edge":
-        image[:, int(rng.integers(150, 200)) :, :] = -1.0
-    if p.artefact == "bleed":
-        column = int(rng.integers(10, SIDE - 10))
-        image[:, :, column - 1 : column + 2] += 2.0
-    if p.artefact == "satellite":
-        slope, start = rng.uniform(-0.6, 0.6), rng.uniform(-3, 3)
-        image[int(rng.integers(3))] += 0.5 * np.exp(-(((_Y - slope * _X - start) / 0.05) ** 2))
-
-
-def _visible(contrast: float, scale: float, p: GalaxyParameters) -> float:
-    """Probability that a structure of that size (petroR90) and contrast is seen through the PSF and the noise."""
-    resolved = scale * p.radius_arcsec / p.seeing_arcsec  # size in widths of the PSF
-    blur = resolved**2 / (resolved**2 + 0.6)
-    clear = contrast * blur * np.sqrt(p.signal / TYPICAL_SIGNAL)
-    return float(clear**2 / (clear**2 + 0.16))
-
-
-def _answer_probabilities(p: GalaxyParameters) -> dict[str, np.ndarray]:
-    """Question stem -> probability of each answer for one attentive volunteer."""
-    seen_arms = _visible(p.arm_contrast * 0.7, 0.22, p) if p.arms else 0.0
-    seen_bar = _visible(0.9, p.bar * 0.5, p) if p.bar else 0.0
-    seen_disc = {"spiral": 0.35, "lenticular": 0.38, "irregular": 0.75, "merger": 0.35}.get(p.kind, 0.07)
-    featured = 1 - (1 - seen_disc) * (1 - seen_arms) * (1 - 0.7 * seen_bar)
-    thin = np.clip((0.36 - p.axis_ratio) / 0.2, 0, 1)
-    if p.kind == "edge-on":
-        featured = 0.25 + 0.7 * _visible(0.9, 0.3, p)
-    if p.odd == "ring":
-        featured = max(featured, _visible(1.0, 0.2, p))
-    star = 0.85 if p.kind == "star" else (0.25 if p.artefact else 0.01)
-    edge_on = 0.93 if p.kind == "edge-on" else 0.04 + 0.5 * thin
-    odd_seen = _visible({"merger": 1.6, "irregular": 1.1, "lens": 0.7}.get(p.odd, 0.9), 0.25, p) if p.odd else 0.05
-    odd_names = ("ring", "lens", "disturbed", "irregular", "other", "merger", "dust lane")
-    confused = {"merger": {"disturbed": 0.2}, "disturbed": {"irregular": 0.25, "merger": 0.15}, "irregular": {"disturbed": 0.2}}
-    which = np.array([confused.get(p.odd, {}).get(name, 0.03) for name in odd_names])
-    if p.odd:
-        which[odd_names.index(p.odd)] = 1.0
-    else:
-        which += np.array([0.1, 0, 0.1, 0.1, 0.5, 0.1, 0])
-    bulge_centre = np.array([0.02, 0.16, 0.36, 0.65])  # no, just noticeable, obvious, dominant
-    counts = np.array([1, 2, 3, 4, 6])
-    sure = _visible(0.9, 0.8 / max(p.arms, 1), p)
-    number = sure * np.exp(-np.abs(counts - p.arms) / 0.45)
-    pitches = np.array([10.0, 18.0, 31.0])  # tight, medium, loose
-    across = p.axis_ratio
-    rounded = np.exp(-(((across - np.array([0.97, 0.66, 0.30])) / np.array([0.10, 0.16, 0.10])) ** 2)) + 0.01
-    bulge_shape = {"rounded": [0.85, 0.08, 0.07], "boxy": [0.3, 0.6, 0.1], "none": [0.15, 0.05, 0.8]}.get(
-        p.bulge_shape, [0.5, 0.1, 0.4]
+def _star(p: GalaxyParameters) -> np.ndarray:
+    """A star, or a close pair of them, that the pipeline took for a galaxy."""
+    scene = np.zeros((3, _FIELD, _FIELD), np.float32)
+    pair = 0.8 * PIXELS_PER_R90 if p.artifact_offset > 1.5 else 0.0
+    _add_point(scene, 0, 0, p.flux * _color(p.color_disc).ravel())
+    _add_point(
+        scene,
+        pair * math.cos(p.artifact_angle),
+        pair * math.sin(p.artifact_angle),
+        0.5 * p.flux * _color(p.color_bulge).ravel(),
     )
-    weights = {
-        "t01_smooth_or_features": [(1 - featured) * (1 - star), featured * (1 - star), star],
-        "t02_edgeon": [edge_on, 1 - edge_on],
-        "t03_bar": [0.08 + 0.87 * seen_bar, 0.92 - 0.87 * seen_bar],
-        "t04_spiral": [0.10 + 0.86 * seen_arms, 0.90 - 0.86 * seen_arms],
-        "t05_bulge_prominence": np.exp(-(((p.bulge - bulge_centre) / 0.14) ** 2)) + 0.01,
-        "t06_odd": [odd_seen, 1 - odd_seen],
-        "t07_rounded": rounded,
-        "t08_odd_feature": which,
-        "t09_bulge_shape": bulge_shape,
-        "t10_arms_winding": np.exp(-(((p.pitch - pitches) / 6.5) ** 2)) + 0.03,
-        "t11_arms_number": [*number, 1.05 - sure],
-    }
-    probabilities = {}
-    for question, weight in weights.items():
-        share = np.asarray(weight, dtype=np.float64) / np.sum(weight)
-        probabilities[question] = (1 - RANDOM_CLICK) * share + RANDOM_CLICK / len(share)
-    return probabilities
+    return scene
 
 
-def vote(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """Votes of simulated volunteers who walk down the tree, float32 (37,) whole numbers."""
-    probabilities = _answer_probabilities(p)
-    votes = np.zeros(NUM_ANSWERS, np.float32)
-
-    def ask(question: str, volunteers: float) -> None:
-        votes[QUESTION_SLICES[question]] = rng.multinomial(int(volunteers), probabilities[question])
-
-    def count(answer: str) -> float:
-        return votes[answer_index(answer)]
-
-    ask("t01_smooth_or_features", np.clip(rng.normal(CLASSIFICATIONS, 8), 20, 70))
-    ask("t07_rounded", count("a01"))
-    ask("t02_edgeon", count("a02"))
-    ask("t09_bulge_shape", count("a04"))
-    for question in ("t03_bar", "t04_spiral", "t05_bulge_prominence"):
-        ask(question, count("a05"))
-    for question in ("t10_arms_winding", "t11_arms_number"):
-        ask(question, count("a08"))
-    ask("t06_odd", count("a01") + count("a02"))
-    ask("t08_odd_feature", count("a14"))
-    return votes
+def _add_point(scene: np.ndarray, x: float, y: float, flux: np.ndarray) -> None:
+    column, row = x + (_FIELD - 1) / 2, y + (_FIELD - 1) / 2
+    j, i = int(column), int(row)
+    if 0 <= i < _FIELD - 1 and 0 <= j < _FIELD - 1:
+        fx, fy = column - j, row - i
+        scene[:, i : i + 2, j : j + 2] += flux[:, None, None] * np.outer([1 - fy, fy], [1 - fx, fx]).astype(np.float32)
 
 
-def simulate_galaxy(seed: int, index: int) -> SimulatedGalaxy:
-    """Galaxy number ``index`` of the simulated sky ``seed``: the same wherever and in whatever order it is drawn."""
-    rng = np.random.default_rng([seed, index])
-    parameters = draw_parameters(rng)
-    image = Image.fromarray(render(parameters, rng))
-    votes = vote(parameters, rng)
-    return SimulatedGalaxy(image, votes, int(votes[QUESTION_SLICES["t01_smooth_or_features"]].sum()), parameters)
+def _add_neighbours(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
+    """Foreground stars and background galaxies at the counts of an SDSS field."""
+    area = (IMAGE_SIZE * p.pixel_scale / 60) ** 2  # square arcmin
+    area_factor = (SDSS_PIXEL / p.pixel_scale) ** 2
+    crowding = rng.lognormal(0, 0.5)
+    for is_star, density, slope in ((True, 1.2, 0.20), (False, 3.5, 0.42)):  # per square arcmin to r = 21; log10 counts per mag
+        for _ in range(min(rng.poisson(area * density * crowding), 80)):
+            magnitude = max(21.2 - rng.exponential(1 / (slope * np.log(10))), 14.0 if is_star else 16.0)
+            flux = 10 ** (0.4 * (ZERO_POINT - magnitude)) * area_factor
+            x, y = rng.uniform(-IMAGE_SIZE / 2, IMAGE_SIZE / 2, 2)
+            is_red_dwarf = is_star and rng.random() < 0.25
+            color = _color(1.4 if is_red_dwarf else rng.normal(0.42, 0.15) if is_star else rng.normal(0.75, 0.25)).ravel()
+            if is_star:
+                _add_point(scene, x, y, flux * color * np.array([1, 1, rng.uniform(1, 1.6) if is_red_dwarf else 1], np.float32))
+                continue
+            size = np.clip(10 ** (0.15 * (21 - magnitude) - 0.25) * rng.lognormal(0, 0.25) / p.pixel_scale, 0.7, 30)
+            q, angle = rng.uniform(0.25, 1), rng.uniform(0, np.pi)
+            half = int(7 * size) + 2
+            j, i = int(x + _FIELD / 2), int(y + _FIELD / 2)
+            window = np.s_[max(i - half, 0) : i + half, max(j - half, 0) : j + half]
+            u, v = _turned(_X[window] - x, _Y[window] - y, angle)
+            light = np.exp(-np.hypot(u, v / q) / size) * (flux / (2 * np.pi * size**2 * q))
+            scene[(slice(None), *window)] += color[:, None, None] * light
+
+
+def _observe(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
+    """Atmosphere, pixel, noise and sky. Noise is white on SDSS pixels and smooth on the finer stored ones."""
+    step = 2 * np.pi / _FIELD
+    psf = galsim.Kolmogorov(fwhm=p.seeing / p.pixel_scale).drawKImage(nx=_FIELD, ny=_FIELD, scale=step).array.real
+    kx, ky = fft.rfftfreq(_FIELD).astype(np.float32), fft.fftfreq(_FIELD).astype(np.float32)[:, None]
+    native = SDSS_PIXEL / p.pixel_scale  # width of an SDSS pixel in stored ones
+    pixel = np.sinc(kx * native) * np.sinc(ky * native) * np.sinc(kx) * np.sinc(ky)
+    transfer = (fft.ifftshift(psf)[:, : _FIELD // 2 + 1] * pixel).astype(np.float32)
+    shift = p.band_shift / p.pixel_scale
+    phase = -2j * np.pi * shift
+    shifted = np.exp(phase * math.cos(p.artifact_angle) * kx) * np.exp(phase * math.sin(p.artifact_angle) * ky)
+    spectrum = fft.rfft2(scene) * transfer
+    spectrum[0] *= shifted
+    spectrum[2] *= shifted.conj()
+    light = fft.irfft2(spectrum)
+    noise = fft.rfft2(rng.standard_normal(scene.shape, dtype=np.float32))
+    grain = np.sinc(kx * max(native, 1.0)) ** 2 * np.sinc(ky * max(native, 1.0)) ** 2  # bilinear, as the cut-outs are resampled
+    noise = fft.irfft2(noise * (grain * max(native, 1.0)))
+    binned = min(native, 1.0)  # stored pixels larger than SDSS ones average several of them
+    sigma = np.sqrt((p.noise * SKY_NOISE[:, None, None]) ** 2 + np.maximum(light, 0) / ELECTRONS_PER_NANOMAGGY[:, None, None])
+    return light + p.sky * np.array([0.4, 0.9, 1.2], np.float32)[:, None, None] + noise * sigma * binned
+
+
+def _add_saturated_star(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
+    """A bright star near the target: halo, diffraction spikes and, in the brightest, a bleed trail."""
+    distance = (0.8 + p.artifact_offset) * PIXELS_PER_R90
+    x, y = _X - distance * math.cos(p.artifact_angle), _Y - distance * math.sin(p.artifact_angle)
+    r = np.sqrt(x * x + y * y + 4)
+    size = rng.uniform(5, 14)
+    halo = 12 * np.exp(-r / (0.25 * size)) + (size / r) ** 2.6 * 0.5
+    a, b = np.abs(x + y) / 1.4142, np.abs(x - y) / 1.4142
+    spikes = 0.6 * (np.exp(-a / 1.0 - b / (4 * size)) + np.exp(-b / 1.0 - a / (4 * size)))
+    trail = 2 * np.exp(-np.abs(y) / 1.2 - np.abs(x) / (6 * size)) * (size > 10)
+    tint = np.array([rng.uniform(0.2, 1.2), 0.6, 1.0], np.float32)[:, None, None]
+    scene += tint * (halo + spikes + trail)
+
+
+def _add_artifact(seen: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
+    """What the camera and the mosaic add after the atmosphere, drawn on the image (3, 212, 212) itself."""
+    inside = np.s_[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    normal = (_X[inside] * math.cos(p.artifact_angle) + _Y[inside] * math.sin(p.artifact_angle)) / PIXELS_PER_R90
+    if p.artifact == "frame edge":
+        seen[:2, normal > 0.6 * p.artifact_offset] = 1e-6  # only the reddest band covers this part of the sky
+    elif p.artifact == "satellite trail":
+        seen[rng.integers(3)] += 0.4 * np.exp(-0.5 * ((normal - 0.5 * p.artifact_offset) * PIXELS_PER_R90 / 1.2) ** 2)
+    elif p.artifact == "dropped line":
+        along = np.hypot(_X[inside], _Y[inside]) / PIXELS_PER_R90
+        seen[:, (np.abs(normal) * PIXELS_PER_R90 < 0.6) & (along < 0.4 * p.artifact_offset)] = 1e-6

@@ -92,7 +92,8 @@ def train_one_epoch(
             if accelerator.sync_gradients:
                 scheduler.step()
                 if ema is not None:
-                    ema.update(accelerator.unwrap_model(model))
+                    # The step starts the average quickly; without it the first epochs would weigh on it for long.
+                    ema.update(accelerator.unwrap_model(model), step=scheduler.last_epoch)
         progress.step_in_epoch += 1
         total += loss.detach()
         count += 1
