@@ -112,7 +112,10 @@ def main(argv: list[str] | None = None) -> dict | None:
         size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
     )
     with accelerator.main_process_first():  # the others then read the cache
-        data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0)
+        try:
+            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from error
         if args.max_rows:
             data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
         class_names = data["train"].features["label"].names

@@ -39,8 +39,10 @@ def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 
     else:
         try:
             data = load_dataset(name)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ConnectionError) as error:
             raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
+    if "train" not in data:
+        raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
     data = DatasetDict({split: with_votes_column(rows, label_scheme) for split, rows in data.items()})
     if "label" not in data["train"].features:
         raise ValueError(

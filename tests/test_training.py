@@ -129,6 +129,14 @@ def test_wrong_arguments_are_named(capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_data_set_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="nobody/nothing"):
+        train(*FEW, "--dataset", "nobody/nothing", "--output_dir", str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match="neither Parquet files nor class folders"):
+        train(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
+
+
 def test_columns_of_the_hub_become_votes_and_what_is_not_there_stays_unknown():
     names = [name for name in hub_columns("gz2") if name]
     rows = Dataset.from_dict({"image": [None, None], **{name: [1, 3] for name in names}}).cast_column("image", Image())
