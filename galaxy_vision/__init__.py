@@ -1,19 +1,48 @@
-"""Galaxy images to morphological classes, Galaxy Zoo votes, captions and heat maps."""
+"""Galaxy images to morphological classes, Galaxy Zoo votes, captions and heat maps.
 
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
+``import galaxy_vision`` makes the Auto classes of transformers know our models. It does so when these classes are first imported, by
+whomever, so that builders and the command line start without torch (0.9 GB and several seconds).
+"""
 
-from .configuration_galaxy_resnet import GalaxyResNetConfig
-from .image_processing_galaxy import GalaxyImageProcessor
-from .modeling_galaxy_resnet import GalaxyResNetForImageClassification, VoteFractions
+import importlib
+
+import wrapt
 
 __version__ = "0.1.0"
 
-AutoConfig.register("galaxy_resnet", GalaxyResNetConfig)
-AutoModelForImageClassification.register(GalaxyResNetConfig, GalaxyResNetForImageClassification)
-AutoImageProcessor.register(GalaxyResNetConfig, image_processor_classes={"torchvision": GalaxyImageProcessor})
-# A saved folder then carries the code, so that it loads where this package is not installed.
-GalaxyResNetConfig.register_for_auto_class()
-GalaxyResNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
-GalaxyImageProcessor.register_for_auto_class("AutoImageProcessor")
+_HOME = {
+    "GalaxyImageProcessor": "image_processing_galaxy",
+    "GalaxyResNetConfig": "configuration_galaxy_resnet",
+    "GalaxyResNetForImageClassification": "modeling_galaxy_resnet",
+    "VoteFractions": "modeling_galaxy_resnet",
+}
+__all__ = [*_HOME, "__version__"]
 
-__all__ = ["GalaxyImageProcessor", "GalaxyResNetConfig", "GalaxyResNetForImageClassification", "VoteFractions", "__version__"]
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+@wrapt.when_imported("transformers.models.auto.configuration_auto")
+def _register_configurations(auto) -> None:
+    from .configuration_galaxy_resnet import GalaxyResNetConfig
+
+    auto.AutoConfig.register("galaxy_resnet", GalaxyResNetConfig)
+
+
+@wrapt.when_imported("transformers.models.auto.image_processing_auto")
+def _register_image_processors(auto) -> None:
+    from .configuration_galaxy_resnet import GalaxyResNetConfig
+    from .image_processing_galaxy import GalaxyImageProcessor
+
+    auto.AutoImageProcessor.register(GalaxyResNetConfig, image_processor_classes={"torchvision": GalaxyImageProcessor})
+
+
+@wrapt.when_imported("transformers.models.auto.modeling_auto")
+def _register_models(auto) -> None:
+    from .configuration_galaxy_resnet import GalaxyResNetConfig
+    from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
+
+    auto.AutoModelForImageClassification.register(GalaxyResNetConfig, GalaxyResNetForImageClassification)

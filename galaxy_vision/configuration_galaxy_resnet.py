@@ -34,4 +34,7 @@ class GalaxyResNetConfig(PretrainedConfig):
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
 
 
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyResNetConfig.register_for_auto_class()
+
 __all__ = ["GalaxyResNetConfig"]

@@ -77,4 +77,7 @@ class GalaxyImageProcessor(TorchvisionBackend):
         return BatchFeature({"pixel_values": torch.stack(ready) if return_tensors else ready}, tensor_type=return_tensors)
 
 
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyImageProcessor.register_for_auto_class("AutoImageProcessor")
+
 __all__ = ["GalaxyImageProcessor"]

@@ -146,4 +146,7 @@ class GalaxyResNetForImageClassification(PreTrainedModel):
         return VoteFractions(conditional, reach(conditional), lower, upper)
 
 
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyResNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
+
 __all__ = ["GalaxyResNetForImageClassification"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from conftest import REPOSITORY
 from PIL import Image
 from scipy import stats
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
@@ -54,6 +55,25 @@ def test_auto_classes_load_what_was_saved_bit_for_bit(saved, image):
     again = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
     assert isinstance(again, GalaxyImageProcessor)
     assert torch.equal(again(image, return_tensors="pt").pixel_values, processor(image, return_tensors="pt").pixel_values)
+
+
+@pytest.mark.parametrize("first", ["AutoConfig", "AutoModelForImageClassification", "pipeline", "GenerationMixin"])
+def test_importing_the_package_makes_the_auto_classes_know_our_models_in_any_order(saved, first):
+    ours, theirs = "import galaxy_vision", f"from transformers import {first}"
+    load = f"AutoModelForImageClassification.from_pretrained({str(saved[0])!r}, trust_remote_code=False)"
+    for order in ((ours, theirs), (theirs, ours)):
+        code = "\n".join(
+            [*order, "from transformers import AutoModelForImageClassification", f"print(type({load}).__module__)"]
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.stdout.strip() == "galaxy_vision.modeling_galaxy_resnet", done.stderr[-2000:]
+
+
+def test_the_package_and_the_builders_start_without_torch():
+    for name in ("galaxy_vision", "galaxy_vision.dataset_writer", "galaxy_vision.simulation"):
+        code = f"import sys, {name}; print('torch' in sys.modules, 'transformers' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.stdout.split() == ["False", "False"], (name, done.stderr[-2000:])
 
 
 def test_the_pipeline_classifies_a_path_as_the_model_does(saved, image):
