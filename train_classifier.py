@@ -6,9 +6,8 @@ accelerate launch train_classifier.py run.json                       # arguments
 """
 
 import shutil
-import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import timm
@@ -16,9 +15,10 @@ import torch
 from accelerate.utils import set_seed
 from timm.utils import ModelEmaV3
 from tqdm.auto import tqdm
-from transformers import HfArgumentParser, get_cosine_schedule_with_warmup
+from transformers import get_cosine_schedule_with_warmup
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_mean
 from galaxy_vision.report import draw_report
@@ -27,6 +27,7 @@ from galaxy_vision.training import (
     evaluate,
     latest_checkpoint,
     make_accelerator,
+    parameter_groups,
     save_checkpoint,
     train_one_epoch,
     write_json,
@@ -35,68 +36,25 @@ from galaxy_vision.training import (
 # ---------------------------------------------------------------------------------------------------------------- arguments
 
 
-def arg(default, help: str, **metadata):
-    return field(default=default, metadata={"help": help, **metadata})
-
-
 @dataclass
-class Arguments:
+class Arguments(TrainingRun):
     """Arguments of the training run; also the keys of a JSON arguments file."""
 
-    dataset: str = arg("simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id")
     output_dir: str = arg("runs/classifier", "folder for the model, metrics.json, figures and checkpoints")
-    label_scheme: str = arg("hubble", "class scheme where the data set has votes only: hubble, summary or threshold")
-    num_simulated: int = arg(2400, "galaxies of the simulated data set")
-    max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
-    backbone: str = arg("resnet18", "any timm ResNet by name")
     pretrained_backbone: str | None = arg(
         None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)"
     )
     init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
-    image_size: int = arg(64, "side of the input in pixels")
-    crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
-    drop_rate: float = arg(0.0, "dropout before the heads")
-    epochs: int = arg(10, "passes over the training rows")
-    batch_size: int = arg(32, "images a process and step")
-    accumulation_steps: int = arg(1, "batches for each optimiser step")
-    learning_rate: float = arg(1e-3, "peak learning rate of AdamW")
-    weight_decay: float = arg(0.05, "weight decay of AdamW")
-    warmup_fraction: float = arg(0.1, "share of the optimiser steps in which the learning rate rises; a cosine follows")
-    max_grad_norm: float = arg(5.0, "gradients are clipped to this norm")
     class_weighting: str = arg("sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1")
-    ema_decay: float = arg(0.998, "decay of the averaged weights that are evaluated and saved (0: off)")
-    patience: int = arg(0, "stop after so many epochs without a better validation loss (0: never)")
-    seed: int = arg(0, "of weights, order and augmentation")
-    mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
-    checkpoint_every: int = arg(0, "batches between checkpoints beside that of each epoch (0: none)")
-    resume: bool = arg(False, "go on from the newest checkpoint of output_dir")
-    tracker: str | None = arg(None, "tensorboard, trackio or wandb")
-    push_to_hub: str | None = arg(None, "upload the model to this repository of the Hub")
-    stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
 
     def __post_init__(self):
+        super().__post_init__()
         if self.class_weighting not in ("none", "sqrt", "balanced"):
             raise ValueError(f"class_weighting={self.class_weighting!r} is not one of none, sqrt, balanced")
-        for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is below 1")
-        if not 0.0 <= self.ema_decay < 1.0:
-            raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")
-
-
-def parse_arguments(argv: list[str] | None) -> Arguments:
-    parser = HfArgumentParser(Arguments, description=__doc__, allow_abbrev=False)
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        if argv and argv[0].endswith(".json"):
-            return parser.parse_json_file(argv[0])[0]
-        return parser.parse_args_into_dataclasses(argv)[0]
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
 
 
 def main(argv: list[str] | None = None) -> dict | None:
-    args = parse_arguments(argv)
+    args = parse_arguments(Arguments, __doc__, argv)
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and (output_dir / "checkpoints").exists() and latest_checkpoint(output_dir):
@@ -145,10 +103,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
 
     # ------------------------------------------------------------------------------------------------------------- optimiser
-    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
-    plain = [weight for weight in model.parameters() if weight.ndim <= 1]  # biases and batch norm
-    groups = [{"params": decayed, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, args.weight_decay), lr=args.learning_rate, fused=True)
     loaders["train"], loaders["validation"], loaders["test"], model, optimizer = accelerator.prepare(
         loaders["train"], loaders["validation"], loaders["test"], model, optimizer
     )
@@ -174,6 +129,9 @@ def main(argv: list[str] | None = None) -> dict | None:
     )
     mean = training_mean(cached["train"].with_format("numpy")["votes"]) if has_votes else None
 
+    def targets(batch: dict, generator: torch.Generator) -> dict:
+        return {"labels": batch["labels"], "votes": batch.get("votes"), "class_weights": class_weights}
+
     def new_metrics() -> dict:
         metrics = {"classes": GalaxyMetric("classes", label_names=class_names, train_class_counts=counts.tolist())}
         if has_votes:
@@ -188,7 +146,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     try:
         while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
             train_loss = train_one_epoch(
-                accelerator, model, ema, loaders["train"], optimizer, scheduler, processor, progress, args, class_weights, bar
+                accelerator, model, ema, loaders["train"], optimizer, scheduler, processor, progress, args, targets, bar
             )
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")

@@ -11,6 +11,9 @@ import wrapt
 __version__ = "0.1.0"
 
 _HOME = {
+    "GalaxyCaptionerConfig": "configuration_galaxy_captioner",
+    "GalaxyCaptionerForConditionalGeneration": "modeling_galaxy_captioner",
+    "GalaxyCaptionerProcessor": "processing_galaxy_captioner",
     "GalaxyImageProcessor": "image_processing_galaxy",
     "GalaxyResNetConfig": "configuration_galaxy_resnet",
     "GalaxyResNetForImageClassification": "modeling_galaxy_resnet",
@@ -27,22 +30,47 @@ def __getattr__(name: str):
 
 @wrapt.when_imported("transformers.models.auto.configuration_auto")
 def _register_configurations(auto) -> None:
+    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
     from .configuration_galaxy_resnet import GalaxyResNetConfig
 
     auto.AutoConfig.register("galaxy_resnet", GalaxyResNetConfig)
+    auto.AutoConfig.register("galaxy_captioner", GalaxyCaptionerConfig)
 
 
 @wrapt.when_imported("transformers.models.auto.image_processing_auto")
 def _register_image_processors(auto) -> None:
+    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
     from .configuration_galaxy_resnet import GalaxyResNetConfig
     from .image_processing_galaxy import GalaxyImageProcessor
 
-    auto.AutoImageProcessor.register(GalaxyResNetConfig, image_processor_classes={"torchvision": GalaxyImageProcessor})
+    for config in (GalaxyResNetConfig, GalaxyCaptionerConfig):
+        auto.AutoImageProcessor.register(config, image_processor_classes={"torchvision": GalaxyImageProcessor})
+
+
+@wrapt.when_imported("transformers.models.auto.processing_auto")
+def _register_processors(auto) -> None:
+    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
+    from .processing_galaxy_captioner import GalaxyCaptionerProcessor
+
+    auto.AutoProcessor.register(GalaxyCaptionerConfig, GalaxyCaptionerProcessor)
 
 
 @wrapt.when_imported("transformers.models.auto.modeling_auto")
 def _register_models(auto) -> None:
+    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
     from .configuration_galaxy_resnet import GalaxyResNetConfig
+    from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
     from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
 
     auto.AutoModelForImageClassification.register(GalaxyResNetConfig, GalaxyResNetForImageClassification)
+    auto.AutoModelForImageTextToText.register(GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration)
+
+
+@wrapt.when_imported("transformers.pipelines")
+def _register_pipelines(pipelines) -> None:
+    from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
+    from .pipeline import TASK, GalaxyCaptionPipeline
+
+    pipelines.PIPELINE_REGISTRY.register_pipeline(
+        TASK, GalaxyCaptionPipeline, pt_model=GalaxyCaptionerForConditionalGeneration, type="multimodal"
+    )

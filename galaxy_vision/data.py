@@ -8,7 +8,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, concaten
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from .dataset_writer import SPLITS, split_of
+from .dataset_writer import SPLITS, captions_of, split_of
 from .decision_tree import NUM_ANSWERS, hub_columns
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_rgb
@@ -77,7 +77,14 @@ def with_votes_column(rows: Dataset, label_scheme: str) -> Dataset:
     scheme = get_scheme(label_scheme)
     labels = assign_labels(votes, label_scheme)
     keep = [column for column in ("image", "id_str", "id") if column in rows.column_names]
-    extra = Dataset.from_dict({"votes": votes.astype(np.float32), "label": [None if k < 0 else int(k) for k in labels]})
+    names = rows["id_str"] if "id_str" in rows.column_names else map(str, rows["id"] if "id" in rows.column_names else labels)
+    extra = Dataset.from_dict(
+        {
+            "votes": votes.astype(np.float32),
+            "captions": [captions_of(name, each) for name, each in zip(names, votes, strict=True)],
+            "label": [None if k < 0 else int(k) for k in labels],
+        }
+    )
     extra = extra.cast_column("label", ClassLabel(names=scheme.class_names))
     return concatenate_datasets([rows.select_columns(keep), extra], axis=1)
 
@@ -121,7 +128,7 @@ def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
 
     ``datasets`` keys its cache by the data and by the processor's values, so a second run with the same geometry reads it.
     """
-    keep = {"image", "votes", "label"} & set(rows.column_names)
+    keep = {"image", "votes", "label", "captions"} & set(rows.column_names)
     rows = rows.select_columns(sorted(keep)).cast_column("image", Image(decode=False))
     return rows.map(
         _decode,
@@ -132,6 +139,17 @@ def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
         fn_kwargs={"processor": processor},
         desc="decoding",
     )
+
+
+def _encode(batch: dict, tokenizer, max_length: int) -> dict:
+    padding = {"padding": "max_length", "max_length": max_length, "truncation": True}
+    return {"input_ids": [tokenizer(captions, **padding)["input_ids"] for captions in batch["captions"]]}
+
+
+def encode_captions(rows: Dataset, tokenizer) -> Dataset:
+    """Add ``input_ids``: every reference caption as ids, padded to the longest of the split."""
+    longest = max(len(ids) for captions in rows["captions"] for ids in tokenizer(captions)["input_ids"])
+    return rows.map(_encode, batched=True, fn_kwargs={"tokenizer": tokenizer, "max_length": longest}, desc="encoding captions")
 
 
 class PixelBatches(torch.utils.data.Dataset):
@@ -147,7 +165,8 @@ class PixelBatches(torch.utils.data.Dataset):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        """A batch: ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), ``votes`` (B, 37) where known, ``row`` (B,)."""
+        """A batch: ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), ``votes`` (B, 37) where known,
+        ``input_ids`` (B, references, T) where captions were encoded, ``row`` (B,)."""
         table = self.cached[indices]
         raw = np.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=np.uint8)
         batch = {"pixels": torch.from_numpy(raw.reshape(len(indices), 3, self.image_size, self.image_size))}
@@ -156,6 +175,9 @@ class PixelBatches(torch.utils.data.Dataset):
         if "votes" in table.column_names:
             votes = np.array(table["votes"].to_pylist(), dtype=np.float32).reshape(len(indices), NUM_ANSWERS)
             batch["votes"] = torch.from_numpy(votes)
+        if "input_ids" in table.column_names:
+            references = np.array(table["input_ids"].to_pylist(), dtype=np.int64)
+            batch["input_ids"] = torch.from_numpy(references)
         batch["row"] = torch.tensor(indices)
         return batch
 

@@ -5,6 +5,7 @@ import hashlib
 import shlex
 import shutil
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, List, Value
 
+from .captions import NUM_CAPTIONS, claims_from_votes, write_captions
 from .decision_tree import NUM_ANSWERS
 from .labels import SCHEMES, scheme_table
 
@@ -56,8 +58,15 @@ def galaxy_features(class_names: list[str], with_votes: bool = True, **source_id
     features = {"image": Image(), "id": Value("string")}
     if with_votes:
         features |= {"votes": List(Value("float32"), length=NUM_ANSWERS), "num_classifications": Value("float32")}
+        features |= {"captions": List(Value("string"), length=NUM_CAPTIONS)}
     features |= {"label": ClassLabel(names=class_names)}
     return Features(features | {name: Value(kind) for name, kind in source_ids.items()})
+
+
+def captions_of(galaxy_id: str, votes) -> list[str]:
+    """The reference captions of a galaxy: the same wherever its row comes from."""
+    votes = np.asarray(votes, dtype=np.float32)  # as they are stored, so that a share at a limit falls on the same side
+    return write_captions(claims_from_votes(votes), NUM_CAPTIONS, seed=zlib.crc32(galaxy_id.encode()))
 
 
 class _SplitWriter:
@@ -98,7 +107,8 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
     """Write the rows as they come, and rename the finished folder to ``output_dir`` as the last step.
 
     Args:
-        rows: dicts with the columns of ``features`` (``image`` as bytes, ``label`` -1 or None for uncertain), or :class:`Dropped`.
+        rows: dicts with the columns of ``features`` (``image`` as bytes, ``label`` -1 or None for uncertain; ``captions`` are written
+            from ``votes``), or :class:`Dropped`.
         output_dir: must not exist, so that nothing is lost.
         features: from :func:`galaxy_features`.
         card: text of the dataset card.
@@ -127,7 +137,8 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
         label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
         content.update(b"".join([key, hashlib.blake2b(row["image"]).digest(), repr(label).encode()]))
         if "votes" in row:
-            content.update(np.asarray(row["votes"], dtype=np.float32).tobytes())
+            row = row | {"captions": captions_of(row["id"], row["votes"])}
+            content.update(np.asarray(row["votes"], dtype=np.float32).tobytes() + "\n".join(row["captions"]).encode())
         split = split_of(row["id"])
         balance[split][label] += 1
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})

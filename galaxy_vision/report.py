@@ -1,5 +1,6 @@
 """metrics.json -> figures."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +9,8 @@ import numpy as np
 matplotlib.use("Agg")  # no display is needed
 from matplotlib import pyplot as plt
 from sklearn.metrics import ConfusionMatrixDisplay
+
+from .captions import parse_claims, score_claims
 
 
 def draw_report(results: dict, output_dir: Path) -> list[Path]:
@@ -51,6 +54,36 @@ def draw_report(results: dict, output_dir: Path) -> list[Path]:
     left.set_title("Loss")
     right.legend()
     drawn.append(_save(figure, output_dir / "training_curves.png"))
+    return drawn
+
+
+def draw_caption_report(results: dict, rows, output_dir: Path, count: int = 24) -> list[Path]:
+    """Draw training_curves.png, and captions.png: test galaxies with their captions, ✗ where the votes contradict or never asked."""
+    history = results["history"]
+    epochs = [row["epoch"] for row in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
+    left.plot(epochs, [row["train_loss"] for row in history])
+    left.axvline(results["best_epoch"], color="grey", linewidth=1, linestyle=":", label="best epoch")
+    left.set(xlabel="epoch", ylabel="loss (nats a word)", title="Training loss")
+    left.legend()
+    for key, label in (("validation_claim_f1", "claim F1"), ("validation_bleu_4", "BLEU-4")):
+        right.plot(epochs, [row[key] for row in history], label=label)
+    right.set(xlabel="epoch", title="Validation split, greedy")
+    right.legend()
+    drawn = [_save(figure, output_dir / "training_curves.png")]
+    count = min(count, len(rows))
+    figure, grid = plt.subplots(-(-count // 6), 6, figsize=(16.0, 3.5 * -(-count // 6)), layout="constrained", squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    chosen = np.linspace(0, len(rows) - 1, count).astype(int)
+    for axes, place in zip(grid.flat, chosen, strict=False):
+        row, caption = rows[int(place)], results["examples"][place]
+        scored = score_claims(parse_claims(caption), row["votes"])
+        wrong = scored["contradicted"] + scored["ungrounded"]
+        axes.imshow(row["image"])
+        axes.set_title(f"{row.get('id', place)}{'  ✗' * wrong}", fontsize=9, color="firebrick" if wrong else "black")
+        axes.text(0.5, -0.03, textwrap.fill(caption, 34), transform=axes.transAxes, ha="center", va="top", fontsize=9)
+    drawn.append(_save(figure, output_dir / "captions.png"))
     return drawn
 
 

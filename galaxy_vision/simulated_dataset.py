@@ -14,7 +14,7 @@ from .dataset_writer import Card, galaxy_features, write_dataset
 from .labels import assign_labels, get_scheme
 from .simulation import simulate_galaxy
 
-VERSION = 2  # raise it when the simulation changes, so that old caches are not used
+VERSION = 3  # raise it when the simulation changes, so that old caches are not used
 LABEL_SCHEME = "hubble"
 JPEG_QUALITY = 90
 

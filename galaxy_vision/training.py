@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from accelerate.utils import DataLoaderConfiguration
 from torch import nn
 from tqdm.auto import tqdm
 
+from .captions import claims_from_votes, write_captions
 from .data import augment
 from .losses import dirichlet_multinomial_nll
 
@@ -64,10 +66,20 @@ class Progress:
         vars(self).update(state)
 
 
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay for matrices and kernels; none for biases and normalisations."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    decayed, plain = [w for w in trained if w.ndim > 1], [w for w in trained if w.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
 def train_one_epoch(
-    accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, class_weights, bar
+    accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, targets: Callable, bar
 ) -> float:
-    """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here."""
+    """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here.
+
+    ``targets(batch, generator)`` gives what the model's forward takes beside ``pixel_values``.
+    """
     loader.set_epoch(progress.epoch)
     batches = loader if not progress.step_in_epoch else accelerator.skip_first_batches(loader, progress.step_in_epoch)
     model.train()
@@ -78,12 +90,8 @@ def train_one_epoch(
         generator = torch.Generator().manual_seed((place * 1_009 + accelerator.process_index) % 2**63)
         pixels = augment(processor.normalize_pixels(batch["pixels"]), generator)
         with accelerator.accumulate(model):
-            loss = model(
-                pixel_values=pixels.contiguous(memory_format=torch.channels_last),
-                labels=batch["labels"],
-                votes=batch.get("votes"),
-                class_weights=class_weights,
-            ).loss
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            loss = model(pixel_values=pixels, **targets(batch, generator)).loss
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
@@ -143,6 +151,37 @@ def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, de
         return None
     results = {name: metric.compute() for name, metric in metrics.items()}
     return results | {"loss": loss_sum / rows, "rows": rows}
+
+
+@torch.inference_mode()
+def evaluate_captions(accelerator, model, loader, processor, desc: str, **generate_kwargs) -> list[str] | None:
+    """Write the caption of every row of a split, in the order of rows, on the main process; None on the others."""
+    model.eval()
+    written: dict[int, str] = {}
+    for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
+        with accelerator.autocast():
+            pixels = processor.image_processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            sequences = model.generate(pixel_values=pixels, **generate_kwargs)
+        sequences = accelerator.pad_across_processes(sequences, dim=1, pad_index=model.config.pad_token_id)
+        rows, sequences = accelerator.gather_for_metrics((batch["row"], sequences))
+        if accelerator.is_main_process:
+            written |= zip(rows.tolist(), processor.batch_decode(sequences), strict=True)
+    return [written[row] for row in sorted(written)] if accelerator.is_main_process else None
+
+
+@torch.inference_mode()
+def template_captions(accelerator, classifier, loader, image_processor) -> list[str] | None:
+    """The captioner's rival: sentences written by rule from the votes that a classifier predicts; in the order of rows."""
+    classifier.eval()
+    written: dict[int, str] = {}
+    for batch in tqdm(loader, desc="predicted votes", leave=False, disable=not accelerator.is_main_process):
+        with accelerator.autocast():
+            pixels = image_processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            concentration = classifier(pixel_values=pixels).vote_concentration
+        rows, concentration = accelerator.gather_for_metrics((batch["row"], concentration))
+        for row, predicted in zip(rows.tolist(), concentration.float().cpu().numpy(), strict=True):
+            written[row] = write_captions(claims_from_votes(predicted), 1, seed=row)[0]
+    return [written[row] for row in sorted(written)] if accelerator.is_main_process else None
 
 
 def _loss_from(ready: dict) -> float:

@@ -1,0 +1,147 @@
+"""The words of captions: which phrases stand for which answer of the tree, and how phrases become a sentence.
+
+The writer and the reader of ``captions.py`` share these tables, so that what is written can be read back. Nothing is said about size or
+distance (the cut-outs follow the galaxy's own radius), nor about "elliptical" or "face-on", which volunteers were not asked.
+"""
+
+import random
+from collections.abc import Iterable
+
+HEDGES = ("possibly", "perhaps", "hints of")
+"""What stands before a phrase on which volunteers disagree; the last before things ("hints of a bar") only."""
+
+ADJECTIVES = {
+    "a01_smooth": ("smooth", "featureless"),
+    "a04_yes": ("edge-on",),
+    "a06_bar": ("barred",),
+    "a07_no_bar": ("unbarred",),
+    "a14_yes": ("odd", "peculiar"),
+    "a16_completely_round": ("round", "completely round"),
+    "a17_in_between": ("oval", "slightly elongated"),
+    "a18_cigar_shaped": ("cigar-shaped", "strongly elongated"),
+    "a21_disturbed": ("disturbed",),
+    "a22_irregular": ("irregular",),
+    "a24_merger": ("merging",),
+}
+"""Answer -> words that can stand before "galaxy"."""
+
+THINGS = {
+    "a06_bar": ("a bar", "a central bar"),
+    "a07_no_bar": ("no bar", "no sign of a bar"),
+    "a08_spiral": ("spiral arms", "a spiral pattern"),
+    "a09_no_spiral": ("no spiral arms", "no sign of spiral arms"),
+    "a10_no_bulge": ("no bulge", "no visible bulge"),
+    "a11_just_noticeable": ("a small bulge", "a just noticeable bulge"),
+    "a12_obvious": ("an obvious bulge", "a prominent bulge"),
+    "a13_dominant": ("a dominant bulge", "a dominating bulge"),
+    "a14_yes": ("something odd about it",),
+    "a16_completely_round": ("a round outline", "a round shape"),
+    "a17_in_between": ("an oval outline", "an oval shape"),
+    "a18_cigar_shaped": ("a cigar-like shape", "a cigar-like outline"),
+    "a19_ring": ("a ring", "a ring-like feature"),
+    "a20_lens_or_arc": ("a lens or an arc", "a gravitational lens or arc"),
+    "a21_disturbed": ("a disturbed shape", "a disturbed outline"),
+    "a22_irregular": ("an irregular shape", "an irregular outline"),
+    "a23_other": ("an unusual feature", "an uncommon feature"),
+    "a24_merger": ("a merging companion", "a merger in progress"),
+    "a25_rounded": ("a rounded bulge", "a round bulge"),
+    "a26_boxy": ("a boxy bulge", "a box-shaped bulge"),
+    "a27_no_bulge": ("no bulge", "no visible bulge"),
+    "a38_dust_lane": ("a dust lane", "a lane of dust"),
+}
+"""Answer -> what a galaxy can be "with"."""
+
+ARM_NUMBERS = {
+    "a31_1": ("one", "a single"),
+    "a32_2": ("two", "a pair of"),
+    "a33_3": ("three",),
+    "a34_4": ("four",),
+    "a36_more_than_4": ("many", "more than four"),
+}
+ARM_WINDINGS = {"a28_tight": ("tightly wound",), "a29_medium": ("moderately wound",), "a30_loose": ("loosely wound",)}
+NOT_A_GALAXY = ("a star or an artefact", "a star or an image artefact", "an artefact or a star")  # a03
+NO_CLAIM = ("of uncertain form", "of unclear form")
+
+_FRAMES = ("{0} with {1}", "{0} showing {1}", "{0}, which has {1}", "this is {0} with {1}", "the image shows {0} with {1}")
+_BARE_FRAMES = ("{0}", "this is {0}", "the image shows {0}", "here we see {0}", "what we see is {0}")
+_HEDGED_FRAMES = ("{0}", "this is {0}", "what we see is {0}")
+_HEAD = ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact", "a08_spiral")
+_ADJECTIVE_SHARE = 0.6  # of the claims that can be an adjective or a thing
+
+
+def _article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def _arms(number, winding, rng: random.Random) -> str:
+    """ "two loosely wound arms"; a hedge belongs to the phrase that follows it."""
+    words = rng.choice(ARM_NUMBERS[number.answer]) if number else ""
+    if words == "a pair of" and winding and winding.hedged:
+        words = "two"  # "a pair of possibly loosely wound arms" does not read well
+    noun = "arm" if number and number.answer == "a31_1" else "arms"
+    noun = rng.choice((noun, f"spiral {noun}"))
+    hedges = rng.sample(HEDGES[:2], 2)
+    if number and number.hedged:
+        words = f"{hedges[0]} {words}"
+    if winding:
+        wound = ARM_WINDINGS[winding.answer][0]
+        words += (", " if number and number.hedged and winding.hedged else " ") if number else ""
+        words += f"{hedges[1]} {wound}" if winding.hedged else wound
+    return f"{words} {noun}"
+
+
+def _enumerate(things: list[str]) -> str:
+    return things[0] if len(things) == 1 else f"{', '.join(things[:-1])} and {things[-1]}"
+
+
+def compose(claims: Iterable, rng: random.Random) -> str:
+    """One sentence that states exactly these claims (each with ``answer`` and ``hedged``), in a style drawn from ``rng``.
+
+    A claim on arms needs ``a08_spiral`` beside it, as the tree does.
+    """
+    said = {claim.answer: claim for claim in claims}
+    if "a03_star_or_artifact" in said:
+        words = rng.choice(NOT_A_GALAXY)
+        frames = _HEDGED_FRAMES if said["a03_star_or_artifact"].hedged else _BARE_FRAMES
+        return rng.choice(frames).format(_hedge(words, said["a03_star_or_artifact"], rng, last=2))
+    is_spiral = "a08_spiral" in said and not said["a08_spiral"].hedged
+    is_edge_on = "a04_yes" in said and not said["a04_yes"].hedged
+    hedged_disc = "a02_features_or_disk" in said and said["a02_features_or_disk"].hedged
+    adjectives, things = [], []
+    if "a01_smooth" in said:
+        adjectives.append(_hedge(rng.choice(ADJECTIVES["a01_smooth"]), said["a01_smooth"], rng, last=2))
+    number = next((said[answer] for answer in ARM_NUMBERS if answer in said), None)
+    winding = next((said[answer] for answer in ARM_WINDINGS if answer in said), None)
+    if number or winding:
+        things.append(_arms(number, winding, rng))
+    for answer, claim in said.items():
+        if answer in _HEAD and not (answer == "a08_spiral" and claim.hedged) or answer in ARM_NUMBERS or answer in ARM_WINDINGS:
+            continue
+        # Two adjectives read well, more do not; before a hedged "disc" the hedge would seem to be theirs.
+        can_be_adjective = answer in ADJECTIVES and len(adjectives) < 2 and not hedged_disc
+        if can_be_adjective and (answer not in THINGS or rng.random() < _ADJECTIVE_SHARE):
+            adjectives.append(_hedge(rng.choice(ADJECTIVES[answer]), claim, rng, last=2))
+        else:
+            things.append(_hedge(rng.choice(THINGS[answer]), claim, rng, last=3))
+    noun = "galaxy"
+    if is_spiral:
+        noun = "spiral galaxy"
+    elif is_edge_on:
+        noun = rng.choice(("disc galaxy", "galaxy"))
+    elif "a02_features_or_disk" in said:
+        noun = "disc galaxy"
+    if "a01_smooth" in said and len(adjectives) == 2 and rng.random() < 0.5 and not any(" " in each for each in adjectives):
+        adjectives.reverse()
+    head = _article(f"{', '.join(adjectives)} {noun}" if adjectives else noun)
+    if hedged_disc:
+        head = f"{rng.choice(HEDGES[:2])} {head}"
+    if not said:
+        head = f"{head} {rng.choice(NO_CLAIM)}"
+    rng.shuffle(things)
+    if not things:
+        return rng.choice(_HEDGED_FRAMES if hedged_disc else _BARE_FRAMES).format(head)
+    return rng.choice(_FRAMES[:4] if hedged_disc else _FRAMES).format(head, _enumerate(things))
+
+
+def _hedge(words: str, claim, rng: random.Random, last: int) -> str:
+    return f"{rng.choice(HEDGES[:last])} {words}" if claim.hedged else words

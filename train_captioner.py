@@ -1,0 +1,261 @@
+"""Train a galaxy captioner: an LSTM that looks at a ResNet's feature map and writes what volunteers would have said.
+
+accelerate launch train_captioner.py                                 # simulated galaxies, a few minutes on 2 cores
+accelerate launch train_captioner.py --dataset galaxy_zoo_challenge --encoder runs/challenge
+accelerate launch train_captioner.py run.json                        # arguments from a file
+"""
+
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate.utils import set_seed
+from timm.utils import ModelEmaV3
+from tqdm.auto import tqdm
+from transformers import get_cosine_schedule_with_warmup
+
+from galaxy_vision import (
+    GalaxyCaptionerConfig,
+    GalaxyCaptionerForConditionalGeneration,
+    GalaxyCaptionerProcessor,
+    GalaxyImageProcessor,
+    GalaxyResNetForImageClassification,
+)
+from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
+from galaxy_vision.caption_metrics import CaptionMetric, best_constants, caption_table
+from galaxy_vision.captions import claims_from_votes, write_captions
+from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
+from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.report import draw_caption_report
+from galaxy_vision.training import (
+    Progress,
+    evaluate_captions,
+    latest_checkpoint,
+    make_accelerator,
+    parameter_groups,
+    save_checkpoint,
+    template_captions,
+    train_one_epoch,
+    write_json,
+)
+
+# ---------------------------------------------------------------------------------------------------------------- arguments
+
+
+@dataclass
+class Arguments(TrainingRun):
+    """Arguments of the training run; also the keys of a JSON arguments file."""
+
+    output_dir: str = arg("runs/captioner", "folder for the model, metrics.json, figures and checkpoints")
+    encoder: str | None = arg(
+        None, "start from the backbone, image size and crop of this trained classifier (folder or Hub id)"
+    )
+    frozen_epochs: int = arg(0, "epochs in which the encoder's backbone is not trained")
+    backbone_rate: float = arg(1.0, "learning rate of the backbone, as a share of that of the rest")
+    hidden_size: int = arg(256, "of the LSTM")
+    attention_stage: int = arg(3, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32)")
+    tie_word_embeddings: bool = arg(False, "score words with their embeddings")
+    drop_rate: float = arg(0.1, "dropout before the words are scored")
+    label_smoothing: float = arg(0.0, "share of the target that is spread over all words")
+    num_references: int = arg(5, "references of a galaxy that are used in training")
+    num_beams: int = arg(4, "beams of the test captions; validation is greedy")
+    max_new_tokens: int = arg(48, "longest caption in words")
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("num_beams", "num_references", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is below 1")
+
+
+def main(argv: list[str] | None = None) -> dict | None:
+    args = parse_arguments(Arguments, __doc__, argv)
+    output_dir = Path(args.output_dir)
+    started = time.perf_counter()
+    if not args.resume and (output_dir / "checkpoints").exists() and latest_checkpoint(output_dir):
+        raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
+
+    # ------------------------------------------------------------------------------------------------------------------ seed
+    accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
+    set_seed(args.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+    # ------------------------------------------------------------------------------------------------------------------ data
+    classifier = None
+    image_processor = GalaxyImageProcessor(
+        size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
+    )
+    if args.encoder:
+        classifier = GalaxyResNetForImageClassification.from_pretrained(args.encoder)
+        image_processor = GalaxyImageProcessor.from_pretrained(args.encoder)
+    image_size = image_processor.size["height"]
+    with accelerator.main_process_first():  # the others then read the cache
+        try:
+            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from error
+        if "captions" not in data["train"].column_names:
+            raise SystemExit(f"error: dataset={args.dataset!r} has no captions; build one with votes by datasets_scripts")
+        if args.max_rows:
+            data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+        fingerprint = {split: rows._fingerprint for split, rows in data.items()}
+        cached = {split: cache_pixels(data[split], image_processor) for split in ("train", "validation", "test")}
+        tokenizer = build_tokenizer(caption for captions in data["train"]["captions"] for caption in captions)
+        cached["train"] = encode_captions(cached["train"], tokenizer)
+    processor = GalaxyCaptionerProcessor(image_processor, tokenizer)
+    references = {split: cached[split].select_columns(["captions", "votes"]).to_list() for split in ("validation", "test")}
+    loaders = {
+        split: make_loader(rows, image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
+    }
+
+    # ----------------------------------------------------------------------------------------------------------------- model
+    config = GalaxyCaptionerConfig(
+        backbone=classifier.config.backbone if classifier else args.backbone,
+        image_size=image_size,
+        attention_stage=args.attention_stage,
+        vocab_size=len(tokenizer),
+        hidden_size=args.hidden_size,
+        drop_rate=args.drop_rate,
+        tie_word_embeddings=args.tie_word_embeddings,
+    )
+    model = GalaxyCaptionerForConditionalGeneration(config)
+    if classifier:
+        model.encoder.backbone.load_state_dict(classifier.backbone.state_dict())
+    model = model.to(accelerator.device, memory_format=torch.channels_last)
+    ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
+
+    # ------------------------------------------------------------------------------------------------------------- optimiser
+    backbone = set(model.encoder.backbone.parameters())
+    groups = parameter_groups(model, args.weight_decay)
+    groups = [
+        group | {"params": [w for w in group["params"] if (w in backbone) == inside], "lr": args.learning_rate * rate}
+        for group in groups
+        for inside, rate in ((False, 1.0), (True, args.backbone_rate))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
+    loaders["train"], loaders["validation"], loaders["test"], model, optimizer = accelerator.prepare(
+        loaders["train"], loaders["validation"], loaders["test"], model, optimizer
+    )
+    steps = args.epochs * -(-len(loaders["train"]) // args.accumulation_steps)
+    # Not prepared: it then advances once a step, whatever the number of processes.
+    scheduler = get_cosine_schedule_with_warmup(optimizer, int(args.warmup_fraction * steps), steps)
+
+    # ------------------------------------------------------------------------------------------------------------------ loop
+    progress = Progress()
+    accelerator.register_for_checkpointing(progress, scheduler, *([ema] if ema is not None else []))
+    if args.resume:
+        if (found := latest_checkpoint(output_dir)) is None:
+            raise SystemExit(f"output_dir={output_dir} has no checkpoint to resume from; leave --resume out")
+        accelerator.load_state(str(found))
+    if args.tracker:
+        accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
+    accelerator.print(
+        f"{args.dataset}: {', '.join(f'{len(rows)} {split}' for split, rows in cached.items())} galaxies, {len(tokenizer)} words; "
+        f"{config.backbone} at {image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
+    )
+
+    def targets(batch: dict, generator: torch.Generator) -> dict:
+        """One reference of each galaxy, drawn anew in each epoch."""
+        choice = torch.randint(0, args.num_references, (len(batch["input_ids"]),), generator=generator)
+        labels = batch["input_ids"][torch.arange(len(choice)), choice.to(batch["input_ids"].device)]
+        labels = labels.masked_fill(labels == config.pad_token_id, -100)
+        longest = (labels != -100).sum(1).max()
+        return {"labels": labels[:, :longest], "label_smoothing": args.label_smoothing}
+
+    writing = {"max_new_tokens": args.max_new_tokens}
+    best_dir = output_dir / "best"
+    done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
+    bar = tqdm(
+        total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
+    )
+    try:
+        while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
+            for weight in backbone:
+                weight.requires_grad_(progress.epoch >= args.frozen_epochs)
+            train_loss = train_one_epoch(
+                accelerator, model, ema, loaders["train"], optimizer, scheduler, image_processor, progress, args, targets, bar
+            )
+            evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
+            captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation", **writing)
+            results = CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None
+            score = torch.tensor(-results["claim_f1"] if results else 0.0, device=accelerator.device)
+            score = accelerator.reduce(score, "sum").item()  # the main process has it
+            if score < progress.best_score:
+                progress.best_score, progress.best_epoch = score, progress.epoch
+                if accelerator.is_main_process:
+                    evaluated.save_pretrained(best_dir)
+            row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_claim_f1": -score}
+            if results:
+                row |= {f"validation_{key}": results[key] for key in ("bleu_4", "contradicted", "ungrounded", "distinct")}
+                tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+            progress.history.append(row)
+            accelerator.log(row, step=progress.epoch)
+            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+            save_checkpoint(accelerator, output_dir, progress.epoch * len(loaders["train"]))
+    except KeyboardInterrupt:
+        accelerator.print(f"stopped; go on with --resume --output_dir {output_dir}")
+        raise SystemExit(130) from None
+    finally:
+        bar.close()
+
+    # ------------------------------------------------------------------------------------------------------------- test once
+    accelerator.wait_for_everyone()
+    best = GalaxyCaptionerForConditionalGeneration.from_pretrained(best_dir).to(
+        accelerator.device, memory_format=torch.channels_last
+    )
+    written = {"captioner": (best, writing | {"num_beams": args.num_beams}), "greedy": (best, writing)}
+    captions = {
+        name: evaluate_captions(accelerator, model, loaders["test"], processor, f"test, {name}", **how)
+        for name, (model, how) in written.items()
+    }
+    if classifier and classifier.config.predict_votes:
+        classifier = classifier.to(accelerator.device, memory_format=torch.channels_last)
+        captions["template, predicted votes"] = template_captions(accelerator, classifier, loaders["test"], image_processor)
+
+    # ---------------------------------------------------------------------------------------------------------------- report
+    results = None
+    if accelerator.is_main_process:
+        best.save_pretrained(output_dir)
+        processor.save_pretrained(output_dir)
+        if args.push_to_hub:
+            best.push_to_hub(args.push_to_hub)
+            processor.push_to_hub(args.push_to_hub)
+        constants = best_constants(references["validation"])
+        rows = len(references["test"])
+        captions["constant, best claims"] = [constants["claim_f1"]] * rows
+        captions["constant, best BLEU"] = [constants["bleu_4"]] * rows
+        # Sentences of their own, so that BLEU does not find the very references.
+        captions["template, true votes"] = [
+            write_captions(claims_from_votes(row["votes"]), 1, seed=place)[0] for place, row in enumerate(references["test"])
+        ]
+        metric = CaptionMetric()
+        scores = {name: metric.compute(predictions=texts, references=references["test"]) for name, texts in captions.items()}
+        results = {
+            "captions": scores,
+            "constants": constants,
+            "examples": captions["captioner"],
+            "rows": rows,
+            "arguments": asdict(args),
+            "split_fingerprint": fingerprint,
+            "split_rows": {split: len(rows) for split, rows in cached.items()},
+            "best_epoch": progress.best_epoch + 1,
+            "history": progress.history,
+            "num_processes": accelerator.num_processes,
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        write_json(output_dir / "metrics.json", results)
+        draw_caption_report(results, data["test"], output_dir)
+        for finished in (best_dir, output_dir / "checkpoints"):  # the run is complete: nothing is left to resume
+            shutil.rmtree(finished)
+        print(f"\nTest split, {rows} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
+        print(caption_table(scores))
+        print(f"\nmodel, metrics.json and figures: {output_dir.resolve()}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return results
+
+
+if __name__ == "__main__":
+    main()
