@@ -29,6 +29,7 @@ from galaxy_vision.captions import claims_from_votes, write_captions
 from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.report import draw_caption_report
+from galaxy_vision.self_critical import self_critical_targets
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
@@ -58,7 +59,7 @@ class Arguments(TrainingRun):
     attention_stage: int = arg(3, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32)")
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
     drop_rate: float = arg(0.1, "dropout before the words are scored")
-    label_smoothing: float = arg(0.0, "share of the target that is spread over all words")
+    self_critical_epochs: int = arg(0, "last epochs, in which sampled captions are rewarded for what the votes support")
     num_references: int = arg(5, "references of a galaxy that are used in training")
     num_beams: int = arg(4, "beams of the test captions; validation is greedy")
     max_new_tokens: int = arg(48, "longest caption in words")
@@ -156,13 +157,18 @@ def main(argv: list[str] | None = None) -> dict | None:
         f"{config.backbone} at {image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
     )
 
-    def targets(batch: dict, generator: torch.Generator) -> dict:
-        """One reference of each galaxy, drawn anew in each epoch."""
+    def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
+        """One reference of each galaxy, drawn anew in each epoch; in the last epochs half of them give way to sampled captions."""
         choice = torch.randint(0, args.num_references, (len(batch["input_ids"]),), generator=generator)
         labels = batch["input_ids"][torch.arange(len(choice)), choice.to(batch["input_ids"].device)]
+        weights = None
+        if progress.epoch >= args.epochs - args.self_critical_epochs:
+            labels, weights = self_critical_targets(
+                accelerator.unwrap_model(model), processor, pixels, labels, batch["votes"], generator, args.max_new_tokens
+            )
         labels = labels.masked_fill(labels == config.pad_token_id, -100)
         longest = (labels != -100).sum(1).max()
-        return {"labels": labels[:, :longest], "label_smoothing": args.label_smoothing}
+        return {"labels": labels[:, :longest], "label_weights": weights}
 
     writing = {"max_new_tokens": args.max_new_tokens}
     best_dir = output_dir / "best"

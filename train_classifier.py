@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     )
     mean = training_mean(cached["train"].with_format("numpy")["votes"]) if has_votes else None
 
-    def targets(batch: dict, generator: torch.Generator) -> dict:
+    def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {"labels": batch["labels"], "votes": batch.get("votes"), "class_weights": class_weights}
 
     def new_metrics() -> dict:

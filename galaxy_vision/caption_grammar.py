@@ -66,7 +66,13 @@ _FRAMES = ("{0} with {1}", "{0} showing {1}", "{0}, which has {1}", "this is {0}
 _BARE_FRAMES = ("{0}", "this is {0}", "the image shows {0}", "here we see {0}", "what we see is {0}")
 _HEDGED_FRAMES = ("{0}", "this is {0}", "what we see is {0}")
 _HEAD = ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact", "a08_spiral")
-_ADJECTIVE_SHARE = 0.6  # of the claims that can be an adjective or a thing
+_ADJECTIVE_SHARE = 0.8  # of the claims that can be an adjective or a thing
+_FAVOURITE = 0.6  # how often the first of several ways to say something is taken, as a writer has favourite words
+_REORDERED = 0.3  # how often things are told in another order than that of the tree, arms first
+
+
+def _pick(ways, rng: random.Random) -> str:
+    return ways[0] if rng.random() < _FAVOURITE else rng.choice(ways)
 
 
 def _article(words: str) -> str:
@@ -75,11 +81,11 @@ def _article(words: str) -> str:
 
 def _arms(number, winding, rng: random.Random) -> str:
     """ "two loosely wound arms"; a hedge belongs to the phrase that follows it."""
-    words = rng.choice(ARM_NUMBERS[number.answer]) if number else ""
+    words = _pick(ARM_NUMBERS[number.answer], rng) if number else ""
     if words == "a pair of" and winding and winding.hedged:
         words = "two"  # "a pair of possibly loosely wound arms" does not read well
     noun = "arm" if number and number.answer == "a31_1" else "arms"
-    noun = rng.choice((noun, f"spiral {noun}"))
+    noun = _pick((noun, f"spiral {noun}"), rng)
     hedges = rng.sample(HEDGES[:2], 2)
     if number and number.hedged:
         words = f"{hedges[0]} {words}"
@@ -101,15 +107,15 @@ def compose(claims: Iterable, rng: random.Random) -> str:
     """
     said = {claim.answer: claim for claim in claims}
     if "a03_star_or_artifact" in said:
-        words = rng.choice(NOT_A_GALAXY)
+        words = _pick(NOT_A_GALAXY, rng)
         frames = _HEDGED_FRAMES if said["a03_star_or_artifact"].hedged else _BARE_FRAMES
-        return rng.choice(frames).format(_hedge(words, said["a03_star_or_artifact"], rng, last=2))
+        return _pick(frames, rng).format(_hedge(words, said["a03_star_or_artifact"], rng, last=2))
     is_spiral = "a08_spiral" in said and not said["a08_spiral"].hedged
     is_edge_on = "a04_yes" in said and not said["a04_yes"].hedged
     hedged_disc = "a02_features_or_disk" in said and said["a02_features_or_disk"].hedged
     adjectives, things = [], []
     if "a01_smooth" in said:
-        adjectives.append(_hedge(rng.choice(ADJECTIVES["a01_smooth"]), said["a01_smooth"], rng, last=2))
+        adjectives.append(_hedge(_pick(ADJECTIVES["a01_smooth"], rng), said["a01_smooth"], rng, last=2))
     number = next((said[answer] for answer in ARM_NUMBERS if answer in said), None)
     winding = next((said[answer] for answer in ARM_WINDINGS if answer in said), None)
     if number or winding:
@@ -120,28 +126,34 @@ def compose(claims: Iterable, rng: random.Random) -> str:
         # Two adjectives read well, more do not; before a hedged "disc" the hedge would seem to be theirs.
         can_be_adjective = answer in ADJECTIVES and len(adjectives) < 2 and not hedged_disc
         if can_be_adjective and (answer not in THINGS or rng.random() < _ADJECTIVE_SHARE):
-            adjectives.append(_hedge(rng.choice(ADJECTIVES[answer]), claim, rng, last=2))
+            adjectives.append(_hedge(_pick(ADJECTIVES[answer], rng), claim, rng, last=2))
         else:
-            things.append(_hedge(rng.choice(THINGS[answer]), claim, rng, last=3))
+            things.append(_hedge(_pick(THINGS[answer], rng), claim, rng, last=3))
     noun = "galaxy"
     if is_spiral:
         noun = "spiral galaxy"
     elif is_edge_on:
-        noun = rng.choice(("disc galaxy", "galaxy"))
+        noun = _pick(("disc galaxy", "galaxy"), rng)
     elif "a02_features_or_disk" in said:
         noun = "disc galaxy"
-    if "a01_smooth" in said and len(adjectives) == 2 and rng.random() < 0.5 and not any(" " in each for each in adjectives):
+    if (
+        "a01_smooth" in said
+        and len(adjectives) == 2
+        and rng.random() < _REORDERED
+        and not any(" " in each for each in adjectives)
+    ):
         adjectives.reverse()
     head = _article(f"{', '.join(adjectives)} {noun}" if adjectives else noun)
     if hedged_disc:
-        head = f"{rng.choice(HEDGES[:2])} {head}"
+        head = f"{_pick(HEDGES[:2], rng)} {head}"
     if not said:
-        head = f"{head} {rng.choice(NO_CLAIM)}"
-    rng.shuffle(things)
+        head = f"{head} {_pick(NO_CLAIM, rng)}"
+    if rng.random() < _REORDERED:
+        rng.shuffle(things)
     if not things:
-        return rng.choice(_HEDGED_FRAMES if hedged_disc else _BARE_FRAMES).format(head)
-    return rng.choice(_FRAMES[:4] if hedged_disc else _FRAMES).format(head, _enumerate(things))
+        return _pick(_HEDGED_FRAMES if hedged_disc else _BARE_FRAMES, rng).format(head)
+    return _pick(_FRAMES[:4] if hedged_disc else _FRAMES, rng).format(head, _enumerate(things))
 
 
 def _hedge(words: str, claim, rng: random.Random, last: int) -> str:
-    return f"{rng.choice(HEDGES[:last])} {words}" if claim.hedged else words
+    return f"{_pick(HEDGES[:last], rng)} {words}" if claim.hedged else words

@@ -74,9 +74,10 @@ def cider_d(predictions: list[str], references: list[list[str]]) -> float:
 
 
 def _f1(precision: float | None, recall: float | None) -> float | None:
-    if precision is None or recall is None:
+    """0 if nothing was claimed though something should be, or the other way round; None if neither."""
+    if precision is None and recall is None:
         return None
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
 
 
 def _share(above: float, below: float) -> float | None:

@@ -53,6 +53,13 @@ class GalaxyEncoder(nn.Module):
         self.project_whole = nn.Linear(last, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
 
+    def train(self, mode: bool = True) -> "GalaxyEncoder":
+        """A frozen backbone stays in evaluation mode, so that its batch statistics do not drift."""
+        super().train(mode)
+        if not any(weight.requires_grad for weight in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
+
     def forward(self, pixel_values: torch.Tensor, **kwargs) -> BaseModelOutput:
         maps = self.backbone.forward_intermediates(pixel_values, indices=sorted({self.stage, 4}), intermediates_only=True)
         whole, places = maps[-1].mean((2, 3)), maps[0]
@@ -132,6 +139,8 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=module.embedding_dim**-0.5)
         elif isinstance(module, nn.LSTMCell):
             for name, weight in module.named_parameters():
                 (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(weight)
@@ -167,7 +176,7 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: torch.Tensor | None = None,
         encoder_outputs: BaseModelOutput | None = None,
         past_key_values: DecoderState | None = None,
-        label_smoothing: float = 0.0,
+        label_weights: torch.Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs,
     ) -> Seq2SeqLMOutput:
@@ -179,7 +188,7 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
             labels: (B, T) the words to be written, eos last, -100 for padding.
             encoder_outputs: what the encoder said, so that it need not run again.
             past_key_values: the state after earlier words.
-            label_smoothing: share of the target that is spread over all words.
+            label_weights: (B,) weight of each caption in the loss, which is a mean over all words; 1 where absent.
 
         Returns:
             ``logits`` (B, T, vocab_size), ``loss`` with labels, the state as ``past_key_values``, and where each word looked as
@@ -202,9 +211,9 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits = self.words(features)
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(
-                logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, label_smoothing=label_smoothing
-            )
+            by_word = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=-100, reduction="none")  # (B, T)
+            weighted = by_word if label_weights is None else by_word * label_weights[:, None]
+            loss = weighted.sum() / (labels != -100).sum().clamp_min(1)
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,

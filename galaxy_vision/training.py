@@ -78,7 +78,7 @@ def train_one_epoch(
 ) -> float:
     """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here.
 
-    ``targets(batch, generator)`` gives what the model's forward takes beside ``pixel_values``.
+    ``targets(batch, pixels, generator)`` gives what the model's forward takes beside ``pixel_values``.
     """
     loader.set_epoch(progress.epoch)
     batches = loader if not progress.step_in_epoch else accelerator.skip_first_batches(loader, progress.step_in_epoch)
@@ -91,7 +91,7 @@ def train_one_epoch(
         pixels = augment(processor.normalize_pixels(batch["pixels"]), generator)
         with accelerator.accumulate(model):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-            loss = model(pixel_values=pixels, **targets(batch, generator)).loss
+            loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)

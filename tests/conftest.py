@@ -1,8 +1,10 @@
 # ruff: noqa: E402
 """Tiny files in the shape of the real ones, and a cache of their own for every test run."""
 
+import importlib.util
 import io
 import os
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -20,6 +22,15 @@ from galaxy_vision.simulation import simulate_galaxy
 
 REPOSITORY = Path(__file__).parent.parent
 NUM_GALAXIES = 60
+
+
+def load_script(name: str):
+    """A training script as a module."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def jpeg(image) -> bytes:

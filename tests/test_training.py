@@ -1,6 +1,5 @@
 """The real main([...]) for a few steps, on simulated galaxies."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from conftest import REPOSITORY, load_script
 from datasets import Dataset, DatasetDict, Image
 from transformers import pipeline
 
@@ -23,11 +22,7 @@ FEW += ["--mixed_precision", "no"]
 
 
 def train(*argv: str):
-    spec = importlib.util.spec_from_file_location("train_classifier", REPOSITORY / "train_classifier.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_classifier"] = module
-    spec.loader.exec_module(module)
-    return module.main(list(argv))
+    return load_script("train_classifier").main(list(argv))
 
 
 def weights(folder):

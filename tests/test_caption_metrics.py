@@ -1,0 +1,85 @@
+import math
+
+import evaluate
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from test_captions import SPIRAL, votes_of
+
+from galaxy_vision.caption_metrics import CaptionMetric, best_constants, bleu, caption_table, cider_d, tokenize
+from galaxy_vision.captions import claims_from_votes, write_captions
+
+ROUND = votes_of(a01=0.9, a02=0.1, a16=0.8, a17=0.2, a15=1)
+
+
+def rows(count: int = 6) -> list[dict]:
+    votes = [SPIRAL if place % 2 else ROUND for place in range(count)]
+    return [{"captions": write_captions(claims_from_votes(each), 5, seed), "votes": each} for seed, each in enumerate(votes)]
+
+
+def test_both_sides_are_tokenised_alike():
+    assert tokenize("A smooth, round galaxy with a cigar-like shape.") == "a smooth , round galaxy with a cigar-like shape ."
+    known = ["a smooth, round galaxy", "an edge-on galaxy"]
+    score, signature = bleu(known, [[text.replace(",", " ,").upper()] for text in known], 2)
+    assert score == pytest.approx(1) and "tok:none" in signature
+
+
+def test_bleu_is_the_known_value():
+    # 3 of 4 words, 1 of 3 pairs: sqrt(3/4 * 1/3), no brevity penalty
+    assert bleu(["a b c d"], [["a b x d"]], 2)[0] == pytest.approx(math.sqrt(3 / 4 * 1 / 3))
+
+
+def test_cider_d_is_the_value_by_hand():
+    # Two galaxies; "ring" in one reference of two, so idf log 2; "a" in both, idf 0. Unigrams agree exactly (1), the pair "a ring" too,
+    # there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10; the other says "a ring" of "a bar": overlap 0.
+    assert cider_d(["a ring", "a ring"], [["a ring"], ["a bar"]]) == pytest.approx(10 * 2 / 4 / 2)
+    # One word too many: 1-grams (ring, ring) against (ring): clipped to one, cosine 2*1/(2*1) -> min(2,1)*1/(2*1) = 1/2.
+    longer = cider_d(["ring ring", "bar"], [["ring"], ["bar"]])
+    assert longer == pytest.approx(10 * (math.exp(-1 / 72) / 2 / 4 + 1 / 4) / 2)
+
+
+def test_claims_are_counted_against_the_votes():
+    said = ["a barred spiral galaxy with four loosely wound arms", "a smooth galaxy with a boxy bulge"]
+    known = [{"captions": ["x"], "votes": SPIRAL}, {"captions": ["y"], "votes": ROUND}]
+    result = CaptionMetric().compute(predictions=said, references=known)
+    # bar, spiral, loose and smooth are supported; four arms contradicted; a boxy bulge was not asked
+    assert result["claim_precision"] == pytest.approx(4 / 6)
+    assert result["contradicted"] == result["ungrounded"] == pytest.approx(1 / 6)
+    # wanted: bar, spiral, small bulge, loose, two | smooth, round; given: bar, spiral, loose, smooth
+    assert result["claim_recall"] == pytest.approx(4 / 7)
+    assert result["claim_f1"] == pytest.approx(2 * (4 / 6) * (4 / 7) / (4 / 6 + 4 / 7))
+    by_question = {row["question"]: row for row in result["questions"]}
+    assert by_question["t11_arms_number"]["precision"] == 0 and by_question["t03_bar"]["f1"] == 1
+    assert result["distinct"] == 2 and result["commonest_share"] == 0.5
+
+
+def test_the_template_of_true_votes_is_the_ceiling_and_a_constant_is_not():
+    known = rows()
+    metric = CaptionMetric()
+    ceiling = metric.compute(predictions=[row["captions"][0] for row in known], references=known)
+    assert ceiling["claim_f1"] == 1 and ceiling["contradicted"] == 0 and ceiling["bleu_4"] == pytest.approx(1)
+    constants = best_constants(known)
+    for name, text in constants.items():
+        score = metric.compute(predictions=[text] * len(known), references=known)[name]
+        assert 0 < score < ceiling[name]
+        for row in known:  # no reference is a better constant
+            assert metric.compute(predictions=[row["captions"][0]] * len(known), references=known)[name] <= score + 1e-9
+    assert "claim F1" in caption_table({"ceiling": ceiling})
+
+
+def test_evaluate_loads_the_file_and_batches_add_up():
+    known = rows(4)
+    texts = [row["captions"][1] for row in known]
+    loaded = evaluate.load(str(REPOSITORY / "galaxy_vision" / "caption_metrics.py"))
+    for text, row in zip(texts, known, strict=True):
+        loaded.add(prediction=text, reference=row)
+    assert loaded.compute() == CaptionMetric().compute(predictions=texts, references=known)
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(ValueError, match="no row was added"):
+        CaptionMetric().compute()
+    with pytest.raises(ValueError, match="1 predictions and 0 references"):
+        CaptionMetric().add_batch(predictions=["a"], references=[])
+    with pytest.raises(ValueError, match="no reference captions"):
+        CaptionMetric().add_batch(predictions=["a"], references=[{"captions": [], "votes": np.zeros(37)}])

@@ -1,0 +1,132 @@
+"""The real main([...]) of the captioner for a few steps, and the console script on what it leaves."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import REPOSITORY, load_script
+from PIL import Image
+
+from galaxy_vision import GalaxyCaptionerForConditionalGeneration
+from galaxy_vision.captions import parse_claims
+from galaxy_vision.cli import main as cli
+from galaxy_vision.data import load_galaxies
+from galaxy_vision.self_critical import reward
+
+FEW = [
+    "--num_simulated",
+    "200",
+    "--image_size",
+    "32",
+    "--backbone",
+    "resnet10t",
+    "--batch_size",
+    "40",
+    "--mixed_precision",
+    "no",
+]
+CAPTIONER = [*FEW[:2], "--batch_size", "40", "--mixed_precision", "no", "--epochs", "2", "--hidden_size", "32"]
+CAPTIONER += ["--self_critical_epochs", "1", "--frozen_epochs", "1", "--max_new_tokens", "12"]
+
+
+def train(name: str, *argv: str):
+    return load_script(name).main(list(argv))
+
+
+def weights(folder):
+    return GalaxyCaptionerForConditionalGeneration.from_pretrained(folder).state_dict()
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    train("train_classifier", *FEW, "--epochs", "1", "--output_dir", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, classifier):
+    folder = tmp_path_factory.mktemp("captioner")
+    return folder, train("train_captioner", *CAPTIONER, "--encoder", str(classifier), "--output_dir", str(folder))
+
+
+def test_a_run_ends_with_a_model_and_scores_beside_those_of_its_rivals(run):
+    folder, results = run
+    scores = json.loads((folder / "metrics.json").read_text())["captions"]
+    assert list(scores) == [
+        "captioner",
+        "greedy",
+        "template, predicted votes",
+        "constant, best claims",
+        "constant, best BLEU",
+        "template, true votes",
+    ]
+    assert scores["template, true votes"]["claim_f1"] == 1
+    assert scores["constant, best claims"]["distinct"] == 1
+    assert all(score["rows"] == results["split_rows"]["test"] for score in scores.values())
+    for name in ("captions.png", "training_curves.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_encoder_starts_from_the_classifier_and_stays_while_frozen(classifier, tmp_path):
+    train("train_captioner", *CAPTIONER, "--encoder", str(classifier), "--output_dir", str(tmp_path), "--frozen_epochs", "2")
+    trained = weights(tmp_path)
+    known = load_script("train_classifier").GalaxyResNetForImageClassification.from_pretrained(classifier).backbone.state_dict()
+    assert all(torch.equal(trained[f"encoder.backbone.{name}"], value) for name, value in known.items())
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(run, classifier, tmp_path):
+    extra = ["--encoder", str(classifier), "--output_dir", str(tmp_path), "--checkpoint_every", "3"]
+    with pytest.raises(SystemExit, match="130"):
+        train("train_captioner", *CAPTIONER, *extra, "--stop_after", "7")
+    train("train_captioner", *CAPTIONER, *extra, "--resume")
+    resumed = weights(tmp_path)
+    assert all(torch.equal(value, resumed[name]) for name, value in weights(run[0]).items())
+
+
+def test_the_reward_of_self_critical_training_is_the_claims():
+    galaxy = next(
+        row for row in load_galaxies("simulated", num_simulated=200)["train"] if len(parse_claims(row["captions"][0])) > 1
+    )
+    whole, part = reward(galaxy["captions"][0], galaxy["votes"]), reward(galaxy["captions"][4], galaxy["votes"])
+    assert whole == 1 >= part > reward("a star or an artefact with a dust lane", galaxy["votes"])
+    assert reward(galaxy["captions"][0] + " zzz", galaxy["votes"]) < whole
+
+
+def test_data_without_captions_are_named(tmp_path):
+    for place in range(60):
+        folder = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (place, 0, 0)).save(folder / f"{place}.png")
+    with pytest.raises(SystemExit, match="has no captions"):
+        train("train_captioner", *CAPTIONER, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"))
+
+
+def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_file(run, classifier, tmp_path, capsys):
+    good, bad = tmp_path / "galaxy.jpg", tmp_path / "broken.jpg"
+    load_galaxies("simulated", num_simulated=200)["test"][0]["image"].save(good)
+    bad.write_bytes(good.read_bytes()[:200])
+    models = ["--model", str(classifier), "--captioner", str(run[0])]
+    assert cli(["describe", str(bad), str(good), "--json", *models]) == 1
+    broken, said = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert "unreadable image" in broken["error"]
+    assert said["probability"] == max(said["probabilities"].values()) == said["probabilities"][said["class"]]
+    assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert 0 < len(said["answers"]) <= 5
+    assert all(answer["lower"] <= answer["fraction"] <= answer["upper"] for answer in said["answers"])
+    assert [answer["lower"] for answer in said["answers"]] == sorted((each["lower"] for each in said["answers"]), reverse=True)
+    assert cli(["describe", str(good), *models]) == 0
+    assert said["caption"] in capsys.readouterr().out
+
+
+def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):
+    assert cli(["describe", "x.jpg", "--model", str(tmp_path), "--captioner", str(tmp_path)]) == 2
+    assert "train_captioner.py" in capsys.readouterr().err
+
+
+def test_help_starts_without_torch():
+    code = "import sys; from galaxy_vision.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
