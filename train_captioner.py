@@ -53,6 +53,7 @@ class Arguments(TrainingRun):
     encoder: str | None = arg(
         None, "start from the backbone, image size and crop of this trained classifier (folder or Hub id)"
     )
+    init_from: str | None = arg(None, "start from this trained captioner (folder or Hub id) with the same words")
     frozen_epochs: int = arg(0, "epochs in which the encoder's backbone is not trained")
     backbone_rate: float = arg(1.0, "learning rate of the backbone, as a share of that of the rest")
     hidden_size: int = arg(256, "of the LSTM")
@@ -60,6 +61,7 @@ class Arguments(TrainingRun):
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
     drop_rate: float = arg(0.1, "dropout before the words are scored")
     self_critical_epochs: int = arg(0, "last epochs, in which sampled captions are rewarded for what the votes support")
+    self_critical_weight: float = arg(5.0, "weight of a sampled caption, for each unit of reward, beside 1 of a reference")
     num_references: int = arg(5, "references of a galaxy that are used in training")
     num_beams: int = arg(4, "beams of the test captions; validation is greedy")
     max_new_tokens: int = arg(48, "longest caption in words")
@@ -122,7 +124,11 @@ def main(argv: list[str] | None = None) -> dict | None:
         tie_word_embeddings=args.tie_word_embeddings,
     )
     model = GalaxyCaptionerForConditionalGeneration(config)
-    if classifier:
+    if args.init_from:
+        if GalaxyCaptionerProcessor.from_pretrained(args.init_from).tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")
+        model.load_state_dict(GalaxyCaptionerForConditionalGeneration.from_pretrained(args.init_from).state_dict())
+    elif classifier:
         model.encoder.backbone.load_state_dict(classifier.backbone.state_dict())
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
@@ -164,7 +170,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         weights = None
         if progress.epoch >= args.epochs - args.self_critical_epochs:
             labels, weights = self_critical_targets(
-                accelerator.unwrap_model(model), processor, pixels, labels, batch["votes"], generator, args.max_new_tokens
+                accelerator.unwrap_model(model), processor, pixels, labels, batch["votes"], generator, args
             )
         labels = labels.masked_fill(labels == config.pad_token_id, -100)
         longest = (labels != -100).sum(1).max()

@@ -25,7 +25,7 @@ def reward(caption: str, votes: np.ndarray) -> float:
 
 @torch.no_grad()
 def self_critical_targets(
-    model, processor, pixels: torch.Tensor, labels: torch.Tensor, votes: torch.Tensor, generator: torch.Generator, longest: int
+    model, processor, pixels: torch.Tensor, labels: torch.Tensor, votes: torch.Tensor, generator: torch.Generator, args
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Replace every second reference by a sampled caption.
 
@@ -36,7 +36,7 @@ def self_critical_targets(
         labels: (B, T) references, padded with the pad token.
         votes: (B, 37).
         generator: of the sampling, so that a resumed run repeats it.
-        longest: of a caption, in words.
+        args: ``max_new_tokens`` of a caption, and ``self_critical_weight``.
 
     Returns:
         Labels (B, T') and the weight of each row: 1 for a reference, the advantage over the greedy caption for a sample.
@@ -46,7 +46,7 @@ def self_critical_targets(
     encoded = model.encoder(pixels[sampled_rows])
     torch.manual_seed(int(torch.randint(0, 2**62, (1,), generator=generator)))
     sampled, greedy = (
-        model.generate(encoder_outputs=encoded, max_new_tokens=longest, **how)[:, 1:]
+        model.generate(encoder_outputs=encoded, max_new_tokens=args.max_new_tokens, **how)[:, 1:]
         for how in ({"do_sample": True, "top_k": 0}, {"do_sample": False})
     )
     model.train()
@@ -61,5 +61,5 @@ def self_critical_targets(
     replaced[sampled_rows] = model.config.pad_token_id
     replaced[sampled_rows, : sampled.shape[1]] = sampled
     weights = torch.ones(len(labels), device=pixels.device)
-    weights[sampled_rows] = torch.tensor(gains, dtype=weights.dtype, device=pixels.device)
+    weights[sampled_rows] = args.self_critical_weight * torch.tensor(gains, dtype=weights.dtype, device=pixels.device)
     return replaced, weights
