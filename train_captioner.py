@@ -201,9 +201,10 @@ def main(argv: list[str] | None = None) -> dict | None:
             row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_claim_f1": -score}
             if results:
                 row |= {f"validation_{key}": results[key] for key in ("bleu_4", "contradicted", "ungrounded", "distinct")}
-                tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+                known = ((key, value) for key, value in row.items() if value is not None)
+                tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in known))
             progress.history.append(row)
-            accelerator.log(row, step=progress.epoch)
+            accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             save_checkpoint(accelerator, output_dir, progress.epoch * len(loaders["train"]))
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.modeling_outputs import BaseModelOutput
 
 from galaxy_vision.data import cache_pixels, load_galaxies, make_loader
 
@@ -48,7 +49,8 @@ def main() -> None:
     steps = {}
 
     def write(beams: int, encoded) -> None:
-        found = model.generate(encoder_outputs=encoded, num_beams=beams, max_new_tokens=48)
+        copy = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)  # generate() expands its own for the beams
+        found = model.generate(encoder_outputs=copy, num_beams=beams, max_new_tokens=48)
         steps[beams] = found.shape[1] - 1
 
     times: dict[str, list[float]] = {}

@@ -228,6 +228,7 @@ def caption_table(results: dict[str, dict]) -> str:
     names = list(results)
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for key, title in _COLUMNS.items():
-        shown = (f"{value:.3f}" if isinstance(value := results[name][key], float) else str(value) for name in names)
+        values = (results[name][key] for name in names)
+        shown = ("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in values)
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
