@@ -29,7 +29,6 @@ from galaxy_vision.captions import claims_from_votes, write_captions
 from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.report import draw_caption_report
-from galaxy_vision.self_critical import self_critical_targets
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
@@ -37,6 +36,7 @@ from galaxy_vision.training import (
     make_accelerator,
     parameter_groups,
     save_checkpoint,
+    taught_targets,
     template_captions,
     train_one_epoch,
     write_json,
@@ -59,11 +59,10 @@ class Arguments(TrainingRun):
     hidden_size: int = arg(256, "of the LSTM")
     attention_stage: int = arg(3, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32)")
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
-    drop_rate: float = arg(0.1, "dropout before the words are scored")
-    self_critical_epochs: int = arg(0, "last epochs, in which sampled captions are rewarded for what the votes support")
-    self_critical_weight: float = arg(5.0, "weight of a sampled caption, for each unit of reward, beside 1 of a reference")
-    num_references: int = arg(5, "references of a galaxy that are used in training")
-    num_beams: int = arg(4, "beams of the test captions; validation is greedy")
+    drop_rate: float = arg(0.1, "dropout of what the encoder says, and before the words are scored")
+    teacher_share: float = arg(1.0, "with --encoder: share of the references that are written from the votes it predicts")
+    num_references: int = arg(3, "references of a galaxy that are drawn from; the first three say all that the votes say")
+    num_beams: int = arg(4, "beams of the second column of the test table; validation and the first are greedy")
     max_new_tokens: int = arg(48, "longest caption in words")
 
     def __post_init__(self):
@@ -71,6 +70,8 @@ class Arguments(TrainingRun):
         for name in ("num_beams", "num_references", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is below 1")
+        if not 0.0 <= self.teacher_share <= 1.0:
+            raise ValueError(f"teacher_share={self.teacher_share} is outside 0 <= teacher_share <= 1")
 
 
 def main(argv: list[str] | None = None) -> dict | None:
@@ -91,7 +92,8 @@ def main(argv: list[str] | None = None) -> dict | None:
         size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
     )
     if args.encoder:
-        classifier = GalaxyResNetForImageClassification.from_pretrained(args.encoder)
+        classifier = GalaxyResNetForImageClassification.from_pretrained(args.encoder).eval()
+        classifier = classifier.to(accelerator.device, memory_format=torch.channels_last)
         image_processor = GalaxyImageProcessor.from_pretrained(args.encoder)
     image_size = image_processor.size["height"]
     with accelerator.main_process_first():  # the others then read the cache
@@ -163,18 +165,19 @@ def main(argv: list[str] | None = None) -> dict | None:
         f"{config.backbone} at {image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
     )
 
+    teacher_share = args.teacher_share if classifier and classifier.config.predict_votes else 0.0
+
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
-        """One reference of each galaxy, drawn anew in each epoch; in the last epochs half of them give way to sampled captions."""
+        """One reference of each galaxy, drawn anew in each epoch; with a teacher, what it would write of this very view."""
         choice = torch.randint(0, args.num_references, (len(batch["input_ids"]),), generator=generator)
         labels = batch["input_ids"][torch.arange(len(choice)), choice.to(batch["input_ids"].device)]
-        weights = None
-        if progress.epoch >= args.epochs - args.self_critical_epochs:
-            labels, weights = self_critical_targets(
-                accelerator.unwrap_model(model), processor, pixels, labels, batch["votes"], generator, args
-            )
+        taught = torch.rand(len(choice), generator=generator) < teacher_share
+        if taught.any():
+            with accelerator.autocast():
+                labels = taught_targets(classifier, tokenizer, pixels, labels, taught.to(labels.device), generator)
         labels = labels.masked_fill(labels == config.pad_token_id, -100)
         longest = (labels != -100).sum(1).max()
-        return {"labels": labels[:, :longest], "label_weights": weights}
+        return {"labels": labels[:, :longest]}
 
     writing = {"max_new_tokens": args.max_new_tokens}
     best_dir = output_dir / "best"
@@ -218,13 +221,12 @@ def main(argv: list[str] | None = None) -> dict | None:
     best = GalaxyCaptionerForConditionalGeneration.from_pretrained(best_dir).to(
         accelerator.device, memory_format=torch.channels_last
     )
-    written = {"captioner": (best, writing | {"num_beams": args.num_beams}), "greedy": (best, writing)}
+    written = {"captioner": writing, f"beam {args.num_beams}": writing | {"num_beams": args.num_beams}}
     captions = {
-        name: evaluate_captions(accelerator, model, loaders["test"], processor, f"test, {name}", **how)
-        for name, (model, how) in written.items()
+        name: evaluate_captions(accelerator, best, loaders["test"], processor, f"test, {name}", **how)
+        for name, how in written.items()
     }
     if classifier and classifier.config.predict_votes:
-        classifier = classifier.to(accelerator.device, memory_format=torch.channels_last)
         captions["template, predicted votes"] = template_captions(accelerator, classifier, loaders["test"], image_processor)
 
     # ---------------------------------------------------------------------------------------------------------------- report

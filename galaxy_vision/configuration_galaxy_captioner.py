@@ -18,7 +18,7 @@ class GalaxyCaptionerConfig(PretrainedConfig):
         hidden_size: of the LSTM and of each place.
         embedding_size: of a word.
         attention_size: of the comparison between the LSTM's state and a place.
-        drop_rate: dropout before the words are scored.
+        drop_rate: dropout of what the encoder says, and before the words are scored.
         tie_word_embeddings: score words with the embedding itself.
     """
 

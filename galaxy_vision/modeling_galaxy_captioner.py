@@ -51,7 +51,7 @@ class GalaxyEncoder(nn.Module):
         fine = self.backbone.feature_info[self.stage]["num_chs"]
         self.project_places = nn.Linear(last if self.stage == 4 else fine + last, config.hidden_size)
         self.project_whole = nn.Linear(last, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size)
+        self.norm, self.dropout = nn.LayerNorm(config.hidden_size), nn.Dropout(config.drop_rate)
 
     def train(self, mode: bool = True) -> "GalaxyEncoder":
         """A frozen backbone stays in evaluation mode, so that its batch statistics do not drift."""
@@ -67,7 +67,8 @@ class GalaxyEncoder(nn.Module):
             coarse = F.interpolate(maps[-1], size=places.shape[-2:], mode="bilinear", align_corners=False)
             places = torch.cat([places, coarse], 1)
         places = self.project_places(places.flatten(2).transpose(1, 2))  # (B, P, D)
-        return BaseModelOutput(last_hidden_state=self.norm(torch.cat([self.project_whole(whole)[:, None], places], 1)))
+        encoded = self.norm(torch.cat([self.project_whole(whole)[:, None], places], 1))
+        return BaseModelOutput(last_hidden_state=self.dropout(encoded))
 
 
 class GalaxyDecoder(nn.Module):
@@ -176,7 +177,6 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: torch.Tensor | None = None,
         encoder_outputs: BaseModelOutput | None = None,
         past_key_values: DecoderState | None = None,
-        label_weights: torch.Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs,
     ) -> Seq2SeqLMOutput:
@@ -188,7 +188,6 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
             labels: (B, T) the words to be written, eos last, -100 for padding.
             encoder_outputs: what the encoder said, so that it need not run again.
             past_key_values: the state after earlier words.
-            label_weights: (B,) weight of each caption in the loss, which is a mean over all words; 1 where absent.
 
         Returns:
             ``logits`` (B, T, vocab_size), ``loss`` with labels, the state as ``past_key_values``, and where each word looked as
@@ -211,9 +210,7 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits = self.words(features)
         loss = None
         if labels is not None:
-            by_word = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=-100, reduction="none")  # (B, T)
-            weighted = by_word if label_weights is None else by_word * label_weights[:, None]
-            loss = weighted.sum() / (labels != -100).sum().clamp_min(1)
+            loss = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
