@@ -62,6 +62,64 @@ ARM_WINDINGS = {"a28_tight": ("tightly wound",), "a29_medium": ("moderately woun
 NOT_A_GALAXY = ("a star or an artefact", "a star or an image artefact", "an artefact or a star")  # a03
 NO_CLAIM = ("of uncertain form", "of unclear form")
 
+# Read, though never written.
+SPELLINGS = {
+    r"\bdisk": "disc",
+    r"\bcenter": "centre",
+    r"\bcentral\b": "central",
+    r"\bartifact": "artefact",
+    r"\bedge on\b": "edge-on",
+    r"\bcigar shaped\b": "cigar-shaped",
+    r"\bcigar like\b": "cigar-like",
+    r"\bring like\b": "ring-like",
+    r"\bbox shaped\b": "box-shaped",
+    r"\b(1|single) arm": "one arm",
+    r"\b2 ": "two ",
+    r"\b3 ": "three ",
+    r"\b4 ": "four ",
+}
+READ_HEDGES = (*HEDGES, "hint of", "signs of", "traces of", "maybe", "probably", "seemingly", "possible", "apparent")
+NEUTRAL = frozenset(
+    "a an the this that which is are it its has have had with showing shows show image here we see seen what galaxy galaxies and in of "
+    "about there one's centre as at on to be or but appears appear appearing looks like".split()
+)
+READ_ALSO = {  # read, though never written
+    "a01_smooth": ("smooth-looking", "without features"),
+    "a02_features_or_disk": ("disc galaxy", "disc", "discy"),
+    "a03_star_or_artifact": (*NOT_A_GALAXY, "star", "artefact"),
+    "a04_yes": ("seen from the side",),
+    "a06_bar": ("bar",),
+    "a07_no_bar": ("without a bar", "not barred", "lacking a bar"),
+    "a08_spiral": ("spiral galaxy", "spiral", "spiral arm"),
+    "a09_no_spiral": ("no arms", "without spiral arms", "without arms", "no spiral pattern"),
+    "a10_no_bulge": ("without a bulge", "lacks a bulge", "lacking a bulge", "bulgeless"),
+    "a12_obvious": ("large bulge",),
+    "a14_yes": ("something odd", "odd feature", "odd features", "oddity"),
+    "a18_cigar_shaped": ("cigar",),
+    "a19_ring": ("ringed", "rings"),
+    "a20_lens_or_arc": ("lens", "arc"),
+    "a24_merger": ("merger", "merging"),
+    "a28_tight": ("tight",),
+    "a29_medium": ("medium wound",),
+    "a30_loose": ("loose",),
+    "a31_1": ("one-armed",),
+    "a32_2": ("two-armed",),
+    "a33_3": ("three-armed",),
+    "a34_4": ("four-armed",),
+    "a38_dust_lane": ("dust lanes",),
+}
+BULGE_WORDS = {
+    "a10_no_bulge": ("no",),
+    "a11_just_noticeable": ("small", "just noticeable"),
+    "a12_obvious": ("obvious", "prominent", "large"),
+    "a13_dominant": ("dominant", "dominating", "dominates"),
+    "a25_rounded": ("rounded",),
+    "a26_boxy": ("boxy", "box-shaped"),
+}
+NEGATIONS = ("no", "not", "without", "lacks", "lacking", "never", "neither", "nor", "isn't", "absence of")
+DENIED = {"a06_bar": "a07_no_bar", "a08_spiral": "a09_no_spiral"}
+"""What a negated answer claims; a negated answer that is not here claims nothing, and its words count as not read."""
+
 _FRAMES = ("{0} with {1}", "{0} showing {1}", "{0}, which has {1}", "this is {0} with {1}", "the image shows {0} with {1}")
 _BARE_FRAMES = ("{0}", "this is {0}", "the image shows {0}", "here we see {0}", "what we see is {0}")
 _HEDGED_FRAMES = ("{0}", "this is {0}", "what we see is {0}")

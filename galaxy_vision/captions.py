@@ -215,61 +215,11 @@ def _judge(claim: Claim, share: np.ndarray, asked: np.ndarray) -> str:
 
 # ------------------------------------------------------------------------------------------------------------------- reading
 
-_SPELLINGS = {
-    r"\bdisk": "disc",
-    r"\bcenter": "centre",
-    r"\bcentral\b": "central",
-    r"\bartifact": "artefact",
-    r"\bedge on\b": "edge-on",
-    r"\bcigar shaped\b": "cigar-shaped",
-    r"\bcigar like\b": "cigar-like",
-    r"\bring like\b": "ring-like",
-    r"\bbox shaped\b": "box-shaped",
-    r"\b(1|single) arm": "one arm",
-    r"\b2 ": "two ",
-    r"\b3 ": "three ",
-    r"\b4 ": "four ",
-}
-_HEDGES = (*grammar.HEDGES, "hint of", "signs of", "traces of", "maybe", "probably", "seemingly")
-_NEUTRAL = frozenset(
-    "a an the this that which is are it its has have had with showing shows show image here we see seen what galaxy galaxies and in of "
-    "about there one's centre as at on to be appears appear appearing looks like".split()
-)
-_ALSO = {  # read, though never written
-    "a01_smooth": ("smooth-looking", "without features"),
-    "a02_features_or_disk": ("disc galaxy", "disc", "discy", "features"),
-    "a03_star_or_artifact": (*grammar.NOT_A_GALAXY, "star", "artefact"),
-    "a04_yes": ("seen from the side",),
-    "a06_bar": ("bar",),
-    "a07_no_bar": ("without a bar", "not barred", "lacking a bar"),
-    "a08_spiral": ("spiral galaxy", "spiral", "spiral arm"),
-    "a09_no_spiral": ("no arms", "without spiral arms", "without arms", "no spiral pattern"),
-    "a10_no_bulge": ("without a bulge", "bulgeless"),
-    "a12_obvious": ("large bulge",),
-    "a14_yes": ("something odd", "odd feature", "oddity"),
-    "a18_cigar_shaped": ("cigar",),
-    "a19_ring": ("ringed",),
-    "a20_lens_or_arc": ("lens", "arc"),
-    "a24_merger": ("merger", "merging"),
-    "a28_tight": ("tight",),
-    "a29_medium": ("medium wound",),
-    "a30_loose": ("loose",),
-    "a38_dust_lane": ("dust lanes",),
-}
-_BULGE_WORDS = {
-    "a10_no_bulge": ("no",),
-    "a11_just_noticeable": ("small", "just noticeable"),
-    "a12_obvious": ("obvious", "prominent", "large"),
-    "a13_dominant": ("dominant", "dominating", "dominates"),
-    "a25_rounded": ("rounded",),
-    "a26_boxy": ("boxy", "box-shaped"),
-}
-
 
 def _lexicon() -> dict[str, str]:
     """Phrase without article -> answer."""
     phrases: dict[str, str] = {}
-    for table in (grammar.ADJECTIVES, grammar.THINGS, grammar.ARM_WINDINGS, _ALSO):
+    for table in (grammar.ADJECTIVES, grammar.THINGS, grammar.ARM_WINDINGS, grammar.READ_ALSO):
         for answer, words in table.items():
             for each in words:
                 phrases.setdefault(re.sub(r"^an? ", "", each), answer)
@@ -282,11 +232,13 @@ def _numbers() -> dict[str, str]:
 
 def _pattern(phrases: Iterable[str]) -> re.Pattern:
     alternatives = "|".join(re.escape(each) for each in sorted(phrases, key=len, reverse=True))
-    return re.compile(rf"(?:(?P<hedge>{'|'.join(_HEDGES)}) )?(?:an? )?(?P<phrase>{alternatives})(?![\w-])")
+    negations, hedges = "|".join(grammar.NEGATIONS), "|".join(grammar.READ_HEDGES)
+    before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) )?(?:an? )?"
+    return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])")
 
 
 _LEXICON, _NUMBERS = _lexicon(), _numbers()
-_BULGES = {word: answer for answer, words in _BULGE_WORDS.items() for word in words}
+_BULGES = {word: answer for answer, words in grammar.BULGE_WORDS.items() for word in words}
 _PHRASE = _pattern(_LEXICON)
 _NUMBER = _pattern(_NUMBERS)
 _BULGE = _pattern(_BULGES)
@@ -302,20 +254,28 @@ def parse_claims(text: str) -> Claims:
     it does not know are in ``unread`` of the result.
     """
     text = " ".join(_WORD.findall(text.lower()))
-    for american, british in _SPELLINGS.items():
+    for american, british in grammar.SPELLINGS.items():
         text = re.sub(american, british, text)
     claims: list[Claim] = []
     unread: list[tuple[int, str]] = []
     nouns: list[tuple[int, str]] = []  # bare "arms" and "bulge", which modifiers elsewhere in the sentence may belong to
     loose: list[tuple[int, str, Claim, str]] = []  # modifiers without their noun
     at, word_number = 0, 0
+    negated = False  # "or" carries a negation on: "no bar or ring"
     while at < len(text):
         rest = re.match(r"\S+", text[at:]).group()
         found = _longest(text, at)
         if found is not None:
             match, table, kind = found
             said = Claim(table[match["phrase"]], match["hedge"] is not None) if table else None
-            if kind == "claim":
+            denies = match["negation"] is not None or (negated and text[:at].endswith(" or "))
+            negated = denies or match.group().split()[0] in grammar.NEGATIONS
+            if denies and kind != "filler":
+                if (denial := grammar.DENIED.get(said.answer)) is None:
+                    unread += [(word_number, word) for word in match.group().split()]
+                else:
+                    claims.append(Claim(denial, said.hedged))
+            elif kind == "claim":
                 claims.append(said)
             elif kind != "filler":
                 loose.append((word_number, kind, said, match["phrase"]))
@@ -323,7 +283,7 @@ def parse_claims(text: str) -> Claims:
         else:
             if rest in ("arm", "arms", "bulge"):
                 nouns.append((word_number, rest.rstrip("s")))
-            elif rest not in _NEUTRAL and rest[0].isalnum():
+            elif rest not in grammar.NEUTRAL and rest[0].isalnum():
                 unread.append((word_number, rest))
             step = len(rest)
         word_number += text[at : at + step].count(" ") + 1
@@ -338,7 +298,7 @@ def parse_claims(text: str) -> Claims:
     edge_on = any(claim.answer == "a04_yes" for claim in claims)
     no_bulge = ("a27_no_bulge", "a10_no_bulge") if edge_on else ("a10_no_bulge", "a27_no_bulge")
     claims = [claim._replace(answer=no_bulge[0]) if claim.answer == no_bulge[1] else claim for claim in claims]
-    return Claims(claims, (word for _, word in sorted(unread)))
+    return Claims(claims, (word for _, word in sorted(unread, key=lambda each: each[0])))
 
 
 def _longest(text: str, at: int):

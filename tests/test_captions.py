@@ -150,6 +150,24 @@ def test_other_words_word_orders_and_spellings_are_read():
     assert parse_claims("a bar through the center") == {Claim("a06_bar")}
 
 
+@pytest.mark.parametrize(
+    "text, claims",
+    [
+        ("a disc galaxy with no arms or bar", [Claim("a02_features_or_disk"), Claim("a09_no_spiral"), Claim("a07_no_bar")]),
+        ("a spiral that lacks a bulge", [Claim("a08_spiral"), Claim("a10_no_bulge")]),
+        (
+            "a spiral galaxy lacking a bar, maybe with a ring",
+            [Claim("a08_spiral"), Claim("a07_no_bar"), Claim("a19_ring", True)],
+        ),
+        ("a two-armed spiral, not barred", [Claim("a08_spiral"), Claim("a32_2"), Claim("a07_no_bar")]),
+        ("it is not a smooth galaxy", []),
+        ("no odd features, not edge-on, without a ring", []),
+    ],
+)
+def test_a_negation_never_claims_what_it_denies(text, claims):
+    assert parse_claims(text) == Claims(claims)
+
+
 def test_what_cannot_be_read_is_returned():
     read = parse_claims("a green barred spiral galaxy 20 kpc across")
     assert read == {Claim("a06_bar"), Claim("a08_spiral")}
