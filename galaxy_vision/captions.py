@@ -233,7 +233,7 @@ def _numbers() -> dict[str, str]:
 def _pattern(phrases: Iterable[str]) -> re.Pattern:
     alternatives = "|".join(re.escape(each) for each in sorted(phrases, key=len, reverse=True))
     negations, hedges = "|".join(grammar.NEGATIONS), "|".join(grammar.READ_HEDGES)
-    before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) )?(?:an? )?"
+    before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) (?:with )?)?(?:an? )?"
     return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])")
 
 
