@@ -83,7 +83,9 @@ def main(argv: list[str] | None = None) -> dict | None:
         raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
-    accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
+    accelerator = make_accelerator(
+        args.mixed_precision, args.accumulation_steps, args.tracker, output_dir, some_frozen=args.frozen_epochs > 0
+    )
     set_seed(args.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -19,7 +19,9 @@ from .data import augment
 from .losses import dirichlet_multinomial_nll
 
 
-def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str | None, output_dir: Path) -> Accelerator:
+def make_accelerator(
+    mixed_precision: str, accumulation_steps: int, tracker: str | None, output_dir: Path, some_frozen: bool = False
+) -> Accelerator:
     """An Accelerator that reads the flags of ``accelerate launch``.
 
     Args:
@@ -28,6 +30,7 @@ def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str
         accumulation_steps: batches for each optimiser step.
         tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
         output_dir: where trackers write.
+        some_frozen: weights are frozen for a part of the run, which several processes must know of.
     """
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
@@ -39,6 +42,7 @@ def make_accelerator(mixed_precision: str, accumulation_steps: int, tracker: str
         mixed_precision=chosen,
         gradient_accumulation_steps=accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=some_frozen)],
         log_with=tracker,
         project_dir=output_dir,
         step_scheduler_with_optimizer=False,
