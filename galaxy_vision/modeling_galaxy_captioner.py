@@ -14,9 +14,12 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 
+STATE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_key_values"
+"""The name under which ``generate()`` carries the state from word to word: transformers 5.24 renamed it."""
+
 
 class DecoderState:
-    """What the decoder remembers between words, in the role of ``past_key_values``.
+    """What the decoder remembers between words, in the role that keys and values have in a transformer.
 
     ``keys`` and ``places`` belong to the image and never change, so that beams, which are reordered within one image only, share them.
     """
@@ -163,12 +166,11 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         return self.words
 
-    def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, past_key_values: DecoderState | None = None, encoder_outputs=None, **kwargs
-    ) -> dict:
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, encoder_outputs=None, **kwargs) -> dict:
         """Only the newest word is read: the state holds the others."""
-        newest = input_ids if past_key_values is None else input_ids[:, -1:]
-        return {"decoder_input_ids": newest, "past_key_values": past_key_values, "encoder_outputs": encoder_outputs}
+        state = kwargs.get(STATE)
+        newest = input_ids if state is None else input_ids[:, -1:]
+        return {"decoder_input_ids": newest, STATE: state, "encoder_outputs": encoder_outputs}
 
     def forward(
         self,
@@ -176,6 +178,7 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         decoder_input_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         encoder_outputs: BaseModelOutput | None = None,
+        cache: DecoderState | None = None,
         past_key_values: DecoderState | None = None,
         return_dict: bool | None = None,
         **kwargs,
@@ -187,10 +190,10 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
             decoder_input_ids: (B, T) words so far, the start token first; made from ``labels`` where absent.
             labels: (B, T) the words to be written, eos last, -100 for padding.
             encoder_outputs: what the encoder said, so that it need not run again.
-            past_key_values: the state after earlier words.
+            cache: the state after earlier words; ``past_key_values`` before transformers 5.24.
 
         Returns:
-            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state as ``past_key_values``, and where each word looked as
+            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state under the name of the argument, and where each word looked as
             ``cross_attentions``: one tensor (B, T, places), rows sum to 1.
         """
         if encoder_outputs is None:
@@ -205,7 +208,9 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 [start, labels[:, :-1].masked_fill(labels[:, :-1] == -100, self.config.pad_token_id)], 1
             )
         encoded = encoder_outputs.last_hidden_state
-        state = past_key_values if past_key_values is not None else self.decoder.start(encoded)
+        state = cache if cache is not None else past_key_values
+        if state is None:
+            state = self.decoder.start(encoded)
         features, attention = self.decoder(decoder_input_ids, state)
         logits = self.words(features)
         loss = None
@@ -214,9 +219,9 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=state,
             cross_attentions=(attention,),
             encoder_last_hidden_state=encoded,
+            **{STATE: state},
         )
         return output.to_tuple() if return_dict is False else output
 
