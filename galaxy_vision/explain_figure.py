@@ -1,0 +1,61 @@
+"""One galaxy and what the models saw in it, as a figure: heat maps of the class and of the surest answers, and of each word."""
+
+import matplotlib
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .describe import Describer
+from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay, target_index, target_name
+
+NUM_ANSWERS_DRAWN = 3
+WORDS_A_ROW = 10
+
+
+def explanation_figure(describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6) -> Figure:
+    """Draw a galaxy, the heat maps of its class and of the surest answers, and the attention of every word of its caption.
+
+    Args:
+        describer: classifier and captioner.
+        image: RGB.
+        method: a key of :data:`galaxy_vision.explain.METHODS`.
+        opacity: of the hottest places.
+
+    Returns:
+        A figure of its own, without pyplot's global state: save it with ``savefig``.
+    """
+    said = describer(image)
+    config = describer.classifier.config
+    targets = [said["class"], *(answer["answer"] for answer in said["answers"][:NUM_ANSWERS_DRAWN])]
+    heats = explain(describer.classifier, describer.image_processor, [image] * len(targets), targets, method)
+    titles = [f"{said['class']} ({said['probability']:.0%})"] + [
+        f"{target_name(config, target_index(config, answer['answer']))} ({answer['fraction']:.0%})"
+        for answer in said["answers"][:NUM_ANSWERS_DRAWN]
+    ]
+    spoken = caption_attention(describer.captioner, describer.processor, image)
+    words = [(word, heat) for word, heat in zip(spoken.words, spoken.maps, strict=True) if word.strip(",.;:!?")]
+    rows = -(-len(words) // WORDS_A_ROW)
+
+    figure = Figure(figsize=(11.0, 3.1 + 1.25 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(2.6, 1.25 * rows), hspace=0.02)
+    axes = top.subplots(1, 1 + NUM_ANSWERS_DRAWN + 1)
+    axes[0].imshow(image)
+    axes[0].set_title("galaxy", fontsize=10)
+    for place, title, heat in zip(axes[1:], titles, heats, strict=False):
+        place.imshow(overlay(image, heat, opacity))
+        place.set_title(title, fontsize=10)
+    strip = bottom.subplots(rows, WORDS_A_ROW, squeeze=False)
+    for place, (word, heat) in zip(strip.flat, words, strict=False):
+        place.imshow(overlay(image, heat, opacity))
+        place.set_title(word, fontsize=9, pad=2)
+    for place in (*axes, *strip.flat):
+        place.set_axis_off()
+    scale = ScalarMappable(matplotlib.colors.Normalize(0, 1), COLORMAP)
+    bar = top.colorbar(scale, ax=axes, fraction=0.02, pad=0.01)
+    bar.set_label(f"{method}, of the largest", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bar = bottom.colorbar(scale, ax=strip, fraction=0.02, pad=0.01)
+    bar.set_label("attention", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bottom.suptitle(f"“{spoken.caption}”", fontsize=11, style="italic")
+    return figure
