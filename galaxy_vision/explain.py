@@ -147,6 +147,7 @@ def _placed(heat: np.ndarray, image: Image.Image, processor, interpolation: int 
     return whole
 
 
+@torch.inference_mode(False)  # a caller's inference mode would make tensors that know no gradients
 def explain(
     model: nn.Module,
     processor,
@@ -245,6 +246,7 @@ def caption_attention(
     return CaptionMaps(caption, words, np.stack([_placed(grid, image, processor.image_processor, kind) for grid in grids]))
 
 
+@torch.inference_mode(False)
 def caption_gradcam(
     model: nn.Module,
     processor,

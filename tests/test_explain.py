@@ -1,0 +1,216 @@
+"""Heat maps: in their place on the image, of what was asked for, and without a trace on the model."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from galaxy_vision import (
+    GalaxyCaptionerConfig,
+    GalaxyCaptionerForConditionalGeneration,
+    GalaxyCaptionerProcessor,
+    GalaxyImageProcessor,
+    GalaxyResNetConfig,
+    GalaxyResNetForImageClassification,
+)
+from galaxy_vision.decision_tree import NUM_ANSWERS, QUESTION_SLICES, answer_index
+from galaxy_vision.explain import (
+    METHODS,
+    caption_attention,
+    caption_gradcam,
+    explain,
+    overlay,
+    target_index,
+    target_name,
+)
+from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+
+CLASSES = ["elliptical", "spiral", "merger"]
+SIZES = [(212, 212), (300, 180), (90, 131)]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    torch.manual_seed(0)
+    labels = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
+    return GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", **labels)).eval()
+
+
+@pytest.fixture(scope="module")
+def captioner():
+    torch.manual_seed(1)
+    tokenizer = build_tokenizer(["a smooth, round galaxy", "a barred spiral galaxy"])
+    config = GalaxyCaptionerConfig(backbone="resnet10t", vocab_size=len(tokenizer), hidden_size=32)
+    return GalaxyCaptionerForConditionalGeneration(config).eval(), GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer)
+
+
+def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def seeing_model(classifier):
+    """The same model, but its class 1 is the light in a place: the first channel of stage 3 is brightness and alone counts."""
+    model = copy.deepcopy(classifier)
+
+    class Light(torch.nn.Module):
+        def forward(self, pixels):
+            maps = torch.nn.functional.avg_pool2d(pixels.mean(1, keepdim=True), 8).clamp_min(0)
+            return torch.cat([maps, maps.new_zeros(len(maps), 511, *maps.shape[2:])], 1)
+
+    for name in ("conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer4"):
+        setattr(model.backbone, name, torch.nn.Identity())
+    model.backbone.layer3 = Light()
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.fill_(1.0)
+        model.classifier.weight[1, 0] = 1.0
+        model.vote_head.weight.zero_()
+        model.vote_head.weight[answer_index("a06"), 0] = 1.0
+    return model
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "scorecam"])
+@pytest.mark.parametrize("target", ["spiral", "bar"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_map_peaks_on_the_light_that_the_model_sees_wherever_it_is_on_the_image(classifier, method, target, size):
+    """Known answer: a model that answers by the light in a place, and one bright spot off the centre of images of any shape."""
+    width, height = size
+    x, y = width // 2 + min(size) // 6, height // 2 - min(size) // 8
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[y - 3 : y + 4, x - 3 : x + 4] = 255
+    heat = explain(seeing_model(classifier), GalaxyImageProcessor(), Image.fromarray(pixels), target, method)
+    assert heat.shape == (height, width) and heat.dtype == np.float32
+    found = np.unravel_index(heat.argmax(), heat.shape)
+    assert np.hypot(found[0] - y, found[1] - x) <= min(size) * 0.6 / 8  # the places are an eighth of the crop wide
+    assert 0.5 < heat.max() <= 1 and heat.min() == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_trace_of_an_explanation_is_left_on_the_model(classifier, method):
+    model = copy.deepcopy(classifier).train()
+    model.classifier.weight.grad = torch.full_like(model.classifier.weight, 3.0)
+    before = copy.deepcopy(model.state_dict())
+    layers = list(model.modules())
+    explain(model, GalaxyImageProcessor(), noise((100, 100)), "spiral", method, stage=1)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    assert list(model.modules()) == layers and all(module.training for module in layers)
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert (model.classifier.weight.grad == 3).all() and model.backbone.conv1[0].weight.grad is None
+    assert not any(module._forward_hooks or module._backward_hooks or module._forward_pre_hooks for module in layers)
+
+
+def test_a_failing_explanation_leaves_no_trace_either(classifier, monkeypatch):
+    model = copy.deepcopy(classifier)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr("pytorch_grad_cam.AblationCAM.assemble_ablation_scores", fail)
+    layers = list(model.modules())
+    with pytest.raises(RuntimeError, match="in the middle"):
+        explain(model, GalaxyImageProcessor(), noise((100, 100)), "spiral", "ablationcam", stage=1)
+    assert list(model.modules()) == layers and not any(module._forward_hooks for module in layers)
+
+
+def test_a_batch_gives_what_each_image_gives_alone(classifier):
+    images, targets = [noise(size, seed) for seed, size in enumerate(SIZES)], ["spiral", "a08_spiral", 2]
+    together = explain(classifier, GalaxyImageProcessor(), images, targets)
+    for image, target, heat in zip(images, targets, together, strict=True):
+        alone = explain(classifier, GalaxyImageProcessor(), image, target)
+        assert heat.shape == alone.shape and np.allclose(heat, alone, atol=1e-4)
+    assert not np.allclose(*(explain(classifier, GalaxyImageProcessor(), images[0], name) for name in ("spiral", "merger")))
+
+
+def test_no_target_is_the_predicted_class_also_under_inference_mode_and_in_bf16(classifier):
+    processor, image = GalaxyImageProcessor(), noise((120, 120), 3)
+    with torch.inference_mode():
+        said = int(classifier(**processor(image, return_tensors="pt")).logits.argmax())
+        heat = explain(classifier, processor, image)
+    assert np.array_equal(heat, explain(classifier, processor, image, said))
+    half = copy.deepcopy(classifier).to(torch.bfloat16)
+    assert explain(half, processor, image, said).max() > 0.5
+    assert next(half.parameters()).dtype == torch.bfloat16
+
+
+def test_targets_are_found_by_every_name(classifier):
+    config = classifier.config
+    bar = config.num_labels + answer_index("a06")
+    assert [target_index(config, name) for name in ("bar", "a06", "a06_bar", "t03_bar_a06_bar")] == [bar] * 4
+    assert target_index(config, "spiral") == 1 and target_index(config, "a08_spiral") == 3 + answer_index("a08")
+    assert target_index(config, "no bar") == bar + 1 and target_index(config, 2) == 2
+    names = [target_name(config, index) for index in range(config.num_labels + NUM_ANSWERS)]
+    assert names[:3] == CLASSES and names[bar] == "bar" and "edgeon: yes" in names
+    for target, message in (
+        ("yes", "a04_yes, a14_yes"),
+        ("tomato", "neither a class nor an answer"),
+        (3, "outside the 3 classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            target_index(config, target)
+    voteless = GalaxyResNetConfig(predict_votes=False)
+    with pytest.raises(ValueError, match="trained without votes"):
+        target_index(voteless, "bar")
+
+
+def test_wrong_calls_name_what_is_allowed(classifier, captioner):
+    image = noise((64, 64))
+    for wrong, message in (
+        ({"method": "magic"}, "method='magic' is not one of gradcam"),
+        ({"stage": 5}, "stage=5"),
+        ({"target": ["spiral", "merger"]}, "2 targets were given for 1 images"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            explain(classifier, GalaxyImageProcessor(), image, **wrong)
+    with pytest.raises(ValueError, match="ablationcam"):
+        caption_gradcam(*captioner, image, method="ablationcam")
+    with pytest.raises(ValueError, match="one of the image's size"):
+        overlay(image, np.zeros((3, 3), np.float32))
+    with pytest.raises(ValueError, match="opacity=2"):
+        overlay(image, np.zeros((64, 64), np.float32), 2)
+
+
+def test_each_word_has_the_attention_that_generate_used_in_its_place_on_the_image(captioner):
+    model, processor = captioner
+    image = noise((150, 200), 5)
+    said = caption_attention(model, processor, image, max_new_tokens=6)
+    pixels = processor(image)["pixel_values"]
+    written = model.generate(pixel_values=pixels, max_new_tokens=6, return_dict_in_generate=True, output_attentions=True)
+    assert said.caption == processor.batch_decode(written.sequences)[0]
+    attention = torch.cat([step[0] for step in written.cross_attentions], 1)[0][: len(said.words)]
+    assert said.maps.shape == (len(said.words), 200, 150) and said.maps.max() == 1
+    side = model.config.grid_size
+    centres = (np.arange(side) + 0.5) * 90 / side  # the crop is 0.6 of 150 px
+    rows, columns = (centres + 55).astype(int), (centres + 30).astype(int)
+    seen = said.maps[:, rows][:, :, columns].reshape(len(said.words), -1)
+    assert np.allclose(seen * float(attention.max()), attention.numpy(), atol=1e-5)
+    assert said.maps[:, :54].max() == 0 and said.maps[:, :, :29].max() == 0
+
+
+def test_gradients_of_words_leave_the_captioner_alone_and_follow_the_words(captioner):
+    model, processor = captioner
+    said = caption_gradcam(model, processor, noise((100, 100), 2), max_new_tokens=5)
+    assert len(said.maps) == len(said.words) and 0 <= said.maps.min() and said.maps.max() <= 1
+    assert not any(module._forward_hooks for module in model.modules())
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+def test_an_overlay_shows_the_image_where_it_is_cold_and_the_colour_where_it_is_hot():
+    image, heat = noise((40, 30)), np.zeros((30, 40), np.float32)
+    heat[5, 7] = 1.0
+    drawn = np.asarray(overlay(image, heat, 1.0))
+    assert (drawn != np.asarray(image)).any(-1).sum() == 1
+    assert drawn[5, 7].tolist() == [240, 249, 33]  # the upper end of plasma (matplotlib)
+
+
+def test_probabilities_of_answers_and_their_log_odds_agree(classifier):
+    """What Ablation-CAM explains and what the others explain rank the answers of a question alike."""
+    from galaxy_vision.explain import _Scores
+
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        odds, share = (_Scores(classifier, flag)(pixels)[:, 3:] for flag in (False, True))
+    assert torch.allclose(odds.sigmoid(), share, atol=1e-5)
+    for places in QUESTION_SLICES.values():
+        assert torch.allclose(share[:, places].sum(1), torch.ones(2), atol=1e-5)
