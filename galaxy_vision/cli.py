@@ -5,6 +5,7 @@ import json
 import sys
 
 from . import __version__
+from .images import STRETCHES
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -12,9 +13,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     describe = commands.add_parser("describe", help="class, caption and the surest answers of images", allow_abbrev=False)
-    describe.add_argument("images", nargs="+", metavar="IMAGE", help="image file")
+    describe.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
     describe.add_argument("--model", default="runs/classifier", help="trained classifier: folder or Hub id (%(default)s)")
     describe.add_argument("--captioner", default="runs/captioner", help="trained captioner: folder or Hub id (%(default)s)")
+    describe.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
+    describe.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
+    describe.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
     describe.add_argument("--json", action="store_true", help="one JSON object for each image, a line each")
     describe.set_defaults(run=run_describe)
     return parser
@@ -32,7 +36,7 @@ def run_describe(args: argparse.Namespace) -> int:
         return 2
     failed = 0
     for path in args.images:
-        said = describe_file(describer, path)
+        said = describe_file(describer, path, hdu=args.hdu, bands=args.bands, stretch=args.stretch)
         failed += "error" in said
         if args.json:
             print(json.dumps(said))

@@ -1,14 +1,12 @@
 """One galaxy image -> what the models say about it, as plain data."""
 
-from pathlib import Path
-
 import torch
 from PIL import Image
 from transformers import AutoModelForImageClassification, AutoModelForImageTextToText, AutoProcessor
 
 from .decision_tree import QUESTION_SLICES, QUESTIONS, SHORT_NAMES
 from .image_processing_galaxy import GalaxyImageProcessor
-from .images import read_rgb
+from .images import read_file, read_rgb
 
 MAX_NEW_TOKENS = 48
 NUM_ANSWERS_SHOWN = 5
@@ -69,9 +67,10 @@ class Describer:
         return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]
 
 
-def describe_file(describer: Describer, path: str) -> dict:
-    """As :class:`Describer`, for a file; one that cannot be read gives ``image`` and ``error``."""
+def describe_file(describer: Describer, path: str, **reading) -> dict:
+    """As :class:`Describer`, for a file of any kind that :func:`read_rgb` takes, with its options; one that cannot be read gives
+    ``image`` and ``error``."""
     try:
-        return {"image": path} | describer(read_rgb(Path(path).read_bytes()))
-    except (OSError, ValueError) as error:
+        return {"image": path} | describer(read_rgb(read_file(path), **reading))
+    except ValueError as error:
         return {"image": path, "error": str(error)}

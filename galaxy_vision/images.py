@@ -1,37 +1,150 @@
-"""Image bytes, and the zips and folders they come in."""
+"""Whatever file a galaxy comes in -> checked 8-bit RGB; and the zips and folders they come in."""
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif"}
+FITS_SUFFIXES = {".fits", ".fit", ".fts", ".fz", ".gz"}
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
+"""The decoders that are tried; Pillow has many more, each of them a door."""
 MAX_SIDE = 4096
 """Largest accepted side in pixels, ten times a Galaxy Zoo cut-out: a guard against decompression bombs."""
+MAX_BYTES = 64 * 2**20
+"""Largest accepted file, and largest decompressed FITS file."""
+STRETCHES = ("auto", "asinh", "linear")
+_ANSWER = f"give a JPEG, PNG, TIFF, WebP, GIF or FITS image of at most {MAX_SIDE} px a side"
+
+_FOREIGN = {  # first bytes -> what the file is
+    b"PK\x03\x04": "a zip archive",
+    b"%PDF": "a PDF document",
+    b"<svg": "an SVG drawing, which has no pixels",
+    b"<?xml": "an XML document or SVG drawing, which has no pixels",
+    b"<!doctype": "a web page, often what a failed download leaves",
+    b"<html": "a web page, often what a failed download leaves",
+}
+# What Pillow's decoders raise on damaged files; fuzzed files (tests) found no other.
+_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, struct.error, zlib.error)
 
 
-def read_rgb(data: bytes) -> Image.Image:
-    """Decode an image completely and convert it to 8-bit RGB.
+def read_rgb(
+    data: bytes, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
+) -> Image.Image:
+    """Decode a galaxy image completely and convert it to 8-bit RGB.
+
+    JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says, transparency laid on
+    black sky, CMYK, grey and palettes converted. 16-bit colour is divided by 257, the full range. One deep channel (16-bit
+    grey, 32-bit integers, floats) is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
+
+    FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the bottom).
+    Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.fits_images`.
+
+    Args:
+        data: the file's bytes, at most :data:`MAX_BYTES`.
+        hdu: number or name of the FITS extension; None for the first that holds an image.
+        bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane, or of
+            three the last as red and the first as blue (bands in order of wavelength).
+        stretch: of deep images: ``"asinh"`` (Lupton et al. 2004; ``"auto"`` is the same) runs from one sky sigma below the sky
+            to the brightest pixel of the middle half, and cuts what is outside; ``"linear"`` runs from the darkest to the
+            brightest pixel and cuts nothing.
+
+    Returns:
+        RGB image; ``image.info["reading"]`` says in words what was done to the pixels.
 
     Raises:
-        ValueError: not an image, damaged, larger than :data:`MAX_SIDE`, or with more than 8 bits a channel.
+        ValueError: and nothing else: not such an image, damaged, too large, an animation, or a second file type at once.
     """
+    if stretch not in STRETCHES:
+        raise ValueError(f"stretch={stretch!r} is not known; use {', '.join(STRETCHES)}")
+    if not data:
+        raise ValueError(f"the file is empty (0 bytes); {_ANSWER}")
+    if len(data) > MAX_BYTES:
+        raise ValueError(
+            f"file of {len(data) / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
+        )
+    from .fits_images import is_fits, read_fits  # needs this module's limits; and astropy takes time to import
+
+    if is_fits(data):
+        return read_fits(data, hdu=hdu, bands=bands, stretch=stretch)
+    if hdu is not None or bands is not None:
+        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for magic, kind in _FOREIGN.items():
+        if start.startswith(magic.lower()):
+            raise ValueError(f"the file is {kind}; {_ANSWER}")
+    if zip_directory_bytes(data) is not None:
+        raise ValueError("the file is an image and a zip archive at once; save the image again without what is attached to it")
+    if b"<script" in data:
+        raise ValueError("the file is an image and a web page at once; save the image again without what is attached to it")
     try:
-        image = Image.open(io.BytesIO(data))
-        if max(image.size) > MAX_SIDE:
-            raise ValueError(
-                f"image of {image.size[0]}x{image.size[1]} px is larger than the limit of {MAX_SIDE}; cut it down first"
-            )
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"image mode {image.mode} has more than 8 bits a channel; stretch it to 8-bit RGB first")
-        return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"unreadable image: {error}") from error
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error
+    except _DAMAGE as error:
+        raise ValueError(f"unreadable image: damaged ({error}); download or save it again") from error
+    check_size(*image.size)
+    try:
+        several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
+        image.load()
+        turned = ImageOps.exif_transpose(image)
+    except _DAMAGE as error:
+        raise ValueError(f"unreadable image: damaged {image.format} ({error}); download or save it again") from error
+    if several:
+        raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
+    return _to_rgb(turned, stretch)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises:
+    ValueError: a side is longer than :data:`MAX_SIDE`.
+    """
+    if max(width, height) > MAX_SIDE:
+        raise ValueError(f"image of {width}x{height} px is larger than the limit of {MAX_SIDE} px a side; cut it down first")
+
+
+def _to_rgb(image: Image.Image, stretch: str) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        from .fits_images import stretch_planes
+
+        rgb, reading = stretch_planes(np.asarray(image)[None], stretch)
+        ready = Image.fromarray(rgb)
+    elif image.has_transparency_data:
+        layer = image.convert("RGBA")
+        sky = Image.new("RGBA", layer.size, (0, 0, 0, 255))
+        ready, reading = Image.alpha_composite(sky, layer).convert("RGB"), "transparency laid on black sky"
+    else:
+        try:
+            ready = image.convert("RGB")
+        except ValueError as error:
+            raise ValueError(f"colour mode {image.mode} cannot be converted; save the image as RGB") from error
+        reading = "" if image.mode == "RGB" else f"colours converted from {image.mode}"
+    ready.info = {"reading": reading}
+    return ready
+
+
+def zip_directory_bytes(data: bytes) -> int | None:
+    """Size of the directory of a zip archive that ends these bytes (0 if it has no file); None if they are no such archive."""
+    end = data.rfind(b"PK\x05\x06", max(0, len(data) - 22 - 65535))
+    if end < 0 or len(data) < end + 22:
+        return None
+    size = struct.unpack_from("<I", data, end + 12)[0]
+    if size == 0:
+        return 0 if end + 22 + struct.unpack_from("<H", data, end + 20)[0] == len(data) else None
+    return size if size == 0xFFFFFFFF or data[max(0, end - size) :].startswith(b"PK\x01\x02") else None
 
 
 class ImageSource:
     """The images of a zip file or a folder, at any depth, by file stem.
+
+    Members of a zip are only read into memory, one at a time and none above :data:`MAX_BYTES`; nothing is unpacked, so a name
+    such as ``../../x.jpg`` leads nowhere.
 
     Attributes:
         members: file stem -> path inside the source; the first in sorted order where a stem occurs twice.
@@ -74,13 +187,40 @@ class ImageSource:
         """The file's bytes as they are, after one complete decoding as a check.
 
         Raises:
-            ValueError: the image or its place in the zip is damaged.
+            ValueError: the image or its place in the zip is damaged, encrypted or too large.
             KeyError: there is no such image.
         """
         name = self.members[stem]
-        try:
-            data = self._zip.read(name) if self._zip else (self.path / name).read_bytes()
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise ValueError(f"unreadable in {self.path.name}: {error}") from error
+        data = read_member(self._zip, name) if self._zip else read_file(self.path / name)
         read_rgb(data)
         return data
+
+
+def read_file(path: str | Path) -> bytes:
+    """A file's bytes, looked at before it is read.
+
+    Raises:
+        ValueError: it is larger than :data:`MAX_BYTES` or cannot be read.
+    """
+    try:
+        size = Path(path).stat().st_size
+        if size <= MAX_BYTES:
+            return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"unreadable: {error}") from error
+    raise ValueError(f"file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first")
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes, with its stated size looked at before it is unpacked (zipfile stops at the stated size).
+
+    Raises:
+        ValueError: it is larger than :data:`MAX_BYTES`, damaged or encrypted.
+    """
+    size = archive.getinfo(name).file_size
+    if size > MAX_BYTES:
+        raise ValueError(f"unpacked file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB")
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+        raise ValueError(f"unreadable in {Path(archive.filename or 'the zip').name}: {error}") from error

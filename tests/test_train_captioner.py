@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 from conftest import REPOSITORY, load_script
 from PIL import Image
 
@@ -115,7 +117,7 @@ def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_f
     models = ["--model", str(classifier), "--captioner", str(run[0])]
     assert cli(["describe", str(bad), str(good), "--json", *models]) == 1
     broken, said = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert "unreadable image" in broken["error"]
+    assert "damaged JPEG" in broken["error"]
     assert said["probability"] == max(said["probabilities"].values()) == said["probabilities"][said["class"]]
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert 0 < len(said["answers"]) <= 5
@@ -123,6 +125,12 @@ def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_f
     assert [answer["lower"] for answer in said["answers"]] == sorted((each["lower"] for each in said["answers"]), reverse=True)
     assert cli(["describe", str(good), *models]) == 0
     assert said["caption"] in capsys.readouterr().out
+    cube = np.random.default_rng(0).normal(size=(5, 40, 40)).astype(np.float32)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(cube, name="SCI")]).writeto(tmp_path / "galaxy.fits")
+    chosen = ["--hdu", "sci", "--bands", "3", "2", "1"]
+    assert cli(["describe", str(tmp_path / "galaxy.fits"), *chosen, *models]) == 0
+    assert cli(["describe", str(tmp_path / "galaxy.fits"), *models]) == 1
+    assert "5 bands" in capsys.readouterr().out
 
 
 def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):

@@ -1,0 +1,190 @@
+"""FITS -> RGB, and the stretch that every deep image passes through.
+
+An image is (H, W); a cube is (bands, H, W), with axes of length 1 in front left out. Pixels that are NaN, infinite or BLANK get the level of
+the sky; an image that has them in more than half of its pixels is refused. Rows are flipped: FITS counts them from the bottom.
+"""
+
+import io
+import math
+import struct
+import zlib
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException  # has no public name, nor a base but Exception
+from astropy.stats import sigma_clipped_stats
+from astropy.visualization import make_lupton_rgb
+from PIL import Image
+
+from .images import MAX_BYTES, MAX_SIDE, check_size
+
+MAX_VALUES = 3 * MAX_SIDE**2
+"""Largest number of pixel values of a cube: three bands of the largest image."""
+MAX_HDUS = 200
+SOFTENING = 5.8
+"""Sky sigmas at which the asinh stretch turns from linear to logarithmic: that of Galaxy Zoo 2 images (``simulation.py``)."""
+INFINITE = 1e100  # what is beyond is no flux, and differences of it would overflow
+MIN_WHITE = 50.0
+"""Sky sigmas that are at least white, so that an image of noise stays dark."""
+_GZIP = b"\x1f\x8b"
+_DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error)
+_DAMAGE += (zlib.error, fits.VerifyError, CfitsioException)
+
+
+def is_fits(data: bytes) -> bool:
+    """Whether the bytes begin as a FITS file, or as any gzip file."""
+    return data.startswith((b"SIMPLE  =", _GZIP))
+
+
+def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
+    """As :func:`galaxy_vision.images.read_rgb`, for the bytes of a FITS file, gzipped or not.
+
+    Raises:
+        ValueError: no image in it, no such HDU or band, too large, damaged, or mostly NaN.
+    """
+    if data.startswith(_GZIP):
+        data = _gunzip(data, MAX_BYTES)
+        if not is_fits(data) or data.startswith(_GZIP):
+            raise ValueError("the gzip file holds no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
+    try:
+        with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
+            place, chosen = _choose_hdu(hdus, hdu)
+            shape = tuple(chosen.shape)
+            _check_shape(shape, place)
+            if isinstance(chosen, fits.CompImageHDU):
+                _check_tiles(data, place)
+            pixels = np.asarray(chosen.data)
+    except _Refusal:
+        raise
+    except _DAMAGE as error:
+        raise ValueError(f"unreadable image: damaged FITS file ({error}); download or save it again") from error
+    if pixels.dtype.kind not in "iufb":
+        raise ValueError(f"FITS pixels of type {pixels.dtype} are no brightness; give an image of integers or floats")
+    planes = pixels.reshape(-1, *shape[-2:])
+    chosen_bands = _choose_bands(len(planes), bands)
+    rgb, reading = stretch_planes(planes[list(chosen_bands)][:, ::-1], stretch)
+    image = Image.fromarray(rgb)
+    named = f"FITS HDU {place}" + (f", bands {', '.join(map(str, chosen_bands))}" if len(planes) > 1 else "")
+    image.info = {"reading": f"{named}, {reading}"}
+    return image
+
+
+class _Refusal(ValueError):
+    """A sentence for the user, told from the ValueErrors of a damaged file."""
+
+
+def _gunzip(data: bytes, limit: int) -> bytes:
+    stream = zlib.decompressobj(31)
+    try:
+        unpacked = stream.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise ValueError(f"unreadable image: damaged gzip file ({error}); download it again") from error
+    if len(unpacked) > limit:
+        raise ValueError(f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first")
+    if not stream.eof:
+        raise ValueError("unreadable image: truncated gzip file; download it again")
+    return unpacked
+
+
+def _choose_hdu(hdus: fits.HDUList, hdu: int | str | None):
+    """Number and HDU of the image that is asked for."""
+    found = []
+    for place, each in enumerate(hdus):
+        if place == MAX_HDUS:
+            raise _Refusal(f"FITS file has more than {MAX_HDUS} HDUs; copy the image into a file of its own")
+        is_image = each.is_image and len(each.shape) >= 2
+        found.append(f"{place} {each.name or 'unnamed'} {'x'.join(map(str, each.shape[::-1])) if is_image else '(no image)'}")
+        if is_image if hdu is None else hdu in (place, str(place)) or str(hdu).upper() == each.name.upper():
+            if not is_image:
+                raise _Refusal(f"FITS HDU {place} holds no image; the HDUs are: {'; '.join(found)}")
+            return place, each
+    wanted = "no image" if hdu is None else f"no HDU {hdu!r}"
+    raise _Refusal(f"FITS file has {wanted}; its HDUs are: {'; '.join(found[:20])}")
+
+
+def _check_shape(shape: tuple[int, ...], place: int) -> None:
+    try:
+        check_size(shape[-1], shape[-2])
+    except ValueError as error:
+        raise _Refusal(str(error)) from error
+    if any(side == 0 for side in shape) or math.prod(shape[:-3]) != 1:
+        raise _Refusal(f"FITS HDU {place} has shape {shape}; give (H, W) or (bands, H, W)")
+    if math.prod(shape) > MAX_VALUES:
+        raise _Refusal(
+            f"FITS HDU {place} has {math.prod(shape):,} values, more than the limit of {MAX_VALUES:,}; cut it down first"
+        )
+
+
+def _check_tiles(data: bytes, place: int) -> None:
+    """A tile that is packed with gzip may unpack to any size, whatever the header says, so each is tried with a limit."""
+    with fits.open(io.BytesIO(data), memmap=False, disable_image_compression=True) as hdus:
+        table, header = hdus[place].data, hdus[place].header
+        columns = ["GZIP_COMPRESSED_DATA"] + ["COMPRESSED_DATA"] * str(header["ZCMPTYPE"]).startswith("GZIP")
+        limit = 8 * math.prod(header.get(f"ZTILE{axis}", header[f"ZNAXIS{axis}"]) for axis in range(1, header["ZNAXIS"] + 1))
+        for tile in (tile for name in columns if name in table.names for tile in table[name]):
+            if len(tile):
+                try:
+                    _gunzip(np.asarray(tile).tobytes(), min(max(limit, 8 * header["ZNAXIS1"]), 8 * MAX_VALUES))
+                except ValueError as error:
+                    raise _Refusal(f"compressed tile in FITS HDU {place}: {error}") from error
+
+
+def _choose_bands(count: int, bands: tuple[int, ...] | None) -> tuple[int, ...]:
+    if bands is None:
+        if count not in (1, 3):
+            raise ValueError(
+                f"FITS cube has {count} bands (planes of the first axis); choose one, or three as red, green, blue"
+            )
+        return (0,) if count == 1 else (2, 1, 0)
+    if len(bands) not in (1, 3) or any(band not in range(count) for band in bands):
+        raise ValueError(f"bands={tuple(bands)} of {count}; give one, or three as red, green, blue, each from 0 to {count - 1}")
+    return tuple(bands)
+
+
+def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
+    """Deep planes to the screen.
+
+    The asinh stretch is that of Lupton et al. (2004) in units of the sky noise of each band, so that bands of any unit make a
+    picture; colours are for the eye. It runs from one sigma below the sky to the brightest pixel of the middle half.
+
+    Args:
+        planes: (1, H, W) grey, or (3, H, W) red, green, blue; any real type.
+        stretch: as in :func:`galaxy_vision.images.read_rgb`.
+
+    Returns:
+        (H, W, 3) uint8, and what was done in words.
+
+    Raises:
+        ValueError: more than half of the pixels of a plane are NaN or infinite.
+    """
+    planes = planes.astype(np.float64)
+    finite = np.abs(planes) < INFINITE
+    missing = 1 - finite.mean(axis=(1, 2)).min()
+    if missing > 0.5:
+        raise ValueError(f"{missing:.0%} of the pixels are NaN or infinite, more than half; cut out the part that is exposed")
+    skies = [sigma_clipped_stats(plane[good], sigma=3.0, maxiters=5)[1:] for plane, good in zip(planes, finite, strict=True)]
+    for plane, good, (sky, _) in zip(planes, finite, skies, strict=True):
+        plane[~good] = sky
+    filled = f", {missing:.1%} NaN or infinite pixels at sky level" if missing else ""
+    if stretch == "linear":
+        low, high = planes.min(), planes.max()
+        scaled = (planes - low) / (high - low) if high > low else np.zeros_like(planes)
+        grey = np.rint(255 * scaled).astype(np.uint8)
+        return _as_pixels(grey), f"linear stretch from {low:.5g} to {high:.5g}{filled}"
+    for plane, (sky, sigma) in zip(planes, skies, strict=True):
+        plane -= sky
+        # An image without noise (a model, or few bits) has no sigma: its peak then stands for 500, as in a bright galaxy.
+        plane /= sigma if sigma > 0 else max(plane.max(), np.finfo(float).tiny) / 500
+    planes += 1.0
+    height, width = planes.shape[1:]
+    middle = planes[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
+    white = max(float(middle.mean(0).max()), MIN_WHITE)
+    # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch with this softening and white.
+    q = 10 * math.sinh(math.asinh(white / SOFTENING) / 10)
+    red, green, blue = np.broadcast_to(np.clip(planes, 1e-6, white), (3, height, width))
+    rgb = make_lupton_rgb(red, green, blue, minimum=0, stretch=q * SOFTENING, Q=q)
+    return rgb, f"asinh stretch to {white:.0f} sky sigma{filled}"
+
+
+def _as_pixels(planes: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0))
