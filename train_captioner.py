@@ -5,7 +5,6 @@ accelerate launch train_captioner.py --dataset galaxy_zoo_challenge --encoder ru
 accelerate launch train_captioner.py run.json                        # arguments from a file
 """
 
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +23,10 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
-from galaxy_vision.caption_metrics import CaptionMetric, best_constants, caption_table
-from galaxy_vision.captions import claims_from_votes, write_captions
+from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
 from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
-from galaxy_vision.report import draw_caption_report
+from galaxy_vision.report import finish_run
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
@@ -39,7 +37,6 @@ from galaxy_vision.training import (
     taught_targets,
     template_captions,
     train_one_epoch,
-    write_json,
 )
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
@@ -129,6 +126,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         tie_word_embeddings=args.tie_word_embeddings,
     )
     model = GalaxyCaptionerForConditionalGeneration(config)
+    model.generation_config.max_new_tokens = args.max_new_tokens  # saved with the model: generate() then needs no length
     if args.init_from:
         if GalaxyCaptionerProcessor.from_pretrained(args.init_from).tokenizer.get_vocab() != tokenizer.get_vocab():
             raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")
@@ -182,7 +180,6 @@ def main(argv: list[str] | None = None) -> dict | None:
         longest = (labels != -100).sum(1).max()
         return {"labels": labels[:, :longest]}
 
-    writing = {"max_new_tokens": args.max_new_tokens}
     best_dir = output_dir / "best"
     done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
     bar = tqdm(
@@ -196,7 +193,7 @@ def main(argv: list[str] | None = None) -> dict | None:
                 accelerator, model, ema, loaders["train"], optimizer, scheduler, image_processor, progress, args, targets, bar
             )
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
-            captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation", **writing)
+            captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
             results = CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None
             score = torch.tensor(-results["claim_f1"] if results else 0.0, device=accelerator.device)
             score = accelerator.reduce(score, "sum").item()  # the main process has it
@@ -224,7 +221,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     best = GalaxyCaptionerForConditionalGeneration.from_pretrained(best_dir).to(
         accelerator.device, memory_format=torch.channels_last
     )
-    written = {"captioner": writing, f"beam {args.num_beams}": writing | {"num_beams": args.num_beams}}
+    written = {"captioner": {}, f"beam {args.num_beams}": {"num_beams": args.num_beams}}
     captions = {
         name: evaluate_captions(accelerator, best, loaders["test"], processor, f"test, {name}", **how)
         for name, how in written.items()
@@ -237,19 +234,8 @@ def main(argv: list[str] | None = None) -> dict | None:
     if accelerator.is_main_process:
         best.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)
-        if args.push_to_hub:
-            best.push_to_hub(args.push_to_hub)
-            processor.push_to_hub(args.push_to_hub)
-        constants = best_constants(references["validation"])
+        scores, constants = score_beside_rivals(captions, references["test"], references["validation"])
         rows = len(references["test"])
-        captions["constant, best claims"] = [constants["claim_f1"]] * rows
-        captions["constant, best BLEU"] = [constants["bleu_4"]] * rows
-        # Sentences of their own, so that BLEU does not find the very references.
-        captions["template, true votes"] = [
-            write_captions(claims_from_votes(row["votes"]), 1, seed=place)[0] for place, row in enumerate(references["test"])
-        ]
-        metric = CaptionMetric()
-        scores = {name: metric.compute(predictions=texts, references=references["test"]) for name, texts in captions.items()}
         results = {
             "captions": scores,
             "constants": constants,
@@ -263,13 +249,10 @@ def main(argv: list[str] | None = None) -> dict | None:
             "num_processes": accelerator.num_processes,
             "seconds": round(time.perf_counter() - started, 1),
         }
-        write_json(output_dir / "metrics.json", results)
-        draw_caption_report(results, data["test"], output_dir)
-        for finished in (best_dir, output_dir / "checkpoints"):  # the run is complete: nothing is left to resume
-            shutil.rmtree(finished)
+        finish_run(args, accelerator, data, results)
         print(f"\nTest split, {rows} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
         print(caption_table(scores))
-        print(f"\nmodel, metrics.json and figures: {output_dir.resolve()}")
+        print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return results

@@ -5,7 +5,6 @@ accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder 
 accelerate launch train_classifier.py run.json                       # arguments from a file
 """
 
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNet
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_mean
-from galaxy_vision.report import draw_report
+from galaxy_vision.report import finish_run
 from galaxy_vision.training import (
+    Examples,
     Progress,
     evaluate,
     latest_checkpoint,
@@ -30,7 +30,6 @@ from galaxy_vision.training import (
     parameter_groups,
     save_checkpoint,
     train_one_epoch,
-    write_json,
 )
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
@@ -177,15 +176,13 @@ def main(argv: list[str] | None = None) -> dict | None:
     best = GalaxyResNetForImageClassification.from_pretrained(best_dir).to(
         accelerator.device, memory_format=torch.channels_last
     )
-    results = evaluate(accelerator, best, loaders["test"], processor, new_metrics(), "test")
+    metrics = new_metrics() | {"examples": Examples(class_names)}
+    results = evaluate(accelerator, best, loaders["test"], processor, metrics, "test")
 
     # ---------------------------------------------------------------------------------------------------------------- report
     if accelerator.is_main_process:
         best.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)
-        if args.push_to_hub:
-            best.push_to_hub(args.push_to_hub)
-            processor.push_to_hub(args.push_to_hub)
         results |= {
             "arguments": asdict(args),
             "split_fingerprint": fingerprint,
@@ -195,13 +192,10 @@ def main(argv: list[str] | None = None) -> dict | None:
             "num_processes": accelerator.num_processes,
             "seconds": round(time.perf_counter() - started, 1),
         }
-        write_json(output_dir / "metrics.json", results)
-        draw_report(results, output_dir)
-        for finished in (best_dir, output_dir / "checkpoints"):  # the run is complete: nothing is left to resume
-            shutil.rmtree(finished)
+        finish_run(args, accelerator, data, results)
         print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
         print(summary_table(results))
-        print(f"\nmodel, metrics.json and figures: {output_dir.resolve()}")
+        print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return results

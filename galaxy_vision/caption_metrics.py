@@ -18,6 +18,7 @@ from sacrebleu.metrics import CHRF
 from galaxy_vision.captions import claims_from_votes
 from galaxy_vision.captions import parse_claims
 from galaxy_vision.captions import score_claims
+from galaxy_vision.captions import write_captions
 from galaxy_vision.decision_tree import QUESTIONS
 
 _TOKEN = re.compile(r"[\w'-]+|[^\w\s]")
@@ -202,6 +203,33 @@ def best_constants(references: list[dict], candidates: int = 40) -> dict[str, st
         metric.add_batch(predictions=[text] * len(references), references=references)
         scores[text] = {"claim_f1": metric._what()["claim_f1"] or 0.0, "bleu_4": bleu([text] * len(references), known, 4)[0]}
     return {name: max(tried, key=lambda text: scores[text][name]) for name in ("claim_f1", "bleu_4")}
+
+
+def score_beside_rivals(
+    captions: dict[str, list[str]], references: list[dict], validation: list[dict]
+) -> tuple[dict[str, dict], dict[str, str]]:
+    """Score captions beside those that any captioner must beat, and that none can.
+
+    Args:
+        captions: of each describer by name, one text for each row.
+        references: ``{"captions": [text, ...], "votes": (37,)}`` of each row.
+        validation: those of the rows on which the constant captions are chosen.
+
+    Returns:
+        Scores by name, of ``captions``, of two constant captions and of sentences written from the true votes; and the constants.
+    """
+    constants = best_constants(validation)
+    captions = captions | {
+        "constant, best claims": [constants["claim_f1"]] * len(references),
+        "constant, best BLEU": [constants["bleu_4"]] * len(references),
+        # Sentences of their own, so that BLEU does not find the very references.
+        "template, true votes": [
+            write_captions(claims_from_votes(row["votes"]), 1, seed=place)[0] for place, row in enumerate(references)
+        ],
+    }
+    metric = CaptionMetric()
+    scores = {name: metric.compute(predictions=texts, references=references) for name, texts in captions.items()}
+    return scores, constants
 
 
 _COLUMNS = {

@@ -2,14 +2,18 @@
 
 import argparse
 import json
+import os
 import sys
+from pathlib import Path
 
 from . import __version__
 from .images import STRETCHES
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="galaxy-vision", description="Describe galaxy images.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="galaxy-vision", description="Galaxy images to classes, votes and captions; models to scores.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     describe = commands.add_parser("describe", help="class, caption and the surest answers of images", allow_abbrev=False)
@@ -21,7 +25,33 @@ def build_parser() -> argparse.ArgumentParser:
     describe.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
     describe.add_argument("--json", action="store_true", help="one JSON object for each image, a line each")
     describe.set_defaults(run=run_describe)
+    evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
+    evaluate.add_argument("--model", required=True, help="trained classifier or captioner: folder or Hub id")
+    evaluate.add_argument("--dataset", required=True, help="'simulated', a folder, or a Hub id, as for training")
+    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"), help="(%(default)s)")
+    evaluate.add_argument("--batch_size", type=_positive, default=32, help="images a process and step (%(default)s)")
+    evaluate.add_argument("--output", metavar="FILE.json", help="write all scores there")
+    evaluate.add_argument(
+        "--label_scheme", default="hubble", help="where the data set has votes only, as for training (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--mixed_precision", default="auto", choices=("auto", "no", "bf16", "fp16"), help="as for training (%(default)s)"
+    )
+    evaluate.set_defaults(run=run_evaluate)
+    report = commands.add_parser("report", help="figures and model card of a finished run, made again", allow_abbrev=False)
+    report.add_argument("folder", metavar="DIR", help="output_dir of the run")
+    report.set_defaults(run=run_report)
     return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
 
 
 def run_describe(args: argparse.Namespace) -> int:
@@ -49,6 +79,53 @@ def run_describe(args: argparse.Namespace) -> int:
                 limits = f"[{answer['lower']:.2f}, {answer['upper']:.2f}]"
                 print(f"    {answer['fraction']:.2f} {limits}  {name:18} {answer['question']}")
     return 1 if failed else 0
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Print the table of scores, and write them all to ``--output``; under ``accelerate launch`` the main process does."""
+    from .caption_metrics import caption_table
+    from .evaluation import evaluate_saved
+    from .metrics import summary_table
+    from .training import write_json
+
+    settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
+    if args.output and not Path(args.output).resolve().parent.is_dir():
+        return _refuse(f"--output {args.output}: the folder does not exist; make it first")
+    try:
+        results = evaluate_saved(**settings)
+    except (OSError, ValueError) as error:
+        return _refuse(f"--model {args.model} --dataset {args.dataset}: {str(error).splitlines()[0]}")
+    if results is None:
+        return 0
+    print(f"{args.model} on the {args.split} split of {args.dataset}: {results['rows']} galaxies")
+    if "note" in results:
+        print(f"note: {results['note']}")
+    print(caption_table(results["captions"]) if "captions" in results else summary_table(results))
+    if args.output:
+        write_json(Path(args.output), results)
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Make the figures and the card of a finished run again, and say what was left as it was."""
+    from .report import SHEETS, rebuild_report
+
+    try:
+        written, reason = rebuild_report(Path(args.folder))
+    except (OSError, ValueError) as error:
+        return _refuse(str(error).splitlines()[0])
+    for path in written:
+        print(path)
+    if reason:
+        left = [name for name in SHEETS if (Path(args.folder) / name).exists()]
+        print(f"left as they are: {', '.join(left) or 'no sheets of galaxies'}, because {reason}")
+    return 0
+
+
+def _refuse(message: str) -> int:
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(f"error: {message}", file=sys.stderr)
+    return 2
 
 
 def main(argv: list[str] | None = None) -> int:

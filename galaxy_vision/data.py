@@ -17,6 +17,15 @@ from .labels import assign_labels, get_scheme
 _CAMPAIGN_MARK = "smooth-or-featured-"
 
 
+def locate_dataset(name: str, num_simulated: int = 3000, seed: int = 0) -> str:
+    """The folder of the simulated data set, drawn if it is not there yet; every other name as it is."""
+    if name != "simulated":
+        return name
+    from .simulated_dataset import simulated_dataset  # galsim is needed for this only
+
+    return str(simulated_dataset(num_simulated, seed))
+
+
 def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 3000, seed: int = 0) -> DatasetDict:
     """Load a data set with the splits train, validation and test.
 
@@ -29,10 +38,7 @@ def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 
     Raises:
         ValueError: there is no such folder or data set, or it has neither labels nor votes.
     """
-    if name == "simulated":
-        from .simulated_dataset import simulated_dataset  # galsim is needed for this only
-
-        name = str(simulated_dataset(num_simulated, seed))
+    name = locate_dataset(name, num_simulated, seed)
     folder = Path(name)
     if folder.is_dir() and not list(folder.rglob("*.parquet")):
         data = load_class_folders(folder)

@@ -308,9 +308,10 @@ def summary_table(results: dict) -> str:
         between = f"[{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
         lines.append(f"{name:32}{_show(value):>8}  {between:^17}{_show(baseline):>9}")
 
-    classes = results["classes"]
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
-        show(name, classes[name], classes.get("interval_95", {}).get(name), classes.get("baseline", {}).get(name))
+    if "classes" in results:
+        classes = results["classes"]
+        for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
+            show(name, classes[name], classes.get("interval_95", {}).get(name), classes.get("baseline", {}).get(name))
     if "votes" in results:
         votes = results["votes"]
         show(

@@ -1,93 +1,211 @@
-"""metrics.json -> figures."""
+"""What a run leaves beside its model: run.json, figures and model card; and how they are made again from the folder."""
 
-import textwrap
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import MISSING, asdict, fields
+from datetime import datetime, timezone
 from pathlib import Path
 
-import matplotlib
-import numpy as np
+import torch
+from huggingface_hub import DatasetCard, HfApi
 
-matplotlib.use("Agg")  # no display is needed
-from matplotlib import pyplot as plt
-from sklearn.metrics import ConfusionMatrixDisplay
+from . import __version__, figures
+from .data import load_galaxies, locate_dataset
+from .image_processing_galaxy import GalaxyImageProcessor
+from .model_card import write_card
+from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
+from .training import write_json
 
-from .captions import parse_claims, score_claims
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "timm",
+    "evaluate",
+    "safetensors",
+    "numpy",
+    "pillow",
+)
+"""Their versions go into run.json: what computes, loads or scores."""
+
+SHEETS = ("mistakes.png", "heat_maps.png", "captions.png")
+"""Figures that show images of the test split."""
 
 
-def draw_report(results: dict, output_dir: Path) -> list[Path]:
-    """Draw confusion_matrix.png, reliability.png and training_curves.png from the results of a training run."""
-    drawn = []
-    classes = results["classes"]
-    if "confusion_matrix" in classes:
-        figure, axes = plt.subplots(figsize=(7.0, 6.2), layout="constrained")
-        matrix = np.array(classes["confusion_matrix"])
-        share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        shown = ConfusionMatrixDisplay(share, display_labels=classes["labels"])
-        shown.plot(ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1})
-        plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
-        for (row, column), count in np.ndenumerate(matrix):
-            axes.text(column, row, count, ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
-        axes.set(title=f"{classes['rows']} test galaxies; colour: share of the true class", xlabel="predicted", ylabel="true")
-        drawn.append(_save(figure, output_dir / "confusion_matrix.png"))
-    figure, axes = plt.subplots(figsize=(5.2, 5.0), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    for name, title in (("classes", "top class"), ("votes", "vote fractions")):
-        if curve := results.get(name, {}).get("reliability"):
-            points = np.array([(point["predicted"], point["observed"]) for point in curve])
-            axes.plot(*points.T, marker="o", label=f"{title}, ECE {results[name]['ece']:.3f}")
-    axes.set(
-        xlabel="predicted", ylabel="observed", xlim=(0, 1), ylim=(0, 1), aspect="equal", title="Reliability on the test split"
+def finish_run(args, accelerator, data: dict, results: dict) -> None:
+    """Write metrics.json, run.json, figures and card of a run that is complete, and push it if ``args.push_to_hub`` says so.
+
+    Args:
+        args: a :class:`~galaxy_vision.arguments.TrainingRun`; its ``output_dir`` holds the model already.
+        data: the data set that was loaded, by split.
+        results: the content of metrics.json.
+    """
+    folder = Path(args.output_dir)
+    write_json(folder / "metrics.json", results)
+    write_json(folder / "run.json", describe_run(args, accelerator, data, results))
+    for finished in ("best", "checkpoints"):  # nothing is left to resume
+        shutil.rmtree(folder / finished)
+    write_report(folder, data["test"])
+    if args.push_to_hub:
+        api = HfApi()
+        api.create_repo(args.push_to_hub, exist_ok=True)
+        api.upload_folder(repo_id=args.push_to_hub, folder_path=folder)
+
+
+def describe_run(args, accelerator, data: dict, results: dict) -> dict:
+    """The content of run.json: everything that a repetition of this run needs to know.
+
+    Args:
+        args: a :class:`~galaxy_vision.arguments.TrainingRun`.
+        data: the data set that was loaded, by split.
+        results: the content of metrics.json, for the splits and the wall time (with ``--resume``, since the run went on).
+    """
+    script = Path(sys.modules[type(args).__module__].__file__).name
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    versions = {"python": platform.python_version(), "galaxy_vision": __version__}
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seconds": results["seconds"],
+        "script": script,
+        "arguments": asdict(args),
+        "changed_arguments": _changed(args),
+        "seed": args.seed,
+        "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "git": _git_state(Path(__file__).parent),
+        "dataset": describe_dataset(args) | {"classes": data["train"].features["label"].names},
+        "split_fingerprint": results["split_fingerprint"],
+        "split_rows": results["split_rows"],
+        "hardware": {
+            "device": accelerator.device.type,
+            "gpus": gpus,
+            "cpu": _cpu_model(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "num_processes": accelerator.num_processes,
+            "mixed_precision": accelerator.mixed_precision,
+        },
+    }
+
+
+def _changed(args) -> dict:
+    """Arguments that are not their defaults, without those that say how a run went on and where it is."""
+    left_out = {"resume", "stop_after", "output_dir", "push_to_hub", "tracker"}
+    defaults = {each.name: each.default for each in fields(args) if each.default is not MISSING}
+    return {key: value for key, value in asdict(args).items() if key not in left_out and value != defaults.get(key)}
+
+
+def _cpu_model() -> str:
+    flags = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", flags.read_text(), re.MULTILINE) if flags.exists() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _git_state(folder: Path) -> dict | None:
+    """Commit of the checkout that ``folder`` belongs to, and whether tracked files differ from it; None if it is in no checkout."""
+    if shutil.which("git") is None:
+        return None
+
+    def git(*argv: str):
+        return subprocess.run(["git", "-C", str(folder), *argv], capture_output=True, text=True)
+
+    # A package that was installed into a virtual environment inside some other repository is none of that repository's files.
+    if git("ls-files", "--error-unmatch", "__init__.py").returncode:
+        return None
+    changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+    return {"commit": git("rev-parse", "HEAD").stdout.strip(), "dirty": bool(changed)}
+
+
+def describe_dataset(args) -> dict:
+    """Name, title, licence and citation of the data set, from its own card; None where the card does not say, or there is no card."""
+    place = Path(locate_dataset(args.dataset, args.num_simulated))
+    known = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
+    if not place.is_dir():
+        known["hub_id"] = args.dataset
+    try:
+        card = DatasetCard.load(args.dataset if known["hub_id"] else place / "README.md")
+    except OSError:  # no card, or the Hub cannot be reached
+        return known
+    if title := re.search(r"^# (.+)$", card.text, re.MULTILINE):
+        known["title"] = title[1].strip()
+    sections = re.split(r"^#{1,3} (.+)$", card.text, flags=re.MULTILINE)
+    wanted = (
+        text.strip()
+        for name, text in zip(sections[1::2], sections[2::2], strict=True)
+        if re.search("licen[sc]e|citation", name, re.I)
     )
-    axes.legend()
-    drawn.append(_save(figure, output_dir / "reliability.png"))
-    history = results["history"]
-    epochs = [row["epoch"] for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    for key, label in (("train_loss", "training (class-weighted)"), ("validation_loss", "validation")):
-        left.plot(epochs, [row[key] for row in history], label=label)
-    left.axvline(results["best_epoch"], color="grey", linewidth=1, linestyle=":", label="best epoch")
-    left.set(xlabel="epoch", ylabel="loss (nats)")
-    left.legend()
-    right.plot(epochs, [row["validation_macro_f1"] for row in history], label="macro F1")
-    if history[0].get("validation_rmse_37") is not None:
-        right.plot(epochs, [row["validation_rmse_37"] for row in history], label="RMSE of 37")
-    right.set(xlabel="epoch", title="Validation split")
-    left.set_title("Loss")
-    right.legend()
-    drawn.append(_save(figure, output_dir / "training_curves.png"))
-    return drawn
+    content = re.search(r"content ([0-9a-f]{32})", json.dumps(card.data.to_dict()))
+    known |= {"license": card.data.get("license"), "citation": "\n\n".join(wanted) or None}
+    return known | {"content": content[1] if content else None}
 
 
-def draw_caption_report(results: dict, rows, output_dir: Path, count: int = 24) -> list[Path]:
-    """Draw training_curves.png, and captions.png: test galaxies with their captions, ✗ where the votes contradict or never asked."""
-    history = results["history"]
-    epochs = [row["epoch"] for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    left.plot(epochs, [row["train_loss"] for row in history])
-    left.axvline(results["best_epoch"], color="grey", linewidth=1, linestyle=":", label="best epoch")
-    left.set(xlabel="epoch", ylabel="loss (nats a word)", title="Training loss")
-    left.legend()
-    for key, label in (("validation_claim_f1", "claim F1"), ("validation_bleu_4", "BLEU-4")):
-        right.plot(epochs, [row[key] for row in history], label=label)
-    right.set(xlabel="epoch", title="Validation split, greedy")
-    right.legend()
-    drawn = [_save(figure, output_dir / "training_curves.png")]
-    count = min(count, len(rows))
-    figure, grid = plt.subplots(-(-count // 6), 6, figsize=(16.0, 3.5 * -(-count // 6)), layout="constrained", squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    chosen = np.linspace(0, len(rows) - 1, count).astype(int)
-    for axes, place in zip(grid.flat, chosen, strict=False):
-        row, caption = rows[int(place)], results["examples"][place]
-        scored = score_claims(parse_claims(caption), row["votes"])
-        wrong = scored["contradicted"] + scored["ungrounded"]
-        axes.imshow(row["image"])
-        axes.set_title(f"{row.get('id', place)}{'  ✗' * wrong}", fontsize=9, color="firebrick" if wrong else "black")
-        axes.text(0.5, -0.03, textwrap.fill(caption, 34), transform=axes.transAxes, ha="center", va="top", fontsize=9)
-    drawn.append(_save(figure, output_dir / "captions.png"))
-    return drawn
+def write_report(folder: Path, rows=None) -> list[Path]:
+    """Draw the figures and write README.md of the finished run in ``folder``, from its metrics.json and run.json.
+
+    Args:
+        rows: the test split; without it the sheets of galaxies stay as they are.
+
+    Returns:
+        What was written.
+    """
+    results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
+    written = [figures.draw_curves(results, folder / "training_curves.png")]
+    if "captions" in results:
+        if rows is not None:
+            written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png"))
+    else:
+        if results["classes"]["rows"]:
+            written.append(figures.draw_confusion(results["classes"], folder / "confusion_matrix.png"))
+        written.append(figures.draw_reliability(results, folder / "reliability.png"))
+        if rows is not None:
+            written += _draw_sheets(results, rows, folder)
+    return [*written, write_card(folder, results, run)]
 
 
-def _save(figure, path: Path) -> Path:
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-    return path
+def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
+    """Mistakes, and heat maps of right answers, as far as there are any."""
+    written, processor = [], GalaxyImageProcessor.from_pretrained(folder)
+    if results["examples"]["mistakes"]:
+        written.append(figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png"))
+    if results["examples"]["correct"]:
+        model = GalaxyResNetForImageClassification.from_pretrained(folder).eval()
+        written.append(figures.draw_heat_maps(results, rows, model, processor, folder / "heat_maps.png"))
+    return written
+
+
+def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
+    """Make figures and card of a finished run again.
+
+    Curves, confusion matrix, reliability and card need only the folder. The sheets show galaxies: they are drawn again if the data set
+    that run.json names loads and its test split has the fingerprint that run.json names.
+
+    Returns:
+        What was written, and why the sheets were left as they are (None if they were drawn).
+
+    Raises:
+        ValueError: the folder has no metrics.json or run.json.
+    """
+    for name in ("metrics.json", "run.json"):
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"{folder} has no {name}; give the output_dir of a finished run of train_classifier.py or train_captioner.py"
+            )
+    run = json.loads((folder / "run.json").read_text())
+    args, rows, reason = run["arguments"], None, None
+    try:
+        rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], seed=0)["test"]
+    except ValueError as error:
+        reason = str(error)
+    if rows is not None:
+        rows = rows.select(range(min(args["max_rows"], len(rows)))) if args["max_rows"] else rows
+        if rows._fingerprint != run["split_fingerprint"]["test"]:
+            known, now = run["split_fingerprint"]["test"], rows._fingerprint
+            rows, reason = None, f"the test split of dataset={args['dataset']!r} is another one now ({now}, was {known})"
+    return write_report(folder, rows), reason

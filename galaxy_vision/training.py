@@ -126,9 +126,48 @@ def train_one_epoch(
     return (accelerator.reduce(total / max(count, 1), "mean")).item()
 
 
+class Examples:
+    """Rows to look at, out of a classifier's evaluation: its most confident mistakes, and its first right answers of each class.
+
+    Args:
+        label_names: class names in label order.
+        num_mistakes: mistakes that are kept.
+        num_correct: right answers of each class that are kept, the first of the split: nobody chose them.
+    """
+
+    def __init__(self, label_names: list[str], num_mistakes: int = 24, num_correct: int = 3):
+        self.label_names, self.num_mistakes, self.num_correct = label_names, num_mistakes, num_correct
+        self.mistakes: list[tuple] = []
+        self.correct: dict[int, list[tuple]] = {}
+
+    def add_batch(self, rows: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor) -> None:
+        """Rows (B,), probabilities (B, C) and labels (B,), negative where uncertain (left out)."""
+        top, said = probabilities.max(-1)
+        for row, label, answer, sure in zip(rows.tolist(), labels.tolist(), said.tolist(), top.tolist(), strict=True):
+            if label >= 0 and label == answer:
+                self.correct.setdefault(label, []).append((row, label, answer, sure))
+            elif label >= 0:
+                self.mistakes.append((row, label, answer, sure))
+        self.mistakes = sorted(self.mistakes, key=lambda each: (-each[3], each[0]))[: self.num_mistakes]
+        self.correct = {label: sorted(found)[: self.num_correct] for label, found in self.correct.items()}
+
+    def compute(self) -> dict[str, list[dict]]:
+        """``mistakes``, the surest first, and ``correct``, by class: each with ``row``, ``true``, ``predicted`` and ``probability``."""
+
+        def named(row: int, label: int, answer: int, sure: float) -> dict:
+            return {"row": row, "true": self.label_names[label], "predicted": self.label_names[answer], "probability": sure}
+
+        correct = [named(*each) for label in sorted(self.correct) for each in self.correct[label]]
+        return {"mistakes": [named(*each) for each in self.mistakes], "correct": correct}
+
+
 @torch.inference_mode()
 def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, desc: str) -> dict | None:
     """Stream a split through the model into the metrics; every row counts once, whatever the number of processes.
+
+    Args:
+        metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.metrics.GalaxyMetric`) and ``"examples"``
+            (:class:`Examples`); what is not there is not evaluated.
 
     Returns:
         Their results and the mean loss on the main process; None on the others.
@@ -140,15 +179,18 @@ def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, de
             pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
             output = model(pixel_values=pixels)
         ready = {"probabilities": output.logits.float().softmax(-1), "labels": batch["labels"], "row": batch["row"]}
-        if "votes" in batch:
+        if "votes" in metrics:
             ready |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
         ready = accelerator.gather_for_metrics(ready)
         if not accelerator.is_main_process:
             continue
         ready = {key: value.cpu() for key, value in ready.items()}
         rows += len(ready["row"])
-        metrics["classes"].add_batch(predictions=ready["probabilities"].numpy(), references=ready["labels"].numpy())
-        if "votes" in ready:
+        if "classes" in metrics:
+            metrics["classes"].add_batch(predictions=ready["probabilities"].numpy(), references=ready["labels"].numpy())
+        if "examples" in metrics:
+            metrics["examples"].add_batch(ready["row"], ready["probabilities"], ready["labels"])
+        if "votes" in metrics:
             metrics["votes"].add_batch(predictions=ready["concentration"].numpy(), references=ready["votes"].numpy())
         loss_sum += _loss_from(ready) * len(ready["row"])
     if not accelerator.is_main_process:

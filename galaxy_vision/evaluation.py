@@ -1,0 +1,118 @@
+"""A saved model and a data set -> scores, by the functions that end a training run."""
+
+from pathlib import Path
+
+from datasets import Dataset, Value
+from transformers import AutoConfig
+
+from .caption_metrics import score_beside_rivals
+from .data import cache_pixels, class_counts, load_galaxies, make_loader
+from .image_processing_galaxy import GalaxyImageProcessor
+from .metrics import GalaxyMetric, training_mean
+from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
+from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
+from .processing_galaxy_captioner import GalaxyCaptionerProcessor
+from .training import Examples, evaluate, evaluate_captions, make_accelerator
+
+MAX_NEW_TOKENS = 48
+"""Longest caption in words, for a captioner that does not say so itself."""
+
+
+def evaluate_saved(
+    model: str,
+    dataset: str,
+    split: str = "test",
+    batch_size: int = 32,
+    mixed_precision: str = "auto",
+    label_scheme: str = "hubble",
+    num_simulated: int = 2400,
+) -> dict | None:
+    """Score a classifier or a captioner, whichever the configuration says, on one split.
+
+    Constant answers, which stand beside the scores, are those of the training rows (classifier) or the validation rows (captioner) of
+    this data set. Classes are compared by name; if the data set has one that the model does not know, votes alone are.
+
+    Args:
+        model: folder or Hub id.
+        dataset: as in :func:`~galaxy_vision.data.load_galaxies`.
+        mixed_precision: as in :func:`~galaxy_vision.training.make_accelerator`.
+
+    Returns:
+        As in metrics.json, and what was evaluated; ``note`` says what could not be compared. None on all processes but the main one.
+
+    Raises:
+        OSError: there is no such model.
+        ValueError: there is no such data set, the model is none of ours, or nothing can be compared.
+    """
+    accelerator = make_accelerator(mixed_precision, 1, None, Path("."))
+    # Our own classes are registered, so the code that a folder carries is never run.
+    config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
+    if config.model_type not in kinds:
+        raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
+    with accelerator.main_process_first():  # the others then read the cache
+        data = load_galaxies(dataset, label_scheme, num_simulated, seed=0)
+    results = kinds[config.model_type](accelerator, model, data, split, batch_size)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    if results is None:
+        return None
+    about = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": data[split]._fingerprint}
+    return about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
+
+
+def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int) -> dict | None:
+    processor = GalaxyImageProcessor.from_pretrained(name)
+    model = GalaxyResNetForImageClassification.from_pretrained(name).to(accelerator.device)
+    ours, theirs = (
+        [model.config.id2label[place] for place in range(model.config.num_labels)],
+        data[split].features["label"].names,
+    )
+    unknown = [label for label in theirs if label not in ours]
+    note = f"the data set has classes that the model does not know ({', '.join(unknown)}); the model's are {', '.join(ours)}"
+    votes = "votes" in data[split].column_names and model.config.predict_votes
+    if unknown and not votes:
+        raise ValueError(f"{note}; and votes are not in both, so nothing can be compared")
+    metrics = {}
+    if not unknown:
+        counts = dict(zip(theirs, class_counts(data["train"], len(theirs)).tolist(), strict=True))
+        counts = [counts.get(label, 0) for label in ours]
+        metrics = {"classes": GalaxyMetric("classes", label_names=ours, train_class_counts=counts), "examples": Examples(ours)}
+    if votes:
+        mean = training_mean(data["train"].with_format("numpy")["votes"])
+        metrics["votes"] = GalaxyMetric("votes", baseline_conditional=mean[0], baseline_kaggle=mean[1])
+    rows = _pixels(accelerator, data, split, processor)
+    if theirs != ours:
+        places = [-1 if unknown else ours.index(label) for label in theirs]
+        rows = _with_labels(rows, [-1 if label is None or label < 0 else places[label] for label in rows["label"]])
+    loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
+    results = evaluate(accelerator, model, loader, processor, metrics, split)
+    if results is None:
+        return None
+    return results | ({"note": f"classes were not compared: {note}"} if unknown else {})
+
+
+def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int) -> dict | None:
+    if "captions" not in data[split].column_names:
+        raise ValueError("the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts")
+    processor = GalaxyCaptionerProcessor.from_pretrained(name)
+    model = GalaxyCaptionerForConditionalGeneration.from_pretrained(name).to(accelerator.device)
+    rows = _pixels(accelerator, data, split, processor.image_processor)
+    size = processor.image_processor.size["height"]
+    loader = accelerator.prepare(make_loader(rows, size, batch_size, shuffle=False))
+    longest = {} if model.generation_config.max_new_tokens else {"max_new_tokens": MAX_NEW_TOKENS}
+    captions = evaluate_captions(accelerator, model, loader, processor, split, **longest)
+    if captions is None:
+        return None
+    references = {each: data[each].select_columns(["captions", "votes"]).to_list() for each in {split, "validation"}}
+    scores, constants = score_beside_rivals({"captioner": captions}, references[split], references["validation"])
+    return {"captions": scores, "constants": constants, "examples": captions, "rows": len(captions)}
+
+
+def _pixels(accelerator, data, split: str, processor: GalaxyImageProcessor) -> Dataset:
+    with accelerator.main_process_first():
+        return cache_pixels(data[split], processor)
+
+
+def _with_labels(rows: Dataset, labels: list[int]) -> Dataset:
+    return rows.remove_columns("label").add_column("label", labels, feature=Value("int64"))
