@@ -56,6 +56,7 @@ class Arguments(TrainingRun):
     backbone_rate: float = arg(1.0, "learning rate of the backbone, as a share of that of the rest")
     hidden_size: int = arg(256, "of the LSTM")
     attention_stage: int = arg(3, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32)")
+    use_attention: bool = arg(True, "weigh the places anew for every word; without it every word sees their mean")
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
     drop_rate: float = arg(0.1, "dropout of what the encoder says, and before the words are scored")
     teacher_share: float = arg(1.0, "with --encoder: share of the references that are written from the votes it predicts")
@@ -120,6 +121,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         backbone=classifier.config.backbone if classifier else args.backbone,
         image_size=image_size,
         attention_stage=args.attention_stage,
+        use_attention=args.use_attention,
         vocab_size=len(tokenizer),
         hidden_size=args.hidden_size,
         drop_rate=args.drop_rate,

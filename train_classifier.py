@@ -44,6 +44,7 @@ class Arguments(TrainingRun):
         None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)"
     )
     init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
+    predict_votes: bool = arg(True, "learn the votes too, where the data set has them")
     class_weighting: str = arg("sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1")
 
     def __post_init__(self):
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         class_names = data["train"].features["label"].names
         fingerprint = {split: rows._fingerprint for split, rows in data.items()}
         cached = {split: cache_pixels(data[split], processor) for split in ("train", "validation", "test")}
-    has_votes = "votes" in cached["train"].column_names
+    has_votes = args.predict_votes and "votes" in cached["train"].column_names
     counts = class_counts(cached["train"], len(class_names))
     loaders = {
         split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
@@ -129,7 +130,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     mean = training_mean(cached["train"].with_format("numpy")["votes"]) if has_votes else None
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
-        return {"labels": batch["labels"], "votes": batch.get("votes"), "class_weights": class_weights}
+        return {"labels": batch["labels"], "votes": batch["votes"] if has_votes else None, "class_weights": class_weights}
 
     def new_metrics() -> dict:
         metrics = {"classes": GalaxyMetric("classes", label_names=class_names, train_class_counts=counts.tolist())}

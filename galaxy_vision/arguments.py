@@ -24,6 +24,7 @@ class TrainingRun:
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
     drop_rate: float = arg(0.0, "dropout before the heads")
+    augmentation: bool = arg(True, "turn, mirror, zoom and shift the training images at random")
     epochs: int = arg(10, "passes over the training rows")
     batch_size: int = arg(32, "images a process and step")
     accumulation_steps: int = arg(1, "batches for each optimiser step")

@@ -14,6 +14,7 @@ class GalaxyCaptionerConfig(PretrainedConfig):
         num_channels: colour channels.
         attention_stage: stage of the backbone whose places the decoder attends to: 4 has the backbone's last stride (32), 3 twice and
             2 four times as many places a side. The last stage is always read too.
+        use_attention: weigh the places anew for every word; without it every word sees their mean.
         vocab_size: words of the tokenizer.
         hidden_size: of the LSTM and of each place.
         embedding_size: of a word.
@@ -28,6 +29,7 @@ class GalaxyCaptionerConfig(PretrainedConfig):
     image_size: int = 64
     num_channels: int = 3
     attention_stage: int = 3
+    use_attention: bool = True
     vocab_size: int = 128
     hidden_size: int = 256
     embedding_size: int = 128

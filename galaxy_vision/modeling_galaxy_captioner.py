@@ -27,7 +27,9 @@ class DecoderState:
     is_compileable = False
     is_croppable = False
 
-    def __init__(self, hidden: torch.Tensor, cell: torch.Tensor, keys: torch.Tensor, places: torch.Tensor, length: int = 0):
+    def __init__(
+        self, hidden: torch.Tensor, cell: torch.Tensor, keys: torch.Tensor | None, places: torch.Tensor, length: int = 0
+    ):
         self.hidden, self.cell, self.keys, self.places, self.length = hidden, cell, keys, places, length
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -82,8 +84,10 @@ class GalaxyDecoder(nn.Module):
         size = config.hidden_size
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
         self.start_hidden, self.start_cell = nn.Linear(size, size), nn.Linear(size, size)
-        self.key, self.query = nn.Linear(size, config.attention_size), nn.Linear(size, config.attention_size, bias=False)
-        self.energy = nn.Linear(config.attention_size, 1, bias=False)
+        self.use_attention = config.use_attention
+        if config.use_attention:
+            self.key, self.query = nn.Linear(size, config.attention_size), nn.Linear(size, config.attention_size, bias=False)
+            self.energy = nn.Linear(config.attention_size, 1, bias=False)
         self.gate = nn.Linear(size, size)
         self.cell = nn.LSTMCell(config.embedding_size + size, size)
         self.output = nn.Linear(2 * size + config.embedding_size, config.embedding_size)
@@ -92,17 +96,19 @@ class GalaxyDecoder(nn.Module):
     def start(self, encoded: torch.Tensor) -> DecoderState:
         """The state before the first word, from the output of the encoder (B, 1 + P, D)."""
         whole, places = encoded[:, 0], encoded[:, 1:]
-        return DecoderState(
-            self.start_hidden(whole).tanh().float(), self.start_cell(whole).tanh().float(), self.key(places), places
-        )
+        keys = self.key(places) if self.use_attention else None
+        return DecoderState(self.start_hidden(whole).tanh().float(), self.start_cell(whole).tanh().float(), keys, places)
 
     def forward(self, input_ids: torch.Tensor, state: DecoderState) -> tuple[torch.Tensor, torch.Tensor]:
         """Features of the next words (B, T, embedding_size) and where each looked (B, T, P); the state moves on."""
         words = self.embedding(input_ids)  # (B, T, E)
         hiddens, contexts, looked = [], [], []
         for word in words.unbind(1):
-            energy = self.energy((state.keys + self.query(state.hidden)[:, None]).tanh())[..., 0]  # (B, P)
-            attention = energy.float().softmax(-1)
+            if self.use_attention:
+                energy = self.energy((state.keys + self.query(state.hidden)[:, None]).tanh())[..., 0]  # (B, P)
+                attention = energy.float().softmax(-1)
+            else:
+                attention = state.hidden.new_full((len(word), state.places.shape[1]), 1 / state.places.shape[1])
             context = (attention[:, None].to(state.places.dtype) @ state.places)[:, 0]  # (B, D)
             context = self.gate(state.hidden).sigmoid() * context
             state.hidden, state.cell = self.cell(torch.cat([word, context.to(word.dtype)], -1), (state.hidden, state.cell))

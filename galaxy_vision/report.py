@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import re
 import shutil
@@ -18,6 +17,7 @@ from huggingface_hub import DatasetCard, HfApi
 
 from . import __version__, figures
 from .data import load_galaxies, locate_dataset
+from .hardware import available_cores, cpu_model
 from .image_processing_galaxy import GalaxyImageProcessor
 from .model_card import write_card
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
@@ -87,8 +87,8 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "hardware": {
             "device": accelerator.device.type,
             "gpus": gpus,
-            "cpu": _cpu_model(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cpu": cpu_model(),
+            "cores": available_cores(),
             "num_processes": accelerator.num_processes,
             "mixed_precision": accelerator.mixed_precision,
         },
@@ -100,12 +100,6 @@ def _changed(args) -> dict:
     left_out = {"resume", "stop_after", "output_dir", "push_to_hub", "tracker"}
     defaults = {each.name: each.default for each in fields(args) if each.default is not MISSING}
     return {key: value for key, value in asdict(args).items() if key not in left_out and value != defaults.get(key)}
-
-
-def _cpu_model() -> str:
-    flags = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", flags.read_text(), re.MULTILINE) if flags.exists() else None
-    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def _git_state(folder: Path) -> dict | None:

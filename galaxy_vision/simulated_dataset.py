@@ -2,7 +2,6 @@
 
 import functools
 import io
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ import datasets
 from tqdm.auto import tqdm
 
 from .dataset_writer import Card, galaxy_features, write_dataset
+from .hardware import available_cores
 from .labels import assign_labels, get_scheme
 from .simulation import simulate_galaxy
 
@@ -30,7 +30,7 @@ def _draw(index: int, seed: int) -> dict:
 
 def simulated_rows(num_galaxies: int, seed: int) -> Iterator[dict]:
     """Rows in order, drawn on all cores; the bytes do not depend on their number."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(available_cores()) as pool:
         rows = pool.map(functools.partial(_draw, seed=seed), range(num_galaxies), chunksize=25)
         yield from tqdm(rows, total=num_galaxies, desc="simulating galaxies", unit=" galaxies")
 

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from .captions import claims_from_votes, write_captions
 from .data import augment
+from .hardware import available_cores, has_native_bf16
 from .losses import dirichlet_multinomial_nll
 
 
@@ -34,9 +35,9 @@ def make_accelerator(
     """
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(os.cpu_count() or 1)  # a bare `accelerate launch` sets one thread, which nobody chose
+        torch.set_num_threads(available_cores())  # a bare `accelerate launch` sets one thread, which nobody chose
     chosen = None if mixed_precision == "auto" else mixed_precision
-    if mixed_precision == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no" and _has_native_bf16():
+    if mixed_precision == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no" and has_native_bf16():
         chosen = "bf16"
     return Accelerator(
         mixed_precision=chosen,
@@ -47,13 +48,6 @@ def make_accelerator(
         project_dir=output_dir,
         step_scheduler_with_optimizer=False,
     )
-
-
-def _has_native_bf16() -> bool:
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and "avx512_bf16" in flags.read_text()
 
 
 class Progress:
@@ -92,7 +86,9 @@ def train_one_epoch(
         # The augmentation depends on the place in the run only, so that a resumed run repeats it exactly.
         place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step_in_epoch
         generator = torch.Generator().manual_seed((place * 1_009 + accelerator.process_index) % 2**63)
-        pixels = augment(processor.normalize_pixels(batch["pixels"]), generator)
+        pixels = processor.normalize_pixels(batch["pixels"])
+        if args.augmentation:
+            pixels = augment(pixels, generator)
         with accelerator.accumulate(model):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss

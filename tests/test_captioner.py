@@ -258,3 +258,15 @@ def test_bad_configurations_and_calls_are_refused():
         make_model(backbone="vit_base_patch16_224")
     with pytest.raises(ValueError, match="neither pixel_values nor encoder_outputs"):
         make_model(vocab_size=9)()
+
+
+def test_without_attention_every_word_sees_the_mean_of_the_places_and_beams_still_work(tmp_path):
+    model, image = make_model(vocab_size=9, use_attention=False), pixels(2)
+    with torch.no_grad():
+        looked = model(pixel_values=image, decoder_input_ids=torch.tensor([[2, 4, 5], [2, 6, 7]])).cross_attentions[0]
+    assert torch.allclose(looked, torch.full_like(looked, 1 / 16))
+    found = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7)
+    assert cut(found[1], model.config) == stateless_beam_search(model, image[1:], 3, 7)
+    model.save_pretrained(tmp_path)
+    loaded = GalaxyCaptionerForConditionalGeneration.from_pretrained(tmp_path)
+    assert torch.equal(loaded.generate(pixel_values=image, num_beams=3, max_new_tokens=7), found)

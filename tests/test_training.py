@@ -167,3 +167,10 @@ def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():
     assert (one.sum((1, 2, 3)) / galaxy.sum((1, 2, 3)) - 1).abs().max() < 0.4  # the square of the zoom
     turned = augment(galaxy, torch.Generator().manual_seed(4), max_zoom=1.0, max_shift=0.0)
     assert torch.allclose(turned, galaxy, atol=0.02)  # a round galaxy has no direction
+
+
+def test_votes_and_augmentation_can_be_left_out(tmp_path):
+    results = train(*FEW, "--output_dir", str(tmp_path), "--epochs", "1", "--no_predict_votes", "--no_augmentation")
+    assert "votes" not in results and results["classes"]["rows"] > 0
+    model = GalaxyResNetForImageClassification.from_pretrained(tmp_path)
+    assert model.vote_head is None
