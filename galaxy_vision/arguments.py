@@ -20,7 +20,7 @@ class TrainingRun:
     label_scheme: str = arg("hubble", "class scheme where the data set has votes only: hubble, summary or threshold")
     num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
-    backbone: str = arg("resnet18", "any timm ResNet by name")
+    backbone: str = arg("resnet10t", "any timm ResNet by name")
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
     drop_rate: float = arg(0.0, "dropout before the heads")
