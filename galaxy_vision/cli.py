@@ -17,14 +17,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     describe = commands.add_parser("describe", help="class, caption and the surest answers of images", allow_abbrev=False)
-    describe.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
-    describe.add_argument("--model", default="runs/classifier", help="trained classifier: folder or Hub id (%(default)s)")
-    describe.add_argument("--captioner", default="runs/captioner", help="trained captioner: folder or Hub id (%(default)s)")
-    describe.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
-    describe.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
-    describe.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
+    _add_images_and_models(describe)
     describe.add_argument("--json", action="store_true", help="one JSON object for each image, a line each")
     describe.set_defaults(run=run_describe)
+    explain = commands.add_parser("explain", help="a figure of each image: where the models looked", allow_abbrev=False)
+    _add_images_and_models(explain)
+    explain.add_argument("--output_dir", default="explained", help="folder of the figures, NAME.png each (%(default)s)")
+    explain.add_argument("--method", help="gradcam, gradcam++, hirescam, eigencam, ablationcam or scorecam (default: the best)")
+    explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument("--model", required=True, help="trained classifier or captioner: folder or Hub id")
     evaluate.add_argument("--dataset", required=True, help="'simulated', a folder, or a Hub id, as for training")
@@ -47,6 +47,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
+    parser.add_argument("--model", default="runs/classifier", help="trained classifier: folder or Hub id (%(default)s)")
+    parser.add_argument("--captioner", default="runs/captioner", help="trained captioner: folder or Hub id (%(default)s)")
+    parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
+    parser.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
+    parser.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -56,13 +65,9 @@ def _positive(text: str) -> int:
 
 def run_describe(args: argparse.Namespace) -> int:
     """Print what is said of each image; 1 if any could not be read."""
-    from .describe import Describer, describe_file  # torch and transformers take seconds to import
+    from .describe import describe_file  # torch and transformers take seconds to import
 
-    try:
-        describer = Describer(args.model, args.captioner)
-    except (OSError, ValueError) as error:
-        print(f"error: --model {args.model} --captioner {args.captioner}: {str(error).splitlines()[0]}", file=sys.stderr)
-        print("train them with train_classifier.py and train_captioner.py, or give other folders or Hub ids", file=sys.stderr)
+    if (describer := _load_describer(args)) is None:
         return 2
     failed = 0
     for path in args.images:
@@ -79,6 +84,46 @@ def run_describe(args: argparse.Namespace) -> int:
                 limits = f"[{answer['lower']:.2f}, {answer['upper']:.2f}]"
                 print(f"    {answer['fraction']:.2f} {limits}  {name:18} {answer['question']}")
     return 1 if failed else 0
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    """Draw a figure of each image; 1 if any could not be read."""
+    from .explain import DEFAULT_METHOD, METHODS
+    from .explain_figure import explanation_figure
+    from .images import read_file, read_rgb
+
+    method = args.method or DEFAULT_METHOD
+    if method not in METHODS:
+        return _refuse(f"--method {method} is not one of {', '.join(METHODS)}")
+    if (describer := _load_describer(args)) is None:
+        return 2
+    folder, failed, taken = Path(args.output_dir), 0, {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in args.images:
+        try:
+            image = read_rgb(read_file(path), hdu=args.hdu, bands=args.bands, stretch=args.stretch)
+        except ValueError as error:
+            failed += 1
+            print(f"{path}\n  error: {error}")
+            continue
+        name = Path(path).name.split(".")[0]
+        taken[name] = taken.get(name, 0) + 1  # files of one name may come from several folders
+        figure = folder / (f"{name}.png" if taken[name] == 1 else f"{name}-{taken[name]}.png")
+        explanation_figure(describer, image, method).savefig(figure, dpi=120)
+        print(f"{path}\n  {figure}")
+    return 1 if failed else 0
+
+
+def _load_describer(args: argparse.Namespace):
+    """Both models, or None after a line that says what is wrong."""
+    from .describe import Describer
+
+    try:
+        return Describer(args.model, args.captioner)
+    except (OSError, ValueError) as error:
+        _refuse(f"--model {args.model} --captioner {args.captioner}: {str(error).splitlines()[0]}")
+        print("train them with train_classifier.py and train_captioner.py, or give other folders or Hub ids", file=sys.stderr)
+        return None
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from .labels import assign_labels, get_scheme
 _CAMPAIGN_MARK = "smooth-or-featured-"
 
 
-def locate_dataset(name: str, num_simulated: int = 3000, seed: int = 0) -> str:
+def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
     """The folder of the simulated data set, drawn if it is not there yet; every other name as it is."""
     if name != "simulated":
         return name
@@ -26,7 +26,7 @@ def locate_dataset(name: str, num_simulated: int = 3000, seed: int = 0) -> str:
     return str(simulated_dataset(num_simulated, seed))
 
 
-def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 3000, seed: int = 0) -> DatasetDict:
+def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 2400, seed: int = 0) -> DatasetDict:
     """Load a data set with the splits train, validation and test.
 
     Args:

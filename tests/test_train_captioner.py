@@ -133,6 +133,23 @@ def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_f
     assert "5 bands" in capsys.readouterr().out
 
 
+def test_explain_draws_a_figure_of_every_image_that_can_be_read(run, classifier, tmp_path, capsys):
+    models = ["--model", str(classifier), "--captioner", str(run[0]), "--output_dir", str(tmp_path / "figures")]
+    (tmp_path / "other").mkdir()
+    good, same_name, bad = tmp_path / "galaxy.jpg", tmp_path / "other" / "galaxy.png", tmp_path / "broken.jpg"
+    for path in (good, same_name):
+        load_galaxies("simulated", num_simulated=200)["test"][0]["image"].save(path)
+    bad.write_bytes(b"no image")
+    assert cli(["explain", str(good), str(bad), str(same_name), *models]) == 1
+    assert "no image" in capsys.readouterr().out
+    drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert drawn == ["galaxy-2.png", "galaxy.png"]
+    with Image.open(tmp_path / "figures" / "galaxy.png") as figure:
+        assert figure.width > 1000
+    assert cli(["explain", str(good), "--method", "magic", *models]) == 2
+    assert "magic is not one of gradcam" in capsys.readouterr().err
+
+
 def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):
     assert cli(["describe", "x.jpg", "--model", str(tmp_path), "--captioner", str(tmp_path)]) == 2
     assert "train_captioner.py" in capsys.readouterr().err
