@@ -49,7 +49,8 @@ def draw_confusion(classes: dict, path: Path) -> Path:
     matrix = np.array(classes["confusion_matrix"])
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shown = ConfusionMatrixDisplay(share, display_labels=labels)
-    shown.plot(ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, im_kw={"vmin": 0, "vmax": 1})
+    shown.plot(ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, colorbar=False, im_kw={"vmin": 0, "vmax": 1})
+    figure.colorbar(shown.im_, ax=axes, shrink=0.8)
     plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
     for (row, column), count in np.ndenumerate(matrix):
         axes.text(column, row, count, ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
@@ -89,7 +90,7 @@ def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path
         row = rows[mistake["row"]]
         _show_galaxy(axes, row["image"], crop_fraction)
         axes.set_title(f"{mistake['true']}\n", fontsize=10)
-        said = f"said {mistake['predicted']}, {mistake['probability']:.0%}"
+        said = f"said {mistake['predicted']}, {100 * mistake['probability']:.0f} %"
         axes.text(0.5, 1.025, said, transform=axes.transAxes, ha="center", va="bottom", fontsize=10, color=_WRONG)
         _name_galaxy(axes, row, mistake["row"])
     return _save(figure, path)
@@ -124,7 +125,7 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
         _show_galaxy(left, image, processor.crop_fraction)
         right.imshow(overlay(image, heat))
         left.set_title(each["true"], fontsize=10)
-        right.set_title(f"{each['probability']:.0%}", fontsize=10)
+        right.set_title(f"{100 * each['probability']:.0f} %", fontsize=10)
         _name_galaxy(left, rows[each["row"]], each["row"])
     return _save(figure, path)
 
