@@ -105,7 +105,7 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
         model: the trained classifier.
         processor: its image processor; a square shows what the model sees.
     """
-    from .explain import explain, overlay  # pytorch-grad-cam is needed for this only
+    from .explain import explain, overlay  # imports pytorch-grad-cam, which takes a while
 
     correct = results["examples"]["correct"]
     names = [name for name in results["classes"]["labels"] if any(each["true"] == name for each in correct)]
@@ -115,7 +115,7 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
     figure.suptitle("Right answers, and where the model looked for that class (bright: much)", fontsize=13)
     images = [rows[each["row"]]["image"].convert("RGB") for each in correct]
     targets = [model.config.label2id[each["true"]] for each in correct]
-    heats = [explain(model, processor, image, target=target) for image, target in zip(images, targets, strict=True)]
+    heats = explain(model, processor, images, target=targets)
     shown = dict.fromkeys(names, 0)
     for axes in grid.flat:
         axes.set_axis_off()

@@ -33,6 +33,11 @@ def load_script(name: str):
     return module
 
 
+def train(name: str, *argv: str) -> dict:
+    """The real main([...]) of a training script."""
+    return load_script(name).main(list(argv))
+
+
 def jpeg(image) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)
@@ -44,6 +49,26 @@ def galaxies():
     """60 simulated galaxies with their JPEG bytes."""
     drawn = [simulate_galaxy(1, index) for index in range(NUM_GALAXIES)]
     return [(jpeg(galaxy.image), galaxy.votes, galaxy.num_classifications) for galaxy in drawn]
+
+
+FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", "resnet10t", "--epochs", "2", "--batch_size", "40"]
+FEW += ["--mixed_precision", "no"]
+CAPTIONER = [*FEW[:2], "--batch_size", "40", "--mixed_precision", "no", "--epochs", "2", "--hidden_size", "32"]
+CAPTIONER += ["--frozen_epochs", "1", "--max_new_tokens", "12", "--teacher_share", "0.5"]
+
+
+@pytest.fixture(scope="session")
+def classifier_run(tmp_path_factory):
+    """Folder and results of a short training of the classifier, shared by all tests: leave the folder as it is."""
+    folder = tmp_path_factory.mktemp("runs") / "classifier"
+    return folder, train("train_classifier", *FEW, "--output_dir", str(folder))
+
+
+@pytest.fixture(scope="session")
+def captioner_run(tmp_path_factory, classifier_run):
+    """Folder and results of a short training of the captioner on that classifier's backbone: leave the folder as it is."""
+    folder = tmp_path_factory.mktemp("runs") / "captioner"
+    return folder, train("train_captioner", *CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(folder))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
-from conftest import REPOSITORY, load_script
+from conftest import CAPTIONER, REPOSITORY, load_script, train
 from PIL import Image
 
 from galaxy_vision import GalaxyCaptionerForConditionalGeneration, GalaxyResNetForImageClassification
@@ -18,41 +18,19 @@ from galaxy_vision.data import load_galaxies
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.training import taught_targets
 
-FEW = [
-    "--num_simulated",
-    "200",
-    "--image_size",
-    "32",
-    "--backbone",
-    "resnet10t",
-    "--batch_size",
-    "40",
-    "--mixed_precision",
-    "no",
-]
-CAPTIONER = [*FEW[:2], "--batch_size", "40", "--mixed_precision", "no", "--epochs", "2", "--hidden_size", "32"]
-CAPTIONER += ["--frozen_epochs", "1", "--max_new_tokens", "12", "--teacher_share", "0.5"]
-
-
-def train(name: str, *argv: str):
-    return load_script(name).main(list(argv))
-
 
 def weights(folder):
     return GalaxyCaptionerForConditionalGeneration.from_pretrained(folder).state_dict()
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
-    train("train_classifier", *FEW, "--epochs", "1", "--output_dir", str(folder))
-    return folder
+@pytest.fixture
+def classifier(classifier_run):
+    return classifier_run[0]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, classifier):
-    folder = tmp_path_factory.mktemp("captioner")
-    return folder, train("train_captioner", *CAPTIONER, "--encoder", str(classifier), "--output_dir", str(folder))
+@pytest.fixture
+def run(captioner_run):
+    return captioner_run
 
 
 def test_a_run_ends_with_a_model_and_scores_beside_those_of_its_rivals(run):

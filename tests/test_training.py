@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, load_script
+from conftest import FEW, REPOSITORY, train
 from datasets import Dataset, DatasetDict, Image
 from transformers import pipeline
 
@@ -17,28 +17,19 @@ from galaxy_vision.data import augment, cache_pixels, load_galaxies, make_loader
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 
-FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", "resnet10t", "--epochs", "2", "--batch_size", "40"]
-FEW += ["--mixed_precision", "no"]
 
-
-def train(*argv: str):
-    return load_script("train_classifier").main(list(argv))
+def train_classifier(*argv: str):
+    return train("train_classifier", *argv)
 
 
 def weights(folder):
     return GalaxyResNetForImageClassification.from_pretrained(folder).state_dict()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return folder, train(*FEW, "--output_dir", str(folder))
-
-
-def test_a_run_ends_with_a_model_metrics_and_figures(run, tmp_path):
-    folder, results = run
+def test_a_run_ends_with_a_model_metrics_and_figures(classifier_run, tmp_path):
+    folder, results = classifier_run
     assert json.loads((folder / "metrics.json").read_text())["votes"]["rmse_37"] == results["votes"]["rmse_37"]
-    for name in ("confusion_matrix.png", "reliability.png", "training_curves.png"):
+    for name in ("confusion_matrix.png", "reliability.png", "training_curves.png", "mistakes.png", "heat_maps.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     galaxy = load_galaxies("simulated", num_simulated=200)["test"][0]["image"]
     galaxy.save(tmp_path / "galaxy.jpg")
@@ -48,26 +39,26 @@ def test_a_run_ends_with_a_model_metrics_and_figures(run, tmp_path):
     assert results["history"][1]["train_loss"] < results["history"][0]["train_loss"]
 
 
-def test_the_same_seed_gives_the_same_weights(run, tmp_path):
-    train(*FEW, "--output_dir", str(tmp_path))
+def test_the_same_seed_gives_the_same_weights(classifier_run, tmp_path):
+    train_classifier(*FEW, "--output_dir", str(tmp_path))
     again = weights(tmp_path)
-    assert all(torch.equal(value, again[name]) for name, value in weights(run[0]).items())
+    assert all(torch.equal(value, again[name]) for name, value in weights(classifier_run[0]).items())
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(run, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_weights(classifier_run, tmp_path):
     extra = ["--output_dir", str(tmp_path), "--checkpoint_every", "3"]
     with pytest.raises(SystemExit, match="130"):
-        train(*FEW, *extra, "--stop_after", "7")
+        train_classifier(*FEW, *extra, "--stop_after", "7")
     assert not (tmp_path / "metrics.json").exists()
     with pytest.raises(SystemExit, match="--resume"):
-        train(*FEW, *extra)  # an unfinished run is not overwritten
-    results = train(*FEW, *extra, "--resume")
+        train_classifier(*FEW, *extra)  # an unfinished run is not overwritten
+    results = train_classifier(*FEW, *extra, "--resume")
     resumed = weights(tmp_path)
-    assert all(torch.equal(value, resumed[name]) for name, value in weights(run[0]).items())
-    assert results["history"][-1]["validation_loss"] == run[1]["history"][-1]["validation_loss"]
+    assert all(torch.equal(value, resumed[name]) for name, value in weights(classifier_run[0]).items())
+    assert results["history"][-1]["validation_loss"] == classifier_run[1]["history"][-1]["validation_loss"]
 
 
-def test_two_processes_see_every_test_row_once(run, tmp_path):
+def test_two_processes_see_every_test_row_once(classifier_run, tmp_path):
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
@@ -81,10 +72,10 @@ def test_two_processes_see_every_test_row_once(run, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((tmp_path / "metrics.json").read_text())
     assert results["num_processes"] == 2
-    assert results["rows"] == results["split_rows"]["test"] == run[1]["rows"]
-    assert results["votes"]["rows"] == run[1]["votes"]["rows"]
+    assert results["rows"] == results["split_rows"]["test"] == classifier_run[1]["rows"]
+    assert results["votes"]["rows"] == classifier_run[1]["votes"]["rows"]
     matrix = np.array(results["classes"]["confusion_matrix"])
-    assert matrix.sum(1).tolist() == np.array(run[1]["classes"]["confusion_matrix"]).sum(1).tolist()
+    assert matrix.sum(1).tolist() == np.array(classifier_run[1]["classes"]["confusion_matrix"]).sum(1).tolist()
 
 
 def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
@@ -92,7 +83,9 @@ def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
         folder = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place}.jpg").write_bytes(jpeg)
-    results = train(*FEW, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"), "--epochs", "1")
+    results = train_classifier(
+        *FEW, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"), "--epochs", "1"
+    )
     assert results["classes"]["labels"] == ["smooth", "spiral"]
     assert "votes" not in results
 
@@ -108,7 +101,7 @@ def test_arguments_come_from_a_json_file(tmp_path):
     (tmp_path / "run.json").write_text(
         json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced", "mixed_precision": "no"})
     )
-    results = train(str(tmp_path / "run.json"))
+    results = train_classifier(str(tmp_path / "run.json"))
     assert results["arguments"]["class_weighting"] == "balanced"
     assert results["split_rows"]["train"] == 20
 
@@ -120,16 +113,16 @@ def test_wrong_arguments_are_named(capsys):
         (["--epoch", "3"], "--epoch"),
     ):
         with pytest.raises(SystemExit):
-            train(*argv)
+            train_classifier(*argv)
         assert message in capsys.readouterr().err
 
 
 def test_a_data_set_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SystemExit, match="nobody/nothing"):
-        train(*FEW, "--dataset", "nobody/nothing", "--output_dir", str(tmp_path))
+        train_classifier(*FEW, "--dataset", "nobody/nothing", "--output_dir", str(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="neither Parquet files nor class folders"):
-        train(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
+        train_classifier(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
 
 
 def test_columns_of_the_hub_become_votes_and_what_is_not_there_stays_unknown():

@@ -1,0 +1,165 @@
+"""What a finished run leaves: its record, its card, and both made again; and the same scores from the command line."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import CAPTIONER, FEW, REPOSITORY
+from huggingface_hub import ModelCard
+
+from galaxy_vision.cli import main as cli
+from galaxy_vision.data import load_galaxies
+from galaxy_vision.report import rebuild_report
+
+SIMULATED = ["--dataset", "simulated", "--num_simulated", "200", "--mixed_precision", "no"]
+
+
+@pytest.fixture(params=["classifier_run", "captioner_run"])
+def run(request):
+    return request.getfixturevalue(request.param)
+
+
+def five_lines(card: str) -> str:
+    return re.search(r"```python\n(.*?)```", card, re.DOTALL)[1].strip()
+
+
+def test_the_five_lines_of_the_card_run_with_and_without_our_package(run, tmp_path):
+    folder, results = run
+    lines = five_lines((folder / "README.md").read_text())
+    assert len(lines.splitlines()) == 5
+    shutil.copytree(folder, tmp_path / folder.name)
+    load_galaxies("simulated", num_simulated=200)["test"][0]["image"].save(tmp_path / "galaxy.jpg")
+    ours = "import galaxy_vision\n" + lines.replace("trust_remote_code=True", "trust_remote_code=False")
+    block = "import sys\nclass Block:\n    def find_spec(self, name, path=None, target=None):\n"
+    block += (
+        "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\nsys.meta_path.insert(0, Block())\n"
+    )
+    said = []
+    for code, where in ((block + lines, tmp_path), (f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n" + ours, tmp_path)):
+        done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        said.append(done.stdout.splitlines()[-1])
+    assert said[0] == said[1]
+    assert ("elliptical" in said[0]) == ("classes" in results)
+
+
+def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
+    folder, results = run
+    card = ModelCard.load(folder / "README.md")
+    data = card.data
+    assert (data.library_name, data.license) == ("transformers", "apache-2.0")
+    values = {each.metric_name: each.metric_value for each in data.eval_results}
+    if "captions" in results:
+        assert data.pipeline_tag == "image-to-text"
+        assert values["claim F1"] == round(results["captions"]["captioner"]["claim_f1"], 4)
+    else:
+        assert data.pipeline_tag == "image-classification"
+        assert values["macro F1"] == round(results["classes"]["macro_f1"], 4)
+        assert values["RMSE over 37 vote fractions"] == round(results["votes"]["rmse_37"], 4)
+    assert {each.dataset_split for each in data.eval_results} == {"test"}
+    for section in ("How to load it", "Intended use", "Limits", "Data", "Training", "Results"):
+        assert f"\n## {section}\n" in card.text
+    assert "Rowe et al. 2015" in card.text  # the citation of the data set's own card
+    assert str(folder.parent) not in card.text  # no path of this machine
+
+
+def test_the_record_of_a_run_says_what_a_repetition_needs(run):
+    folder, results = run
+    record = json.loads((folder / "run.json").read_text())
+    assert record["arguments"] == results["arguments"]
+    assert record["split_fingerprint"] == results["split_fingerprint"]
+    assert record["split_rows"]["test"] == results["rows"]
+    assert record["hardware"]["num_processes"] == 1
+    assert record["hardware"]["cores"] >= 1
+    assert {"python", "torch", "transformers", "timm"} <= set(record["versions"])
+    wanted = dict(zip(*[iter(CAPTIONER if "captions" in results else FEW)] * 2, strict=True))
+    assert {
+        f"--{key}": str(value) for key, value in record["changed_arguments"].items() if key != "encoder"
+    }.items() <= wanted.items()
+
+
+def test_a_report_made_again_is_the_same(run, tmp_path):
+    folder = tmp_path / run[0].name
+    shutil.copytree(run[0], folder)
+    figures = [path for path in folder.glob("*.png")]
+    before = {path: path.read_bytes() for path in (*figures, folder / "README.md")}
+    for path in figures:
+        path.write_bytes(b"")
+    written, reason = rebuild_report(folder)
+    assert reason is None
+    assert {path: path.read_bytes() for path in written} == before
+
+
+def test_sheets_stay_as_they_are_where_the_data_set_is_gone_or_another(captioner_run, tmp_path, capsys):
+    folder = tmp_path / "captioner"
+    shutil.copytree(captioner_run[0], folder)
+    record = json.loads((folder / "run.json").read_text())
+    for change, reason in (
+        ({"arguments": record["arguments"] | {"dataset": "nobody/nothing"}}, "nobody/nothing"),
+        ({"split_fingerprint": {"test": "0123"}}, "another one now"),
+    ):
+        (folder / "run.json").write_text(json.dumps(record | change))
+        (folder / "captions.png").write_bytes(b"kept")
+        assert cli(["report", str(folder)]) == 0
+        said = capsys.readouterr().out
+        assert "left as they are: captions.png" in said
+        assert reason in said
+        assert (folder / "captions.png").read_bytes() == b"kept"
+
+
+def test_evaluation_gives_the_scores_of_the_end_of_training(run, tmp_path, capsys):
+    folder, results = run
+    assert (
+        cli(["evaluate", "--model", str(folder), *SIMULATED, "--batch_size", "40", "--output", str(tmp_path / "scores.json")])
+        == 0
+    )
+    found = json.loads((tmp_path / "scores.json").read_text())
+    assert found["split_fingerprint"] == results["split_fingerprint"]["test"]
+    known = json.loads((folder / "metrics.json").read_text())
+    if "captions" in results:
+        assert found["examples"] == known["examples"]
+        assert found["captions"]["captioner"] == known["captions"]["captioner"]
+        assert "claim F1" in capsys.readouterr().out
+    else:
+        assert {key: found[key] for key in ("classes", "votes", "examples", "loss")} == {
+            key: known[key] for key in ("classes", "votes", "examples", "loss")
+        }
+        assert "macro_f1" in capsys.readouterr().out
+
+
+def test_classes_are_compared_by_name_or_not_at_all(classifier_run, tmp_path, galaxies, capsys):
+    model = str(classifier_run[0])
+    folders = {"known": ("spiral", "elliptical"), "unknown": ("spiral", "smooth")}
+    for kind, names in folders.items():
+        for place, (jpeg, _, _) in enumerate(galaxies):
+            file = tmp_path / kind / names[place % 2] / f"{place}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(jpeg)
+    settings = ["--model", model, "--mixed_precision", "no", "--output", str(tmp_path / "scores.json")]
+    assert cli(["evaluate", *settings, "--dataset", str(tmp_path / "known")]) == 0
+    support = {
+        row["label"]: row["support"] for row in json.loads((tmp_path / "scores.json").read_text())["classes"]["per_class"]
+    }
+    assert support["elliptical"] > 0 and support["spiral"] > 0
+    assert sum(support.values()) == support["elliptical"] + support["spiral"]
+    capsys.readouterr()
+    assert cli(["evaluate", *settings, "--dataset", str(tmp_path / "unknown")]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "does not know (smooth)" in error
+    assert "nothing can be compared" in error
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["evaluate", "--model", "nowhere", "--dataset", "simulated"], "nowhere"),
+        (["evaluate", "--model", "nowhere", "--dataset", "simulated", "--output", "/nowhere/x.json"], "make it first"),
+        (["report", "nowhere"], "nowhere has no metrics.json"),
+    ],
+)
+def test_bad_input_ends_with_one_line(argv, message, capsys):
+    assert cli(argv) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
