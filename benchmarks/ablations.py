@@ -45,7 +45,6 @@ def arms(simulation: str) -> list[Arm]:
         Arm("captioner, five references", CAPTIONER, ("--num_references", "5")),
         Arm("one reference", CAPTIONER, ("--num_references", "1")),
         Arm("no attention", CAPTIONER, ("--num_references", "5", "--no_use_attention")),
-        Arm("taught by the classifier", CAPTIONER, ("--num_references", "5", "--teacher_share", "1")),
     ]
 
 
@@ -59,7 +58,7 @@ def run(arm: Arm, seed: int, folder: Path, encoder: Path, args: argparse.Namespa
             command += ["--backbone", args.backbone, "--image_size", str(args.image_size), "--crop_fraction", "0.55"]
         else:
             command += ["--encoder", str(encoder), "--frozen_epochs", str(args.epochs), "--num_beams", "1"]
-            command += [] if "--teacher_share" in arm.flags else ["--teacher_share", "0"]
+            command += ["--teacher_share", "0"]  # captions of the references themselves, not of what the classifier predicts
         if (folder / "checkpoints").exists():
             command.append("--resume")
         done = subprocess.run([*command, *arm.flags], capture_output=True, text=True)
