@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageClassification, AutoModelForImageTextToText, AutoProcessor
 
-from .decision_tree import QUESTION_SLICES, QUESTIONS, SHORT_NAMES
+from .decision_tree import QUESTIONS, SHORT_NAMES
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_file, read_rgb
 
@@ -37,34 +37,42 @@ class Describer:
         """Class and its probability, all class probabilities, caption, and the answers that volunteers would most surely give.
 
         ``answers`` have ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and
-        ``reach``; the surest first, by ``lower``. Empty if the classifier was trained without votes.
+        ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers by short name. Both are
+        empty if the classifier was trained without votes.
         """
         outputs = self.classifier(**self.image_processor(image, return_tensors="pt"))
         probabilities = outputs.logits.float().softmax(-1)[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], max_new_tokens=MAX_NEW_TOKENS)
+        votes = self._votes(outputs)
         return {
             "class": labels[best],
             "probability": probabilities[best],
             "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
             "caption": self.processor.batch_decode(generated)[0],
-            "answers": self._surest_answers(outputs),
+            "answers": surest_answers(votes),
+            "votes": votes,
         }
 
-    def _surest_answers(self, outputs) -> list[dict]:
+    def _votes(self, outputs) -> dict[str, dict[str, float]]:
         if outputs.vote_concentration is None:
-            return []
+            return {}
         votes = self.classifier.predict_fractions(outputs)
-        answers = []
-        for question in QUESTIONS:
-            places = QUESTION_SLICES[question.stem]
-            place = places.start + int(votes.conditional[0, places].argmax())
-            if votes.reach[0, place] >= MIN_REACH:
-                values = {"fraction": votes.conditional, "lower": votes.lower, "upper": votes.upper, "reach": votes.reach}
-                numbers = {name: float(value[0, place]) for name, value in values.items()}
-                answers.append({"question": question.text, "answer": SHORT_NAMES[place]} | numbers)
-        return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]
+        values = {"fraction": votes.conditional, "lower": votes.lower, "upper": votes.upper, "reach": votes.reach}
+        return {
+            answer: {name: float(value[0, place]) for name, value in values.items()} for place, answer in enumerate(SHORT_NAMES)
+        }
+
+
+def surest_answers(votes: dict[str, dict[str, float]]) -> list[dict]:
+    """The most voted answer of each question that is asked, the surest first."""
+    answers = []
+    for question in QUESTIONS if votes else ():
+        best = max(question.answers, key=lambda answer: votes[answer]["fraction"])
+        if votes[best]["reach"] >= MIN_REACH:
+            answers.append({"question": question.text, "answer": best} | votes[best])
+    return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]
 
 
 def describe_file(describer: Describer, path: str, **reading) -> dict:

@@ -58,7 +58,11 @@ def measure(image: Image.Image) -> dict[str, float]:
     light = ndimage.gaussian_filter(grey, 1.0) - sky
     patches, _ = ndimage.label(light > 0.3 * max(contrast, 1e-6))
     inside = patches[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
-    sizes = np.bincount(inside[inside > 0], light[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4][inside > 0]) if inside.any() else [0]
+    sizes = (
+        np.bincount(inside[inside > 0], light[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4][inside > 0])
+        if inside.any()
+        else [0]
+    )
     offset, colour = 0.0, 0.0
     if inside.any():
         patch = patches == int(np.argmax(sizes))

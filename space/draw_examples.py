@@ -1,0 +1,38 @@
+"""Draw ``examples/``: 12 simulated galaxies, every class of the hubble scheme, the same bytes on every run.
+
+python space/draw_examples.py
+"""
+
+from pathlib import Path
+
+from galaxy_vision.labels import assign_labels, get_scheme
+from galaxy_vision.simulation import simulate_galaxy
+
+SEED = 12
+MIN_PETRO_R90 = 11.0  # arcsec
+WANTED = {"barred spiral": 2, "spiral": 2, "edge-on disc": 2, "elliptical": 2, "merger": 2, "lenticular": 1, "irregular": 1}
+
+
+def main() -> None:
+    folder = Path(__file__).resolve().parent / "examples"
+    names = [each.name for each in get_scheme("hubble").classes]
+    missing, index = dict(WANTED), -1
+    while any(missing.values()):
+        index += 1
+        galaxy = simulate_galaxy(SEED, index)
+        label = int(assign_labels(galaxy.votes, "hubble"))
+        # Large on the sky, so that its structure is not blurred away.
+        if (
+            label < 0
+            or not missing.get(names[label])
+            or galaxy.parameters.artifact != "none"
+            or galaxy.parameters.petro_r90 < MIN_PETRO_R90
+        ):
+            continue
+        missing[names[label]] -= 1
+        place = list(WANTED).index(names[label]) + len(WANTED) * missing[names[label]] + 1
+        galaxy.image.save(folder / f"{place:02d}-{names[label].replace(' ', '-')}.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()

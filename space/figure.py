@@ -1,0 +1,55 @@
+"""The figure for download: galaxy, heat map, class probabilities and the answers, on one sheet."""
+
+import io
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+from page import words_of
+from PIL import Image
+
+from galaxy_vision.decision_tree import QUESTIONS
+from galaxy_vision.describe import MIN_REACH
+from galaxy_vision.explain import overlay
+
+INK, ACCENT, PALE = "#1e2433", "#5b5bd6", "#dfe1ee"
+
+
+def sheet(image: Image.Image, said: dict, heat: np.ndarray, target: str, method: str, opacity: float = 0.6) -> bytes:
+    """PNG bytes, drawn without pyplot, which is not for several threads."""
+    figure = Figure(figsize=(11, 8.5), dpi=110, layout="constrained", facecolor="white")
+    grid = figure.add_gridspec(2, 3, height_ratios=(1, 1.25))
+    for place, (picture, title) in enumerate(
+        ((image, said["image"]), (overlay(image, heat, opacity), f"what speaks for {target} ({method})"))
+    ):
+        axes = figure.add_subplot(grid[0, place])
+        axes.imshow(picture)
+        axes.set_title(textwrap.shorten(title, 44), fontsize=10, color=INK)
+        axes.set_axis_off()
+    ranked = sorted(said["probabilities"].items(), key=lambda item: item[1])
+    axes = figure.add_subplot(grid[0, 2])
+    axes.barh([name for name, _ in ranked], [value for _, value in ranked], color=ACCENT)
+    axes.set_xlim(0, 1)
+    axes.set_title("class probability", fontsize=10, color=INK)
+    _answers(figure.add_subplot(grid[1, :]), said["votes"])
+    doubt = f"   (may be no galaxy: {'; '.join(said['doubts'])})" if said["doubts"] else ""
+    figure.suptitle(textwrap.fill(f"{said['class']}: {said['caption']}{doubt}", 110), fontsize=12, color=INK)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _answers(axes, votes: dict[str, dict[str, float]]) -> None:
+    """Answers of the questions that most volunteers would be asked, with 90 % intervals."""
+    names = [answer for q in QUESTIONS if votes and votes[q.answers[0]]["reach"] >= MIN_REACH for answer in q.answers]
+    share = np.array([votes[name]["fraction"] for name in names])
+    low, high = (np.array([votes[name][key] for name in names]) for key in ("lower", "upper"))
+    places = np.arange(len(names))
+    axes.bar(places, share, color=PALE)
+    axes.vlines(places, low, high, color=ACCENT, linewidth=2.5)
+    axes.plot(places, share, "o", color=INK, markersize=4)
+    axes.set_xticks(places, [words_of(name) for name in names], rotation=40, ha="right", fontsize=8)
+    axes.set_ylim(0, 1)
+    axes.set_title("predicted share of those asked, with 90 % interval", fontsize=10, color=INK)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

@@ -1,0 +1,153 @@
+"""Plain data -> the HTML of the page. Everything that comes from outside (names, sentences) is escaped."""
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from studio import KEY_QUESTIONS, MAX_BATCH, MAX_BATCH_BYTES, heat_url, model_places, picture_url, versions
+
+from galaxy_vision.decision_tree import QUESTIONS
+from galaxy_vision.describe import MIN_REACH
+
+HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
+<p>Give it an image of a galaxy. It says what kind it is, what the volunteers of Galaxy&nbsp;Zoo would have answered,
+a sentence about it, and where it looked.</p></header>"""
+DROP = """<div class="gv-drop" aria-hidden="true"><b>Drop an image here</b><span>or paste one. JPEG, PNG, TIFF, WebP, GIF or FITS,
+up to 64&nbsp;MiB and 4096&nbsp;px a side</span></div>"""
+BATCH_HINT = f"""<p class="gv-hint">Up to {MAX_BATCH} images, as files or in a zip, {MAX_BATCH_BYTES >> 20} MiB in all. A file that cannot be
+read becomes a row that says why. Click a column's name to sort.</p>"""
+ANSWER_WORDS = {"a16_completely_round": "completely round", "a36_more_than_4": "more than 4", "a37_cant_tell": "can't tell"}
+
+
+def words_of(answer: str) -> str:
+    """``"a13_dominant"`` -> ``"dominant"``."""
+    return ANSWER_WORDS.get(answer, answer.split("_", 1)[1].replace("_", " "))
+
+
+def notice(sentence: str) -> str:
+    return f'<div class="gv-notice" role="alert">{escape(sentence)}</div>'
+
+
+def verdict(said: dict, words: list[str], maps: np.ndarray) -> str:
+    """Class, the caption with a button for each word, and the note where the image looks like no galaxy."""
+    parts = []
+    if said["doubts"]:
+        reasons = "; ".join(said["doubts"])
+        parts.append(
+            f'<div class="gv-notice" role="note"><b>This may not be a galaxy:</b> {escape(reasons)}. '
+            "What follows is what the models say of any picture; do not rely on it.</div>"
+        )
+    parts.append(f'<p class="gv-class"><span>{escape(said["class"])}</span> <small>{said["probability"]:.0%}</small></p>')
+    buttons = []
+    for word, heat in zip(words, maps, strict=True):
+        if word.isalnum() or "-" in word and len(word) > 1:
+            buttons.append(
+                f'<button type="button" class="gv-word" aria-pressed="false" data-word="{escape(word)}" '
+                f'data-map="{heat_url(heat, blocks=True)}">{escape(word)}</button>'
+            )
+        else:
+            buttons.append(f'<span class="gv-mark">{escape(word)}</span>')
+    parts.append(f'<p class="gv-caption">{" ".join(buttons)}</p>')
+    parts.append('<p class="gv-hint">Click a word to see where the model looked when it wrote it.</p>')
+    if said["reading"]:
+        parts.append(f'<p class="gv-hint">Read as: {escape(said["reading"])}.</p>')
+    return f'<div class="gv-verdict" aria-live="polite">{"".join(parts)}</div>'
+
+
+def viewer(image, name: str, heat: np.ndarray, target: str, method: str) -> str:
+    """The galaxy, and beside it the galaxy under its heat map."""
+    picture, layer, alt = picture_url(image), heat_url(heat), escape(name)
+    nothing = "" if heat.any() else " Nothing in this image speaks for it."
+    caption = f"what speaks for <b>{escape(target)}</b> <small>{escape(method)}</small>{nothing}"
+    size = f'width="{image.width}" height="{image.height}"'
+    return f"""<div class="gv-viewer">
+<figure><div class="gv-frame"><img src="{picture}" {size} alt="The image {alt}"></div><figcaption>the image</figcaption></figure>
+<figure><div class="gv-frame"><img src="{picture}" {size} alt=""><img class="gv-map" src="{layer}" data-home="{layer}"
+alt="Heat map on {alt}: where the model found what speaks for {escape(target)}"></div>
+<figcaption data-home="{escape(caption)}">{caption}</figcaption></figure></div>"""
+
+
+EMPTY_VIEWER = '<div class="gv-viewer gv-empty"><figure><div class="gv-frame"></div></figure><figure><div class="gv-frame"></div></figure></div>'
+
+
+def bars(probabilities: dict[str, float]) -> str:
+    """Class probabilities, the largest first."""
+    rows = []
+    for label, value in sorted(probabilities.items(), key=lambda item: -item[1]):
+        rows.append(
+            f'<li><span class="gv-name">{escape(label)}</span><span class="gv-bar"><i style="width:{100 * value:.1f}%"></i></span>'
+            f'<span class="gv-number">{value:.0%}</span></li>'
+        )
+    return f'<section class="gv-card"><h2>Class</h2><ol class="gv-bars">{"".join(rows)}</ol></section>'
+
+
+def tree(votes: dict[str, dict[str, float]]) -> str:
+    """The questions on the most voted path, and folded below it those that fewer than half would be asked."""
+    if not votes:
+        return '<section class="gv-card"><h2>Decision tree</h2><p class="gv-hint">This classifier was trained without votes.</p></section>'
+    asked = [question for question in QUESTIONS if votes[question.answers[0]]["reach"] >= MIN_REACH]
+    others = [question for question in QUESTIONS if question not in asked]
+    return f"""<section class="gv-card"><h2>What volunteers would have answered</h2>
+<p class="gv-hint">Bars are predicted shares of those asked; lines are 90&nbsp;% intervals. Filled is the answer that most would give.</p>
+<ol class="gv-tree">{"".join(_question(question, votes) for question in asked)}</ol>
+<details><summary>{len(others)} questions that fewer than half would be asked</summary>
+<ol class="gv-tree">{"".join(_question(question, votes) for question in others)}</ol></details></section>"""
+
+
+def _question(question, votes: dict[str, dict[str, float]]) -> str:
+    best = max(question.answers, key=lambda answer: votes[answer]["fraction"])
+    rows = []
+    for answer in question.answers:
+        vote = votes[answer]
+        low, high, share = (100 * vote[key] for key in ("lower", "upper", "fraction"))
+        label = f"{words_of(answer)}: {share:.0f} %, between {low:.0f} and {high:.0f} %"
+        rows.append(
+            f'<li class="{"gv-best" if answer == best else ""}" title="{escape(label)}"><span class="gv-name">{escape(words_of(answer))}</span>'
+            f'<span class="gv-bar" role="img" aria-label="{escape(label)}"><i style="width:{share:.1f}%"></i>'
+            f'<b style="left:{low:.1f}%;width:{max(high - low, 0.5):.1f}%"></b></span><span class="gv-number">{share:.0f}%</span></li>'
+        )
+    reach = votes[question.answers[0]]["reach"]
+    return (
+        f'<li class="gv-question"><h3>{escape(question.text)} <small>asked of {reach:.0%}</small></h3>'
+        f'<ul class="gv-bars">{"".join(rows)}</ul></li>'
+    )
+
+
+def table(rows: list[dict], thumbnails: list[str]) -> str:
+    """The batch: one row for each file; sorted by the page's script."""
+    names = ["file", "class", "probability", "caption", *KEY_QUESTIONS, "status"]
+    head = "".join(f'<th aria-sort="none"><button type="button" class="gv-sort">{name}</button></th>' for name in names)
+    body = []
+    for row, thumbnail in zip(rows, thumbnails, strict=True):
+        picture = f'<img src="{thumbnail}" width="48" height="48" alt="{escape(row["file"])}">' if thumbnail else ""
+        cells = []
+        for name in names:
+            value = row[name]
+            if isinstance(value, float):
+                cells.append(f'<td class="gv-number" data-value="{value}">{value:.0%}</td>')
+            else:
+                cells.append(f"<td>{escape(value or '')}</td>")
+        failed = "" if row["status"].startswith("ok") else ' class="gv-failed"'
+        body.append(f"<tr{failed}><td>{picture}</td>{''.join(cells)}</tr>")
+    good = sum(row["status"].startswith("ok") for row in rows)
+    return f"""<p class="gv-hint" role="status">{good} of {len(rows)} images described.</p>
+<div class="gv-scroll" tabindex="0" role="region" aria-label="Table of galaxies"><table class="gv-table">
+<thead><tr><th><span class="gv-hidden">image</span></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>"""
+
+
+def footer() -> str:
+    here = versions()
+    names = f"classifier <code>{escape(here['classifier'])}</code>, captioner <code>{escape(here['captioner'])}</code>"
+    cards = "".join(_card(kind, place) for kind, place in model_places().items())
+    return f"""<footer class="gv-footer">{names} &middot; galaxy_vision {here["galaxy_vision"]} &middot; torch {here["torch"]} &middot; {here["device"]}
+<br>Every answer is an estimate. Uploads are deleted within fifteen minutes. {cards}</footer>"""
+
+
+def _card(kind: str, place: str) -> str:
+    """The model card, if it lies here; else a link to the Hub."""
+    path = Path(place) / "README.md"
+    if path.is_file():
+        return f"<details><summary>Card of the {kind}</summary><pre>{escape(path.read_text())}</pre></details>"
+    if Path(place).is_absolute():
+        return ""
+    return f'<a href="https://huggingface.co/{escape(place)}" rel="noreferrer">Card of the {kind}</a> '
