@@ -42,8 +42,9 @@ METHODS = {
     "ablationcam": AblationCAM,  # Desai & Ramaswamy 2020, WACV
     "scorecam": ScoreCAM,  # Wang et al. 2020, CVPR workshops
 }
-DEFAULT_METHOD = "gradcam"
-DEFAULT_STAGE = 3
+DEFAULT_METHOD = "hirescam"
+DEFAULT_STAGE = 1
+"""The winners of benchmarks/heat_maps.py: on the structure, and gone when the weights are random (lab_notes.md)."""
 COLORMAP = "plasma"
 SPEAKING_QUESTIONS = ("t01_smooth_or_features", "t03_bar", "t04_spiral")
 """Questions whose answers can be understood alone."""

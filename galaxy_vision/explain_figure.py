@@ -13,7 +13,7 @@ WORDS_A_ROW = 10
 
 
 def explanation_figure(describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6) -> Figure:
-    """Draw a galaxy, the heat maps of its class and of the surest answers, and the attention of every word of its caption.
+    """Draw the part of an image that the models see, the heat maps of its class and of the surest answers, and the attention of every word of its caption.
 
     Args:
         describer: classifier and captioner.
@@ -48,10 +48,14 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
     for place, (word, heat) in zip(strip.flat, words, strict=False):
         place.imshow(overlay(image, heat, opacity))
         place.set_title(word, fontsize=9, pad=2)
+    side = min(image.size) * describer.image_processor.crop_fraction
     for place in (*axes, *strip.flat):
         place.set_axis_off()
+        if place.images:  # what the models saw: there is no heat outside
+            place.set_xlim(image.width / 2 - side / 2, image.width / 2 + side / 2)
+            place.set_ylim(image.height / 2 + side / 2, image.height / 2 - side / 2)
     scale = ScalarMappable(matplotlib.colors.Normalize(0, 1), COLORMAP)
-    bar = top.colorbar(scale, ax=axes, fraction=0.02, pad=0.01)
+    bar = top.colorbar(scale, ax=axes, fraction=0.02, pad=0.01, shrink=0.72)
     bar.set_label(f"{method}, of the largest", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     bar = bottom.colorbar(scale, ax=strip, fraction=0.02, pad=0.01)

@@ -80,7 +80,7 @@ def test_the_map_peaks_on_the_light_that_the_model_sees_wherever_it_is_on_the_im
     x, y = width // 2 + min(size) // 6, height // 2 - min(size) // 8
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[y - 3 : y + 4, x - 3 : x + 4] = 255
-    heat = explain(seeing_model(classifier), GalaxyImageProcessor(), Image.fromarray(pixels), target, method)
+    heat = explain(seeing_model(classifier), GalaxyImageProcessor(), Image.fromarray(pixels), target, method, stage=3)
     assert heat.shape == (height, width) and heat.dtype == np.float32
     found = np.unravel_index(heat.argmax(), heat.shape)
     assert np.hypot(found[0] - y, found[1] - x) <= min(size) * 0.6 / 8  # the places are an eighth of the crop wide

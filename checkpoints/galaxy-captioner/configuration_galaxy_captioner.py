@@ -1,0 +1,63 @@
+"""Configuration of the galaxy captioner."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PretrainedConfig
+
+
+@strict
+class GalaxyCaptionerConfig(PretrainedConfig):
+    """The whole truth about a :class:`GalaxyCaptionerForConditionalGeneration`; training settings are not part of it.
+
+    Attributes:
+        backbone: name of a timm ResNet, such as ``"resnet18"``.
+        image_size: side of the square input in pixels, as the image processor makes it.
+        num_channels: colour channels.
+        attention_stage: stage of the backbone whose places the decoder attends to: 4 has the backbone's last stride (32), 3 twice and
+            2 four times as many places a side. The last stage is always read too.
+        use_attention: weigh the places anew for every word; without it every word sees their mean.
+        vocab_size: words of the tokenizer.
+        hidden_size: of the LSTM and of each place.
+        embedding_size: of a word.
+        attention_size: of the comparison between the LSTM's state and a place.
+        drop_rate: dropout of what the encoder says, and before the words are scored.
+        tie_word_embeddings: score words with the embedding itself.
+    """
+
+    model_type = "galaxy_captioner"
+
+    backbone: str = "resnet18"
+    image_size: int = 64
+    num_channels: int = 3
+    attention_stage: int = 3
+    use_attention: bool = True
+    vocab_size: int = 128
+    hidden_size: int = 256
+    embedding_size: int = 128
+    attention_size: int = 128
+    drop_rate: float = 0.1
+    tie_word_embeddings: bool = False
+    is_encoder_decoder: bool = True
+    pad_token_id: int = 1
+    bos_token_id: int = 2
+    eos_token_id: int = 3
+    decoder_start_token_id: int = 2
+
+    def validate_sizes(self):
+        """Raises ValueError for sizes that no captioner can have."""
+        if self.image_size < 32:
+            raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+        if self.attention_stage not in (2, 3, 4):
+            raise ValueError(f"attention_stage={self.attention_stage} is not one of 2, 3, 4")
+        if not 0.0 <= self.drop_rate < 1.0:
+            raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+
+    @property
+    def grid_size(self) -> int:
+        """Places a side of the attention grid."""
+        return -(-self.image_size // 2 ** (self.attention_stage + 1))
+
+
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyCaptionerConfig.register_for_auto_class()
+
+__all__ = ["GalaxyCaptionerConfig"]

@@ -1,0 +1,40 @@
+"""Configuration of the galaxy ResNet."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PretrainedConfig
+
+
+@strict
+class GalaxyResNetConfig(PretrainedConfig):
+    """The whole truth about a :class:`GalaxyResNetForImageClassification`; training settings are not part of it.
+
+    Attributes:
+        backbone: name of a timm ResNet, such as ``"resnet18"`` or ``"resnet50d"``.
+        image_size: side of the square input in pixels, as the image processor makes it.
+        num_channels: colour channels.
+        predict_votes: whether the model has the head for Galaxy Zoo votes.
+        drop_rate: dropout before the heads.
+
+    The classes are ``id2label`` and ``label2id``, as in every transformers model.
+    """
+
+    model_type = "galaxy_resnet"
+
+    backbone: str = "resnet18"
+    image_size: int = 64
+    num_channels: int = 3
+    predict_votes: bool = True
+    drop_rate: float = 0.0
+
+    def validate_sizes(self):
+        """Raises ValueError for sizes that no ResNet can take."""
+        if self.image_size < 32:
+            raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+        if not 0.0 <= self.drop_rate < 1.0:
+            raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+
+
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyResNetConfig.register_for_auto_class()
+
+__all__ = ["GalaxyResNetConfig"]
