@@ -66,13 +66,13 @@ NO_CLAIM = ("of uncertain form", "of unclear form")
 SPELLINGS = {
     r"\bdisk": "disc",
     r"\bcenter": "centre",
-    r"\bcentral\b": "central",
     r"\bartifact": "artefact",
     r"\bedge on\b": "edge-on",
     r"\bcigar shaped\b": "cigar-shaped",
     r"\bcigar like\b": "cigar-like",
     r"\bring like\b": "ring-like",
     r"\bbox shaped\b": "box-shaped",
+    r"ly-wound\b": "ly wound",
     r"\b(1|single) arm": "one arm",
     r"\b2 ": "two ",
     r"\b3 ": "three ",
@@ -109,7 +109,6 @@ READ_ALSO = {  # read, though never written
     "a38_dust_lane": ("dust lanes",),
 }
 BULGE_WORDS = {
-    "a10_no_bulge": ("no",),
     "a11_just_noticeable": ("small", "just noticeable"),
     "a12_obvious": ("obvious", "prominent", "large"),
     "a13_dominant": ("dominant", "dominating", "dominates"),
@@ -117,7 +116,17 @@ BULGE_WORDS = {
     "a26_boxy": ("boxy", "box-shaped"),
 }
 NEGATIONS = ("no", "not", "without", "lacks", "lacking", "never", "neither", "nor", "isn't", "absence of")
+NEGATING = frozenset((*NEGATIONS, "none", "cannot", "hardly", "barely", "lack", "absence"))
+"""Words that deny the next phrase even if others stand between ("no clear bar"), as do those that end in "n't"."""
+TRANSPARENT = frozenset(
+    "any evidence trace traces sign signs hint hints clear visible apparent discernible central for".split()
+)
+"""What may stand between a negation and what it denies; beyond other words it is not known what is denied."""
+ENDS_NEGATION = frozenset(("but", "and", "with", "only", "just", "merely"))
+ABSENT = r" (?:is|are) (?:absent|missing|lacking|not (?:visible|seen|present|there|apparent))"
+"""What denies the phrase before it."""
 DENIED = {"a06_bar": "a07_no_bar", "a08_spiral": "a09_no_spiral"}
+DENIED_NOUNS = {"arm": "a09_no_spiral", "bulge": "a10_no_bulge"}
 """What a negated answer claims; a negated answer that is not here claims nothing, and its words count as not read."""
 
 _FRAMES = ("{0} with {1}", "{0} showing {1}", "{0}, which has {1}", "this is {0} with {1}", "the image shows {0} with {1}")

@@ -138,6 +138,31 @@ def claims_from_votes(votes) -> Claims:
     return Claims(claims)
 
 
+def _route(answer: str) -> dict[str, set[str]]:
+    """Question stem -> the answers that a volunteer who gave this answer can have given there; its own included."""
+    question = QUESTIONS[QUESTION_OF_ANSWER[answer_index(answer)]]
+    route = {question.stem: {answer}}
+    for parent in question.parents:
+        for stem, above in _route(parent).items():
+            route[stem] = route.get(stem, set()) | above
+    return route
+
+
+_ROUTES = {answer: _route(answer) for answer in SHORT_NAMES}
+_SAYABLE = {"a01_smooth", "a02_features_or_disk", "a03_star_or_artifact", *grammar.THINGS, *grammar.ADJECTIVES}
+_SAYABLE |= {*grammar.ARM_NUMBERS, *grammar.ARM_WINDINGS}
+
+
+def _check(ordered: list[Claim]) -> None:
+    """Raise ValueError for claims that have no words, and for two that no volunteer could have made of one galaxy."""
+    for place, (answer, _) in enumerate(ordered):
+        if answer not in _SAYABLE:
+            raise ValueError(f"{answer} has no words in captions; the answers that have are {', '.join(sorted(_SAYABLE))}")
+        for other, _ in ordered[:place]:
+            if any(not _ROUTES[other][stem] & given for stem, given in _ROUTES[answer].items() if stem in _ROUTES[other]):
+                raise ValueError(f"{other} and {answer} exclude each other in the tree; leave one out")
+
+
 def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0) -> list[str]:
     """``n`` sentences about one galaxy, different wherever the claims allow; the first three (of five) state every claim, one
     some, and the last hardly more than what kind of galaxy it is.
@@ -148,11 +173,12 @@ def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0
         seed: the same claims and seed give the same sentences.
 
     Raises:
-        ValueError: n is below 1.
+        ValueError: n is below 1, an answer has no words, or the tree forbids two claims together.
     """
     if n < 1:
         raise ValueError(f"n={n} is below 1; ask for one caption or more")
     ordered = Claims(claims).in_order()
+    _check(ordered)
     rng = random.Random(seed)
     written: list[str] = []
     for place in range(n):
@@ -234,7 +260,7 @@ def _pattern(phrases: Iterable[str]) -> re.Pattern:
     alternatives = "|".join(re.escape(each) for each in sorted(phrases, key=len, reverse=True))
     negations, hedges = "|".join(grammar.NEGATIONS), "|".join(grammar.READ_HEDGES)
     before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) (?:with )?)?(?:an? )?"
-    return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])")
+    return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])(?P<absent>{grammar.ABSENT})?")
 
 
 _LEXICON, _NUMBERS = _lexicon(), _numbers()
@@ -245,6 +271,8 @@ _BULGE = _pattern(_BULGES)
 _FILLER = _pattern(grammar.NO_CLAIM)
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _NEAR = 10  # words between a modifier and its noun in free text
+_DENIES_NEXT = 4  # words over which a negation reaches for its phrase: "no evidence for any bar"
+_OR = re.compile(r" (?:, (?!an? )(?:[\w'-]+ ){1,3})*,? ?or ")  # "no bar, ring or bulge" denies all three
 
 
 def parse_claims(text: str) -> Claims:
@@ -253,7 +281,7 @@ def parse_claims(text: str) -> Claims:
     Exact on every sentence of :func:`write_captions`; elsewhere tolerant of word order, punctuation and American spelling. Words that
     it does not know are in ``unread`` of the result.
     """
-    text = " ".join(_WORD.findall(text.lower()))
+    text = " ".join(_WORD.findall(text.lower().replace("’", "'")))
     for american, british in grammar.SPELLINGS.items():
         text = re.sub(american, british, text)
     claims: list[Claim] = []
@@ -261,31 +289,47 @@ def parse_claims(text: str) -> Claims:
     nouns: list[tuple[int, str]] = []  # bare "arms" and "bulge", which modifiers elsewhere in the sentence may belong to
     loose: list[tuple[int, str, Claim, str]] = []  # modifiers without their noun
     at, word_number = 0, 0
-    negated = False  # "or" carries a negation on: "no bar or ring"
+    listed = -1  # phrases that start up to here stand in a denied list
+    reach, clear = 0, True  # words over which a negation still waits for its phrase, and whether all since it are transparent
     while at < len(text):
         rest = re.match(r"\S+", text[at:]).group()
         found = _longest(text, at)
         if found is not None:
             match, table, kind = found
             said = Claim(table[match["phrase"]], match["hedge"] is not None) if table else None
-            denies = match["negation"] is not None or (negated and text[:at].endswith(" or "))
-            negated = denies or match.group().split()[0] in grammar.NEGATIONS
-            if denies and kind != "filler":
-                if (denial := grammar.DENIED.get(said.answer)) is None:
+            denies = kind != "filler" and (match["negation"] or match["absent"] or at <= listed or reach > 0)
+            reach = _DENIES_NEXT if denies and kind != "claim" else 0  # "no obvious ring": the modifier passes it on
+            if denies:
+                denial = grammar.DENIED.get(said.answer)
+                if denial is None or kind != "claim" or not clear:
                     unread += [(word_number, word) for word in match.group().split()]
                 else:
-                    claims.append(Claim(denial, said.hedged))
+                    claims.append(Claim(denial, said.hedged and not match["negation"]))
             elif kind == "claim":
                 claims.append(said)
             elif kind != "filler":
                 loose.append((word_number, kind, said, match["phrase"]))
+            clear = reach == 0
+            if (denies or match.group().split()[0] in grammar.NEGATIONS) and (more := _OR.match(text, match.end())):
+                listed = more.end()
             step = match.end() - at
         else:
-            if rest in ("arm", "arms", "bulge"):
-                nouns.append((word_number, rest.rstrip("s")))
+            noun = {"arm": "arm", "arms": "arm", "bulge": "bulge"}.get(rest)
+            if rest in grammar.NEGATING or rest.endswith("n't"):
+                reach, clear = _DENIES_NEXT + 1, True
+            elif rest in grammar.ENDS_NEGATION or not rest[0].isalnum():
+                reach = 0
+            elif not noun and rest not in grammar.NEUTRAL | grammar.TRANSPARENT:
+                clear = False
+            if noun and (reach or at <= listed):
+                claims += [Claim(grammar.DENIED_NOUNS[noun])] if clear else []
+                reach = 0
+            elif noun:
+                nouns.append((word_number, noun))
             elif rest not in grammar.NEUTRAL and rest[0].isalnum():
                 unread.append((word_number, rest))
-            step = len(rest)
+            reach, step = max(reach - 1, 0), len(rest)
+            clear = clear or not reach
         word_number += text[at : at + step].count(" ") + 1
         at += step + 1
     heads = {"arm": [place for place, noun in nouns if noun == "arm"], "bulge": [p for p, noun in nouns if noun == "bulge"]}

@@ -138,6 +138,7 @@ def test_other_words_word_orders_and_spellings_are_read():
         "A spiral galaxy with two loosely wound arms and a small bulge.",
         "Small bulge; two arms, loosely wound: this is a spiral galaxy!",
         "The galaxy is a spiral; its arms, two, are loosely wound. Its bulge is small.",
+        "A two-armed spiral galaxy, its arms loosely-wound, with a small bulge",
     ):
         assert parse_claims(text) == known, text
     for text in ("a disk galaxy seen edge on with a boxy bulge", "An edge-on disc galaxy with a box-shaped bulge"):
@@ -162,6 +163,16 @@ def test_other_words_word_orders_and_spellings_are_read():
         ("a two-armed spiral, not barred", [Claim("a08_spiral"), Claim("a32_2"), Claim("a07_no_bar")]),
         ("it is not a smooth galaxy", []),
         ("no odd features, not edge-on, without a ring", []),
+        ("it isn’t barred", [Claim("a07_no_bar")]),
+        ("a spiral that doesn't have a bar", [Claim("a08_spiral"), Claim("a07_no_bar")]),
+        ("a disc without the bar", [Claim("a02_features_or_disk"), Claim("a07_no_bar")]),
+        ("no evidence of spiral arms, no clear bar", [Claim("a09_no_spiral"), Claim("a07_no_bar")]),
+        ("no bar, ring or bulge", [Claim("a07_no_bar"), Claim("a10_no_bulge")]),
+        ("no hint of a bar", [Claim("a07_no_bar")]),
+        ("spiral arms are absent, and a bar is not visible", [Claim("a09_no_spiral"), Claim("a07_no_bar")]),
+        ("no clear bar, a dominant bulge", [Claim("a07_no_bar"), Claim("a13_dominant")]),
+        ("no obvious ring, not quite round, not sure whether barred", []),
+        ("not only barred but spiral", [Claim("a06_bar"), Claim("a08_spiral")]),
     ],
 )
 def test_a_negation_never_claims_what_it_denies(text, claims):
@@ -206,6 +217,21 @@ def test_claims_are_judged_by_the_votes():
     unknown[QUESTION_SLICES["t08_odd_feature"]] = np.nan  # galaxy-datasets has no t08
     assert score_claims([Claim("a19_ring")], unknown)["undecided"] == 1
     assert score_claims([], SPIRAL)["claims"] == 0
+
+
+@pytest.mark.parametrize(
+    "claims, message",
+    [
+        ([Claim("a01_smooth"), Claim("a06_bar")], "a01_smooth and a06_bar exclude each other"),
+        ([Claim("a06_bar"), Claim("a07_no_bar")], "exclude each other"),
+        ([Claim("a04_yes", True), Claim("a30_loose")], "exclude each other"),
+        ([Claim("a03_star_or_artifact"), Claim("a19_ring")], "exclude each other"),
+        ([Claim("a37_cant_tell")], "a37_cant_tell has no words"),
+    ],
+)
+def test_what_the_tree_forbids_together_is_not_written(claims, message):
+    with pytest.raises(ValueError, match=message):
+        write_captions(claims)
 
 
 def test_asking_for_no_caption_is_refused():
