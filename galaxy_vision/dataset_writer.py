@@ -216,8 +216,12 @@ def run_builder(
             ["python", f"datasets_scripts/{Path(parser.prog).name}", *(sys.argv[1:] if argv is None else argv)]
         )
         folder = write_dataset(rows, args.output_dir, features, card._replace(command=command))
+    except (EOFError, zlib.error) as error:
+        parser.exit(2, f"error: a compressed table is damaged ({error}); download it again\n")
     except (ValueError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
+    if (listed := folder / "dropped.tsv").exists():
+        print(f"{len(listed.read_text().splitlines()) - 1} rows were dropped; {listed} says why")
     if args.push_to_hub:
         push_dataset(folder, args.push_to_hub)
     print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")

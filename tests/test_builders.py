@@ -156,6 +156,26 @@ def test_a_truncated_zip_is_refused(tmp_path, capsys, challenge_files):
     assert "not a complete zip" in refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **challenge_files)
 
 
+def test_a_truncated_table_is_refused(tmp_path, capsys, gz2_files):
+    data = gz2_files["labels"].read_bytes()
+    gz2_files["labels"].write_bytes(data[: len(data) // 2])
+    assert "damaged" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **gz2_files)
+
+
+def test_a_damaged_member_of_the_zip_is_dropped_and_said(tmp_path, capsys, challenge_files):
+    damaged = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(challenge_files["images"]) as source, zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+        start = target.infolist()[3].header_offset + 60  # behind its header
+    data = bytearray(damaged.read_bytes())
+    data[start : start + 100] = bytes(byte ^ 0xFF for byte in data[start : start + 100])
+    damaged.write_bytes(data)
+    rows = all_rows(build("galaxy_zoo_challenge", tmp_path / "out", **(challenge_files | {"images": damaged})))
+    assert len(rows) == 59
+    assert "1 rows were dropped" in capsys.readouterr().out
+
+
 def test_a_mapping_without_images_is_refused_with_the_count(tmp_path, capsys, gz2_files):
     files = without(gz2_files, "mapping", lambda t: t.assign(asset_id="9" + t["asset_id"]))
     assert "60 x no image" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
