@@ -1,9 +1,20 @@
 """Arguments that both training scripts have, and how they are read."""
 
+import importlib.util
+import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from transformers import HfArgumentParser
+
+from .labels import SCHEMES
+
+CHOICES = {
+    "label_scheme": tuple(SCHEMES),
+    "mixed_precision": ("auto", "no", "bf16", "fp16"),
+    "tracker": (None, "tensorboard", "trackio", "wandb"),
+}
 
 
 def arg(default, help: str):
@@ -46,17 +57,44 @@ class TrainingRun:
         for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is below 1")
+        for name in (
+            "max_rows",
+            "patience",
+            "checkpoint_every",
+            "stop_after",
+            "learning_rate",
+            "weight_decay",
+            "max_grad_norm",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} is below 0")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                known = ", ".join(each for each in choices if each)
+                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {known}")
+        if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
+            raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
+        if self.image_size < 32:
+            raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+        if not 0.0 < self.crop_fraction <= 1.0:
+            raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
+        if not 0.0 <= self.drop_rate < 1.0:
+            raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")
 
 
 def parse_arguments(kind: type, description: str, argv: list[str] | None):
-    """Arguments from the command line, or from the JSON file that it names; wrong ones end with status 2 and one line."""
+    """Arguments from the command line; a JSON file that stands first gives the defaults. Wrong ones end with status 2 and one line."""
     parser = HfArgumentParser(kind, description=description, allow_abbrev=False)
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv and argv[0].endswith(".json"):
-            return parser.parse_json_file(argv[0])[0]
+            given = json.loads(Path(argv[0]).read_text())
+            if unknown := sorted(set(given) - {each.name for each in fields(kind)}):
+                raise ValueError(f"{argv[0]} has the unknown argument {', '.join(unknown)}; --help lists those that there are")
+            parser.set_defaults(**given)
+            argv = argv[1:]
         return parser.parse_args_into_dataclasses(argv)[0]
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -272,7 +272,8 @@ _FILLER = _pattern(grammar.NO_CLAIM)
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _NEAR = 10  # words between a modifier and its noun in free text
 _DENIES_NEXT = 4  # words over which a negation reaches for its phrase: "no evidence for any bar"
-_OR = re.compile(r" (?:, (?!an? )(?:[\w'-]+ ){1,3})*,? ?or ")  # "no bar, ring or bulge" denies all three
+# "no bar, ring or bulge" denies all three; an item with its own article does not belong to the list ("no bar, a lens or an arc").
+_OR = re.compile(r" (?:, (?:(?!an? )[\w'-]+ ){1,3})*,? ?or ")
 
 
 def parse_claims(text: str) -> Claims:

@@ -69,17 +69,26 @@ def load_class_folders(folder: Path) -> DatasetDict:
 
 
 def with_votes_column(rows: Dataset, label_scheme: str) -> Dataset:
-    """Columns of galaxy-datasets (``smooth-or-featured-gz2_smooth`` ...) -> ``votes`` and ``label``; others as they are.
+    """Columns of galaxy-datasets (``smooth-or-featured-gz2_smooth`` ...), or ``votes`` without ``label`` -> ``votes``, ``captions`` and
+    ``label``; others as they are.
 
     An answer that the table does not have is unknown (NaN), which is not the same as no vote.
     """
     marks = [column for column in rows.column_names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
-    if not marks or "votes" in rows.column_names:
+    if "votes" in rows.column_names:
+        if "label" in rows.column_names:
+            return rows
+        return _with_labels(rows, np.array(rows["votes"], dtype=np.float64), label_scheme)
+    if not marks:
         return rows
     names = hub_columns(marks[0][len(_CAMPAIGN_MARK) : -len("_smooth")])
     table = rows.select_columns([name for name in names if name in rows.column_names]).with_format("numpy")[:]
     absent = np.full(len(rows), np.nan)
     votes = np.stack([np.asarray(table.get(name, absent), dtype=np.float64) for name in names], axis=1)
+    return _with_labels(rows, votes, label_scheme)
+
+
+def _with_labels(rows: Dataset, votes: np.ndarray, label_scheme: str) -> Dataset:
     scheme = get_scheme(label_scheme)
     labels = assign_labels(votes, label_scheme)
     keep = [column for column in ("image", "id_str", "id") if column in rows.column_names]

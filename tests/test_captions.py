@@ -168,6 +168,10 @@ def test_other_words_word_orders_and_spellings_are_read():
         ("a disc without the bar", [Claim("a02_features_or_disk"), Claim("a07_no_bar")]),
         ("no evidence of spiral arms, no clear bar", [Claim("a09_no_spiral"), Claim("a07_no_bar")]),
         ("no bar, ring or bulge", [Claim("a07_no_bar"), Claim("a10_no_bulge")]),
+        (
+            "a spiral with no bar, possibly a lens or an arc and one arm",
+            [Claim("a08_spiral"), Claim("a07_no_bar"), Claim("a20_lens_or_arc", True), Claim("a31_1")],
+        ),
         ("no hint of a bar", [Claim("a07_no_bar")]),
         ("spiral arms are absent, and a bar is not visible", [Claim("a09_no_spiral"), Claim("a07_no_bar")]),
         ("no clear bar, a dominant bulge", [Claim("a07_no_bar"), Claim("a13_dominant")]),

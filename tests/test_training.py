@@ -101,13 +101,23 @@ def test_arguments_come_from_a_json_file(tmp_path):
     (tmp_path / "run.json").write_text(
         json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced", "mixed_precision": "no"})
     )
-    results = train_classifier(str(tmp_path / "run.json"))
+    results = train_classifier(str(tmp_path / "run.json"), "--batch_size", "10")
     assert results["arguments"]["class_weighting"] == "balanced"
+    assert results["arguments"]["batch_size"] == 10  # the command line has the last word
     assert results["split_rows"]["train"] == 20
 
 
-def test_wrong_arguments_are_named(capsys):
+def test_wrong_arguments_are_named(capsys, tmp_path):
+    (tmp_path / "typo.json").write_text(json.dumps({"epoch": 3}))
     for argv, message in (
+        ([str(tmp_path / "typo.json")], "unknown argument epoch"),
+        (["--patience", "-1"], "patience=-1 is below 0"),
+        (["--max_rows", "-5"], "max_rows=-5 is below 0"),
+        (["--label_scheme", "hubbel"], "label_scheme='hubbel' is not one of hubble, summary, threshold"),
+        (["--mixed_precision", "fp17"], "mixed_precision='fp17'"),
+        (["--tracker", "paper"], "tracker='paper'"),
+        (["--image_size", "16"], "image_size=16"),
+        (["--crop_fraction", "1.5"], "crop_fraction=1.5"),
         (["--epochs", "0"], "epochs=0"),
         (["--class_weighting", "cubic"], "class_weighting='cubic'"),
         (["--epoch", "3"], "--epoch"),
@@ -135,6 +145,14 @@ def test_columns_of_the_hub_become_votes_and_what_is_not_there_stays_unknown():
     assert votes[1, answer_index("a10")] == 3
     assert np.isnan(votes[:, answer_index("a19")]).all()
     assert np.isnan(votes).sum() == 2 * 7
+
+
+def test_votes_without_labels_are_labelled_by_the_scheme():
+    rows = load_galaxies("simulated", num_simulated=200)["test"]
+    again = with_votes_column(rows.remove_columns(["label", "captions"]), "hubble")
+    assert again["label"] == rows["label"]
+    assert again["captions"] == rows["captions"]
+    assert again.features["label"].names == rows.features["label"].names
 
 
 def test_batches_hold_each_row_with_its_own_votes_and_label(galaxies):
