@@ -52,7 +52,7 @@ def test_a_run_ends_with_a_model_and_scores_beside_those_of_its_rivals(run):
 
 
 def test_the_encoder_starts_from_the_classifier_and_stays_while_frozen(classifier, tmp_path):
-    train("train_captioner", *CAPTIONER, "--encoder", str(classifier), "--output_dir", str(tmp_path), "--frozen_epochs", "2")
+    train("train_captioner", *CAPTIONER, "--encoder", str(classifier), "--output_dir", str(tmp_path), "--epochs", "1")
     trained = weights(tmp_path)
     known = load_script("train_classifier").GalaxyResNetForImageClassification.from_pretrained(classifier).backbone.state_dict()
     assert all(torch.equal(trained[f"encoder.backbone.{name}"], value) for name, value in known.items())
