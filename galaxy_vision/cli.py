@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="figures and model card of a finished run, made again", allow_abbrev=False)
     report.add_argument("folder", metavar="DIR", help="output_dir of the run")
     report.set_defaults(run=run_report)
+    commands.add_parser("predict", help="every galaxy of a catalogue into Parquet files; restarts where it was killed")
     return parser
 
 
@@ -174,6 +175,11 @@ def _refuse(message: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["predict"]:  # has a parser of its own; torch and transformers take seconds to import
+        from .predict import main as predict
+
+        return predict(argv[1:])
     args = build_parser().parse_args(argv)
     return args.run(args)
 

@@ -1,0 +1,126 @@
+"""A large catalogue, predicted once cleanly and once killed three times (SIGKILL, all processes): same rows? flat memory?
+
+python benchmarks/predict_restart.py --model runs/classifier --images galaxy_zoo_challenge --rows 100000 --work /tmp/predict_restart
+
+The images of the Parquet folder ``--images`` are repeated under new ids until there are ``--rows`` of them. Prints images/s, the largest
+resident memory of a process in the first and in the last tenth of the clean run, and whether the two outputs are equal row by row.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def make_catalogue(images: Path, folder: Path, rows: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = count()
+    with pq.ParquetWriter(folder / "catalogue.parquet", pa.schema({"id": pa.string(), "image": pa.binary()})) as writer:
+        while True:
+            for file in sorted(images.rglob("*.parquet")):
+                for batch in pq.ParquetFile(file).iter_batches(256, columns=["image"]):
+                    data = [image["bytes"] for image in batch.column(0).to_pylist()]
+                    pairs = [(f"galaxy-{number}", each) for number, each in zip(numbers, data, strict=False) if number < rows]
+                    if pairs:
+                        writer.write_batch(pa.record_batch(list(map(list, zip(*pairs, strict=True))), schema=writer.schema))
+                    if len(pairs) < len(data):
+                        return
+
+
+def start(args, output: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--dynamo_backend", "no"]
+    command += ["--mixed_precision", "no", "--main_process_port", "0", "--num_processes", str(args.num_processes)]
+    command += ["--multi_gpu"] if args.num_processes > 1 else []
+    command += ["-m", "galaxy_vision.predict", "--model", args.model, "--catalogue", str(args.work / "catalogue")]
+    command += ["--output_dir", str(output), "--rows_per_part", str(args.rows_per_part)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true" if args.cpu else "false"}
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def resident_mib(group: int) -> float:
+    """Largest resident memory of the processes of a process group, in MiB (Linux)."""
+    largest = 0.0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            if os.getpgid(int(status.parent.name)) == group:
+                fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                largest = max(largest, int(fields.get("VmRSS", "0 kB").split()[0]) / 1024)
+        except (ProcessLookupError, FileNotFoundError):
+            continue  # it ended meanwhile
+    return largest
+
+
+def clean_run(args, parts: int) -> None:
+    output, began, largest = args.work / "clean", time.perf_counter(), {"first": 0.0, "last": 0.0}
+    running = start(args, output)
+    while running.poll() is None:
+        done = len(list(output.glob("part-*"))) / parts
+        if done <= 0.1 or done >= 0.9:
+            tenth = "first" if done <= 0.1 else "last"
+            largest[tenth] = max(largest[tenth], resident_mib(running.pid))
+        time.sleep(0.5)
+    if running.returncode:
+        raise SystemExit(f"the clean run ended with {running.returncode}")
+    seconds = time.perf_counter() - began
+    print(
+        f"{args.rows} rows, {args.num_processes} processes, {seconds:.0f} s with the start: {args.rows / seconds:.0f} images/s"
+    )
+    print(f"largest resident memory of a process: {largest['first']:.0f} MiB first tenth, {largest['last']:.0f} MiB last tenth")
+
+
+def killed_run(args, parts: int) -> None:
+    output, chance = args.work / "killed", random.Random(args.seed)
+    moments = sorted(chance.uniform(0.1, 0.9) for _ in range(3))
+    for moment in moments:
+        running = start(args, output)
+        while running.poll() is None and len(list(output.glob("part-*"))) < moment * parts:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 2))
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+            print(f"killed with {len(list(output.glob('part-*')))} of {parts} parts done")
+    if start(args, output).wait():
+        raise SystemExit("the last restart failed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--images", type=Path, required=True, help="folder of Parquet files with a column image")
+    parser.add_argument("--work", type=Path, required=True, help="folder to create")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rows_per_part", type=int, default=1024)
+    parser.add_argument("--num_processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cpu", action="store_true", help="processes of the CPU")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True)
+    make_catalogue(args.images, args.work / "catalogue", args.rows)
+    parts = -(-args.rows // args.rows_per_part)  # at most: row groups of 256 divide it
+    clean_run(args, parts)
+    killed_run(args, parts)
+    names = sorted(path.name for path in (args.work / "clean").glob("part-*"))
+    if names != sorted(path.name for path in (args.work / "killed").glob("part-*")):
+        raise SystemExit("the parts have other names")
+    rows = 0
+    for name in names:
+        clean, killed = (pq.read_table(args.work / run / name) for run in ("clean", "killed"))
+        if not clean.equals(killed):
+            raise SystemExit(f"{name} differs")
+        rows += len(clean)
+    if rows != args.rows:
+        raise SystemExit(f"{rows} rows out, {args.rows} in")
+    print(f"{rows} rows are equal, bit for bit, in {len(names)} parts")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Numbered parts of an output as Parquet files, each there completely or not at all."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .training import write_json
+
+MANIFEST = "_SUCCESS.json"
+"""Beside the parts; readers of a folder of Parquet leave out names that start with an underscore."""
+
+METADATA_KEY = b"galaxy_vision"
+
+
+class PartWriter:
+    """One part at a time: under a hidden name until it is complete and on disk."""
+
+    def __init__(self, output_dir: Path, schema: pa.Schema, described: dict, rows_per_group: int):
+        self.output_dir, self.described, self.rows_per_group = output_dir, described, rows_per_group
+        self.schema, self.parts = schema, described["identity"]["parts"]
+        self.writer, self.tables, self.rows = None, [], 0
+
+    def add(self, part: int, table: pa.Table) -> None:
+        self._open(part)
+        self.tables.append(table)
+        self.rows += len(table)
+        if self.rows >= self.rows_per_group:
+            self._flush()
+
+    def finish(self, part: int) -> None:
+        self._open(part)
+        self._flush()
+        self.writer.close()
+        with open(self._hidden(part), "rb") as file:
+            os.fsync(file.fileno())  # before the name, so that a power cut leaves no half part under it
+        self._hidden(part).rename(self.output_dir / part_name(part, self.parts))
+        self.writer = None
+
+    def _hidden(self, part: int) -> Path:
+        return self.output_dir / f"_{part_name(part, self.parts)}.tmp"
+
+    def _open(self, part: int) -> None:
+        if self.writer is None:
+            metadata = {METADATA_KEY: json.dumps(self.described | {"part": part})}
+            self.writer = pq.ParquetWriter(self._hidden(part), self.schema.with_metadata(metadata))
+
+    def _flush(self) -> None:
+        if self.tables:
+            self.writer.write_table(pa.concat_tables(self.tables))
+            self.tables, self.rows = [], 0
+
+
+def part_name(part: int, parts: int) -> str:
+    return f"part-{part:05d}-of-{parts:05d}.parquet"
+
+
+def missing_parts(output_dir: Path, identity: dict) -> list[int]:
+    """Numbers of the parts that are not there yet.
+
+    Raises:
+        ValueError: a part is there that another model, catalogue or option has made.
+    """
+    found = set()
+    for path in sorted(output_dir.glob("part-*.parquet")):
+        made = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, "{}"))
+        theirs = made.get("identity", {})
+        changed = [f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value]
+        if changed:
+            raise ValueError(f"{path} is of another run ({'; '.join(changed)}); give another output_dir, or remove it")
+        found.add(made["part"])
+    return [part for part in range(identity["parts"]) if part not in found]
+
+
+def write_manifest(output_dir: Path, described: dict) -> dict:
+    """Count the rows of all parts by status, into :data:`MANIFEST`: its existence means that the run is complete."""
+    counts = Counter()
+    for part in range(described["identity"]["parts"]):
+        table = pq.read_table(output_dir / part_name(part, described["identity"]["parts"]), columns=["status"])
+        counts.update({row["values"]: row["counts"] for row in table["status"].value_counts().to_pylist()})
+    manifest = described | {"rows": counts.total(), "rows_by_status": dict(sorted(counts.items()))}
+    write_json(output_dir / MANIFEST, manifest)
+    return manifest

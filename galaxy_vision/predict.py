@@ -1,0 +1,290 @@
+"""Describe every galaxy of a catalogue of any size, on any number of processes, into Parquet that opens with pandas or astropy.
+
+galaxy-vision predict --model runs/classifier --catalogue images.zip --output_dir predictions
+accelerate launch --num_processes 4 -m galaxy_vision.predict --model DIR --catalogue PATH --output_dir DIR
+
+The catalogue is cut into parts. A part is computed by one process, written beside and renamed when complete, so that a killed run
+goes on with the parts that are missing, and the rows do not depend on the number of processes.
+"""
+
+import hashlib
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from huggingface_hub import snapshot_download
+from tqdm.auto import tqdm
+from transformers import AutoModelForImageClassification, AutoModelForImageTextToText, AutoProcessor
+
+from . import __version__
+from .arguments import arg, parse_arguments
+from .catalogue import Catalogue, Columns, Row, needs_index, open_catalogue, write_index
+from .decision_tree import ANSWERS, QUESTION_SLICES
+from .hardware import available_cores
+from .image_processing_galaxy import GalaxyImageProcessor
+from .images import read_rgb
+from .parts import PartWriter, missing_parts, write_manifest
+from .training import make_accelerator
+
+INDEX = "_index.arrow"
+GIVEN = ("id", "source", "status", "error")
+"""Columns that every row has, whatever became of its image."""
+
+BATCHES_AHEAD = 3
+MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
+MAX_NEW_TOKENS = 48
+
+
+@dataclass
+class Arguments:
+    """Arguments of a prediction; also the keys of a JSON arguments file."""
+
+    model: str = field(metadata={"help": "trained classifier: folder or Hub id"})
+    catalogue: str = field(
+        metadata={
+            "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of paths, "
+            "or the id of a data set of the Hub, which is streamed"
+        }
+    )
+    output_dir: str = field(metadata={"help": "folder for the parts; if it holds some of this very run, it goes on"})
+    id_column: str | None = arg(None, "of a table; default id or id_str, and the place of the row if there is none")
+    image_column: str | None = arg(
+        None, "of a table: bytes, image or path; default image, path, file_loc, file_name or filename"
+    )
+    image_root: str | None = arg(None, "where relative paths of a table start (default: the folder of the table)")
+    split: str | None = arg(None, "only this split, of a Hub data set or of Parquet files whose names start with it")
+    captioner: str | None = arg(None, "also write captions by this trained captioner: folder or Hub id")
+    embedding: bool = arg(False, "also write the features of the backbone")
+    batch_size: int = arg(256, "images at once")
+    rows_per_part: int = arg(4096, "rows of one output file, and what a kill can cost each process")
+    num_workers: int = arg(0, "threads that read and decode images (0: one for each core of the process)")
+    mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
+
+    def __post_init__(self):
+        for name, least in (("batch_size", 1), ("rows_per_part", 1), ("num_workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} is below {least}")
+        if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
+            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(Arguments, __doc__, argv)
+    # Processes wait for each other at the start and at the end only, and there for as long as it takes.
+    PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=timedelta(days=30))
+    accelerator = make_accelerator(args.mixed_precision, 1, None, Path(args.output_dir))
+    try:
+        predict(args, accelerator)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        accelerator.end_training()
+    return 0
+
+
+def predict(args: Arguments, accelerator) -> None:
+    """Write the parts that are missing, and the manifest when all are there.
+
+    Raises:
+        ValueError: the model or catalogue cannot be used, or ``output_dir`` holds another run.
+    """
+    output_dir, columns = Path(args.output_dir), Columns(args.id_column, args.image_column, args.image_root, args.split)
+    models = Models(args, accelerator)
+    if accelerator.is_main_process:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        if needs_index(args.catalogue):
+            write_index(args.catalogue, output_dir / INDEX, args.rows_per_part, columns)
+    accelerator.wait_for_everyone()
+    catalogue = open_catalogue(args.catalogue, output_dir / INDEX, args.rows_per_part, columns)
+    plan = [None, None]
+    if accelerator.is_main_process:
+        identity = models.identity() | {
+            "catalogue_fingerprint": catalogue.fingerprint(),
+            "parts": len(catalogue.part_rows),
+            "batch_size": args.batch_size,
+            "embedding": args.embedding,
+            "mixed_precision": accelerator.mixed_precision,
+            "package_version": __version__,
+        }
+        plan = [identity, missing_parts(output_dir, identity)]
+    identity, missing = broadcast_object_list(plan)
+    mine = missing[accelerator.process_index :: accelerator.num_processes]
+    described = {"identity": identity, "model": args.model, "catalogue": args.catalogue, "class_names": models.class_names}
+    writer = PartWriter(output_dir, models.schema(), described, args.rows_per_part)
+    workers = args.num_workers or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    known = [catalogue.part_rows[part] for part in mine]
+    bar = tqdm(
+        total=None if None in known else sum(known),
+        desc=f"{len(missing)} of {identity['parts']} parts"
+        + f", {accelerator.num_processes} processes, this one" * (accelerator.num_processes > 1),
+        unit=" images",
+        disable=not accelerator.is_main_process,
+    )
+    # torch would otherwise start a team of threads for each of these.
+    with bar, ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for part, rows, decoded in decoded_batches(catalogue, mine, args.batch_size, models.decode, pool):
+            if rows is None:
+                writer.finish(part)
+                continue
+            writer.add(part, models.describe(rows, [each.result() for each in decoded]))
+            bar.update(len(rows))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        manifest = write_manifest(output_dir, described | {"num_processes": accelerator.num_processes})
+        statuses = ", ".join(f"{count} {status}" for status, count in manifest["rows_by_status"].items())
+        print(f"{manifest['rows']} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
+
+
+def decoded_batches(
+    catalogue: Catalogue, parts: Iterable[int], batch_size: int, decode: Callable, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, list[Row] | None, list[Future]]]:
+    """(part, rows, what ``decode`` gives for each), and (part, None, []) after its last; a few batches are decoded ahead.
+
+    A batch never crosses parts, so that a part is the same whatever was computed before it.
+    """
+    waiting = deque()
+    for part in parts:
+        rows = catalogue.rows(part)
+        while batch := list(islice(rows, batch_size)):
+            waiting.append((part, batch, [pool.submit(decode, row) for row in batch]))
+            if len(waiting) > BATCHES_AHEAD:
+                yield waiting.popleft()
+        waiting.append((part, None, []))
+    yield from waiting
+
+
+class Models:
+    """Classifier and, if wanted, captioner on the device; rows in, table out."""
+
+    def __init__(self, args: Arguments, accelerator):
+        self.args, self.accelerator = args, accelerator
+        self.folders = {"model": args.model} | ({"captioner": args.captioner} if args.captioner else {})
+        try:
+            with accelerator.local_main_process_first():
+                self.folders = {name: local_folder(where) for name, where in self.folders.items()}
+            # Our own classes are registered, so the code that a folder carries is never run.
+            self.classifier = AutoModelForImageClassification.from_pretrained(self.folders["model"], trust_remote_code=False)
+            self.processors = [GalaxyImageProcessor.from_pretrained(self.folders["model"])]
+            if args.captioner:
+                self.captioner = AutoModelForImageTextToText.from_pretrained(self.folders["captioner"], trust_remote_code=False)
+                self.captioner = self.captioner.eval().to(accelerator.device, memory_format=torch.channels_last)
+                self.writing = AutoProcessor.from_pretrained(self.folders["captioner"], trust_remote_code=False)
+                self.processors.append(self.writing.image_processor)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"model={args.model} captioner={args.captioner}: {str(error).splitlines()[0]}") from error
+        self.classifier = self.classifier.eval().to(accelerator.device, memory_format=torch.channels_last)
+        self.features = None
+        self.classifier.backbone.register_forward_hook(lambda module, inputs, output: setattr(self, "features", output))
+        config = self.classifier.config
+        self.class_names = [config.id2label[place] for place in range(config.num_labels)]
+        self.has_votes = config.predict_votes
+
+    def identity(self) -> dict[str, str | None]:
+        """Fingerprints of all files of the models that matter."""
+        return {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
+
+    def schema(self) -> pa.Schema:
+        """Columns of the output: plain numbers and strings, named as in the published table of Galaxy Zoo 2."""
+        names = [(name, pa.string()) for name in (*GIVEN, "class")]
+        names += [(f"probability_{name.replace(' ', '_').replace('-', '_')}", pa.float32()) for name in self.class_names]
+        if self.has_votes:
+            names += [(f"{answer}_{kind}", pa.float32()) for answer in ANSWERS for kind in ("fraction", "lower", "upper")]
+            names += [(f"{question}_reach", pa.float32()) for question in QUESTION_SLICES]
+        if self.args.captioner:
+            names.append(("caption", pa.string()))
+        if self.args.embedding:
+            names.append(("embedding", pa.list_(pa.float32(), self.classifier.backbone.num_features)))
+        return pa.schema(names)
+
+    def decode(self, row: Row) -> tuple[list[torch.Tensor] | None, str, str | None]:
+        """One row -> its (3, size, size) uint8 for each model, or None; status; error."""
+        try:
+            data = row.load()
+        except FileNotFoundError as error:
+            return None, "missing", str(error)
+        except Exception as error:  # storage and archives raise whatever they like, and one image must not end a run of days
+            return None, "unreadable", f"{type(error).__name__}: {error}"
+        try:
+            rgb = read_rgb(data)
+        except ValueError as error:
+            return None, "damaged", str(error)
+        pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
+        return [processor.crop_and_resize(pixels) for processor in self.processors], "ok", None
+
+    @torch.inference_mode()
+    def describe(self, rows: list[Row], decoded: list[tuple]) -> pa.Table:
+        """What is said of a batch.
+
+        Unreadable rows are computed as black images and blanked, and the last batch of a part is filled up with black ones: every
+        batch has the same shape, so that the bits of a row depend neither on its neighbours nor on the number of threads.
+        """
+        squares, statuses, errors = zip(*decoded, strict=True)
+        failed = np.array([square is None for square in squares])
+        pixels = [self._to_device(place, squares) for place in range(len(self.processors))]
+        with self.accelerator.autocast():
+            outputs = self.classifier(pixel_values=pixels[0])
+            if self.args.captioner:
+                written = self.captioner.generate(pixel_values=pixels[1], max_new_tokens=MAX_NEW_TOKENS)
+        count = len(rows)
+        probabilities = outputs.logits.float().softmax(-1).cpu().numpy()[:count]
+        names = np.array(self.class_names, dtype=object)
+        values = [[row.id for row in rows], [row.source for row in rows], statuses, errors]
+        values += [names[probabilities.argmax(1)], *probabilities.T]
+        if self.has_votes:
+            votes = self.classifier.predict_fractions(outputs)
+            kinds = [each.cpu().numpy()[:count] for each in (votes.conditional, votes.lower, votes.upper)]
+            values += [kind[:, answer] for answer in range(len(ANSWERS)) for kind in kinds]
+            reach = votes.reach.cpu().numpy()[:count]
+            values += [reach[:, answers.start] for answers in QUESTION_SLICES.values()]
+        if self.args.captioner:
+            values.append(np.array(self.writing.batch_decode(written)[:count], dtype=object))
+        if self.args.embedding:
+            values.append(list(self.features.float().cpu().numpy()[:count]))
+        schema = self.schema()
+        arrays = []
+        for place, (value, column) in enumerate(zip(values, schema, strict=True)):
+            array = pa.array(value, column.type, mask=failed if place >= len(GIVEN) else None)
+            # Absent numbers are null; absent strings are empty, because astropy cannot read null ones.
+            arrays.append(array.fill_null("") if column.type == pa.string() else array)
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def _to_device(self, place: int, squares) -> torch.Tensor:
+        """(batch_size, 3, size, size) normalised, of the processor at this place."""
+        processor = self.processors[place]
+        pixels = torch.zeros(self.args.batch_size, 3, processor.size["height"], processor.size["width"], dtype=torch.uint8)
+        for row, square in enumerate(squares):
+            if square is not None:
+                pixels[row] = square[place]
+        pixels = processor.normalize_pixels(pixels.to(self.accelerator.device, non_blocking=True))
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def local_folder(model: str) -> Path:
+    """The folder itself, or where the files of this Hub id are cached."""
+    return Path(model) if Path(model).is_dir() else Path(snapshot_download(model, allow_patterns=[*MODEL_FILES, "*.py"]))
+
+
+def folder_fingerprint(folder: Path | None) -> str | None:
+    """Of the files of a saved model that change what it says."""
+    if folder is None:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)}):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

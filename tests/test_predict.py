@@ -1,0 +1,363 @@
+"""Catalogues of every kind in, Parquet out: each row once, whatever is broken, killed or split."""
+
+import io
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from astropy.table import Table
+from conftest import REPOSITORY
+from datasets import Dataset, Features, Image, Value
+from transformers import AutoModelForImageClassification
+
+from galaxy_vision import (
+    GalaxyCaptionerConfig,
+    GalaxyCaptionerForConditionalGeneration,
+    GalaxyCaptionerProcessor,
+    GalaxyImageProcessor,
+    GalaxyResNetConfig,
+    GalaxyResNetForImageClassification,
+)
+from galaxy_vision.catalogue import Columns, needs_index, open_catalogue, write_index
+from galaxy_vision.cli import main as console
+from galaxy_vision.decision_tree import ANSWERS, QUESTION_SLICES
+from galaxy_vision.images import read_rgb
+from galaxy_vision.predict import main
+from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+
+NAMES = ["elliptical", "barred spiral", "edge-on disc"]
+NO_COLUMNS = Columns()
+FIRST_ID = 587722981736120320  # 18 digits: a float would lose the last
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tiny convolutions on several threads wait for each other more than they compute, above all on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)  # which would be raised to all cores
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
+
+
+def small_model(folder, **settings):
+    torch.manual_seed(0)
+    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: place for place, name in enumerate(NAMES)}}
+    config = GalaxyResNetConfig(**({"backbone": "resnet10t", "image_size": 32} | labels | settings))
+    GalaxyResNetForImageClassification(config).save_pretrained(folder)
+    GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return small_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, galaxies):
+    """60 images in nested folders, one of them damaged, one empty, and labels beside."""
+    folder = tmp_path_factory.mktemp("images")
+    for place, (data, *_) in enumerate(galaxies):
+        inside = folder / ("north" if place < 25 else "south/deep")
+        inside.mkdir(parents=True, exist_ok=True)
+        (inside / f"{FIRST_ID + place}.jpg").write_bytes({7: data[: len(data) // 2], 30: b""}.get(place, data))
+        (inside / f"{FIRST_ID + place}.json").write_text("{}")
+    return folder
+
+
+def run(model, catalogue, output_dir, *more, code=0):
+    argv = ["--model", str(model), "--catalogue", str(catalogue), "--output_dir", str(output_dir)]
+    assert main([*argv, "--batch_size", "8", "--mixed_precision", "no", "--rows_per_part", "16", *more]) == code
+    return pd.read_parquet(output_dir) if code == 0 else None
+
+
+@pytest.fixture(scope="module")
+def clean(model, images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clean")
+    return folder, run(model, images, folder, "--embedding")
+
+
+def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):
+    table = clean[1].set_index("id")
+    classifier = AutoModelForImageClassification.from_pretrained(model, trust_remote_code=False).eval()
+    processor = GalaxyImageProcessor.from_pretrained(model)
+    for place in (0, 26, 59):
+        row = table.loc[str(FIRST_ID + place)]
+        with torch.inference_mode():
+            outputs = classifier(**processor(read_rgb((images / row["source"]).read_bytes()), return_tensors="pt"))
+        known = outputs.logits.softmax(-1)[0]
+        assert row["class"] == NAMES[int(known.argmax())]
+        said = [row[f"probability_{name}"] for name in ("elliptical", "barred_spiral", "edge_on_disc")]
+        assert np.allclose(said, known, atol=1e-5)
+        votes = classifier.predict_fractions(outputs)
+        for kind, values in (("fraction", votes.conditional), ("lower", votes.lower), ("upper", votes.upper)):
+            assert np.allclose([row[f"{answer}_{kind}"] for answer in ANSWERS], values[0], atol=1e-5)
+        reach = [votes.reach[0, answers.start] for answers in QUESTION_SLICES.values()]
+        assert np.allclose([row[f"{question}_reach"] for question in QUESTION_SLICES], reach, atol=1e-5)
+        with torch.inference_mode():
+            pixels = processor(read_rgb((images / row["source"]).read_bytes()), return_tensors="pt").pixel_values
+            known = classifier.backbone(pixels)
+        assert np.allclose(row["embedding"], known[0], atol=1e-4)
+
+
+def test_a_broken_image_is_a_row_that_says_why(clean):
+    table = clean[1].set_index("id")
+    assert len(table) == 60
+    assert table["status"].value_counts().to_dict() == {"ok": 58, "damaged": 2}
+    damaged = table.loc[[str(FIRST_ID + 7), str(FIRST_ID + 30)]]
+    assert damaged["error"].str.contains("damaged|0 bytes").all()
+    assert (damaged["class"] == "").all() and damaged["probability_elliptical"].isna().all()
+    assert damaged["embedding"].isna().all()
+    manifest = json.loads((clean[0] / "_SUCCESS.json").read_text())
+    assert manifest["rows_by_status"] == {"damaged": 2, "ok": 58} and manifest["class_names"] == NAMES
+
+
+def test_astropy_reads_a_part(model, images, tmp_path):
+    table = run(model, images, tmp_path)
+    first = Table.read(sorted(tmp_path.glob("part-*"))[0])
+    assert list(first["id"]) == list(table["id"][:16])
+    assert np.isnan(first["probability_elliptical"][7])
+
+
+def rows_of(path, tmp_path, columns=NO_COLUMNS, rows_per_part=16):
+    index = tmp_path / "_index.arrow"
+    if needs_index(str(path)):
+        write_index(str(path), index, rows_per_part, columns)
+    opened = open_catalogue(str(path), index, rows_per_part, columns)
+    parts = [list(opened.rows(part)) for part in range(len(opened.part_rows))]
+    assert [len(part) for part in parts] == opened.part_rows
+    return [row for part in parts for row in part]
+
+
+def make_zip(images, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(images.rglob("*.*")):
+            archive.write(file, f"images_gz2/{file.relative_to(images)}")
+        archive.writestr(f"__MACOSX/._{FIRST_ID}.jpg", b"not an image")
+    return path
+
+
+def make_tars(images, path):
+    path.mkdir()
+    for number, inside in enumerate(("north", "south")):
+        with tarfile.open(path / f"shard-{number:04d}.tar", "w") as archive:
+            archive.add(images / inside, ".")
+    return path
+
+
+def make_parquet(images, path, kind):
+    path.mkdir()
+    files = sorted(images.rglob("*.jpg"))
+    for number, some in enumerate((files[:25], files[25:])):
+        data = [{"bytes": file.read_bytes(), "path": None} for file in some]
+        if kind == "bytes":
+            data = [each["bytes"] for each in data]
+        if kind == "paths":
+            data = [str(file) for file in some]
+        table = pa.table({"id": [int(file.stem) for file in some], "image": data})
+        pq.write_table(table, path / f"train-{number}.parquet", row_group_size=7)
+    return path
+
+
+def make_csv(images, path):
+    files = sorted(images.rglob("*.jpg"))
+    table = pd.DataFrame({"id_str": [file.stem for file in files], "file_loc": [file.relative_to(images) for file in files]})
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "tars", "structs", "bytes", "paths", "csv", "csv.gz"])
+def test_every_kind_of_catalogue_holds_the_same_galaxies(kind, images, tmp_path):
+    columns = Columns(image_root=str(images)) if kind.startswith("csv") else Columns()
+    if kind == "zip":
+        path = make_zip(images, tmp_path / "images.zip")
+    elif kind == "tars":
+        path = make_tars(images, tmp_path / "tars")
+    elif kind.startswith("csv"):
+        path = make_csv(images, tmp_path / f"table.{kind}")
+    else:
+        path = make_parquet(images, tmp_path / "parquet", kind)
+    known = {file.stem: file.read_bytes() for file in images.rglob("*.jpg")}
+    rows = rows_of(path, tmp_path, columns)
+    assert len(rows) == len({row.source for row in rows}) == 60
+    assert {row.id: row.load() for row in rows} == known
+
+
+def test_a_streamed_parquet_folder_of_datasets_is_read_as_it_is(images, tmp_path):
+    files = sorted(images.rglob("*.jpg"))
+    features = Features({"id": Value("string"), "image": Image()})
+    rows = {"id": [file.stem for file in files], "image": [{"bytes": file.read_bytes(), "path": file.name} for file in files]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "train-00000.parquet")
+    read = rows_of(tmp_path, tmp_path)
+    assert [(row.id, row.load()) for row in read] == [(file.stem, file.read_bytes()) for file in files]
+
+
+def test_rows_with_the_same_id_are_all_kept_and_told_apart_by_source(model, galaxies, tmp_path):
+    for inside in ("a", "b"):
+        (tmp_path / "images" / inside).mkdir(parents=True)
+        (tmp_path / "images" / inside / "1.jpg").write_bytes(galaxies[inside == "b"][0])
+    table = run(model, tmp_path / "images", tmp_path / "out")
+    assert table["id"].tolist() == ["1", "1"] and table["source"].tolist() == ["a/1.jpg", "b/1.jpg"]
+
+
+def test_a_table_names_its_columns_and_a_file_that_is_not_there(model, images, tmp_path):
+    one = next(images.rglob("*.jpg"))
+    text = f"galaxy,where\n{FIRST_ID},{one}\n{FIRST_ID + 1},nowhere.jpg\n{FIRST_ID + 2},\n"
+    (tmp_path / "table.csv").write_text(text)
+    names = ["--id_column", "galaxy", "--image_column", "where"]
+    table = run(model, tmp_path / "table.csv", tmp_path / "out", *names)
+    assert table["id"].tolist() == [str(FIRST_ID + place) for place in range(3)]
+    assert table["status"].tolist() == ["ok", "missing", "missing"]
+
+
+def test_what_cannot_be_used_is_named(model, images, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "none.csv").write_text("id,path\n")
+    (tmp_path / "cut.zip").write_bytes(make_zip(images, tmp_path / "images.zip").read_bytes()[:5000])
+    make_tars(images, tmp_path / "tars")
+    (tmp_path / "cut.tar").write_bytes((tmp_path / "tars" / "shard-0000.tar").read_bytes()[:9000])
+    (tmp_path / "images.rar").write_bytes(b"")
+    pq.write_table(pa.table({"id": [5.877e17], "image": [b""]}), tmp_path / "float.parquet")
+    pq.write_table(pa.table({"id": ["1"], "image": [b""]}).slice(0, 0), tmp_path / "none.parquet")
+    for catalogue, message in (
+        ("empty", "holds no row, or no image"),
+        ("nowhere.zip", "does not exist"),
+        ("table.csv", "name one of a, b by --image_column"),
+        ("none.csv", "holds no row"),
+        ("none.parquet", "has no row"),
+        ("cut.zip", "not a complete zip"),
+        ("cut.tar", "not a complete, uncompressed tar"),
+        ("images.rar", "unpack other archives"),
+        ("float.parquet", "cannot hold 18 digits"),
+    ):
+        run(model, tmp_path / catalogue, tmp_path / "out", code=2)
+        assert message in capsys.readouterr().err, catalogue
+    run(tmp_path / "empty", images, tmp_path / "out", code=2)
+    assert "model=" in capsys.readouterr().err
+
+
+def test_the_output_of_another_run_is_not_mixed_in(clean, model, images, tmp_path, capsys):
+    shutil.copytree(clean[0], tmp_path / "out")
+    run(model, images, tmp_path / "out", code=2)
+    assert "embedding True, now False" in capsys.readouterr().err
+    run(small_model(tmp_path / "other", drop_rate=0.1), images, tmp_path / "out", "--embedding", code=2)
+    assert "model_fingerprint" in capsys.readouterr().err
+    shutil.copytree(images, tmp_path / "images")
+    (tmp_path / "images" / "new.jpg").write_bytes(b"")
+    run(model, tmp_path / "images", tmp_path / "out", "--embedding", code=2)
+    assert "catalogue_fingerprint" in capsys.readouterr().err
+
+
+def same_parts(one, other):
+    names = sorted(path.name for path in one.glob("part-*"))
+    assert names == sorted(path.name for path in other.glob("part-*"))
+    return all(pq.read_table(one / name).equals(pq.read_table(other / name)) for name in names)
+
+
+def arguments(model, images, output_dir) -> list[str]:
+    where = ["--model", model, "--catalogue", str(images), "--output_dir", str(output_dir), "--embedding"]
+    return [*where, "--batch_size", "8", "--rows_per_part", "16", "--mixed_precision", "no"]
+
+
+def test_two_processes_write_the_rows_of_one(clean, model, images, tmp_path):
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "galaxy_vision.predict"]
+    done = subprocess.run([*launch, *arguments(model, images, tmp_path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "_SUCCESS.json").read_text())["num_processes"] == 2
+    assert same_parts(clean[0], tmp_path)
+
+
+def test_a_run_killed_at_random_moments_goes_on_to_the_same_rows(clean, model, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    processes = multiprocessing.get_context("forkserver")  # real processes, but the imports are paid for once
+    processes.set_forkserver_preload(["galaxy_vision.predict"])
+    chance, whole = random.Random(0), []
+    for _ in range(4):
+        running = processes.Process(target=main, args=(arguments(model, images, tmp_path),))
+        running.start()
+        while running.is_alive() and not list(tmp_path.glob("_part-*")):
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.2))
+        running.kill()  # SIGKILL
+        running.join()
+        whole.append(sum(len(pq.read_table(part)) for part in tmp_path.glob("part-*")))  # what has its name is whole
+        for left in tmp_path.glob("_part-*"):
+            left.write_bytes(b"half a part")
+        if running.exitcode == 0:
+            break
+        assert running.exitcode == -signal.SIGKILL
+    assert len(whole) > 1, "no run was killed"
+    assert whole == sorted(whole)
+    assert len(run(model, images, tmp_path, "--embedding")) == 60
+    assert same_parts(clean[0], tmp_path)
+    assert not list(tmp_path.glob("_part-*"))
+
+
+def test_a_finished_part_is_not_computed_again(clean, model, images, tmp_path):
+    shutil.copytree(clean[0], tmp_path / "out")
+    parts = sorted((tmp_path / "out").glob("part-*"))
+    parts[1].unlink()
+    times = {part: part.stat().st_mtime_ns for part in parts if part != parts[1]}
+    run(model, images, tmp_path / "out", "--embedding")
+    assert {part: part.stat().st_mtime_ns for part in times} == times
+    assert same_parts(clean[0], tmp_path / "out")
+
+
+def test_a_broken_neighbour_changes_no_bit_of_a_row(clean, model, images, tmp_path):
+    shutil.copytree(images, tmp_path / "images")
+    whole = sorted((tmp_path / "images").rglob("*.jpg"))
+    whole[7].write_bytes(whole[6].read_bytes())
+    table = run(model, tmp_path / "images", tmp_path / "out", "--embedding")
+    keep = [place for place in range(60) if place != 7]
+    pd.testing.assert_frame_equal(table.iloc[keep], clean[1].iloc[keep], check_exact=True)
+
+
+def test_a_model_without_votes_gives_classes_and_a_captioner_captions(images, tmp_path, capsys):
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(["a spiral galaxy with two arms.", "an elliptical galaxy."])
+    config = GalaxyCaptionerConfig(backbone="resnet10t", image_size=64, vocab_size=len(tokenizer), hidden_size=16)
+    GalaxyCaptionerForConditionalGeneration(config).save_pretrained(tmp_path / "captioner")
+    GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer).save_pretrained(tmp_path / "captioner")
+    plain = small_model(tmp_path / "plain", predict_votes=False)
+    argv = ["predict", "--model", plain, "--catalogue", str(images / "north"), "--output_dir", str(tmp_path / "out")]
+    assert console([*argv, "--captioner", str(tmp_path / "captioner"), "--batch_size", "25"]) == 0
+    assert "25 rows (1 damaged, 24 ok)" in capsys.readouterr().out
+    table = pd.read_parquet(tmp_path / "out")
+    assert list(table.columns)[:5] == ["id", "source", "status", "error", "class"] and table.columns[-1] == "caption"
+    assert len(table.columns) == 9
+    assert (table["caption"][table["status"] == "ok"].str.len() > 0).all()
+    assert (table["caption"][table["status"] != "ok"] == "").all()
+
+
+def test_memory_does_not_hold_the_catalogue(tmp_path):
+    """An index of a million rows is opened without reading it."""
+    file = io.StringIO()
+    file.write("id,path\n")
+    file.writelines(f"{FIRST_ID + place},galaxies/{place}.jpg\n" for place in range(200_000))
+    (tmp_path / "table.csv").write_text(file.getvalue())
+    before = pa.total_allocated_bytes()
+    write_index(str(tmp_path / "table.csv"), tmp_path / "i.arrow", 4096, Columns())
+    opened = open_catalogue(str(tmp_path / "table.csv"), tmp_path / "i.arrow", 4096, Columns())
+    row = next(opened.rows(48))
+    assert (row.id, row.source) == (str(FIRST_ID + 48 * 4096), f"table.csv:{48 * 4096}")
+    assert pa.total_allocated_bytes() - before < 1 << 20
+    assert sum(opened.part_rows) == 200_000
