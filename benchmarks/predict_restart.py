@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,16 +21,17 @@ import pyarrow.parquet as pq
 
 def make_catalogue(images: Path, folder: Path, rows: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = count()
+    number = 0
     with pq.ParquetWriter(folder / "catalogue.parquet", pa.schema({"id": pa.string(), "image": pa.binary()})) as writer:
         while True:
             for file in sorted(images.rglob("*.parquet")):
                 for batch in pq.ParquetFile(file).iter_batches(256, columns=["image"]):
                     data = [image["bytes"] for image in batch.column(0).to_pylist()]
-                    pairs = [(f"galaxy-{number}", each) for number, each in zip(numbers, data, strict=False) if number < rows]
-                    if pairs:
-                        writer.write_batch(pa.record_batch(list(map(list, zip(*pairs, strict=True))), schema=writer.schema))
-                    if len(pairs) < len(data):
+                    data = data[: rows - number]
+                    ids = [f"galaxy-{number + place}" for place in range(len(data))]
+                    writer.write_batch(pa.record_batch([ids, data], schema=writer.schema))
+                    number += len(data)
+                    if number == rows:
                         return
 
 

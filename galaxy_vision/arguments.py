@@ -50,7 +50,9 @@ class TrainingRun:
     checkpoint_every: int = arg(0, "batches between checkpoints beside that of each epoch (0: none)")
     resume: bool = arg(False, "go on from the newest checkpoint of output_dir")
     tracker: str | None = arg(None, "tensorboard, trackio or wandb")
-    push_to_hub: str | None = arg(None, "upload the model to this repository of the Hub")
+    push_to_hub: bool = arg(False, "upload the finished run (model, card, code, scores) to the Hub, as --hub_model_id")
+    hub_model_id: str | None = arg(None, "repository of the Hub, such as someone/galaxies")
+    hub_private: bool = arg(False, "the repository is made private")
     stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
 
     def __post_init__(self):
@@ -80,6 +82,8 @@ class TrainingRun:
             raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+        if self.push_to_hub and not self.hub_model_id:
+            raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")
 

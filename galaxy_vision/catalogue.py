@@ -342,11 +342,12 @@ def _open_streamed(repo_id: str, columns: Columns) -> Catalogue:
     """A data set of the Hub: nothing is stored here, and a part is one of its files."""
     from datasets import Image, load_dataset  # takes a second
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import httpx
 
     try:
         revision = HfApi().dataset_info(repo_id).sha
         data = load_dataset(repo_id, revision=revision, streaming=True)
-    except (OSError, ValueError) as error:  # of the Hub's client and of datasets
+    except (OSError, ValueError, httpx.TransportError) as error:  # of the Hub's client and of datasets
         raise ValueError(f"catalogue={repo_id!r} is neither a file here nor a data set on the Hub ({error})") from error
     if columns.split and columns.split not in data:
         raise ValueError(f"split={columns.split!r} is not in catalogue={repo_id!r}; it has {', '.join(data)}")

@@ -44,6 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="figures and model card of a finished run, made again", allow_abbrev=False)
     report.add_argument("folder", metavar="DIR", help="output_dir of the run")
     report.set_defaults(run=run_report)
+    push = commands.add_parser("push", help="a finished run, data set or Space to the Hub", allow_abbrev=False)
+    push.add_argument("folder", metavar="DIR", help="folder to upload; checkpoints are left out")
+    push.add_argument("repo_id", metavar="REPO_ID", help="such as someone/galaxies")
+    push.add_argument("--repo_type", default="model", choices=("model", "dataset", "space"), help="(%(default)s)")
+    push.add_argument("--private", action="store_true", help="make the repository private")
+    push.set_defaults(run=run_push)
     commands.add_parser("predict", help="every galaxy of a catalogue into Parquet files; restarts where it was killed")
     return parser
 
@@ -165,6 +171,17 @@ def run_report(args: argparse.Namespace) -> int:
     if reason:
         left = [name for name in SHEETS if (Path(args.folder) / name).exists()]
         print(f"left as they are: {', '.join(left) or 'no sheets of galaxies'}, because {reason}")
+    return 0
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """Upload and print the address."""
+    from .hub import push_folder
+
+    try:
+        print(push_folder(args.folder, args.repo_id, args.repo_type, args.private))
+    except ValueError as error:
+        return _refuse(str(error))
     return 0
 
 

@@ -18,6 +18,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 
 from .captions import NUM_CAPTIONS, claims_from_votes, write_captions
 from .decision_tree import NUM_ANSWERS
+from .hub import push_folder
 from .labels import SCHEMES, scheme_table
 
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -223,17 +224,13 @@ def run_builder(
     if (listed := folder / "dropped.tsv").exists():
         print(f"{len(listed.read_text().splitlines()) - 1} rows were dropped; {listed} says why")
     if args.push_to_hub:
-        push_dataset(folder, args.push_to_hub)
+        try:
+            print(f"pushed to {push_folder(folder, args.push_to_hub, 'dataset')}")
+        except ValueError as error:
+            parser.exit(
+                2, f"error: {error}\nwrote {folder}; push it by: galaxy-vision push {folder} REPO_ID --repo_type dataset\n"
+            )
     print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")
-
-
-def push_dataset(output_dir: Path, repo_id: str) -> None:
-    """Upload the finished folder to the Hub as a data set."""
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    api.create_repo(repo_id, repo_type="dataset", exist_ok=True)
-    api.upload_folder(repo_id=repo_id, folder_path=output_dir, repo_type="dataset")
 
 
 def check_fractions(galaxy_id: str, values: np.ndarray) -> str | None:

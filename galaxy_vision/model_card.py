@@ -29,7 +29,7 @@ def write_card(folder: Path, results: dict, run: dict) -> Path:
     """
     config = json.loads((folder / "config.json").read_text())
     captioner, dataset = "captions" in results, run["dataset"]
-    pushed = run["arguments"]["push_to_hub"]
+    pushed = run["arguments"]["hub_model_id"] if run["arguments"]["push_to_hub"] else None
     name = pushed or folder.resolve().name
     card = ModelCard.from_template(
         card_data(name, results, run, config),

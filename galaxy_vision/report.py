@@ -13,11 +13,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
-from huggingface_hub import DatasetCard, HfApi
+from huggingface_hub import DatasetCard
 
 from . import __version__, figures
 from .data import load_galaxies, locate_dataset
 from .hardware import available_cores, cpu_model
+from .hub import push_folder
 from .image_processing_galaxy import GalaxyImageProcessor
 from .model_card import write_card
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
@@ -56,9 +57,7 @@ def finish_run(args, accelerator, data: dict, results: dict) -> None:
         shutil.rmtree(folder / finished)
     write_report(folder, data["test"])
     if args.push_to_hub:
-        api = HfApi()
-        api.create_repo(args.push_to_hub, exist_ok=True)
-        api.upload_folder(repo_id=args.push_to_hub, folder_path=folder)
+        print(f"pushed to {push_folder(folder, args.hub_model_id, private=args.hub_private)}")
 
 
 def describe_run(args, accelerator, data: dict, results: dict) -> dict:
@@ -97,7 +96,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
 
 def _changed(args) -> dict:
     """Arguments that are not their defaults, without those that say how a run went on and where it is."""
-    left_out = {"resume", "stop_after", "output_dir", "push_to_hub", "tracker"}
+    left_out = {"resume", "stop_after", "output_dir", "push_to_hub", "hub_model_id", "hub_private", "tracker"}
     defaults = {each.name: each.default for each in fields(args) if each.default is not MISSING}
     return {key: value for key, value in asdict(args).items() if key not in left_out and value != defaults.get(key)}
 

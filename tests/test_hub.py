@@ -1,0 +1,157 @@
+"""Push to a stand-in of the Hub on loopback, and load by id in fresh interpreters with empty caches."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from conftest import REPOSITORY
+from hub_stand_in import TOKEN, Hub
+
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.arguments import TrainingRun
+
+NO_PACKAGE = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "galaxy_vision": raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+@pytest.fixture
+def hub():
+    with Hub() as running:
+        yield running
+
+
+@pytest.fixture
+def run(hub, tmp_path):
+    """Runs Python in a fresh interpreter with an empty cache, with the package in its path or not."""
+
+    def call(*argv: str, package: bool = True, token: str = TOKEN, code: int = 0) -> subprocess.CompletedProcess:
+        environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "PYTHONPATH")}
+        environment |= {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": token,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+        environment |= {"HF_HOME": str(tmp_path / f"cache{len(hub.requests)}")}
+        environment |= {"PYTHONPATH": str(REPOSITORY)} if package else {}
+        done = subprocess.run(
+            [sys.executable, *argv], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == code, done.stderr[-3000:]
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """As a run leaves it, with a checkpoint too many."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    names = {0: "spiral", 1: "merger"}
+    config = GalaxyResNetConfig(backbone="resnet10t", id2label=names, label2id={name: place for place, name in names.items()})
+    GalaxyResNetForImageClassification(config).save_pretrained(folder)
+    GalaxyImageProcessor().save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    (folder / "checkpoints" / "step-1").mkdir(parents=True)
+    (folder / "checkpoints" / "step-1" / "state.bin").write_bytes(b"much")
+    return folder
+
+
+PUSH = ("-m", "galaxy_vision.cli", "push")
+
+
+def test_a_pushed_model_loads_by_id_where_the_package_is_not_installed(hub, run, folder, galaxies, tmp_path):
+    said = run(*PUSH, str(folder), "someone/model", "--private")
+    assert said.stdout.strip() == f"{hub.url}/someone/model"
+    assert hub.repos["model", "someone/model"]["private"]
+    assert set(hub.files("someone/model")) - {".gitattributes"} == {path.name for path in folder.iterdir() if path.is_file()}
+    (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
+    code = "from transformers import pipeline\nimport json\n"
+    code += "p = pipeline('image-classification', 'someone/model', trust_remote_code=True)\n"
+    code += "print(json.dumps([p('galaxy.jpg'), 'galaxy_vision' in sys.modules]))"
+    scores, imported = json.loads(run("-c", NO_PACKAGE + code, package=False).stdout.splitlines()[-1])
+    local = f"p = pipeline('image-classification', {str(folder)!r}, trust_remote_code=True)\n"
+    known = run("-c", NO_PACKAGE + code.replace(code.splitlines()[2] + "\n", local), package=False)
+    assert not imported
+    assert scores == json.loads(known.stdout.splitlines()[-1])[0]
+    refused = run("-c", NO_PACKAGE + code, package=False, token="hf_other", code=1)
+    assert "someone/model" in refused.stderr  # it is private
+
+
+def test_a_pushed_data_set_loads_and_streams_into_predictions(hub, run, folder, galaxies, tmp_path):
+    for place, (data, *_) in enumerate(galaxies):
+        inside = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
+        inside.mkdir(parents=True, exist_ok=True)
+        (inside / f"{place}.jpg").write_bytes(data)
+    script = str(REPOSITORY / "datasets_scripts" / "class_folders.py")
+    run(script, "--images", "images", "--output_dir", "built", "--push_to_hub", "someone/galaxies")
+    files = {str(path.relative_to(tmp_path / "built")) for path in (tmp_path / "built").rglob("*") if path.is_file()}
+    assert set(hub.files("someone/galaxies", "dataset")) - {".gitattributes"} == files
+    code = "from datasets import load_dataset; import json; d = load_dataset('someone/galaxies')\n"
+    code += "print(json.dumps({s: [sorted(d[s]['id']), d[s][0]['image'].size] for s in d}))"
+    rows = json.loads(run("-c", code, package=False).stdout.splitlines()[-1])
+    assert sorted(each for ids, _ in rows.values() for each in ids) == sorted(map(str, range(len(galaxies))))
+    where = ["--model", str(folder), "--catalogue", "someone/galaxies", "--output_dir", "out"]
+    run("-m", "galaxy_vision.cli", "predict", *where, "--batch_size", "16")
+    table = pd.read_parquet(tmp_path / "out")
+    assert (table["status"] == "ok").all()
+    assert sorted(table["id"]) == sorted(map(str, range(len(galaxies)))) and table["source"].is_unique
+
+
+def test_a_pushed_space_is_there_as_it_was(hub, run, tmp_path):
+    (tmp_path / "space" / "examples").mkdir(parents=True)
+    (tmp_path / "space" / "README.md").write_text("---\nsdk: gradio\napp_file: app.py\n---\n")
+    (tmp_path / "space" / "app.py").write_text("print('a demo')\n")
+    (tmp_path / "space" / "examples" / "1.bin").write_bytes(bytes(range(256)) * 400)  # large enough for LFS
+    run(*PUSH, "space", "someone/demo", "--repo_type", "space")
+    code = "from huggingface_hub import snapshot_download; print(snapshot_download('someone/demo', repo_type='space'))"
+    got = run("-c", code, package=False).stdout.strip()
+    for path in (tmp_path / "space").rglob("*.*"):
+        assert (tmp_path / got / path.relative_to(tmp_path / "space")).read_bytes() == path.read_bytes()
+
+
+def test_a_wrong_token_is_named_and_creates_nothing(hub, run, folder):
+    done = run(*PUSH, str(folder), "someone/model", token="hf_wrong", code=2)
+    assert "the Hub refuses someone/model" in done.stderr and "401" in done.stderr
+    assert not hub.repos
+
+
+def test_an_existing_repository_is_updated_but_never_published_by_mistake(hub, run, folder, tmp_path):
+    run(*PUSH, str(folder), "someone/model")
+    before = hub.repos["model", "someone/model"]["head"]
+    (folder / "metrics.json").write_text("{}")
+    run(*PUSH, str(folder), "someone/model")
+    assert hub.repos["model", "someone/model"]["head"] != before
+    assert hub.files("someone/model")["metrics.json"] == b"{}"
+    done = run(*PUSH, str(folder), "someone/model", "--private", code=2)
+    assert "exists and is public" in done.stderr
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "README.md").write_text("")
+    assert "has no config.json" in run(*PUSH, "notes", "someone/other", code=2).stderr
+
+
+def test_a_dropped_connection_is_tried_again_and_shows_nothing_half(hub, run, folder):
+    hub.drops = 2
+    run(*PUSH, str(folder), "someone/model")
+    assert hub.drops == 0
+    assert len(hub.repos["model", "someone/model"]["commits"]) == 2  # the empty one, and the whole
+    assert hub.files("someone/model")["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    hub.drops = 99
+    done = run(*PUSH, str(folder), "someone/dropped", code=2)
+    assert "4 attempts" in done.stderr
+    assert set(hub.files("someone/dropped")) == {".gitattributes"}
+
+
+def test_a_run_that_is_to_be_pushed_says_where_before_it_starts():
+    with pytest.raises(ValueError, match="hub_model_id"):
+        TrainingRun(push_to_hub=True)
