@@ -9,6 +9,9 @@ from pathlib import Path
 from . import __version__
 from .images import STRETCHES
 
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+"""Trained models of the repository, in a checkout that was installed with ``pip install -e``."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -56,8 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
-    parser.add_argument("--model", default="runs/classifier", help="trained classifier: folder or Hub id (%(default)s)")
-    parser.add_argument("--captioner", default="runs/captioner", help="trained captioner: folder or Hub id (%(default)s)")
+    parser.add_argument(
+        "--model", default=str(CHECKPOINTS / "galaxy-resnet"), help="trained classifier: folder or Hub id (default: ours)"
+    )
+    parser.add_argument(
+        "--captioner", default=str(CHECKPOINTS / "galaxy-captioner"), help="trained captioner: folder or Hub id (default: ours)"
+    )
     parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
     parser.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
     parser.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
