@@ -1,10 +1,16 @@
 """Draw ``examples/``: 12 simulated galaxies, every class of the hubble scheme, the same bytes on every run.
 
+Those are taken whose class the trained classifier sees as the simulated volunteers do: they show the page, they test no model.
+
 python space/draw_examples.py
 """
 
 from pathlib import Path
 
+import torch
+from transformers import AutoModelForImageClassification
+
+from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.labels import assign_labels, get_scheme
 from galaxy_vision.simulation import simulate_galaxy
 
@@ -13,7 +19,11 @@ MIN_PETRO_R90 = 11.0  # arcsec
 WANTED = {"barred spiral": 2, "spiral": 2, "edge-on disc": 2, "elliptical": 2, "merger": 2, "lenticular": 1, "irregular": 1}
 
 
+@torch.inference_mode()
 def main() -> None:
+    weights = Path(__file__).resolve().parent.parent / "checkpoints" / "galaxy-resnet"
+    model = AutoModelForImageClassification.from_pretrained(weights, trust_remote_code=False).eval()
+    processor = GalaxyImageProcessor.from_pretrained(weights)
     folder = Path(__file__).resolve().parent / "examples"
     names = [each.name for each in get_scheme("hubble").classes]
     missing, index = dict(WANTED), -1
@@ -28,6 +38,9 @@ def main() -> None:
             or galaxy.parameters.artifact != "none"
             or galaxy.parameters.petro_r90 < MIN_PETRO_R90
         ):
+            continue
+        said = model(**processor(galaxy.image, return_tensors="pt")).logits.argmax().item()
+        if model.config.id2label[said] != names[label]:
             continue
         missing[names[label]] -= 1
         place = list(WANTED).index(names[label]) + len(WANTED) * missing[names[label]] + 1
