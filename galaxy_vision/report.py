@@ -122,6 +122,8 @@ def describe_dataset(args) -> dict:
     known = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
     if not place.is_dir():
         known["hub_id"] = args.dataset
+    elif not (place / "README.md").is_file():
+        return known
     try:
         card = DatasetCard.load(args.dataset if known["hub_id"] else place / "README.md")
     except OSError:  # no card, or the Hub cannot be reached

@@ -95,7 +95,7 @@ def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_f
     models = ["--model", str(classifier), "--captioner", str(run[0])]
     assert cli(["describe", str(bad), str(good), "--json", *models]) == 1
     broken, said = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert "damaged JPEG" in broken["error"]
+    assert "unreadable image: damaged" in broken["error"]
     assert said["probability"] == max(said["probabilities"].values()) == said["probabilities"][said["class"]]
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert 0 < len(said["answers"]) <= 5

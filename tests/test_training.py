@@ -181,7 +181,7 @@ def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():
 
 
 def test_votes_and_augmentation_can_be_left_out(tmp_path):
-    results = train(*FEW, "--output_dir", str(tmp_path), "--epochs", "1", "--no_predict_votes", "--no_augmentation")
+    results = train_classifier(*FEW, "--output_dir", str(tmp_path), "--epochs", "1", "--no_predict_votes", "--no_augmentation")
     assert "votes" not in results and results["classes"]["rows"] > 0
     model = GalaxyResNetForImageClassification.from_pretrained(tmp_path)
     assert model.vote_head is None
