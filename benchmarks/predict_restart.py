@@ -18,6 +18,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from galaxy_vision.catalogue import Columns, open_catalogue
+
 
 def make_catalogue(images: Path, folder: Path, rows: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True)
     make_catalogue(args.images, args.work / "catalogue", args.rows)
-    parts = -(-args.rows // args.rows_per_part)  # at most: row groups of 256 divide it
+    parts = len(open_catalogue(str(args.work / "catalogue"), Path(), args.rows_per_part, Columns()).part_rows)
     clean_run(args, parts)
     killed_run(args, parts)
     names = sorted(path.name for path in (args.work / "clean").glob("part-*"))
