@@ -31,6 +31,7 @@ from galaxy_vision.training import (
     Progress,
     evaluate_captions,
     latest_checkpoint,
+    load_trained,
     make_accelerator,
     parameter_groups,
     save_checkpoint,
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
     )
     if args.encoder:
-        classifier = GalaxyResNetForImageClassification.from_pretrained(args.encoder).eval()
+        classifier = load_trained(GalaxyResNetForImageClassification, "encoder", args.encoder).eval()
         classifier = classifier.to(accelerator.device, memory_format=torch.channels_last)
         image_processor = GalaxyImageProcessor.from_pretrained(args.encoder)
     image_size = image_processor.size["height"]
@@ -130,7 +131,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     model = GalaxyCaptionerForConditionalGeneration(config)
     model.generation_config.max_new_tokens = args.max_new_tokens  # saved with the model: generate() then needs no length
     if args.init_from:
-        if GalaxyCaptionerProcessor.from_pretrained(args.init_from).tokenizer.get_vocab() != tokenizer.get_vocab():
+        if load_trained(GalaxyCaptionerProcessor, "init_from", args.init_from).tokenizer.get_vocab() != tokenizer.get_vocab():
             raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")
         model.load_state_dict(GalaxyCaptionerForConditionalGeneration.from_pretrained(args.init_from).state_dict())
     elif classifier:

@@ -26,6 +26,7 @@ from galaxy_vision.training import (
     Progress,
     evaluate,
     latest_checkpoint,
+    load_trained,
     make_accelerator,
     parameter_groups,
     save_checkpoint,
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     if args.pretrained_backbone:
         model.backbone = timm.create_model(args.pretrained_backbone, pretrained=True, num_classes=0)
     if args.init_from:
-        model.backbone = GalaxyResNetForImageClassification.from_pretrained(args.init_from).backbone
+        model.backbone = load_trained(GalaxyResNetForImageClassification, "init_from", args.init_from).backbone
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
 

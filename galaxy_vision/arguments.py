@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import timm
 from transformers import HfArgumentParser
 
 from .labels import SCHEMES
@@ -76,6 +77,9 @@ class TrainingRun:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {known}")
         if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
             raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
+        if "resnet" not in self.backbone or not timm.is_model(self.backbone):
+            known = ", ".join(timm.list_models("resnet*")[:8])
+            raise ValueError(f"backbone={self.backbone!r} is not a timm ResNet; use for example {known}")
         if self.image_size < 32:
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
         if not 0.0 < self.crop_fraction <= 1.0:

@@ -50,6 +50,14 @@ def make_accelerator(
     )
 
 
+def load_trained(kind: type, argument: str, place: str):
+    """``kind.from_pretrained(place)``, or an end with one line that names the argument it was given by."""
+    try:
+        return kind.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {argument}={place!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
 class Progress:
     """Steps and epochs done, and the history of each epoch: what a checkpoint needs beside tensors."""
 

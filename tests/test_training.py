@@ -119,6 +119,7 @@ def test_wrong_arguments_are_named(capsys, tmp_path):
         (["--image_size", "16"], "image_size=16"),
         (["--crop_fraction", "1.5"], "crop_fraction=1.5"),
         (["--epochs", "0"], "epochs=0"),
+        (["--backbone", "vit_tiny_patch16_224"], "is not a timm ResNet"),
         (["--class_weighting", "cubic"], "class_weighting='cubic'"),
         (["--epoch", "3"], "--epoch"),
     ):
@@ -133,6 +134,11 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="neither Parquet files nor class folders"):
         train_classifier(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
+
+
+def test_a_model_to_start_from_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="init_from='.*nowhere' cannot be loaded"):
+        train_classifier(*FEW, "--init_from", str(tmp_path / "nowhere"), "--output_dir", str(tmp_path))
 
 
 def test_columns_of_the_hub_become_votes_and_what_is_not_there_stays_unknown():
