@@ -142,7 +142,7 @@ def draw_captions(captions: list[str], rows, path: Path) -> Path:
         wrong = scored["contradicted"] + scored["ungrounded"]
         axes.imshow(row["image"])
         axes.set_title(f"{row.get('id', place)}{'  ✗' * wrong}", fontsize=10, color=_WRONG if wrong else "black")
-        axes.text(0.5, -0.03, textwrap.fill(caption, 34), transform=axes.transAxes, ha="center", va="top", fontsize=10)
+        axes.text(0.5, -0.03, textwrap.fill(caption, 32), transform=axes.transAxes, ha="center", va="top", fontsize=9)
     return _save(figure, path)
 
 
@@ -152,6 +152,7 @@ def _sheet(count: int, title: str, height: float = 3.1):
     figure, grid = plt.subplots(lines, COLUMNS, figsize=(16.0, height * lines + 0.5), layout="constrained", squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
+    figure.get_layout_engine().set(h_pad=0.1)  # inches; text below the last line would touch the edge
     figure.suptitle(title, fontsize=13)
     return figure, grid
 

@@ -126,7 +126,7 @@ def describe_dataset(args) -> dict:
         return known
     try:
         card = DatasetCard.load(args.dataset if known["hub_id"] else place / "README.md")
-    except OSError:  # no card, or the Hub cannot be reached
+    except (OSError, ValueError):  # no card, one that cannot be read, or the Hub cannot be reached
         return known
     if title := re.search(r"^# (.+)$", card.text, re.MULTILINE):
         known["title"] = title[1].strip()

@@ -88,6 +88,7 @@ def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
     )
     assert results["classes"]["labels"] == ["smooth", "spiral"]
     assert "votes" not in results
+    assert "The data set has no card that says how to cite it" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_arguments_come_from_a_json_file(tmp_path):
