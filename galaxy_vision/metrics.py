@@ -239,6 +239,10 @@ class GalaxyMetric(evaluate.Metric):
             self.sums.add("squared_baseline", np.where(used, (self.baseline_conditional - true) ** 2, 0.0).sum(0))
         heard = ~np.isnan(votes) & (asked > 0)
         self.sums.add("bins", np.stack(_bins(said[heard], asked[heard], (asked * said)[heard], votes[heard])))
+        if self.baseline_conditional is not None:
+            constant = np.broadcast_to(self.baseline_conditional, said.shape)
+            binned = _bins(constant[heard], asked[heard], (asked * constant)[heard], votes[heard])
+            self.sums.add("bins_baseline", np.stack(binned))
         total = question_totals(concentration)
         widened = np.maximum((total + 1) * number / (total + number) - 1, 1e-6)  # precision of the fraction of n volunteers
         for name, precision in (("latent", total), ("predictive", widened)):
@@ -264,6 +268,8 @@ class GalaxyMetric(evaluate.Metric):
         result["baseline"] = {
             "rmse_37": _root(sums.get("kaggle_baseline", 0.0), sums["whole"] if "kaggle_baseline" in sums else 0)
         }
+        if "bins_baseline" in sums:
+            result["baseline"]["ece"] = _calibration(*sums["bins_baseline"])["ece"]
         result["answers"] = [
             {
                 "answer": answer,
@@ -289,14 +295,16 @@ class GalaxyMetric(evaluate.Metric):
             "accuracy": None,
             "macro_f1": None,
             "baseline_accuracy": None,
+            "baseline_macro_f1": None,
         }
         if confusion.sum():
             scores = _scores(confusion)
             row |= {"accuracy": float(scores["accuracy"]), "macro_f1": float(scores["macro_f1"])}
             if self.baseline_conditional is not None:
-                row["baseline_accuracy"] = float(
-                    confusion.sum(1)[np.argmax(self.baseline_conditional[QUESTION_SLICES[stem]])] / confusion.sum()
-                )
+                constant = np.zeros_like(confusion)
+                constant[:, np.argmax(self.baseline_conditional[QUESTION_SLICES[stem]])] = confusion.sum(1)
+                scores = _scores(constant)
+                row |= {f"baseline_{name}": float(scores[name]) for name in ("accuracy", "macro_f1")}
         return row
 
 
@@ -320,7 +328,7 @@ def summary_table(results: dict) -> str:
             votes["interval_95"].get("rmse_37"),
             votes["baseline"]["rmse_37"],
         )
-        show("calibration error of votes", votes["ece"])
+        show("calibration error of votes", votes["ece"], None, votes["baseline"].get("ece"))
         show("90 % intervals cover", votes["coverage_90"]["predictive"])
         lines.append("accuracy where >= 20 were asked")
         for row in votes["questions"]:

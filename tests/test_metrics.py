@@ -86,6 +86,18 @@ def test_rmse_37_is_that_of_the_challenge_and_zero_for_a_perfect_answer():
     assert all(row["accuracy"] in (None, 1.0) for row in perfect["questions"])
 
 
+def test_the_constant_answer_stands_beside_every_question_and_the_calibration():
+    concentration, votes = simulated_votes(50)
+    mean, kaggle = training_mean(votes)
+    got = GalaxyMetric("votes", baseline_conditional=mean, baseline_kaggle=kaggle).compute(
+        predictions=concentration, references=votes
+    )
+    constant = GalaxyMetric("votes").compute(predictions=np.tile(mean, (50, 1)), references=votes)  # as a model's answer
+    for row, known in zip(got["questions"], constant["questions"], strict=True):
+        assert row["baseline_accuracy"] == known["accuracy"] and row["baseline_macro_f1"] == known["macro_f1"]
+    assert got["baseline"]["ece"] == pytest.approx(constant["ece"])
+
+
 def test_answers_of_fewer_than_twenty_votes_and_unknown_ones_are_left_out():
     concentration, votes = simulated_votes(3)
     votes[0, QUESTION_SLICES["t03_bar"]] = [10, 9]
