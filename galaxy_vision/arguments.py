@@ -12,7 +12,7 @@ from transformers import HfArgumentParser
 from .labels import SCHEMES
 
 CHOICES = {
-    "label_scheme": tuple(SCHEMES),
+    "label_scheme": (None, *SCHEMES),
     "mixed_precision": ("auto", "no", "bf16", "fp16"),
     "tracker": (None, "tensorboard", "trackio", "wandb"),
 }
@@ -29,7 +29,9 @@ class TrainingRun:
 
     dataset: str = arg("simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id")
     output_dir: str = arg("runs/model", "folder for the model, metrics.json, figures and checkpoints")
-    label_scheme: str = arg("hubble", "class scheme where the data set has votes only: hubble, summary or threshold")
+    label_scheme: str | None = arg(
+        None, "hubble, summary or threshold: classes from the votes by this scheme (default: the data set's own, else hubble)"
+    )
     num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
     backbone: str = arg("resnet10t", "any timm ResNet by name")

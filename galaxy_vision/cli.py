@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--batch_size", type=_positive, default=32, help="images a process and step (%(default)s)")
     evaluate.add_argument("--output", metavar="FILE.json", help="write all scores there")
     evaluate.add_argument(
-        "--label_scheme", default="hubble", help="where the data set has votes only, as for training (%(default)s)"
+        "--label_scheme", help="classes from the votes by this scheme, as for training (default: the data set's own)"
     )
     evaluate.add_argument(
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"

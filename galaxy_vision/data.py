@@ -14,6 +14,7 @@ from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_rgb
 from .labels import assign_labels, get_scheme
 
+DEFAULT_SCHEME = "hubble"
 _CAMPAIGN_MARK = "smooth-or-featured-"
 
 
@@ -26,12 +27,12 @@ def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
     return str(simulated_dataset(num_simulated, seed))
 
 
-def load_galaxies(name: str, label_scheme: str = "hubble", num_simulated: int = 2400, seed: int = 0) -> DatasetDict:
+def load_galaxies(name: str, label_scheme: str | None = None, num_simulated: int = 2400, seed: int = 0) -> DatasetDict:
     """Load a data set with the splits train, validation and test.
 
     Args:
         name: ``"simulated"``, a folder written by ``datasets_scripts``, a folder of class folders, or a Hub id.
-        label_scheme: used where the data set has votes but no labels of its own.
+        label_scheme: classes from the votes by this scheme; None takes the labels that the data set has, else those of ``hubble``.
         num_simulated: galaxies of ``"simulated"``.
         seed: of ``"simulated"``.
 
@@ -68,24 +69,25 @@ def load_class_folders(folder: Path) -> DatasetDict:
     return load_dataset("imagefolder", data_dir=str(folder), features=features)
 
 
-def with_votes_column(rows: Dataset, label_scheme: str) -> Dataset:
-    """Columns of galaxy-datasets (``smooth-or-featured-gz2_smooth`` ...), or ``votes`` without ``label`` -> ``votes``, ``captions`` and
-    ``label``; others as they are.
+def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset:
+    """Columns of galaxy-datasets (``smooth-or-featured-gz2_smooth`` ...), or ``votes`` without ``label`` or with that of another
+    scheme -> ``votes``, ``captions`` and ``label``; others as they are.
 
     An answer that the table does not have is unknown (NaN), which is not the same as no vote.
     """
     marks = [column for column in rows.column_names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
     if "votes" in rows.column_names:
-        if "label" in rows.column_names:
+        label = rows.features.get("label")
+        if label is not None and (label_scheme is None or label.names == get_scheme(label_scheme).class_names):
             return rows
-        return _with_labels(rows, np.array(rows["votes"], dtype=np.float64), label_scheme)
+        return _with_labels(rows, np.array(rows["votes"], dtype=np.float64), label_scheme or DEFAULT_SCHEME)
     if not marks:
         return rows
     names = hub_columns(marks[0][len(_CAMPAIGN_MARK) : -len("_smooth")])
     table = rows.select_columns([name for name in names if name in rows.column_names]).with_format("numpy")[:]
     absent = np.full(len(rows), np.nan)
     votes = np.stack([np.asarray(table.get(name, absent), dtype=np.float64) for name in names], axis=1)
-    return _with_labels(rows, votes, label_scheme)
+    return _with_labels(rows, votes, label_scheme or DEFAULT_SCHEME)
 
 
 def _with_labels(rows: Dataset, votes: np.ndarray, label_scheme: str) -> Dataset:

@@ -24,7 +24,7 @@ def evaluate_saved(
     split: str = "test",
     batch_size: int = 32,
     mixed_precision: str = "auto",
-    label_scheme: str = "hubble",
+    label_scheme: str | None = None,
     num_simulated: int = 2400,
 ) -> dict | None:
     """Score a classifier or a captioner, whichever the configuration says, on one split.

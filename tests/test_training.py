@@ -16,6 +16,7 @@ from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision.data import augment, cache_pixels, load_galaxies, make_loader, with_votes_column
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
+from galaxy_vision.labels import assign_labels, get_scheme
 
 
 def train_classifier(*argv: str):
@@ -160,6 +161,15 @@ def test_votes_without_labels_are_labelled_by_the_scheme():
     assert again["label"] == rows["label"]
     assert again["captions"] == rows["captions"]
     assert again.features["label"].names == rows.features["label"].names
+
+
+def test_a_named_scheme_makes_the_classes_anew_from_the_votes_and_none_keeps_those_of_the_data_set():
+    own, summary = (load_galaxies("simulated", scheme, num_simulated=200)["test"] for scheme in (None, "summary"))
+    assert own.features["label"].names == get_scheme("hubble").class_names
+    assert summary.features["label"].names == get_scheme("summary").class_names
+    known = assign_labels(np.array(own["votes"], dtype=np.float64), "summary")
+    assert [-1 if label is None else label for label in summary["label"]] == known.tolist()
+    assert summary["id"] == own["id"] and summary["captions"] == own["captions"]
 
 
 def test_batches_hold_each_row_with_its_own_votes_and_label(galaxies):
