@@ -48,7 +48,7 @@ class Arguments(TrainingRun):
     """Arguments of the training run; also the keys of a JSON arguments file."""
 
     output_dir: str = arg("runs/captioner", "folder for the model, metrics.json, figures and checkpoints")
-    epochs: int = arg(9, "passes over the training rows")
+    epochs: int = arg(7, "passes over the training rows")
     encoder: str | None = arg(
         None, "start from the backbone, image size and crop of this trained classifier (folder or Hub id)"
     )
