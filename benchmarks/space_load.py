@@ -1,4 +1,4 @@
-"""The demo under load, on loopback: answers lost or mixed up, memory, latency, first paint.
+"""The demo under load, on loopback: answers lost or mixed up, memory, latency.
 
     python benchmarks/space_load.py --pid $(pgrep -f "space/app.py" | head -1) --address http://127.0.0.1:7860
 
