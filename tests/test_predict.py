@@ -83,7 +83,7 @@ def images(tmp_path_factory, galaxies):
 
 def run(model, catalogue, output_dir, *more, code=0):
     argv = ["--model", str(model), "--catalogue", str(catalogue), "--output_dir", str(output_dir)]
-    assert main([*argv, "--batch_size", "8", "--mixed_precision", "no", "--rows_per_part", "16", *more]) == code
+    assert main([*argv, "--batch_size", "8", "--mixed_precision", "no", "--rows_per_part", "8", *more]) == code
     return pd.read_parquet(output_dir) if code == 0 else None
 
 
@@ -131,7 +131,7 @@ def test_a_broken_image_is_a_row_that_says_why(clean):
 def test_astropy_reads_a_part(model, images, tmp_path):
     table = run(model, images, tmp_path)
     first = Table.read(sorted(tmp_path.glob("part-*"))[0])
-    assert list(first["id"]) == list(table["id"][:16])
+    assert list(first["id"]) == list(table["id"][:8])
     assert np.isnan(first["probability_elliptical"][7])
 
 
@@ -273,7 +273,7 @@ def same_parts(one, other):
 
 def arguments(model, images, output_dir) -> list[str]:
     where = ["--model", model, "--catalogue", str(images), "--output_dir", str(output_dir), "--embedding"]
-    return [*where, "--batch_size", "8", "--rows_per_part", "16", "--mixed_precision", "no"]
+    return [*where, "--batch_size", "8", "--rows_per_part", "8", "--mixed_precision", "no"]
 
 
 def test_two_processes_write_the_rows_of_one(clean, model, images, tmp_path):
@@ -296,22 +296,26 @@ def main_on_one_thread(argv: list[str]) -> int:
 def test_a_run_killed_at_random_moments_goes_on_to_the_same_rows(clean, model, images, tmp_path):
     processes = multiprocessing.get_context("forkserver")  # real processes, but the imports are paid for once
     processes.set_forkserver_preload(["galaxy_vision.predict"])
-    chance, whole = random.Random(0), []
-    for _ in range(4):
+    chance, whole, longest = random.Random(0), [], 0.2
+    while len(whole) < 3:
         running = processes.Process(target=main_on_one_thread, args=(arguments(model, images, tmp_path),))
         running.start()
         while running.is_alive() and not list(tmp_path.glob("_part-*")):
             time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.2))
+        time.sleep(chance.uniform(0, longest))
         running.kill()  # SIGKILL
         running.join()
+        if running.exitcode == 0 and not whole:  # a fast machine was done before it could be killed
+            longest /= 2
+            shutil.rmtree(tmp_path)
+            tmp_path.mkdir()
+            continue
         whole.append(sum(len(pq.read_table(part)) for part in tmp_path.glob("part-*")))  # what has its name is whole
         for left in tmp_path.glob("_part-*"):
             left.write_bytes(b"half a part")
         if running.exitcode == 0:
             break
         assert running.exitcode == -signal.SIGKILL
-    assert len(whole) > 1, "no run was killed"
     assert whole == sorted(whole)
     assert len(run(model, images, tmp_path, "--embedding")) == 60
     assert same_parts(clean[0], tmp_path)
