@@ -19,7 +19,7 @@ from transformers import get_cosine_schedule_with_warmup
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
-from galaxy_vision.metrics import GalaxyMetric, summary_table, training_mean
+from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
 from galaxy_vision.report import finish_run
 from galaxy_vision.training import (
     Examples,
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         f"{args.dataset}: {', '.join(f'{len(rows)} {split}' for split, rows in cached.items())} galaxies; "
         f"{args.backbone} at {args.image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
     )
-    mean = training_mean(cached["train"].with_format("numpy")["votes"]) if has_votes else None
+    constants = training_constants(cached["train"].with_format("numpy")["votes"]) if has_votes else None
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {"labels": batch["labels"], "votes": batch["votes"] if has_votes else None, "class_weights": class_weights}
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> dict | None:
     def new_metrics() -> dict:
         metrics = {"classes": GalaxyMetric("classes", label_names=class_names, train_class_counts=counts.tolist())}
         if has_votes:
-            metrics["votes"] = GalaxyMetric("votes", baseline_conditional=mean[0], baseline_kaggle=mean[1])
+            metrics["votes"] = GalaxyMetric("votes", **constants)
         return metrics
 
     best_dir = output_dir / "best"

@@ -8,7 +8,7 @@ from transformers import AutoConfig
 from .caption_metrics import score_beside_rivals
 from .data import cache_pixels, class_counts, load_galaxies, make_loader
 from .image_processing_galaxy import GalaxyImageProcessor
-from .metrics import GalaxyMetric, training_mean
+from .metrics import GalaxyMetric, training_constants
 from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from .processing_galaxy_captioner import GalaxyCaptionerProcessor
@@ -79,8 +79,8 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         counts = [counts.get(label, 0) for label in ours]
         metrics = {"classes": GalaxyMetric("classes", label_names=ours, train_class_counts=counts), "examples": Examples(ours)}
     if votes:
-        mean = training_mean(data["train"].with_format("numpy")["votes"])
-        metrics["votes"] = GalaxyMetric("votes", baseline_conditional=mean[0], baseline_kaggle=mean[1])
+        constants = training_constants(data["train"].with_format("numpy")["votes"])
+        metrics["votes"] = GalaxyMetric("votes", **constants)
     rows = _pixels(accelerator, data, split, processor)
     if theirs != ours:
         places = [-1 if unknown else ours.index(label) for label in theirs]

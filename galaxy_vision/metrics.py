@@ -26,19 +26,27 @@ NUM_BINS = 10
 BOOTSTRAPS = 500
 
 
-def training_mean(votes) -> tuple[np.ndarray, np.ndarray | None]:
-    """The constant baselines of (N, 37) training votes.
+def training_constants(votes) -> dict[str, np.ndarray | None]:
+    """The constant answer to every galaxy, from (N, 37) training votes, as the keywords ``baseline_*`` of :class:`GalaxyMetric`.
 
     Returns:
-        Mean conditional fraction of the galaxies in which a question was asked (37,), and mean Kaggle value (37,) of the rows in
-        which every question is known (None if there is no such row).
+        ``baseline_conditional`` (37,), the mean conditional fraction of the galaxies in which a question was asked;
+        ``baseline_kaggle`` (37,), the mean Kaggle value of the rows in which every question is known (None if there is no such row);
+        ``baseline_interval`` (2, 37), the 5 % and 95 % quantiles of the fractions of at least 20 volunteers: 0 and 1 where there is none.
     """
     conditional = conditional_fractions(votes)
     known = ~np.isnan(conditional)
     mean = np.where(known, conditional, 0).sum(0) / np.maximum(known.sum(0), 1)
     kaggle = kaggle_from_conditional(conditional)
     whole = ~np.isnan(kaggle).any(-1) & ~np.isnan(votes).any(-1)
-    return mean, kaggle[whole].mean(0) if whole.any() else None
+    used = question_totals(votes) >= MIN_VOTES
+    columns = zip(conditional.T, used.T, strict=True)
+    interval = [np.quantile(column[rows], [0.05, 0.95]) if rows.any() else [0.0, 1.0] for column, rows in columns]
+    return {
+        "baseline_conditional": mean,
+        "baseline_kaggle": kaggle[whole].mean(0) if whole.any() else None,
+        "baseline_interval": np.transpose(interval),
+    }
 
 
 class _Sums(dict):
@@ -103,8 +111,9 @@ class GalaxyMetric(evaluate.Metric):
         config_name: ``"classes"`` or ``"votes"``.
         label_names: the C class names, in label order.
         train_class_counts: rows of each class in training; the constant baseline answers the largest.
-        baseline_conditional: (37,) mean conditional fractions in training, from :func:`training_mean`.
+        baseline_conditional: (37,) mean conditional fractions in training, from :func:`training_constants`, as the next two.
         baseline_kaggle: (37,) mean Kaggle values in training.
+        baseline_interval: (2, 37) interval of the fractions in training.
     """
 
     def __init__(
@@ -114,6 +123,7 @@ class GalaxyMetric(evaluate.Metric):
         train_class_counts=None,
         baseline_conditional=None,
         baseline_kaggle=None,
+        baseline_interval=None,
         **kw,
     ):
         if config_name not in ("classes", "votes"):
@@ -121,6 +131,7 @@ class GalaxyMetric(evaluate.Metric):
         super().__init__(config_name=config_name, **kw)
         self.label_names, self.train_class_counts = label_names, train_class_counts
         self.baseline_conditional, self.baseline_kaggle = baseline_conditional, baseline_kaggle
+        self.baseline_interval = baseline_interval
         self.sums = _Sums()
 
     def _info(self) -> evaluate.MetricInfo:
@@ -247,14 +258,19 @@ class GalaxyMetric(evaluate.Metric):
         widened = np.maximum((total + 1) * number / (total + number) - 1, 1e-6)  # precision of the fraction of n volunteers
         for name, precision in (("latent", total), ("predictive", widened)):
             a, b = (said * precision)[used], ((1 - said) * precision)[used]
-            seen = true[used]
-            inside = (seen >= betaincinv(a, b, 0.05) - 1e-6) & (seen <= betaincinv(a, b, 0.95) + 1e-6)
-            self.sums.add(f"inside_{name}", inside.sum())
+            self._add_intervals(name, betaincinv(a, b, 0.05), betaincinv(a, b, 0.95), true[used])
+        if self.baseline_interval is not None:
+            lower, upper = (np.broadcast_to(edge, true.shape)[used] for edge in self.baseline_interval)
+            self._add_intervals("baseline", lower, upper, true[used])
         self.sums.add("intervals", used.sum())
         for question, places in QUESTION_SLICES.items():
             rows, size = used[:, places.start], places.stop - places.start
             pairs = true[rows, places].argmax(-1) * size + said[rows, places].argmax(-1)
             self.sums.add(question, np.bincount(pairs, minlength=size * size).reshape(size, size))
+
+    def _add_intervals(self, name: str, lower: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
+        self.sums.add(f"inside_{name}", ((seen >= lower - 1e-6) & (seen <= upper + 1e-6)).sum())
+        self.sums.add(f"width_{name}", (upper - lower).sum())
 
     def _votes(self) -> dict:
         sums = self.sums
@@ -284,7 +300,11 @@ class GalaxyMetric(evaluate.Metric):
         ]
         result["questions"] = [self._question(question.stem) for question in QUESTIONS]
         result |= _calibration(*sums["bins"])
-        result["coverage_90"] = {name: _ratio(sums[f"inside_{name}"], sums["intervals"]) for name in ("latent", "predictive")}
+        for key, sum_name in (("coverage_90", "inside"), ("width_90", "width")):
+            found = {name: _ratio(sums[f"{sum_name}_{name}"], sums["intervals"]) for name in ("latent", "predictive")}
+            result[key] = found
+            if self.baseline_interval is not None:
+                result["baseline"][key] = _ratio(sums[f"{sum_name}_baseline"], sums["intervals"])
         return result
 
     def _question(self, stem: str) -> dict:
@@ -329,7 +349,8 @@ def summary_table(results: dict) -> str:
             votes["baseline"]["rmse_37"],
         )
         show("calibration error of votes", votes["ece"], None, votes["baseline"].get("ece"))
-        show("90 % intervals cover", votes["coverage_90"]["predictive"])
+        for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
+            show(name, votes[key]["predictive"], None, votes["baseline"].get(key))
         lines.append("accuracy where >= 20 were asked")
         for row in votes["questions"]:
             show(f"  {row['question']} ({row['galaxies']})", row["accuracy"], None, row["baseline_accuracy"])

@@ -127,8 +127,10 @@ def classifier_tables(results: dict) -> str:
         lines.append(
             _line("RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], votes["interval_95"].get("rmse_37"), constant)
         )
-        lines.append(_line("calibration error of the votes", votes["ece"]))
-        lines.append(_line("90 % intervals cover", votes["coverage_90"]["predictive"]))
+        lines.append(_line("calibration error of the votes", votes["ece"], None, votes["baseline"].get("ece")))
+        for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
+            if key in votes:  # runs of older versions have no width
+                lines.append(_line(name, votes[key]["predictive"], None, votes["baseline"].get(key)))
     if "per_class" in classes:
         lines += ["", "| class | test galaxies | precision | recall | F1 |", "|---|---|---|---|---|"]
         for row in classes["per_class"]:

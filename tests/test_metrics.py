@@ -15,7 +15,7 @@ from galaxy_vision.decision_tree import (
     conditional_fractions,
     kaggle_from_conditional,
 )
-from galaxy_vision.metrics import GalaxyMetric, summary_table, training_mean
+from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
 
 NAMES = ["elliptical", "spiral", "merger", "irregular"]
 
@@ -73,10 +73,8 @@ def test_batches_do_not_change_the_scores(cuts):
 
 def test_rmse_37_is_that_of_the_challenge_and_zero_for_a_perfect_answer():
     concentration, votes = simulated_votes(50)
-    mean, kaggle = training_mean(votes)
-    got = GalaxyMetric("votes", baseline_conditional=mean, baseline_kaggle=kaggle).compute(
-        predictions=concentration, references=votes
-    )
+    constants = training_constants(votes)
+    got = GalaxyMetric("votes", **constants).compute(predictions=concentration, references=votes)
     true = kaggle_from_conditional(conditional_fractions(votes))
     said = kaggle_from_conditional(conditional_fractions(concentration))
     assert got["rmse_37"] == pytest.approx(np.sqrt(((said - true) ** 2).mean()))
@@ -88,11 +86,11 @@ def test_rmse_37_is_that_of_the_challenge_and_zero_for_a_perfect_answer():
 
 def test_the_constant_answer_stands_beside_every_question_and_the_calibration():
     concentration, votes = simulated_votes(50)
-    mean, kaggle = training_mean(votes)
-    got = GalaxyMetric("votes", baseline_conditional=mean, baseline_kaggle=kaggle).compute(
-        predictions=concentration, references=votes
-    )
-    constant = GalaxyMetric("votes").compute(predictions=np.tile(mean, (50, 1)), references=votes)  # as a model's answer
+    constants = training_constants(votes)
+    got = GalaxyMetric("votes", **constants).compute(predictions=concentration, references=votes)
+    constant = GalaxyMetric("votes").compute(
+        predictions=np.tile(constants["baseline_conditional"], (50, 1)), references=votes
+    )  # as a model's answer
     for row, known in zip(got["questions"], constant["questions"], strict=True):
         assert row["baseline_accuracy"] == known["accuracy"] and row["baseline_macro_f1"] == known["macro_f1"]
     assert got["baseline"]["ece"] == pytest.approx(constant["ece"])
@@ -131,6 +129,21 @@ def test_intervals_of_the_true_model_cover_nine_in_ten():
     assert got["ece"] < 0.02
 
 
+def test_constant_intervals_stand_beside_those_of_the_model_which_are_narrower():
+    concentration, votes = simulated_votes(400, 500)
+    constants = training_constants(votes[:200])
+    got = GalaxyMetric("votes", **constants).compute(predictions=concentration[200:], references=votes[200:])
+    fractions = conditional_fractions(votes)
+    lower, upper = np.quantile(fractions[:200], [0.05, 0.95], axis=0)
+    inside = (fractions[200:] >= lower) & (fractions[200:] <= upper)
+    assert got["baseline"]["coverage_90"] == pytest.approx(inside.mean())
+    assert got["baseline"]["width_90"] == pytest.approx((upper - lower).mean())
+    assert got["baseline"]["coverage_90"] == pytest.approx(0.9, abs=0.02)  # as honest as the true model, and worth less
+    assert got["width_90"]["predictive"] < got["baseline"]["width_90"]
+    few = training_constants(votes[:200] / 50)  # 10 volunteers
+    assert few["baseline_interval"].tolist() == [[0.0] * 37, [1.0] * 37]
+
+
 def test_evaluate_loads_the_file_in_both_configurations():
     path = str(REPOSITORY / "galaxy_vision" / "metrics.py")
     assert evaluate.load(path, "votes").compute(
@@ -157,8 +170,8 @@ def test_memory_does_not_grow_with_the_test_set():
 
 def test_results_are_plain_json_and_print_as_a_table():
     concentration, votes = simulated_votes(30)
-    mean, kaggle = training_mean(votes)
-    metric = GalaxyMetric("votes", baseline_conditional=mean, baseline_kaggle=kaggle)
+    constants = training_constants(votes)
+    metric = GalaxyMetric("votes", **constants)
     results = {
         "votes": metric.compute(predictions=concentration, references=votes),
         "classes": GalaxyMetric("classes", label_names=["a", "b"]).compute(predictions=[[0.2, 0.8]], references=[1]),
