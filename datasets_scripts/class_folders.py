@@ -4,6 +4,7 @@ python datasets_scripts/class_folders.py --images images.zip --output_dir galaxy
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 
 from datasets import Features
@@ -14,18 +15,21 @@ from galaxy_vision.images import ImageSource
 
 
 def read_rows(images: ImageSource, class_names: list[str]) -> Iterator[dict | Dropped]:
-    """One row for each image; its file stem is its id."""
-    for stem in images.members:
+    """One row for each image; its file stem is its id, or ``folder/stem`` where several folders have a file of that name."""
+    named_so = Counter(key.rpartition("/")[2] for key in images.members)
+    for key in images.members:
+        folder, _, stem = key.rpartition("/")
+        galaxy_id = stem if named_so[stem] == 1 else key
         try:
-            yield {"image": images.read(stem), "id": stem, "label": class_names.index(images.folders[stem])}
+            yield {"image": images.read(key), "id": galaxy_id, "label": class_names.index(folder)}
         except ValueError as error:
-            yield Dropped(stem, str(error))
+            yield Dropped(galaxy_id, str(error))
     yield from (Dropped(name, "duplicate id: only the first is kept") for name in images.duplicates)
 
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
-    images = ImageSource(args.images)
-    class_names = sorted(set(images.folders.values()))
+    images = ImageSource(args.images, by_folder=True)
+    class_names = sorted({key.rpartition("/")[0] for key in images.members})
     if class_names[0] == "" or len(class_names) < 2:
         raise ValueError(f"{args.images} has the folders {class_names}; put the images of each class into a folder of its name")
     card = Card(args.title, "Galaxy images in class folders; no votes.", args.licence, args.citation)

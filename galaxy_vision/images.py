@@ -141,21 +141,24 @@ def zip_directory_bytes(data: bytes) -> int | None:
 
 
 class ImageSource:
-    """The images of a zip file or a folder, at any depth, by file stem.
+    """The images of a zip file or a folder, at any depth, by file stem, or by ``folder/stem``.
 
     Members of a zip are only read into memory, one at a time and none above :data:`MAX_BYTES`; nothing is unpacked, so a name
     such as ``../../x.jpg`` leads nowhere.
 
+    Args:
+        path: of the zip file or folder.
+        by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is the one that holds it.
+
     Attributes:
-        members: file stem -> path inside the source; the first in sorted order where a stem occurs twice.
-        folders: file stem -> name of the folder that holds it.
-        duplicates: paths that were left out because their stem is taken.
+        members: key -> path inside the source; the first in sorted order where a key occurs twice.
+        duplicates: paths that were left out because their key is taken.
 
     Raises:
         ValueError: the path does not exist, is not a complete zip, or holds no image.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, by_folder: bool = False):
         self.path = Path(path)
         self._zip = None
         if self.path.is_dir():
@@ -169,28 +172,27 @@ class ImageSource:
         else:
             raise ValueError(f"{self.path} does not exist; give the image zip or the unpacked folder")
         self.members: dict[str, str] = {}
-        self.folders: dict[str, str] = {}
         self.duplicates: list[str] = []
         for name in sorted(names):
             inside = Path(name)
             if inside.suffix.lower() not in IMAGE_SUFFIXES or inside.name.startswith("."):
                 continue
-            if inside.stem in self.members:
+            key = f"{inside.parent.name}/{inside.stem}" if by_folder else inside.stem
+            if key in self.members:
                 self.duplicates.append(name)
                 continue
-            self.members[inside.stem] = name
-            self.folders[inside.stem] = inside.parent.name
+            self.members[key] = name
         if not self.members:
             raise ValueError(f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give the image zip or folder")
 
-    def read(self, stem: str) -> bytes:
+    def read(self, key: str) -> bytes:
         """The file's bytes as they are, after one complete decoding as a check.
 
         Raises:
             ValueError: the image or its place in the zip is damaged, encrypted or too large.
             KeyError: there is no such image.
         """
-        name = self.members[stem]
+        name = self.members[key]
         data = read_member(self._zip, name) if self._zip else read_file(self.path / name)
         read_rgb(data)
         return data

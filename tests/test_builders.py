@@ -97,6 +97,21 @@ def test_class_folders_become_labels(tmp_path, galaxies):
     assert all(names[row["label"]] == ("spiral" if int(key) % 3 else "smooth_round") for key, row in all_rows(data).items())
 
 
+def test_class_folders_with_the_same_file_names_keep_both_in_one_split(tmp_path, galaxies):
+    names = [("arms", "1.jpg"), ("arms", "2.jpg"), ("arms", "2.png"), ("round", "1.jpg"), ("round", "3.jpg")]
+    names += [("round", f"more{place}.jpg") for place in range(40)]
+    for (folder, name), (data, _, _) in zip(names, galaxies, strict=False):
+        (tmp_path / "images" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / folder / name).write_bytes(data)
+    data = build("class_folders", tmp_path / "out", images=tmp_path / "images")
+    rows = all_rows(data)
+    assert {key for key in rows if "more" not in key} == {"arms/1", "round/1", "2", "3"}
+    assert [rows[key]["label"] for key in ("arms/1", "round/1", "2", "3")] == [0, 1, 0, 1]
+    assert "arms/2.png\tduplicate id" in (tmp_path / "out" / "dropped.tsv").read_text()
+    assert split_of("arms/1") == split_of("round/1") == split_of("1")
+    assert all({split_of(key) for key in part["id"]} == {split} for split, part in data.items())
+
+
 def test_two_builds_are_the_same_bytes_and_a_row_more_moves_no_galaxy(tmp_path, challenge_files):
     build("galaxy_zoo_challenge", tmp_path / "one", **challenge_files)
     build("galaxy_zoo_challenge", tmp_path / "two", **challenge_files)
