@@ -94,6 +94,8 @@ def train_one_epoch(
         # The augmentation depends on the place in the run only, so that a resumed run repeats it exactly.
         place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step_in_epoch
         generator = torch.Generator().manual_seed((place * 1_009 + accelerator.process_index) % 2**63)
+        if len(batch["pixels"]) == 1:  # batch normalisation needs more than one: two views of that galaxy
+            batch = {key: value.repeat_interleave(2, dim=0) for key, value in batch.items()}
         pixels = processor.normalize_pixels(batch["pixels"])
         if args.augmentation:
             pixels = augment(pixels, generator)

@@ -4,19 +4,22 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import FEW, REPOSITORY, train
 from datasets import Dataset, DatasetDict, Image
+from tqdm.auto import tqdm
 from transformers import pipeline
 
-from galaxy_vision import GalaxyResNetForImageClassification
+from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.data import augment, cache_pixels, load_galaxies, make_loader, with_votes_column
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.labels import assign_labels, get_scheme
+from galaxy_vision.training import Progress, make_accelerator, train_one_epoch
 
 
 def train_classifier(*argv: str):
@@ -77,6 +80,37 @@ def test_two_processes_see_every_test_row_once(classifier_run, tmp_path):
     assert results["votes"]["rows"] == classifier_run[1]["votes"]["rows"]
     matrix = np.array(results["classes"]["confusion_matrix"])
     assert matrix.sum(1).tolist() == np.array(classifier_run[1]["classes"]["confusion_matrix"]).sum(1).tolist()
+
+
+@pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
+def test_a_single_row_can_be_trained_on_at_the_smallest_size(script, tmp_path):
+    argv = [*FEW[:6], "--max_rows", "1", "--epochs", "1", "--mixed_precision", "no", "--output_dir", str(tmp_path)]
+    results = train(script, *argv)
+    assert results["split_rows"] == {"train": 1, "validation": 1, "test": 1}
+    assert np.isfinite(results["history"][0]["train_loss"])
+
+
+def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(tmp_path, galaxies):
+    files = [{"bytes": data, "path": None} for data, _, _ in galaxies[:5]]
+    rows = Dataset.from_dict({"image": files, "label": [0, 1, 0, 1, 0]}).cast_column("image", Image())
+    processor = GalaxyImageProcessor(size={"height": 32, "width": 32})
+    accelerator = make_accelerator("no", 1, None, tmp_path)
+    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=False))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    loader = make_loader(cache_pixels(rows, processor), 32, batch_size=2, shuffle=True)
+    loader, model, optimizer = accelerator.prepare(loader, model, optimizer)
+    seen = []
+
+    def targets(batch, pixels, generator):
+        assert len(pixels) == len(batch["labels"]) == 2
+        seen.append(set(batch["row"].tolist()))
+        return {"labels": batch["labels"]}
+
+    args = Namespace(seed=0, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
+    scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
+    loss = train_one_epoch(accelerator, model, None, loader, optimizer, scheduler, processor, Progress(), args, targets, bar)
+    assert np.isfinite(loss)
+    assert sorted(map(len, seen)) == [1, 2, 2] and set().union(*seen) == set(range(5))
 
 
 def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
