@@ -16,7 +16,7 @@ from astropy.stats import sigma_clipped_stats
 from astropy.visualization import make_lupton_rgb
 from PIL import Image
 
-from .images import MAX_BYTES, MAX_SIDE, check_size
+from .images import FITS_STARTS, MAX_BYTES, MAX_SIDE, check_size
 
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
@@ -26,14 +26,8 @@ SOFTENING = 5.8
 INFINITE = 1e100  # what is beyond is no flux, and differences of it would overflow
 MIN_WHITE = 50.0
 """Sky sigmas that are at least white, so that an image of noise stays dark."""
-_GZIP = b"\x1f\x8b"
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error)
 _DAMAGE += (zlib.error, fits.VerifyError, CfitsioException)
-
-
-def is_fits(data: bytes) -> bool:
-    """Whether the bytes begin as a FITS file, or as any gzip file."""
-    return data.startswith((b"SIMPLE  =", _GZIP))
 
 
 def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
@@ -42,9 +36,10 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
     Raises:
         ValueError: no image in it, no such HDU or band, too large, damaged, or mostly NaN.
     """
-    if data.startswith(_GZIP):
+    plain, gzipped = FITS_STARTS
+    if data.startswith(gzipped):
         data = _gunzip(data, MAX_BYTES)
-        if not is_fits(data) or data.startswith(_GZIP):
+        if not data.startswith(plain):
             raise ValueError("the gzip file holds no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
     try:
         with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif"}
 FITS_SUFFIXES = {".fits", ".fit", ".fts", ".fz", ".gz"}
+FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
+"""First bytes of a FITS file, and of any gzip file."""
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
 """The decoders that are tried; Pillow has many more, each of them a door."""
 MAX_SIDE = 4096
@@ -67,9 +69,9 @@ def read_rgb(
         raise ValueError(
             f"file of {len(data) / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
         )
-    from .fits_images import is_fits, read_fits  # needs this module's limits; and astropy takes time to import
+    if data.startswith(FITS_STARTS):
+        from .fits_images import read_fits  # astropy takes a second to import, and most images are none of these
 
-    if is_fits(data):
         return read_fits(data, hdu=hdu, bands=bands, stretch=stretch)
     if hdu is not None or bands is not None:
         raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")

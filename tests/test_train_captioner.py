@@ -133,7 +133,34 @@ def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):
     assert "train_captioner.py" in capsys.readouterr().err
 
 
-def test_help_starts_without_torch():
-    code = "import sys; from galaxy_vision.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+def modules_after(code: str) -> set[str]:
+    """Top-level names of the modules that a fresh interpreter holds after this code."""
+    code += "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_starts_without_torch_and_transformers():
+    code = "from galaxy_vision.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    loaded = modules_after(code)
+    assert "galaxy_vision" in loaded
+    assert not loaded & {"torch", "torchvision", "transformers", "timm", "datasets", "accelerate", "scipy", "pandas", "astropy"}
+
+
+def test_describing_a_jpeg_imports_nothing_that_only_other_commands_need():
+    image = REPOSITORY / "space" / "examples" / "01-barred-spiral.jpg"
+    code = "import galaxy_vision.describe\nfrom galaxy_vision.images import read_rgb\n"
+    loaded = modules_after(code + f"read_rgb(open({str(image)!r}, 'rb').read())")
+    assert {"torch", "transformers", "PIL"} <= loaded
+    assert not loaded & {
+        "astropy",
+        "datasets",
+        "sklearn",
+        "matplotlib",
+        "pandas",
+        "pyarrow",
+        "galsim",
+        "evaluate",
+        "pytorch_grad_cam",
+    }
