@@ -8,7 +8,6 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 from datasets import Features
 from tqdm.auto import tqdm
 
@@ -16,19 +15,7 @@ from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, check_fr
 from galaxy_vision.decision_tree import ANSWERS, conditional_fractions, votes_from_conditional
 from galaxy_vision.images import ImageSource
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
-
-
-def check_ids(ids: pd.Series, column: str, path: str) -> None:
-    """Ids have 18 digits; as floats they have lost the last ones.
-
-    Raises:
-        ValueError: an id is not made of digits.
-    """
-    wrong = ids[~ids.astype(str).str.fullmatch(r"\d+")]
-    if len(wrong):
-        raise ValueError(
-            f"{column} {wrong.iloc[0]!r} in {path} is not an integer; export the table with ids as text or 64-bit integers"
-        )
+from galaxy_vision.tables import read_chunks, read_header
 
 
 def read_mapping(path: str) -> dict[str, str]:
@@ -37,13 +24,9 @@ def read_mapping(path: str) -> dict[str, str]:
     Raises:
         ValueError: a column is missing, or an id is not an integer.
     """
-    header = pd.read_csv(path, nrows=0).columns
-    if missing := [column for column in ("objid", "asset_id") if column not in header]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}; give gz2_filename_mapping.csv")
-    table = pd.read_csv(path, usecols=["objid", "asset_id"], dtype=str)
-    for column in ("objid", "asset_id"):
-        check_ids(table[column], column, path)
-    return dict(zip(table["objid"], table["asset_id"], strict=True))
+    columns = ["objid", "asset_id"]
+    read_header(path, columns, "gz2_filename_mapping.csv")
+    return {objid: asset for chunk in read_chunks(path, columns, [], []) for objid, asset in chunk[columns].to_numpy()}
 
 
 def vote_kind(header: list[str], path: str) -> str:
@@ -63,20 +46,17 @@ def vote_kind(header: list[str], path: str) -> str:
     )
 
 
-def read_rows(images: ImageSource, labels: str, mapping: dict[str, str], label_scheme: str) -> Iterator[dict | Dropped]:
+def read_rows(
+    images: ImageSource, labels: str, header: list[str], mapping: dict[str, str], label_scheme: str
+) -> Iterator[dict | Dropped]:
     """One row for each row of the table, in its order."""
-    header = list(pd.read_csv(labels, nrows=0).columns)
-    if missing := [column for column in ("dr7objid", "total_classifications") if column not in header]:
-        raise ValueError(f"{labels} has no column {', '.join(missing)}; give gz2_hart16.csv or an export with that column")
     kind = vote_kind(header, labels)
     value_columns = [f"{answer}_{kind}" for answer in ANSWERS]
     debiased_columns = [f"{answer}_debiased" for answer in ANSWERS]
     has_debiased = all(column in header for column in debiased_columns)
     texts = [column for column in ("sample", "gz2_class") if column in header]
-    wanted = ["dr7objid", "total_classifications", *texts, *value_columns, *(debiased_columns if has_debiased else [])]
-    text_types = dict.fromkeys(["dr7objid", *texts], str)
-    for chunk in pd.read_csv(labels, usecols=wanted, dtype=text_types, chunksize=2000):
-        check_ids(chunk["dr7objid"], "dr7objid", labels)
+    numbers = ["total_classifications", *value_columns, *(debiased_columns if has_debiased else [])]
+    for chunk in read_chunks(labels, ["dr7objid"], texts, numbers):
         values = chunk[value_columns].to_numpy(np.float64)
         totals = chunk["total_classifications"].to_numpy(np.float64)
         votes = values if kind == "count" else votes_from_conditional(conditional_fractions(values), totals)
@@ -117,7 +97,7 @@ def read_rows(images: ImageSource, labels: str, mapping: dict[str, str], label_s
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
     images, mapping = ImageSource(args.images), read_mapping(args.mapping)
-    header = pd.read_csv(args.labels, nrows=0).columns
+    header = read_header(args.labels, ("dr7objid", "total_classifications"), "gz2_hart16.csv or an export with that column")
     found = {column: "string" for column in ("asset_id", "sample", "gz2_class") if column == "asset_id" or column in header}
     card = Card(
         "Galaxy Zoo 2",
@@ -128,7 +108,7 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
         "and SDSS (York et al. 2000, AJ 120, 1579).",
         args.label_scheme,
     )
-    rows = tqdm(read_rows(images, args.labels, mapping, args.label_scheme), desc="galaxies", unit=" rows")
+    rows = tqdm(read_rows(images, args.labels, header, mapping, args.label_scheme), desc="galaxies", unit=" rows")
     return rows, galaxy_features(get_scheme(args.label_scheme).class_names, **found), card
 
 

@@ -8,7 +8,6 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 from datasets import Features
 from tqdm.auto import tqdm
 
@@ -16,6 +15,7 @@ from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, check_fr
 from galaxy_vision.decision_tree import KAGGLE_COLUMNS, conditional_from_kaggle, votes_from_conditional
 from galaxy_vision.images import ImageSource
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
+from galaxy_vision.tables import read_chunks, read_header
 
 NOMINAL_CLASSIFICATIONS = 44
 """The challenge publishes fractions only; 44 is the median number of classifications of a GZ2 galaxy (Willett et al. 2013, 2.2)."""
@@ -23,18 +23,13 @@ NOMINAL_CLASSIFICATIONS = 44
 
 def read_rows(images: ImageSource, labels: str, label_scheme: str) -> Iterator[dict | Dropped]:
     """One row for each row of the solutions table, in its order."""
-    header = pd.read_csv(labels, nrows=0).columns
-    missing = [column for column in ("GalaxyID", *KAGGLE_COLUMNS) if column not in header]
-    if missing:
-        raise ValueError(f"{labels} has no column {', '.join(missing[:5])}; give training_solutions_rev1.csv")
+    read_header(labels, ("GalaxyID", *KAGGLE_COLUMNS), "training_solutions_rev1.csv")
     used = set()
-    for chunk in pd.read_csv(labels, dtype={"GalaxyID": str}, usecols=["GalaxyID", *KAGGLE_COLUMNS], chunksize=2000):
+    for chunk in read_chunks(labels, ["GalaxyID"], [], KAGGLE_COLUMNS):
         kaggle = chunk[list(KAGGLE_COLUMNS)].to_numpy(np.float64)
         votes = votes_from_conditional(conditional_from_kaggle(kaggle), NOMINAL_CLASSIFICATIONS)
         classes = assign_labels(votes, label_scheme)
         for galaxy_id, values, row_votes, label in zip(chunk["GalaxyID"], kaggle, votes, classes, strict=True):
-            if not str(galaxy_id).isdigit():
-                raise ValueError(f"GalaxyID {galaxy_id!r} in {labels} is not an integer; ids saved as floats have lost digits")
             used.add(galaxy_id)
             reason = "vote fraction missing" if np.isnan(values).any() else check_fractions(galaxy_id, values)
             if reason is None and galaxy_id not in images.members:

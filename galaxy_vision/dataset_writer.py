@@ -219,8 +219,6 @@ def run_builder(
             ["python", f"datasets_scripts/{Path(parser.prog).name}", *(sys.argv[1:] if argv is None else argv)]
         )
         folder = write_dataset(rows, args.output_dir, features, card._replace(command=command))
-    except (EOFError, zlib.error) as error:
-        parser.exit(2, f"error: a compressed table is damaged ({error}); download it again\n")
     except (ValueError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
     if (listed := folder / "dropped.tsv").exists():

@@ -165,6 +165,37 @@ def test_ids_that_were_floats_are_refused(tmp_path, capsys, gz2_files):
     assert "is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
+def test_a_cell_that_is_no_number_is_named_with_file_line_and_column(tmp_path, capsys, challenge_files, gz2_files):
+    def spoiled(column, place, value):
+        return lambda table: table.astype({column: object}).assign(
+            **{column: lambda t: t[column].where(np.arange(len(t)) != place, value)}
+        )
+
+    files = without(challenge_files, "labels", spoiled("Class3.1", 7, "n/a?"))
+    said = refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
+    assert f"{files['labels']}, line 9, column Class3.1: 'n/a?' is not a number" in said
+    files = without(challenge_files, "labels", spoiled("GalaxyID", 0, "1.00008e5"))
+    said = refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
+    assert f"{files['labels']}, line 2, column GalaxyID: '1.00008e5' is not an integer" in said
+    column = f"{ANSWERS[5]}_count"
+    files = without(gz2_files, "labels", spoiled(column, 59, "many"))
+    said = refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+    assert f"line 61, column {column}: 'many' is not a number" in said
+    files = without(gz2_files, "mapping", spoiled("asset_id", 2, ""))
+    assert "line 4, column asset_id: nan is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+
+
+@pytest.mark.parametrize(
+    "content, said", [(b"", "is empty"), (b"a,b\n1,2,3\n1,2,3,4\n", "no column"), (b"\xff\xfe\x00", "not a CSV")]
+)
+def test_a_table_that_is_none_is_named(tmp_path, capsys, challenge_files, gz2_files, content, said):
+    table = tmp_path / "table.csv"
+    table.write_bytes(content)
+    for name, files in (("galaxy_zoo_challenge", challenge_files), ("galaxy_zoo_2", gz2_files)):
+        error = refused(capsys, name, tmp_path / "out", **(files | {"labels": table}))
+        assert str(table) in error and said in error
+
+
 def test_a_truncated_zip_is_refused(tmp_path, capsys, challenge_files):
     data = challenge_files["images"].read_bytes()
     challenge_files["images"].write_bytes(data[: len(data) // 2])
@@ -174,7 +205,7 @@ def test_a_truncated_zip_is_refused(tmp_path, capsys, challenge_files):
 def test_a_truncated_table_is_refused(tmp_path, capsys, gz2_files):
     data = gz2_files["labels"].read_bytes()
     gz2_files["labels"].write_bytes(data[: len(data) // 2])
-    assert "damaged" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **gz2_files)
+    assert f"{gz2_files['labels']} is damaged" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **gz2_files)
 
 
 def test_a_damaged_member_of_the_zip_is_dropped_and_said(tmp_path, capsys, challenge_files):
