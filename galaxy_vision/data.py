@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader
 from .dataset_writer import SPLITS, captions_of, split_of
 from .decision_tree import NUM_ANSWERS, hub_columns
 from .image_processing_galaxy import GalaxyImageProcessor
-from .images import read_rgb
+from .images import read_file, read_rgb
 from .labels import assign_labels, get_scheme
 
 DEFAULT_SCHEME = "hubble"
+MAX_CLASSES = 1000  # a column with more values is no column of classes
 _CAMPAIGN_MARK = "smooth-or-featured-"
 
 
@@ -41,13 +42,13 @@ def load_galaxies(name: str, label_scheme: str | None = None, num_simulated: int
     """
     name = locate_dataset(name, num_simulated, seed)
     folder = Path(name)
-    if folder.is_dir() and not list(folder.rglob("*.parquet")):
-        data = load_class_folders(folder)
-    else:
-        try:
+    try:
+        if folder.is_dir() and not list(folder.rglob("*.parquet")):
+            data = load_class_folders(folder)
+        else:
             data = load_dataset(name)
-        except (FileNotFoundError, ConnectionError) as error:
-            raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
+    except (FileNotFoundError, ConnectionError) as error:
+        raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
     if "train" not in data:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
     data = DatasetDict({split: with_votes_column(rows, label_scheme) for split, rows in data.items()})
@@ -55,18 +56,68 @@ def load_galaxies(name: str, label_scheme: str | None = None, num_simulated: int
         raise ValueError(
             f"dataset={name!r} has columns {data['train'].column_names}; it needs `label`, `votes` or Galaxy Zoo columns"
         )
-    return with_all_splits(data)
+    return with_all_splits(with_named_labels(data))
 
 
 def load_class_folders(folder: Path) -> DatasetDict:
-    """A folder of class folders, or of split folders that hold class folders (ImageFolder)."""
+    """An ImageFolder: a folder of class folders, of split folders that hold them, or of images with a ``metadata.csv`` or ``.jsonl``.
+
+    Labels come from the metadata if they are there, otherwise from the folders.
+
+    Raises:
+        ValueError: there are neither metadata nor class folders.
+    """
     nested = {split for split in (*SPLITS, "valid", "val") if (folder / split).is_dir()}
     roots = [folder / split for split in nested] or [folder]
     classes = sorted({path.name for root in roots for path in root.iterdir() if path.is_dir()})
+    if any(folder.rglob("metadata.csv")) or any(folder.rglob("metadata.jsonl")):
+        data = load_dataset("imagefolder", data_dir=str(folder))
+        known = any(name in ("label", "votes") or name.startswith(_CAMPAIGN_MARK) for name in data["train"].column_names)
+        if known or not classes:
+            return data
+        return DatasetDict(
+            {split: rows.add_column("label", [path.parent.name for path in _paths(rows)]) for split, rows in data.items()}
+        )
     if not classes:
-        raise ValueError(f"{folder} holds neither Parquet files nor class folders; build it with a script of datasets_scripts")
+        raise ValueError(
+            f"{folder} holds neither Parquet files, class folders nor metadata.csv; build it with a script of datasets_scripts"
+        )
     features = Features({"image": Image(), "label": ClassLabel(names=classes)})
     return load_dataset("imagefolder", data_dir=str(folder), features=features)
+
+
+def _paths(rows: Dataset) -> list[Path | None]:
+    files = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
+    return [Path(each["image"]["path"]) if each["image"]["path"] else None for each in files]
+
+
+def with_named_labels(data: DatasetDict) -> DatasetDict:
+    """A ``label`` of strings or integers -> ClassLabel of their sorted names, the same in all splits; integers below 0 are uncertain.
+
+    Raises:
+        ValueError: ``label`` is of another type, or has more than :data:`MAX_CLASSES` values.
+    """
+    feature = data["train"].features["label"]
+    if isinstance(feature, ClassLabel):
+        return data
+    kind = getattr(feature, "dtype", "list")
+    if kind not in ("string", "large_string") and not kind.startswith(("int", "uint")):
+        raise ValueError(f"column `label` holds {kind} values; it needs names of classes, or integers")
+    decided = {
+        split: [None if value is None or (kind.startswith("int") and value < 0) else value for value in rows["label"]]
+        for split, rows in data.items()
+    }
+    values = sorted(set().union(*decided.values()) - {None})
+    if not 1 <= len(values) <= MAX_CLASSES:
+        raise ValueError(f"column `label` has {len(values)} different values; use a data set of 1 to {MAX_CLASSES} classes")
+    places = {value: place for place, value in enumerate(values)}
+    named = ClassLabel(names=[str(value) for value in values])
+    return DatasetDict(
+        {
+            split: rows.remove_columns("label").add_column("label", [places.get(v) for v in decided[split]], feature=named)
+            for split, rows in data.items()
+        }
+    )
 
 
 def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset:
@@ -78,7 +129,7 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset
     marks = [column for column in rows.column_names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
     if "votes" in rows.column_names:
         label = rows.features.get("label")
-        if label is not None and (label_scheme is None or label.names == get_scheme(label_scheme).class_names):
+        if label is not None and (label_scheme is None or label == ClassLabel(names=get_scheme(label_scheme).class_names)):
             return rows
         return _with_labels(rows, np.array(rows["votes"], dtype=np.float64), label_scheme or DEFAULT_SCHEME)
     if not marks:
@@ -113,11 +164,10 @@ def with_all_splits(data: DatasetDict) -> DatasetDict:
     if not missing:
         return data
     train = data["train"]
-    if "id" in train.column_names:
-        keys = [str(key) for key in train["id"]]
+    if ids := [column for column in ("id", "id_str") if column in train.column_names]:
+        keys = [str(key) for key in train[ids[0]]]
     else:
-        files = train.select_columns(["image"]).cast_column("image", Image(decode=False))
-        keys = [Path(each["image"]["path"] or str(place)).stem for place, each in enumerate(files)]
+        keys = [path.stem if path else str(place) for place, path in enumerate(_paths(train))]
     places = {split: [] for split in SPLITS}
     for place, key in enumerate(keys):
         split = split_of(key)
@@ -132,7 +182,7 @@ def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> 
     pixels = []
     for place, image in zip(places, batch["image"], strict=True):
         try:
-            rgb = read_rgb(image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes())
+            rgb = read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
         except ValueError as error:
             raise ValueError(f"row {place}: {error}; remove the row, or build the data set with datasets_scripts") from error
         square = processor.crop_and_resize(torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1))

@@ -125,7 +125,17 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
     partial = output_dir.with_name(output_dir.name + ".incomplete")
     shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
     (partial / "data").mkdir(parents=True)
-    writers = {split: _SplitWriter(partial / "data", split, features) for split in SPLITS}
+    try:
+        _write_folder(rows, partial, features, card)
+        partial.rename(output_dir)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # not there any more if all went well
+    return output_dir
+
+
+def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Features, card: Card) -> None:
+    """Shards, list of dropped rows and card, in an empty folder with an empty ``data``."""
+    writers = {split: _SplitWriter(folder / "data", split, features) for split in SPLITS}
     dropped: list[Dropped] = []
     balance = {split: Counter() for split in SPLITS}
     seen: set[bytes] = set()
@@ -147,20 +157,15 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
     kept = sum(writer.rows for writer in writers.values())
     if not kept:
-        shutil.rmtree(partial)
         reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(each.reason for each in dropped).most_common(3))
-        raise ValueError(
-            f"no galaxy is left for {output_dir}: {reasons or 'the source has no rows'}; check that the inputs belong together"
-        )
+        raise ValueError(f"no galaxy is left: {reasons or 'the source has no rows'}; check that the inputs belong together")
     for writer in writers.values():
         writer.finish()
     if dropped:
         lines = ["id\treason", *(f"{each.id}\t{each.reason}" for each in dropped)]
-        (partial / "dropped.tsv").write_text("\n".join(lines) + "\n")
+        (folder / "dropped.tsv").write_text("\n".join(lines) + "\n")
     names = features["label"].names
-    (partial / "README.md").write_text(_render_card(card, names, balance, dropped, kept, list(features), content.hexdigest()))
-    partial.rename(output_dir)
-    return output_dir
+    (folder / "README.md").write_text(_render_card(card, names, balance, dropped, kept, list(features), content.hexdigest()))
 
 
 def _render_card(

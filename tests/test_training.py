@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,6 +17,7 @@ from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.data import augment, cache_pixels, load_galaxies, make_loader, with_votes_column
+from galaxy_vision.dataset_writer import split_of
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.labels import assign_labels, get_scheme
@@ -168,7 +170,7 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SystemExit, match="nobody/nothing"):
         train_classifier(*FEW, "--dataset", "nobody/nothing", "--output_dir", str(tmp_path))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit, match="neither Parquet files nor class folders"):
+    with pytest.raises(SystemExit, match="neither Parquet files, class folders nor metadata.csv"):
         train_classifier(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
 
 
@@ -187,6 +189,70 @@ def test_columns_of_the_hub_become_votes_and_what_is_not_there_stays_unknown():
     assert votes[1, answer_index("a10")] == 3
     assert np.isnan(votes[:, answer_index("a19")]).all()
     assert np.isnan(votes).sum() == 2 * 7
+
+
+def parquet(folder, galaxies, labels, **columns):
+    """A data set of somebody else: one Parquet file, ``label`` as it comes."""
+    files = [{"bytes": data, "path": None} for data, _, _ in galaxies]
+    rows = Dataset.from_dict({"image": files, "label": labels} | columns).cast_column("image", Image())
+    folder.mkdir()
+    rows.to_parquet(folder / "train.parquet")
+    return str(folder)
+
+
+def test_labels_of_strings_and_of_integers_become_classes_by_their_sorted_names(tmp_path, galaxies):
+    words = [("spiral", "elliptical", None)[place % 3] for place in range(60)]
+    data = load_galaxies(parquet(tmp_path / "words", galaxies, words, id_str=[f"g{place}" for place in range(60)]))
+    rows = {row["id_str"]: row["label"] for part in data.values() for row in part.select_columns(["id_str", "label"])}
+    assert data["test"].features["label"].names == ["elliptical", "spiral"]
+    assert rows == {f"g{place}": (1, 0, None)[place % 3] for place in range(60)}
+    assert all({split_of(key) for key in part["id_str"]} == {split} for split, part in data.items())
+    integers = [(10, 2, -1)[place % 3] for place in range(60)]
+    data = load_galaxies(parquet(tmp_path / "integers", galaxies, integers, id=list(range(60))))
+    assert data["train"].features["label"].names == ["2", "10"]
+    assert all(row["label"] == (1, 0, None)[row["id"] % 3] for row in data["train"].select_columns(["id", "label"]))
+
+
+@pytest.mark.parametrize(
+    "label, said",
+    [(lambda place: 0.5, "holds float64 values"), (lambda place: None, "null"), (lambda place: [place], "holds list values")],
+)
+def test_labels_that_are_no_classes_are_refused(tmp_path, galaxies, label, said):
+    name = parquet(tmp_path / "data", galaxies, [label(place) for place in range(60)])
+    with pytest.raises(ValueError, match=said):
+        load_galaxies(name)
+
+
+def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    lines = ["file_name,label,id"]
+    for place, (data, _, _) in enumerate(galaxies):
+        (folder / f"{place}.jpg").write_bytes(data)
+        lines.append(f"{place}.jpg,{'spiral' if place % 2 else 'elliptical'},{place}")
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    data = load_galaxies(str(folder))
+    assert sum(map(len, data.values())) == 60 and data["train"].features["label"].names == ["elliptical", "spiral"]
+    assert all(row["label"] == row["id"] % 2 for row in data["train"].select_columns(["id", "label"]))
+    other = tmp_path / "more"
+    shutil.copytree(folder, other)
+    (other / "7.jpg").unlink()
+    data = load_galaxies(str(other))
+    with pytest.raises(ValueError, match=r"row \d+: unreadable: .*7.jpg"):
+        [cache_pixels(rows, GalaxyImageProcessor()) for rows in data.values()]
+
+
+def test_metadata_without_labels_leave_them_to_the_class_folders(tmp_path, galaxies):
+    lines = ["file_name,redshift"]
+    for place, (data, _, _) in enumerate(galaxies):
+        path = tmp_path / "images" / ("round" if place % 2 else "arms") / f"{place}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        lines.append(f"{path.parent.name}/{place}.jpg,0.1")
+    (tmp_path / "images" / "metadata.csv").write_text("\n".join(lines))
+    data = load_galaxies(str(tmp_path / "images"))
+    assert data["train"].features["label"].names == ["arms", "round"]
+    assert sorted(sum((part["label"][:] for part in data.values()), [])) == [0] * 30 + [1] * 30
 
 
 def test_votes_without_labels_are_labelled_by_the_scheme():
