@@ -16,6 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import load_dataset
 
 from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
 from galaxy_vision.simulation import simulate_galaxy
@@ -36,6 +37,21 @@ def load_script(name: str):
 def train(name: str, *argv: str) -> dict:
     """The real main([...]) of a training script."""
     return load_script(name).main(list(argv))
+
+
+def builder(name: str):
+    """The main([...]) of a script of ``datasets_scripts``."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "datasets_scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def build(name: str, output_dir, **arguments):
+    """The data set that a builder writes."""
+    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
+    builder(name)([*argv, "--output_dir", str(output_dir)])
+    return load_dataset(str(output_dir))
 
 
 def jpeg(image) -> bytes:

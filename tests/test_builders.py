@@ -1,6 +1,5 @@
 """The real builders on tiny files of every format, and on every kind of bad input."""
 
-import importlib.util
 import io
 import sys
 import zipfile
@@ -8,24 +7,10 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
-from datasets import load_dataset
+from conftest import build, builder
 
 from galaxy_vision.dataset_writer import split_of, write_dataset
 from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
-
-
-def builder(name: str):
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "datasets_scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-def build(name: str, output_dir, **arguments):
-    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
-    builder(name)([*argv, "--output_dir", str(output_dir)])
-    return load_dataset(str(output_dir))
 
 
 def all_rows(data):
