@@ -78,7 +78,9 @@ SPELLINGS = {
     r"\b3 ": "three ",
     r"\b4 ": "four ",
 }
-READ_HEDGES = (*HEDGES, "hint of", "signs of", "traces of", "maybe", "probably", "seemingly", "possible", "apparent")
+WEAK = ("weak", "weakly")
+"""Hedges that say how strong a thing is; the denial of a weak bar is not that of a bar."""
+READ_HEDGES = (*HEDGES, "hint of", "signs of", "traces of", "maybe", "probably", "seemingly", "possible", "apparent", *WEAK)
 NEUTRAL = frozenset(
     "a an the this that which is are it its has have had with showing shows show image here we see seen what galaxy galaxies and in of "
     "about there one's centre as at on to be or but appears appear appearing looks like".split()
@@ -88,8 +90,8 @@ READ_ALSO = {  # read, though never written
     "a02_features_or_disk": ("disc galaxy", "disc", "discy"),
     "a03_star_or_artifact": (*NOT_A_GALAXY, "star", "artefact"),
     "a04_yes": ("seen from the side",),
-    "a06_bar": ("bar",),
-    "a07_no_bar": ("without a bar", "not barred", "lacking a bar"),
+    "a06_bar": ("bar", "bars"),
+    "a07_no_bar": ("non-barred", "without a bar", "not barred", "lacking a bar"),
     "a08_spiral": ("spiral galaxy", "spiral", "spiral arm"),
     "a09_no_spiral": ("no arms", "without spiral arms", "without arms", "no spiral pattern"),
     "a10_no_bulge": ("without a bulge", "lacks a bulge", "lacking a bulge", "bulgeless"),
@@ -123,8 +125,17 @@ TRANSPARENT = frozenset(
 )
 """What may stand between a negation and what it denies; beyond other words it is not known what is denied."""
 ENDS_NEGATION = frozenset(("but", "and", "with", "only", "just", "merely"))
-ABSENT = r" (?:is|are) (?:absent|missing|lacking|not (?:visible|seen|present|there|apparent))"
-"""What denies the phrase before it."""
+_NOT_SEEN = "not (?:visible|seen|present|there|apparent)"
+_NEXT = r"(?= [^\w\s]|$| [\w'-]+(?: [\w'-]+)? [:=?])"  # the end, punctuation, or the next label: not "bar : no spiral arms"
+ABSENT = (
+    rf" (?:absent|missing|(?:is|are) (?:absent|missing|lacking|{_NOT_SEEN})"
+    rf"|(?:strength |presence )?[:=?] (?:none|absent|missing|false|{_NOT_SEEN}|no{_NEXT}))"
+)
+"""What denies the phrase before it, as "is absent" and ": no" do."""
+DOUBTED = rf" (?:(?:strength )?[:=?]|is|are) (?:{'|'.join(WEAK)}|possible|possibly|perhaps|maybe|uncertain|unclear)"
+"""What hedges the phrase before it."""
+AFFIRMED = " (?:presence )?[:=?] (?:yes|present|true|visible|seen)"
+"""What says the phrase before it once more."""
 DENIED = {"a06_bar": "a07_no_bar", "a08_spiral": "a09_no_spiral"}
 DENIED_NOUNS = {"arm": "a09_no_spiral", "bulge": "a10_no_bulge"}
 """What a negated answer claims; a negated answer that is not here claims nothing, and its words count as not read."""

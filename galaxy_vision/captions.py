@@ -260,7 +260,8 @@ def _pattern(phrases: Iterable[str]) -> re.Pattern:
     alternatives = "|".join(re.escape(each) for each in sorted(phrases, key=len, reverse=True))
     negations, hedges = "|".join(grammar.NEGATIONS), "|".join(grammar.READ_HEDGES)
     before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) (?:with )?)?(?:an? )?"
-    return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])(?P<absent>{grammar.ABSENT})?")
+    behind = rf"(?:(?P<absent>{grammar.ABSENT})|(?P<doubted>{grammar.DOUBTED})|{grammar.AFFIRMED})(?![\w-])"
+    return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])(?:{behind})?")
 
 
 _LEXICON, _NUMBERS = _lexicon(), _numbers()
@@ -269,6 +270,7 @@ _PHRASE = _pattern(_LEXICON)
 _NUMBER = _pattern(_NUMBERS)
 _BULGE = _pattern(_BULGES)
 _FILLER = _pattern(grammar.NO_CLAIM)
+_ABSENT = re.compile(rf"{grammar.ABSENT}(?![\w-])")
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _NEAR = 10  # words between a modifier and its noun in free text
 _DENIES_NEXT = 4  # words over which a negation reaches for its phrase: "no evidence for any bar"
@@ -297,13 +299,13 @@ def parse_claims(text: str) -> Claims:
         found = _longest(text, at)
         if found is not None:
             match, table, kind = found
-            said = Claim(table[match["phrase"]], match["hedge"] is not None) if table else None
+            said = Claim(table[match["phrase"]], bool(match["hedge"] or match["doubted"])) if table else None
             denies = kind != "filler" and (match["negation"] or match["absent"] or at <= listed or reach > 0)
             reach = _DENIES_NEXT if denies and kind != "claim" else 0  # "no obvious ring": the modifier passes it on
             if denies:
                 denial = grammar.DENIED.get(said.answer)
-                if denial is None or kind != "claim" or not clear:
-                    unread += [(word_number, word) for word in match.group().split()]
+                if denial is None or kind != "claim" or not clear or match["hedge"] in grammar.WEAK:
+                    unread += [(word_number, word) for word in match.group().split() if word[0].isalnum()]
                 else:
                     claims.append(Claim(denial, said.hedged and not match["negation"]))
             elif kind == "claim":
@@ -316,20 +318,21 @@ def parse_claims(text: str) -> Claims:
             step = match.end() - at
         else:
             noun = {"arm": "arm", "arms": "arm", "bulge": "bulge"}.get(rest)
+            absent = _ABSENT.match(text, at + len(rest)) if noun else None
             if rest in grammar.NEGATING or rest.endswith("n't"):
                 reach, clear = _DENIES_NEXT + 1, True
             elif rest in grammar.ENDS_NEGATION or not rest[0].isalnum():
                 reach = 0
             elif not noun and rest not in grammar.NEUTRAL | grammar.TRANSPARENT:
                 clear = False
-            if noun and (reach or at <= listed):
+            if noun and (absent or reach or at <= listed):
                 claims += [Claim(grammar.DENIED_NOUNS[noun])] if clear else []
                 reach = 0
             elif noun:
                 nouns.append((word_number, noun))
             elif rest not in grammar.NEUTRAL and rest[0].isalnum():
                 unread.append((word_number, rest))
-            reach, step = max(reach - 1, 0), len(rest)
+            reach, step = max(reach - 1, 0), absent.end() - at if absent else len(rest)
             clear = clear or not reach
         word_number += text[at : at + step].count(" ") + 1
         at += step + 1

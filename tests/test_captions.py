@@ -183,6 +183,34 @@ def test_a_negation_never_claims_what_it_denies(text, claims):
     assert parse_claims(text) == Claims(claims)
 
 
+@pytest.mark.parametrize(
+    "text, claims, unread",
+    [
+        ("bar: no", [Claim("a07_no_bar")], ()),
+        (
+            "Bar: none; spiral arms: absent; bulge: no.",
+            [Claim("a07_no_bar"), Claim("a09_no_spiral"), Claim("a10_no_bulge")],
+            (),
+        ),
+        ("no bar", [Claim("a07_no_bar")], ()),
+        ("non-barred, no bar is visible", [Claim("a07_no_bar")], ("visible",)),
+        ("bar: yes, dust lane: yes", [Claim("a06_bar"), Claim("a38_dust_lane")], ()),
+        ("bar: no spiral arms: yes bulge: small", [Claim("a07_no_bar"), Claim("a08_spiral"), Claim("a11_just_noticeable")], ()),
+        ("bar, no spiral arms", [Claim("a06_bar"), Claim("a09_no_spiral")], ()),
+        ("a weakly barred spiral galaxy", [Claim("a06_bar", True), Claim("a08_spiral")], ()),
+        ("bar strength: weak", [Claim("a06_bar", True)], ()),
+        ("bar strength: none", [Claim("a07_no_bar")], ()),
+        ("the bar is weak", [Claim("a06_bar", True)], ()),
+        ("bar: possible", [Claim("a06_bar", True)], ()),
+        ("no weak bar", [], ("no", "weak", "bar")),
+        ("ring: no, edge-on: no", [], ("ring", "no", "edge-on", "no")),
+    ],
+)
+def test_tables_of_answers_and_weak_bars_are_read(text, claims, unread):
+    read = parse_claims(text)
+    assert read == Claims(claims) and read.unread == unread
+
+
 def test_what_cannot_be_read_is_returned():
     read = parse_claims("a green barred spiral galaxy 20 kpc across")
     assert read == {Claim("a06_bar"), Claim("a08_spiral")}
