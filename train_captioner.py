@@ -25,6 +25,7 @@ from galaxy_vision import (
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
 from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
+from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.report import finish_run
 from galaxy_vision.training import (
@@ -63,7 +64,7 @@ class Arguments(TrainingRun):
     teacher_share: float = arg(1.0, "with --encoder: share of the references that are written from the votes it predicts")
     num_references: int = arg(3, "references of a galaxy that are drawn from; the first three say all that the votes say")
     num_beams: int = arg(4, "beams of the second column of the test table; validation and the first are greedy")
-    max_new_tokens: int = arg(48, "longest caption in words")
+    max_new_tokens: int = arg(MAX_NEW_TOKENS, "longest caption in words")
 
     def __post_init__(self):
         super().__post_init__()
@@ -129,7 +130,7 @@ def main(argv: list[str] | None = None) -> dict | None:
         tie_word_embeddings=args.tie_word_embeddings,
     )
     model = GalaxyCaptionerForConditionalGeneration(config)
-    model.generation_config.max_new_tokens = args.max_new_tokens  # saved with the model: generate() then needs no length
+    model.generation_config.max_new_tokens = args.max_new_tokens  # saved with the model
     if args.init_from:
         if load_trained(GalaxyCaptionerProcessor, "init_from", args.init_from).tokenizer.get_vocab() != tokenizer.get_vocab():
             raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")

@@ -50,7 +50,7 @@ def main() -> None:
 
     def write(beams: int, encoded) -> None:
         copy = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)  # generate() expands its own for the beams
-        found = model.generate(encoder_outputs=copy, num_beams=beams, max_new_tokens=48)
+        found = model.generate(encoder_outputs=copy, num_beams=beams)
         steps[beams] = found.shape[1] - 1
 
     times: dict[str, list[float]] = {}

@@ -8,7 +8,6 @@ from .decision_tree import QUESTIONS, SHORT_NAMES
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_file, read_rgb
 
-MAX_NEW_TOKENS = 48
 NUM_ANSWERS_SHOWN = 5
 MIN_REACH = 0.5
 """An answer is shown if at least half of the volunteers would be asked its question."""
@@ -44,7 +43,7 @@ class Describer:
         probabilities = outputs.logits.float().softmax(-1)[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], max_new_tokens=MAX_NEW_TOKENS)
+        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"])
         votes = self._votes(outputs)
         return {
             "class": labels[best],

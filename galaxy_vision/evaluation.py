@@ -14,9 +14,6 @@ from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from .processing_galaxy_captioner import GalaxyCaptionerProcessor
 from .training import Examples, evaluate, evaluate_captions, make_accelerator
 
-MAX_NEW_TOKENS = 48
-"""Longest caption in words, for a captioner that does not say so itself."""
-
 
 def evaluate_saved(
     model: str,
@@ -100,8 +97,7 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
     rows = _pixels(accelerator, data, split, processor.image_processor)
     size = processor.image_processor.size["height"]
     loader = accelerator.prepare(make_loader(rows, size, batch_size, shuffle=False))
-    longest = {} if model.generation_config.max_new_tokens else {"max_new_tokens": MAX_NEW_TOKENS}
-    captions = evaluate_captions(accelerator, model, loader, processor, split, **longest)
+    captions = evaluate_captions(accelerator, model, loader, processor, split)
     if captions is None:
         return None
     references = {each: data[each].select_columns(["captions", "votes"]).to_list() for each in {split, "validation"}}

@@ -212,10 +212,10 @@ class CaptionMaps(NamedTuple):
     maps: np.ndarray
 
 
-def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int):
+def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None):
     """The pixels (1, 3, S, S), the greedy caption as ids (1, 1 + T) without what follows its words, its text and its words."""
     pixels = processor(image)["pixel_values"].to(model.device)
-    sequence = model.generate(pixel_values=pixels, max_new_tokens=max_new_tokens)
+    sequence = model.generate(pixel_values=pixels, **({"max_new_tokens": max_new_tokens} if max_new_tokens else {}))
     ends = sequence[0, 1:].eq(model.config.eos_token_id) | sequence[0, 1:].eq(model.config.pad_token_id)
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
@@ -224,7 +224,7 @@ def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int)
 
 
 def caption_attention(
-    model: nn.Module, processor, image: Image.Image, max_new_tokens: int = 48, smooth: bool = False
+    model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None = None, smooth: bool = False
 ) -> CaptionMaps:
     """Write a caption and return the attention of each word.
 
@@ -235,7 +235,7 @@ def caption_attention(
         model: a trained ``GalaxyCaptionerForConditionalGeneration``.
         processor: its processor.
         image: an RGB image.
-        max_new_tokens: longest caption in words.
+        max_new_tokens: longest caption in words; None is that of the model.
         smooth: interpolate between the centres of the places instead; softer to look at, and finer than the truth.
     """
     with torch.inference_mode():
@@ -252,7 +252,7 @@ def caption_gradcam(
     model: nn.Module,
     processor,
     image: Image.Image,
-    max_new_tokens: int = 48,
+    max_new_tokens: int | None = None,
     method: str = DEFAULT_METHOD,
     stage: int = DEFAULT_STAGE,
 ) -> CaptionMaps:

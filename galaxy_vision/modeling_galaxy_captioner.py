@@ -14,6 +14,9 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 
+MAX_NEW_TOKENS = 48
+"""Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
+
 STATE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_key_values"
 """The name under which ``generate()`` carries the state from word to word: transformers 5.24 renamed it."""
 
@@ -139,6 +142,7 @@ class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.encoder = GalaxyEncoder(config)
         self.decoder = GalaxyDecoder(config)
         self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
+        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # saved with the model, or read from its folder
         self.post_init()
 
     @torch.no_grad()

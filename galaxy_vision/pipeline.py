@@ -23,7 +23,7 @@ class GalaxyCaptionPipeline(Pipeline):
 
     @torch.inference_mode()
     def _forward(self, inputs, **generate_kwargs):
-        return {"sequences": self.model.generate(**inputs, **({"max_new_tokens": 60} | generate_kwargs))}
+        return {"sequences": self.model.generate(**inputs, **generate_kwargs)}
 
     def postprocess(self, outputs):
         return [{"generated_text": caption} for caption in self.processor.batch_decode(outputs["sequences"])]

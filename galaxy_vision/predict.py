@@ -43,7 +43,6 @@ GIVEN = ("id", "source", "status", "error")
 
 BATCHES_AHEAD = 3
 MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
-MAX_NEW_TOKENS = 48
 
 
 @dataclass
@@ -236,7 +235,7 @@ class Models:
         with self.accelerator.autocast():
             outputs = self.classifier(pixel_values=pixels[0])
             if self.args.captioner:
-                written = self.captioner.generate(pixel_values=pixels[1], max_new_tokens=MAX_NEW_TOKENS)
+                written = self.captioner.generate(pixel_values=pixels[1])
         count = len(rows)
         probabilities = outputs.logits.float().softmax(-1).cpu().numpy()[:count]
         names = np.array(self.class_names, dtype=object)

@@ -17,6 +17,8 @@ from galaxy_vision import (
     GalaxyCaptionerProcessor,
     GalaxyImageProcessor,
 )
+from galaxy_vision.explain import caption_attention
+from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 
 CAPTIONS = ["a smooth, round galaxy", "a barred spiral galaxy with two loosely wound arms", "an edge-on disc galaxy"]
@@ -197,6 +199,23 @@ def test_auto_classes_and_the_pipeline_load_what_was_saved(saved):
     ready = processor(Image.open(folder / "galaxy.png"))
     known = processor.batch_decode(model.generate(**ready, max_new_tokens=9))
     assert said == [{"generated_text": known[0]}]
+
+
+def test_the_longest_caption_is_that_of_the_model_wherever_it_writes(saved, tmp_path):
+    folder, model, processor = saved
+    endless = GalaxyCaptionerForConditionalGeneration.from_pretrained(folder).eval()
+    endless.generation_config.suppress_tokens = [0, 1, 2, 3]  # it never ends by itself
+    image = Image.open(folder / "galaxy.png")
+    assert endless.generate(**processor(image)).shape[1] == 1 + MAX_NEW_TOKENS
+    endless.generation_config.max_new_tokens = 5
+    endless.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again = AutoModelForImageTextToText.from_pretrained(tmp_path, trust_remote_code=False)
+    assert len(caption_attention(again, processor, image).words) == 5
+    assert len(caption_attention(again, processor, image, max_new_tokens=3).words) == 3
+    said = pipeline("galaxy-captioning", model=str(tmp_path), trust_remote_code=False)(str(folder / "galaxy.png"))
+    assert said == [{"generated_text": processor.batch_decode(again.generate(**processor(image)))[0]}]
+    assert again.generate(**processor(image)).shape[1] == 1 + 5
 
 
 def test_a_saved_folder_writes_captions_where_the_package_is_not_installed(saved, tmp_path):
