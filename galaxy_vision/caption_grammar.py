@@ -1,7 +1,8 @@
 """The words of captions: which phrases stand for which answer of the tree, and how phrases become a sentence.
 
-The writer and the reader of ``captions.py`` share these tables, so that what is written can be read back. Nothing is said about size or
-distance (the cut-outs follow the galaxy's own radius), nor about "elliptical" or "face-on", which volunteers were not asked.
+The writer (``captions.py``) and the reader (``caption_reading.py``) share these tables, so that what is written can be read back. Nothing
+is said about size or distance (the cut-outs follow the galaxy's own radius), nor about "elliptical" or "face-on", which volunteers were
+not asked.
 """
 
 import random
