@@ -131,19 +131,25 @@ def predict(args: Arguments, accelerator) -> None:
         unit=" images",
         disable=not accelerator.is_main_process,
     )
-    # torch would otherwise start a team of threads for each of these.
-    with bar, ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for part, rows, decoded in decoded_batches(catalogue, mine, args.batch_size, models.decode, pool):
-            if rows is None:
-                writer.finish(part)
-                continue
-            writer.add(part, models.describe(rows, [each.result() for each in decoded]))
-            bar.update(len(rows))
+    with bar:
+        describe_parts(catalogue, mine, models, writer, workers, bar)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         manifest = write_manifest(output_dir, described | {"num_processes": accelerator.num_processes})
         statuses = ", ".join(f"{count} {status}" for status, count in manifest["rows_by_status"].items())
         print(f"{manifest['rows']} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
+
+
+def describe_parts(catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar) -> None:
+    """Read and decode these parts in ``workers`` threads while the models describe what is decoded, and write each."""
+    # torch would otherwise start a team of threads for each of these.
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for part, rows, decoded in decoded_batches(catalogue, parts, models.args.batch_size, models.decode, pool):
+            if rows is None:
+                writer.finish(part)
+                continue
+            writer.add(part, models.describe(rows, [each.result() for each in decoded]))
+            bar.update(len(rows))
 
 
 def decoded_batches(

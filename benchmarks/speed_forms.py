@@ -1,0 +1,240 @@
+"""The limits of the device and our own loops, as functions that do a piece of work once: ``name -> () -> (images, seconds)``."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import datasets
+import numpy as np
+import torch
+from caption_generation import matrix_floor
+from timm.utils import ModelEmaV3
+from transformers import GPT2Config, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTConfig, ViTModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from galaxy_vision import (
+    GalaxyCaptionerConfig,
+    GalaxyCaptionerForConditionalGeneration,
+    GalaxyImageProcessor,
+    GalaxyResNetConfig,
+    GalaxyResNetForImageClassification,
+)
+from galaxy_vision.arguments import TrainingRun
+from galaxy_vision.catalogue import Columns, open_catalogue, write_index
+from galaxy_vision.data import cache_pixels, make_loader
+from galaxy_vision.hardware import available_cores, has_native_bf16
+from galaxy_vision.images import read_rgb
+from galaxy_vision.labels import get_scheme
+from galaxy_vision.parts import PartWriter
+from galaxy_vision.predict import Arguments, Models, describe_parts
+from galaxy_vision.training import Progress, make_accelerator, parameter_groups, train_one_epoch
+
+Form = Callable[[], tuple[int, float]]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CLASSES = get_scheme("hubble").class_names
+
+
+def timed(work: Callable, images: int) -> Form:
+    def form() -> tuple[int, float]:
+        started = time.perf_counter()
+        work()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        return images, time.perf_counter() - started
+
+    return form
+
+
+def classifier(args) -> GalaxyResNetForImageClassification:
+    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: place for place, name in enumerate(CLASSES)}}
+    return GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone=args.backbone, image_size=args.image_size, **names))
+
+
+def precisions() -> dict[str, tuple[bool, torch.memory_format]]:
+    """Name -> (bf16, layout) of the forms of a limit; the fastest of them is the limit."""
+    forms = {
+        "fp32": (False, torch.contiguous_format),
+        "fp32, channels last": (False, torch.channels_last),
+    }
+    return forms | ({"bf16, channels last": (True, torch.channels_last)} if has_native_bf16() else {})
+
+
+def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Path) -> dict[str, Form]:
+    """Limits of a training step, our epoch with and without the decoding, and what the decoding alone costs."""
+    processor = GalaxyImageProcessor(size={"height": args.image_size, "width": args.image_size})
+    columns = {"image": [{"bytes": each, "path": None} for each in jpegs], "label": labels, "votes": votes.tolist()}
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=CLASSES)}
+    features["votes"] = datasets.List(datasets.Value("float32"))
+    datasets.Dataset.from_dict(columns, datasets.Features(features)).to_parquet(str(work / "galaxies.parquet"))
+    galaxies = datasets.load_dataset("parquet", data_files=str(work / "galaxies.parquet"), split="train")
+    cached = cache_pixels(galaxies, processor)
+    forms = {}
+    batch = next(iter(make_loader(cached, args.image_size, args.batch_size, shuffle=False)))
+    batch = {name: value.to(DEVICE) for name, value in batch.items()}
+    pixels = processor.normalize_pixels(batch["pixels"])
+    for name, (bf16, layout) in precisions().items():
+        forms[f"limit, {name}"] = timed(step_of(args, batch, pixels, bf16, layout), args.steps * args.batch_size)
+    epoch = our_epoch(args, processor, work)
+    warm = make_loader(cached.select(range(args.steps * args.batch_size)), args.image_size, args.batch_size, shuffle=True)
+    forms["ours, warm epoch"] = timed(epoch(warm), args.steps * args.batch_size)
+
+    def decoded():
+        datasets.disable_caching()  # otherwise the second round would find the pixels of the first
+        try:
+            return cache_pixels(galaxies, processor)
+        finally:
+            datasets.enable_caching()
+
+    def cold():
+        epoch(make_loader(decoded(), args.image_size, args.batch_size, shuffle=True))()
+
+    forms["ours, cold epoch"] = timed(cold, len(jpegs))
+    forms["ours, pixel cache alone"] = timed(decoded, len(jpegs))
+    forms["decoding alone"] = timed(lambda: decode_all(processor, jpegs), len(jpegs))
+    return forms
+
+
+def step_of(args, batch: dict, pixels: torch.Tensor, bf16: bool, layout: torch.memory_format) -> Callable:
+    """Forward, backward and optimiser on one batch in memory, as often as a round has steps."""
+    model = classifier(args).to(DEVICE, memory_format=layout).train()
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.05), lr=1e-3, fused=True)
+    pixels = pixels.contiguous(memory_format=layout)
+
+    def steps():
+        for _ in range(args.steps):
+            with torch.autocast(DEVICE, torch.bfloat16, enabled=bf16):
+                loss = model(pixel_values=pixels, labels=batch["labels"], votes=batch["votes"]).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return steps
+
+
+def our_epoch(args, processor: GalaxyImageProcessor, work: Path) -> Callable:
+    """loader -> an epoch of ``train_classifier.py`` over it: augmentation, clipping, schedule, averaged weights and all."""
+    run = TrainingRun(output_dir=str(work / "run"), batch_size=args.batch_size)
+    accelerator = make_accelerator("auto", 1, None, work / "run")
+    model = classifier(args).to(accelerator.device, memory_format=torch.channels_last)
+    ema = ModelEmaV3(model, decay=run.ema_decay, use_warmup=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, run.weight_decay), lr=run.learning_rate, fused=True)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    bar = SimpleNamespace(update=lambda count: None, set_postfix=lambda **values: None)
+
+    def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
+        return {"labels": batch["labels"], "votes": batch["votes"]}
+
+    def over(loader) -> Callable:
+        loader = accelerator.prepare(loader)
+
+        def epoch():
+            torch.use_deterministic_algorithms(True, warn_only=True)  # as the script does; the limits and rivals run without
+            train_one_epoch(accelerator, model, ema, loader, optimizer, scheduler, processor, Progress(), run, targets, bar)
+            torch.use_deterministic_algorithms(False)
+
+        return epoch
+
+    return over
+
+
+def decode_all(processor: GalaxyImageProcessor, jpegs: list[bytes]) -> None:
+    """Bytes to cropped and resized pixels on all cores, by the functions that we use, and nothing else."""
+
+    def decode(data: bytes) -> torch.Tensor:
+        return processor.crop_and_resize(torch.from_numpy(np.array(read_rgb(data))).permute(2, 0, 1))
+
+    with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        list(pool.map(decode, jpegs))
+
+
+def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[str, Form]:
+    """Limits of model and decoding, and our prediction of a catalogue: reading, decoding, model, votes with intervals, Parquet."""
+    asked = Arguments(model=str(model_folder), catalogue=str(files), output_dir=str(work / "predicted"))
+    accelerator = make_accelerator("auto", 1, None, work)
+    models = Models(asked, accelerator)
+    forms = {}
+    for name, (bf16, layout) in precisions().items():
+        for size in (32, 256):
+            forms[f"model alone, {name}, {size} at once"] = timed(*passes_of(args, bf16, layout, size))
+    write_index(str(files), work / "index.arrow", args.predicted, Columns())
+    catalogue = open_catalogue(str(files), work / "index.arrow", args.predicted, Columns())
+
+    described = {"identity": {"parts": 1}}
+
+    def predicted():
+        output = Path(asked.output_dir)
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir()
+        bar = SimpleNamespace(update=lambda count: None)
+        describe_parts(
+            catalogue, [0], models, PartWriter(output, models.schema(), described, args.predicted), available_cores(), bar
+        )
+
+    forms["ours"] = timed(predicted, args.predicted)
+    jpegs = [row.load() for row in catalogue.rows(0)]
+    forms["decoding alone"] = timed(lambda: decode_all(models.processors[0], jpegs), len(jpegs))
+    return forms
+
+
+def passes_of(args, bf16: bool, layout: torch.memory_format, size: int) -> tuple[Callable, int]:
+    model = classifier(args).to(DEVICE, memory_format=layout).eval()
+    pixels = torch.randn(size, 3, args.image_size, args.image_size, device=DEVICE).contiguous(memory_format=layout)
+    count = max(1, args.predicted // size)
+
+    @torch.inference_mode()
+    def passes():
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=bf16):
+            for _ in range(count):
+                model(pixel_values=pixels)
+
+    return passes, count * size
+
+
+def caption_forms(args) -> dict[str, Form]:
+    """Greedy and beam search of our captioner and of a GPT-2 decoder with as many weights, and the matrix products of ours alone.
+
+    Both get what an encoder says of 32 images, and write ``args.words`` words each, so that random weights do.
+    """
+    config = GalaxyCaptionerConfig(backbone=args.backbone, image_size=64, vocab_size=128)
+    ours = GalaxyCaptionerForConditionalGeneration(config).eval().to(DEVICE)
+    size = config.hidden_size
+    gpt2 = GPT2Config(
+        vocab_size=128,
+        n_embd=size,
+        n_layer=1,
+        n_head=4,
+        add_cross_attention=True,
+        bos_token_id=2,
+        eos_token_id=3,
+        pad_token_id=1,
+    )
+    vit = ViTConfig(hidden_size=size, num_hidden_layers=1, num_attention_heads=4, intermediate_size=size, image_size=64)
+    rival = VisionEncoderDecoderModel(encoder=ViTModel(vit, add_pooling_layer=False), decoder=GPT2LMHeadModel(gpt2))
+    rival = rival.eval().to(DEVICE)
+    rival.generation_config.update(decoder_start_token_id=2, pad_token_id=1, eos_token_id=3)
+    encoded = torch.randn(32, 1 + config.grid_size**2, size, device=DEVICE)
+
+    @torch.inference_mode()
+    def write(model, beams: int) -> None:
+        said = BaseModelOutput(last_hidden_state=encoded)
+        model.generate(
+            encoder_outputs=said, num_beams=beams, do_sample=False, min_new_tokens=args.words, max_new_tokens=args.words
+        )
+
+    @torch.inference_mode()
+    def floor(beams: int) -> None:
+        matrix_floor(ours, 32 * beams, args.words, encoded)
+
+    forms = {}
+    for name, beams in (("greedy", 1), ("beam 4", 4)):
+        forms[f"{name}, ours"] = timed(lambda beams=beams: write(ours, beams), 32)
+        forms[f"{name}, matrix products of ours"] = timed(lambda beams=beams: floor(beams), 32)
+        forms[f"{name}, VisionEncoderDecoder"] = timed(lambda beams=beams: write(rival, beams), 32)
+    own = sum(weight.numel() for weight in (*ours.decoder.parameters(), *ours.words.parameters()))
+    theirs = sum(weight.numel() for weight in rival.decoder.transformer.h.parameters())
+    print(f"captions: decoder of {own / 1e6:.2f} M weights (ours), {theirs / 1e6:.2f} M (GPT-2 without its embeddings)")
+    return forms
