@@ -24,6 +24,7 @@ from galaxy_vision import (
 )
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
+from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
 from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
@@ -31,11 +32,9 @@ from galaxy_vision.report import finish_run
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
-    latest_checkpoint,
     load_trained,
     make_accelerator,
     parameter_groups,
-    save_checkpoint,
     taught_targets,
     template_captions,
     train_one_epoch,
@@ -77,9 +76,14 @@ class Arguments(TrainingRun):
 
 def main(argv: list[str] | None = None) -> dict | None:
     args = parse_arguments(Arguments, __doc__, argv)
+    with sole_run(Path(args.output_dir)):
+        return train(args)
+
+
+def train(args: Arguments) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
-    if not args.resume and (output_dir / "checkpoints").exists() and latest_checkpoint(output_dir):
+    if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
         raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
@@ -158,11 +162,12 @@ def main(argv: list[str] | None = None) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------------ loop
     progress = Progress()
-    accelerator.register_for_checkpointing(progress, scheduler, *([ema] if ema is not None else []))
+    states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
+    checkpoints = Checkpoints(accelerator, args, model, states)
     if args.resume:
-        if (found := latest_checkpoint(output_dir)) is None:
-            raise SystemExit(f"output_dir={output_dir} has no checkpoint to resume from; leave --resume out")
-        accelerator.load_state(str(found))
+        checkpoints.resume()
+    else:
+        checkpoints.save(0)
     if args.tracker:
         accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
     accelerator.print(
@@ -184,17 +189,27 @@ def main(argv: list[str] | None = None) -> dict | None:
         longest = (labels != -100).sum(1).max()
         return {"labels": labels[:, :longest]}
 
-    best_dir = output_dir / "best"
     done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
     bar = tqdm(
         total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
     )
-    try:
+    with bar, checkpoints.orderly_end():
         while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
             for weight in backbone:
                 weight.requires_grad_(progress.epoch >= args.frozen_epochs)
             train_loss = train_one_epoch(
-                accelerator, model, ema, loaders["train"], optimizer, scheduler, image_processor, progress, args, targets, bar
+                accelerator,
+                model,
+                ema,
+                loaders["train"],
+                optimizer,
+                scheduler,
+                image_processor,
+                progress,
+                args,
+                targets,
+                checkpoints,
+                bar,
             )
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
@@ -204,7 +219,7 @@ def main(argv: list[str] | None = None) -> dict | None:
             if score < progress.best_score:
                 progress.best_score, progress.best_epoch = score, progress.epoch
                 if accelerator.is_main_process:
-                    evaluated.save_pretrained(best_dir)
+                    save_best(evaluated, checkpoints.best)
             row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_claim_f1": -score}
             if results:
                 row |= {f"validation_{key}": results[key] for key in ("bleu_4", "contradicted", "ungrounded", "distinct")}
@@ -213,16 +228,11 @@ def main(argv: list[str] | None = None) -> dict | None:
             progress.history.append(row)
             accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-            save_checkpoint(accelerator, output_dir, progress.epoch * len(loaders["train"]))
-    except KeyboardInterrupt:
-        accelerator.print(f"stopped; go on with --resume --output_dir {output_dir}")
-        raise SystemExit(130) from None
-    finally:
-        bar.close()
+            checkpoints.save(progress.epoch * len(loaders["train"]))
 
     # ------------------------------------------------------------------------------------------------------------- test once
     accelerator.wait_for_everyone()
-    best = GalaxyCaptionerForConditionalGeneration.from_pretrained(best_dir).to(
+    best = GalaxyCaptionerForConditionalGeneration.from_pretrained(checkpoints.best).to(
         accelerator.device, memory_format=torch.channels_last
     )
     written = {"captioner": {}, f"beam {args.num_beams}": {"num_beams": args.num_beams}}

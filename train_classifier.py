@@ -18,6 +18,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
+from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
 from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
 from galaxy_vision.report import finish_run
@@ -25,11 +26,9 @@ from galaxy_vision.training import (
     Examples,
     Progress,
     evaluate,
-    latest_checkpoint,
     load_trained,
     make_accelerator,
     parameter_groups,
-    save_checkpoint,
     train_one_epoch,
 )
 
@@ -56,9 +55,14 @@ class Arguments(TrainingRun):
 
 def main(argv: list[str] | None = None) -> dict | None:
     args = parse_arguments(Arguments, __doc__, argv)
+    with sole_run(Path(args.output_dir)):
+        return train(args)
+
+
+def train(args: Arguments) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
-    if not args.resume and (output_dir / "checkpoints").exists() and latest_checkpoint(output_dir):
+    if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
         raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
@@ -117,11 +121,12 @@ def main(argv: list[str] | None = None) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------------ loop
     progress = Progress()
-    accelerator.register_for_checkpointing(progress, scheduler, *([ema] if ema is not None else []))
+    states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
+    checkpoints = Checkpoints(accelerator, args, model, states)
     if args.resume:
-        if (found := latest_checkpoint(output_dir)) is None:
-            raise SystemExit(f"output_dir={output_dir} has no checkpoint to resume from; leave --resume out")
-        accelerator.load_state(str(found))
+        checkpoints.resume()
+    else:
+        checkpoints.save(0)
     if args.tracker:
         accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
     accelerator.print(
@@ -139,15 +144,25 @@ def main(argv: list[str] | None = None) -> dict | None:
             metrics["votes"] = GalaxyMetric("votes", **constants)
         return metrics
 
-    best_dir = output_dir / "best"
     done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
     bar = tqdm(
         total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
     )
-    try:
+    with bar, checkpoints.orderly_end():
         while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
             train_loss = train_one_epoch(
-                accelerator, model, ema, loaders["train"], optimizer, scheduler, processor, progress, args, targets, bar
+                accelerator,
+                model,
+                ema,
+                loaders["train"],
+                optimizer,
+                scheduler,
+                processor,
+                progress,
+                args,
+                targets,
+                checkpoints,
+                bar,
             )
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")
@@ -156,7 +171,7 @@ def main(argv: list[str] | None = None) -> dict | None:
             if score < progress.best_score:
                 progress.best_score, progress.best_epoch = score, progress.epoch
                 if accelerator.is_main_process:
-                    evaluated.save_pretrained(best_dir)
+                    save_best(evaluated, checkpoints.best)
             row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_loss": score}
             if results:
                 row["validation_macro_f1"] = results["classes"]["macro_f1"]
@@ -166,16 +181,11 @@ def main(argv: list[str] | None = None) -> dict | None:
             progress.history.append(row)
             accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-            save_checkpoint(accelerator, output_dir, progress.epoch * len(loaders["train"]))
-    except KeyboardInterrupt:
-        accelerator.print(f"stopped; go on with --resume --output_dir {output_dir}")
-        raise SystemExit(130) from None
-    finally:
-        bar.close()
+            checkpoints.save(progress.epoch * len(loaders["train"]))
 
     # ------------------------------------------------------------------------------------------------------------- test once
     accelerator.wait_for_everyone()
-    best = GalaxyResNetForImageClassification.from_pretrained(best_dir).to(
+    best = GalaxyResNetForImageClassification.from_pretrained(checkpoints.best).to(
         accelerator.device, memory_format=torch.channels_last
     )
     metrics = new_metrics() | {"examples": Examples(class_names)}

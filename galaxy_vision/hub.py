@@ -7,7 +7,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx  # httpx or httpx2, as this version has it
 
-NOT_PUSHED = ["checkpoints/*", "best/*", "**/__pycache__/*", "*.tmp", "*.incomplete"]
+NOT_PUSHED = ["checkpoints/*", "best/*", "**/__pycache__/*", "*.tmp", "*.tmp/*", "*.incomplete", "*.incomplete/*", ".lock"]
 """What a run needs to go on, and what is not finished."""
 
 ATTEMPTS = 4

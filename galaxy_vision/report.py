@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import DatasetCard
 
 from . import __version__, figures
+from .checkpoints import remove_checkpoints
 from .data import load_galaxies, locate_dataset
 from .hardware import available_cores, cpu_model
 from .hub import push_folder
@@ -53,9 +54,8 @@ def finish_run(args, accelerator, data: dict, results: dict) -> None:
     folder = Path(args.output_dir)
     write_json(folder / "metrics.json", results)
     write_json(folder / "run.json", describe_run(args, accelerator, data, results))
-    for finished in ("best", "checkpoints"):  # nothing is left to resume
-        shutil.rmtree(folder / finished)
     write_report(folder, data["test"])
+    remove_checkpoints(folder)
     if args.push_to_hub:
         print(f"pushed to {push_folder(folder, args.hub_model_id, private=args.hub_private)}")
 

@@ -1,16 +1,15 @@
-"""One epoch, evaluation, checkpoint and resume: plain functions on an Accelerator."""
+"""One epoch and evaluation: plain functions on an Accelerator."""
 
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, gather_object
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -79,17 +78,30 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
+class Terminated(Exception):
+    """SIGTERM has come to one of the processes, and a checkpoint was saved."""
+
+
 def train_one_epoch(
-    accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, targets: Callable, bar
+    accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, targets: Callable, checkpoints, bar
 ) -> float:
     """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here.
 
-    ``targets(batch, pixels, generator)`` gives what the model's forward takes beside ``pixel_values``.
+    The order of the rows is a permutation by the seed and the epoch alone; batch k of process p of n is number k n + p of it.
+
+    Args:
+        targets: ``targets(batch, pixels, generator)`` gives what the model's forward takes beside ``pixel_values``.
+        checkpoints: a :class:`~galaxy_vision.checkpoints.Checkpoints`.
+
+    Raises:
+        FloatingPointError: a loss is NaN or infinite; nothing is learned from its batch, whose rows are in ``bad_batch.json``.
+        Terminated: SIGTERM has come.
     """
     loader.set_epoch(progress.epoch)
     batches = loader if not progress.step_in_epoch else accelerator.skip_first_batches(loader, progress.step_in_epoch)
     model.train()
     total, count, images, started = torch.zeros((), device=accelerator.device), 0, 0, time.perf_counter()
+    due = False
     for batch in batches:
         # The augmentation depends on the place in the run only, so that a resumed run repeats it exactly.
         place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step_in_epoch
@@ -102,6 +114,10 @@ def train_one_epoch(
         with accelerator.accumulate(model):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss
+            # Read before the backward pass, in which the device is busy while the next batch is made.
+            bad, terminating = _on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
+            if bad:
+                _refuse_batch(accelerator, batch["row"], loss.item(), progress, args)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
@@ -117,19 +133,40 @@ def train_one_epoch(
         count += 1
         images += len(pixels) * accelerator.num_processes
         bar.update(1)
-        if count % 20 == 0:  # reading the loss waits for the device
-            mean = (total / count).item()
-            if math.isnan(mean):
-                raise FloatingPointError(
-                    f"the loss is NaN in epoch {progress.epoch + 1}; lower --learning_rate={args.learning_rate:g}"
-                )
-            bar.set_postfix(loss=f"{mean:.3f}", images_per_s=f"{images / (time.perf_counter() - started):.0f}")
+        if count % 20 == 0:
+            speed = images / (time.perf_counter() - started)
+            bar.set_postfix(loss=f"{(total / count).item():.3f}", images_per_s=f"{speed:.0f}")
         at = progress.epoch * len(loader) + progress.step_in_epoch
-        if args.checkpoint_every and at % args.checkpoint_every == 0:
-            save_checkpoint(accelerator, Path(args.output_dir), at)
+        due = due or terminating or (args.checkpoint_every > 0 and at % args.checkpoint_every == 0)
+        if due and accelerator.sync_gradients:  # gradients that are still summed up are not part of a checkpoint
+            checkpoints.save(at)
+            due = False
+            if terminating:
+                raise Terminated
         if args.stop_after and at >= args.stop_after:
             raise KeyboardInterrupt
     return (accelerator.reduce(total / max(count, 1), "mean")).item()
+
+
+def _on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:
+    """Whether each holds on any process, so that all of them do the same."""
+    if accelerator.num_processes == 1:
+        return flags
+    counts = accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=accelerator.device), "sum")
+    return tuple(count > 0 for count in counts.tolist())
+
+
+def _refuse_batch(accelerator, rows: torch.Tensor, loss: float, progress: Progress, args) -> None:
+    found = gather_object([{"loss": str(loss), "rows": rows.tolist()}])
+    found = [each for each in found if not math.isfinite(float(each["loss"]))]
+    path = Path(args.output_dir) / "bad_batch.json"
+    if accelerator.is_main_process:
+        write_json(path, {"epoch": progress.epoch + 1, "step_in_epoch": progress.step_in_epoch, "batches": found})
+    raise FloatingPointError(
+        f"the loss is {found[0]['loss']} in epoch {progress.epoch + 1}, batch {progress.step_in_epoch + 1}, of the training rows "
+        f"{', '.join(map(str, found[0]['rows'][:8]))} ... ({path} lists them); look at them, or start again with a lower "
+        f"--learning_rate than {args.learning_rate:g}"
+    )
 
 
 class Examples:
@@ -267,29 +304,6 @@ def _loss_from(ready: dict) -> float:
     if "votes" in ready:
         loss += dirichlet_multinomial_nll(ready["concentration"], ready["votes"]).mean().item()
     return loss
-
-
-def save_checkpoint(accelerator, output_dir: Path, step: int) -> None:
-    """Everything that a run needs to go on, renamed into place when complete; older checkpoints are removed then."""
-    final, partial = output_dir / "checkpoints" / f"step-{step}", output_dir / "checkpoints" / "incomplete"
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        for other in final.parent.glob("step-*"):
-            if other != final:
-                shutil.rmtree(other)
-    accelerator.wait_for_everyone()
-
-
-def latest_checkpoint(output_dir: Path) -> Path | None:
-    """The newest complete checkpoint of a run, or None."""
-    found = sorted((output_dir / "checkpoints").glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
-    return found[-1] if found else None
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -1,0 +1,267 @@
+"""What a run needs to go on: checkpoints that are whole or not there, one run at a time in a folder, an end in order on SIGTERM.
+
+A checkpoint is a folder ``checkpoints/step-N`` (N batches are done). It is written under another name, with a manifest of sizes and
+checksums as its last file, and renamed then. The two newest are kept. Nothing in it is unpickled but by torch's restricted loader.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from torch import nn
+
+from .training import Terminated, write_json
+
+MANIFEST = "manifest.json"
+TERMINATED = 143
+"""Exit status of a run that SIGTERM has ended: 128 + 15, as shells say it. Ctrl-C gives 130, any error 1, wrong arguments 2."""
+
+FREE_TO_CHANGE = ("output_dir", "epochs", "patience", "checkpoint_every", "resume", "stop_after", "tracker")
+FREE_TO_CHANGE += ("push_to_hub", "hub_model_id", "hub_private")
+"""Arguments that may differ between a run and its resumption; the others would make it another run."""
+
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR}
+
+
+@contextmanager
+def sole_run(output_dir: Path) -> Iterator[None]:
+    """Hold ``output_dir`` for one run, by a lock that dies with the main process; and say in one line that it cannot be written.
+
+    Raises:
+        SystemExit: another run holds the folder; or it, or whatever the run writes, is on a full or read-only file system.
+    """
+    try:
+        if os.environ.get("RANK", "0") != "0":  # the main process has the lock; if it is refused, the launcher ends the others
+            yield
+            return
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(output_dir / ".lock", timeout=0):
+            shutil.rmtree(output_dir / "finished.tmp", ignore_errors=True)  # what a kill in remove_checkpoints left
+            yield
+    except Timeout as error:
+        raise SystemExit(
+            f"error: output_dir={output_dir} is in use by another run; wait for it, or give another folder"
+        ) from error
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        where = error.filename or f"{output_dir} or the cache of data sets"  # a write does not know its file's name
+        raise SystemExit(f"error: cannot write {where}: {_reason(error, output_dir)}") from error
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """The first line of an error, and how much room there is, since some writers do not say that there is none."""
+    while not folder.exists():
+        folder = folder.parent
+    text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    return f"{text} ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free); make room, or give another folder"
+
+
+def checkpoint_steps(output_dir: Path) -> list[int]:
+    """Batches that were done at each checkpoint of a run, the newest first, whole or not."""
+    found = (path.name.removeprefix("step-") for path in (output_dir / "checkpoints").glob("step-*"))
+    return sorted((int(step) for step in found if step.isdecimal()), reverse=True)
+
+
+def remove_checkpoints(output_dir: Path) -> None:
+    """Of a finished run, at once: a kill in between leaves all of them or none."""
+    shutil.rmtree(output_dir / "best")  # of which a checkpoint has a copy
+    (output_dir / "checkpoints").rename(output_dir / "finished.tmp")
+    shutil.rmtree(output_dir / "finished.tmp")
+
+
+def save_best(model: nn.Module, folder: Path) -> None:
+    """The weights of the best epoch so far, written beside and renamed.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    partial = folder.with_name(f"{folder.name}.incomplete")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        model.save_pretrained(partial)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(partial)) from error
+    shutil.rmtree(folder, ignore_errors=True)  # a kill here is mended by the checkpoint, which has a copy
+    partial.rename(folder)
+
+
+def checkpoint_damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, by its manifest; None if it is whole."""
+    try:
+        files = json.loads((checkpoint / MANIFEST).read_text())["files"]
+        for name, known in files.items():
+            if not (checkpoint / name).is_file():
+                return f"{name} is missing"
+            if _checksum(checkpoint / name) != known:
+                return f"{name} differs from its checksum"
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        return f"{MANIFEST} cannot be read ({type(error).__name__})"
+    return None
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Onto the disk, so that a power cut leaves no renamed folder of half files."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Checkpoints:
+    """The checkpoints of one run; all methods are called by all processes.
+
+    Args:
+        accelerator: has model, optimiser and loaders prepared.
+        args: a :class:`~galaxy_vision.arguments.TrainingRun`.
+        model: whose weights must be finite to be saved.
+        states: name -> whatever else has ``state_dict`` and ``load_state_dict``.
+
+    Attributes:
+        terminating: whether SIGTERM has come to this process.
+    """
+
+    def __init__(self, accelerator, args, model: nn.Module, states: dict):
+        self.accelerator, self.model, self.states, self.terminating = accelerator, model, states, False
+        self.output_dir = Path(args.output_dir)
+        self.folder, self.best = self.output_dir / "checkpoints", self.output_dir / "best"
+        settings = {name: value for name, value in asdict(args).items() if name not in FREE_TO_CHANGE}
+        self.settings = settings | {"num_processes": accelerator.num_processes}
+
+    def save(self, step: int) -> None:
+        """Write ``step-{step}`` and keep it and the one before.
+
+        Raises:
+            FloatingPointError: a weight is NaN or infinite; nothing is written.
+            SystemExit: it cannot be written; the checkpoints before stay as they are.
+        """
+        floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
+        if not torch.stack([each.isfinite().all() for each in floats]).all():
+            raise FloatingPointError(f"weights are NaN or infinite after batch {step}; lower the learning rate and start again")
+        partial, main = self.folder / "incomplete", self.accelerator.is_main_process
+        self._together(step, lambda: self._begin(partial, step) if main else None)
+        self._together(step, lambda: self.accelerator.save_state(str(partial)))
+        self._together(step, lambda: self._finish(partial, step) if main else None)
+
+    def _together(self, step: int, action: Callable[[], None]) -> None:
+        """Do it on every process and wait for all; if one of them failed, all end."""
+        problem = None
+        try:
+            action()
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch.save raises RuntimeError on a full disk
+            problem = _reason(error, self.folder)
+        if problems := [each for each in gather_object([problem]) if each]:
+            if self.accelerator.is_main_process:
+                shutil.rmtree(self.folder / "incomplete", ignore_errors=True)
+            raise SystemExit(f"error: checkpoint step-{step} in {self.folder} cannot be written: {problems[0]}")
+
+    def _begin(self, partial: Path, step: int) -> None:
+        if step == 0:
+            shutil.rmtree(self.best, ignore_errors=True)  # of a run before, which was killed in its first epoch
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        torch.save({name: each.state_dict() for name, each in self.states.items()}, partial / "run.pt")
+        if self.best.exists():
+            shutil.copytree(self.best, partial / "best")
+
+    def _finish(self, partial: Path, step: int) -> None:
+        files = sorted(path for path in partial.rglob("*") if path.is_file())
+        for path in files:
+            _sync(path)
+        checksums = {str(path.relative_to(partial)): _checksum(path) for path in files}
+        write_json(partial / MANIFEST, {"step": step, "settings": self.settings, "files": checksums})
+        _sync(partial / MANIFEST)
+        final = self.folder / f"step-{step}"
+        shutil.rmtree(final, ignore_errors=True)  # one that was damaged, so that an older one was resumed
+        partial.rename(final)
+        _sync(self.folder)
+        before = [each for each in checkpoint_steps(self.output_dir) if each < step]
+        for other in set(checkpoint_steps(self.output_dir)) - {step, *before[:1]}:
+            shutil.rmtree(self.folder / f"step-{other}")
+
+    def resume(self) -> None:
+        """Load the newest whole checkpoint.
+
+        Raises:
+            SystemExit: there is none, or it is of a run with other arguments.
+        """
+        plan = [None, []]
+        if self.accelerator.is_main_process:
+            for step in checkpoint_steps(self.output_dir):
+                damage = checkpoint_damage(self.folder / f"step-{step}")
+                if damage is None:
+                    plan[0] = str(self.folder / f"step-{step}")
+                    break
+                plan[1].append(f"step-{step} is damaged: {damage}")
+        found, damaged = broadcast_object_list(plan)
+        if found is None:
+            why = f" ({'; '.join(damaged)})" if damaged else ""
+            raise SystemExit(
+                f"error: output_dir={self.output_dir} has no checkpoint to resume from{why}; leave --resume out"
+                + (" and give another folder" if damaged else "")
+            )
+        for each in damaged:
+            self.accelerator.print(f"{each}; going on from {Path(found).name}")
+        theirs = json.loads((Path(found) / MANIFEST).read_text())["settings"]
+        changed = [
+            f"{key}={value!r}, then {theirs.get(key)!r}" for key, value in self.settings.items() if theirs.get(key) != value
+        ]
+        if changed:
+            raise SystemExit(
+                f"error: {found} is of a run with other arguments ({'; '.join(changed)}); give the same, or another output_dir"
+            )
+        self.accelerator.load_state(found)
+        states = torch.load(Path(found) / "run.pt", map_location="cpu", weights_only=True)
+        for name, each in self.states.items():
+            each.load_state_dict(states[name])
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.best, ignore_errors=True)
+            if (Path(found) / "best").exists():
+                shutil.copytree(Path(found) / "best", self.best)
+        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def orderly_end(self) -> Iterator[None]:
+        """Inside, SIGTERM is noted and not died of; Ctrl-C, SIGTERM and a loss that is no number end the run with one line.
+
+        Raises:
+            SystemExit: with status 130, :data:`TERMINATED` or 1.
+        """
+
+        def note(number, frame):
+            self.terminating = True
+
+        previous = signal.signal(signal.SIGTERM, note)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.accelerator.print(f"stopped; go on with --resume --output_dir {self.output_dir}")
+            raise SystemExit(130) from None
+        except Terminated:
+            self.accelerator.print(f"SIGTERM: saved; go on with --resume --output_dir {self.output_dir}")
+            raise SystemExit(TERMINATED) from None
+        except FloatingPointError as error:
+            newest = f"{self.folder}/step-{checkpoint_steps(self.output_dir)[0]}"
+            raise SystemExit(f"error: {error}; the newest state before it is {newest}") from error
+        finally:
+            signal.signal(signal.SIGTERM, previous)
