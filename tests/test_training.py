@@ -110,7 +110,8 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
 
     args = Namespace(seed=0, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
-    loss = train_one_epoch(accelerator, model, None, loader, optimizer, scheduler, processor, Progress(), args, targets, bar)
+    parts = (optimizer, scheduler, processor, Progress(), args, targets, Namespace(terminating=False), bar)
+    loss = train_one_epoch(accelerator, model, None, loader, *parts)
     assert np.isfinite(loss)
     assert sorted(map(len, seen)) == [1, 2, 2] and set().union(*seen) == set(range(5))
 
