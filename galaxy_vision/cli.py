@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     describe = commands.add_parser("describe", help="class, caption and the surest answers of images", allow_abbrev=False)
     _add_images_and_models(describe)
+    _add_rotations(describe)
     describe.add_argument("--json", action="store_true", help="one JSON object for each image, a line each")
     describe.set_defaults(run=run_describe)
     explain = commands.add_parser("explain", help="a figure of each image: where the models looked", allow_abbrev=False)
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument("--model", required=True, help="trained classifier or captioner: folder or Hub id")
     evaluate.add_argument("--dataset", required=True, help="'simulated', a folder, or a Hub id, as for training")
-    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"), help="(%(default)s)")
+    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test", "all"), help="(%(default)s)")
     evaluate.add_argument("--batch_size", type=_positive, default=32, help="images a process and step (%(default)s)")
     evaluate.add_argument("--output", metavar="FILE.json", help="write all scores there")
     evaluate.add_argument(
@@ -42,6 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--mixed_precision", default="auto", choices=("auto", "no", "bf16", "fp16"), help="as for training (%(default)s)"
+    )
+    _add_rotations(evaluate)
+    evaluate.add_argument(
+        "--without_twins_of",
+        nargs="+",
+        default=(),
+        metavar="DATASET",
+        help="leave out galaxies whose image is in these data sets too, which the model has learned from",
     )
     evaluate.set_defaults(run=run_evaluate)
     report = commands.add_parser("report", help="figures and model card of a finished run, made again", allow_abbrev=False)
@@ -68,6 +77,11 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
     parser.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
     parser.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
+
+
+def _add_rotations(parser: argparse.ArgumentParser) -> None:
+    help_text = "average the classifier over so many turned and mirrored images (%(default)s)"
+    parser.add_argument("--rotations", type=int, choices=(1, 4, 8), default=1, help=help_text)
 
 
 def _positive(text: str) -> int:
@@ -133,7 +147,7 @@ def _load_describer(args: argparse.Namespace):
     from .describe import Describer
 
     try:
-        return Describer(args.model, args.captioner)
+        return Describer(args.model, args.captioner, getattr(args, "rotations", 1))
     except (OSError, ValueError) as error:
         _refuse(f"--model {args.model} --captioner {args.captioner}: {str(error).splitlines()[0]}")
         print("train them with train_classifier.py and train_captioner.py, or give other folders or Hub ids", file=sys.stderr)
@@ -157,6 +171,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if results is None:
         return 0
     print(f"{args.model} on the {args.split} split of {args.dataset}: {results['rows']} galaxies")
+    if args.without_twins_of:
+        print(f"{results['twins_left_out']} more are in {', '.join(args.without_twins_of)} too and were left out")
     if "note" in results:
         print(f"note: {results['note']}")
     print(caption_table(results["captions"]) if "captions" in results else summary_table(results))

@@ -7,6 +7,7 @@ from transformers import AutoModelForImageClassification, AutoModelForImageTextT
 from .decision_tree import QUESTIONS, SHORT_NAMES
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_file, read_rgb
+from .rotations import check_rotations, classify
 
 NUM_ANSWERS_SHOWN = 5
 MIN_REACH = 0.5
@@ -19,12 +20,16 @@ class Describer:
     Args:
         model: folder or Hub id of a trained classifier.
         captioner: folder or Hub id of a trained captioner.
+        rotations: as in :func:`~galaxy_vision.rotations.classify`.
 
     Raises:
         OSError: there is no such folder or model.
+        ValueError: another number of rotations.
     """
 
-    def __init__(self, model: str, captioner: str):
+    def __init__(self, model: str, captioner: str, rotations: int = 1):
+        check_rotations(rotations)
+        self.rotations = rotations
         # Our own classes are registered, so the code that a folder carries is never run.
         self.classifier = AutoModelForImageClassification.from_pretrained(model, trust_remote_code=False).eval()
         self.image_processor = GalaxyImageProcessor.from_pretrained(model)
@@ -39,7 +44,8 @@ class Describer:
         ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers by short name. Both are
         empty if the classifier was trained without votes.
         """
-        outputs = self.classifier(**self.image_processor(image, return_tensors="pt"))
+        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
+        outputs = classify(self.classifier, pixels, self.rotations)
         probabilities = outputs.logits.float().softmax(-1)[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)

@@ -1,8 +1,9 @@
 """A saved model and a data set -> scores, by the functions that end a training run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from datasets import Dataset, Value
+from datasets import Dataset, Value, concatenate_datasets
 from transformers import AutoConfig
 
 from .caption_metrics import score_beside_rivals
@@ -12,7 +13,9 @@ from .metrics import GalaxyMetric, training_constants
 from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from .processing_galaxy_captioner import GalaxyCaptionerProcessor
+from .rotations import check_rotations
 from .training import Examples, evaluate, evaluate_captions, make_accelerator
+from .twins import without_twins
 
 
 def evaluate_saved(
@@ -23,6 +26,8 @@ def evaluate_saved(
     mixed_precision: str = "auto",
     label_scheme: str | None = None,
     num_simulated: int = 2400,
+    rotations: int = 1,
+    without_twins_of: Sequence[str] = (),
 ) -> dict | None:
     """Score a classifier or a captioner, whichever the configuration says, on one split.
 
@@ -32,7 +37,10 @@ def evaluate_saved(
     Args:
         model: folder or Hub id.
         dataset: as in :func:`~galaxy_vision.data.load_galaxies`.
+        split: of these, or ``"all"``: the whole data set, where none of it was used for training.
         mixed_precision: as in :func:`~galaxy_vision.training.make_accelerator`.
+        rotations: as in :func:`~galaxy_vision.rotations.classify`; of a classifier.
+        without_twins_of: data sets that the model has learned from; galaxies which are in them too, under whatever id, are left out.
 
     Returns:
         As in metrics.json, and what was evaluated; ``note`` says what could not be compared. None on all processes but the main one.
@@ -42,6 +50,7 @@ def evaluate_saved(
         ValueError: there is no such data set, the model is none of ours, or nothing can be compared.
     """
     accelerator = make_accelerator(mixed_precision, 1, None, Path("."))
+    check_rotations(rotations)
     # Our own classes are registered, so the code that a folder carries is never run.
     config = AutoConfig.from_pretrained(model, trust_remote_code=False)
     kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
@@ -49,16 +58,22 @@ def evaluate_saved(
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
     with accelerator.main_process_first():  # the others then read the cache
         data = load_galaxies(dataset, label_scheme, num_simulated, seed=0)
-    results = kinds[config.model_type](accelerator, model, data, split, batch_size)
+        if split == "all":
+            data["all"] = concatenate_datasets(list(data.values()))
+        before = len(data[split])
+        for other in without_twins_of:
+            data[split] = without_twins(data[split], concatenate_datasets(list(load_galaxies(other).values())))
+    results = kinds[config.model_type](accelerator, model, data, split, batch_size, rotations)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if results is None:
         return None
     about = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": data[split]._fingerprint}
+    about |= {"rotations": rotations, "twins_left_out": before - len(data[split])}
     return about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
 
 
-def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int) -> dict | None:
+def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
     processor = GalaxyImageProcessor.from_pretrained(name)
     model = GalaxyResNetForImageClassification.from_pretrained(name).to(accelerator.device)
     ours, theirs = (
@@ -83,13 +98,15 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         places = [-1 if unknown else ours.index(label) for label in theirs]
         rows = _with_labels(rows, [-1 if label is None or label < 0 else places[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
-    results = evaluate(accelerator, model, loader, processor, metrics, split)
+    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations)
     if results is None:
         return None
     return results | ({"note": f"classes were not compared: {note}"} if unknown else {})
 
 
-def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int) -> dict | None:
+def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
+    if rotations > 1:
+        raise ValueError(f"rotations={rotations} is for a classifier, and this is a captioner; leave it out")
     if "captions" not in data[split].column_names:
         raise ValueError("the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts")
     processor = GalaxyCaptionerProcessor.from_pretrained(name)

@@ -35,6 +35,7 @@ from .hardware import available_cores
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_rgb
 from .parts import PartWriter, missing_parts, write_manifest
+from .rotations import check_rotations, classify
 from .training import make_accelerator
 
 INDEX = "_index.arrow"
@@ -65,6 +66,7 @@ class Arguments:
     split: str | None = arg(None, "only this split, of a Hub data set or of Parquet files whose names start with it")
     captioner: str | None = arg(None, "also write captions by this trained captioner: folder or Hub id")
     embedding: bool = arg(False, "also write the features of the backbone")
+    rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
     batch_size: int = arg(256, "images at once")
     rows_per_part: int = arg(4096, "rows of one output file, and what a kill can cost each process")
     num_workers: int = arg(0, "threads that read and decode images (0: one for each core of the process)")
@@ -74,6 +76,7 @@ class Arguments:
         for name, least in (("batch_size", 1), ("rows_per_part", 1), ("num_workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} is below {least}")
+        check_rotations(self.rotations)
         if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")
 
@@ -114,6 +117,7 @@ def predict(args: Arguments, accelerator) -> None:
             "parts": len(catalogue.part_rows),
             "batch_size": args.batch_size,
             "embedding": args.embedding,
+            "rotations": args.rotations,
             "mixed_precision": accelerator.mixed_precision,
             "package_version": __version__,
         }
@@ -239,7 +243,7 @@ class Models:
         failed = np.array([square is None for square in squares])
         pixels = [self._to_device(place, squares) for place in range(len(self.processors))]
         with self.accelerator.autocast():
-            outputs = self.classifier(pixel_values=pixels[0])
+            outputs = classify(self.classifier, pixels[0], self.args.rotations)
             if self.args.captioner:
                 written = self.captioner.generate(pixel_values=pixels[1])
         count = len(rows)
@@ -256,7 +260,8 @@ class Models:
         if self.args.captioner:
             values.append(np.array(self.writing.batch_decode(written)[:count], dtype=object))
         if self.args.embedding:
-            values.append(list(self.features.float().cpu().numpy()[:count]))
+            features = self.features.float().unflatten(0, (self.args.rotations, -1)).mean(0)
+            values.append(list(features.cpu().numpy()[:count]))
         schema = self.schema()
         arrays = []
         for place, (value, column) in enumerate(zip(values, schema, strict=True)):

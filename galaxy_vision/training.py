@@ -17,6 +17,7 @@ from .captions import claims_from_votes, write_captions
 from .data import augment
 from .hardware import available_cores, has_native_bf16
 from .losses import dirichlet_multinomial_nll
+from .rotations import classify
 
 
 def make_accelerator(
@@ -205,12 +206,13 @@ class Examples:
 
 
 @torch.inference_mode()
-def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, desc: str) -> dict | None:
+def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, desc: str, rotations: int = 1) -> dict | None:
     """Stream a split through the model into the metrics; every row counts once, whatever the number of processes.
 
     Args:
         metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.metrics.GalaxyMetric`) and ``"examples"``
             (:class:`Examples`); what is not there is not evaluated.
+        rotations: as in :func:`~galaxy_vision.rotations.classify`.
 
     Returns:
         Their results and the mean loss on the main process; None on the others.
@@ -220,7 +222,7 @@ def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, de
     for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
         with accelerator.autocast():
             pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
-            output = model(pixel_values=pixels)
+            output = classify(model, pixels, rotations)
         ready = {"probabilities": output.logits.float().softmax(-1), "labels": batch["labels"], "row": batch["row"]}
         if "votes" in metrics:
             ready |= {"concentration": output.vote_concentration, "votes": batch["votes"]}

@@ -129,6 +129,17 @@ def test_intervals_of_the_true_model_cover_nine_in_ten():
     assert got["ece"] < 0.02
 
 
+def test_intervals_cover_nine_in_ten_where_most_volunteers_agree():
+    rng = np.random.default_rng(2)
+    concentration, votes = np.ones((3000, 37)), np.zeros((3000, 37))
+    places = QUESTION_SLICES["t02_edgeon"]
+    concentration[:, places] = [0.5, 9.5]  # a third of the galaxies have no vote at all for "edge-on"
+    votes[:, places] = [rng.multinomial(25, each) for each in rng.dirichlet([0.5, 9.5], size=3000)]
+    got = GalaxyMetric("votes").compute(predictions=concentration, references=votes)
+    assert (votes[:, places.start] == 0).mean() > 0.3
+    assert got["coverage_90"]["predictive"] == pytest.approx(0.9, abs=0.01)
+
+
 def test_constant_intervals_stand_beside_those_of_the_model_which_are_narrower():
     concentration, votes = simulated_votes(400, 500)
     constants = training_constants(votes[:200])
