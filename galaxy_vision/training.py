@@ -104,9 +104,11 @@ def train_one_epoch(
     total, count, images, started = torch.zeros((), device=accelerator.device), 0, 0, time.perf_counter()
     due = False
     for batch in batches:
-        # The augmentation depends on the place in the run only, so that a resumed run repeats it exactly.
+        # Augmentation and dropout depend on the place in the run only, so that a resumed run repeats them exactly.
         place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step_in_epoch
-        generator = torch.Generator().manual_seed((place * 1_009 + accelerator.process_index) % 2**63)
+        seed = (place * 1_009 + accelerator.process_index) % 2**63
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
         if len(batch["pixels"]) == 1:  # batch normalisation needs more than one: two views of that galaxy
             batch = {key: value.repeat_interleave(2, dim=0) for key, value in batch.items()}
         pixels = processor.normalize_pixels(batch["pixels"])

@@ -68,7 +68,7 @@ def galaxies():
 
 
 FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", "resnet10t", "--epochs", "2", "--batch_size", "40"]
-FEW += ["--mixed_precision", "no"]
+FEW += ["--mixed_precision", "no", "--drop_rate", "0.1"]
 CAPTIONER = [*FEW[:2], "--batch_size", "40", "--mixed_precision", "no", "--epochs", "2", "--hidden_size", "32"]
 CAPTIONER += ["--frozen_epochs", "1", "--max_new_tokens", "12", "--teacher_share", "0.5"]
 
