@@ -26,9 +26,11 @@ from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
 from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
 from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
+from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.report import finish_run
+from galaxy_vision.streaming import TrainingStream
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
@@ -103,19 +105,25 @@ def train(args: Arguments) -> dict | None:
         classifier = classifier.to(accelerator.device, memory_format=torch.channels_last)
         image_processor = GalaxyImageProcessor.from_pretrained(args.encoder)
     image_size = image_processor.size["height"]
+    progress = Progress()
     with accelerator.main_process_first():  # the others then read the cache
         try:
-            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0)
+            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
-        if "captions" not in data["train"].column_names:
+        if "captions" not in data["test"].column_names:
             raise SystemExit(f"error: dataset={args.dataset!r} has no captions; build one with votes by datasets_scripts")
         if args.max_rows:
             data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
         fingerprint = {split: rows._fingerprint for split, rows in data.items()}
-        cached = {split: cache_pixels(data[split], image_processor) for split in ("train", "validation", "test")}
-        tokenizer = build_tokenizer(caption for captions in data["train"]["captions"] for caption in captions)
-        cached["train"] = encode_captions(cached["train"], tokenizer)
+        cached = {split: cache_pixels(data[split], image_processor) for split in SPLITS if split in data}
+        if not args.streaming:
+            tokenizer = build_tokenizer(caption for captions in data["train"]["captions"] for caption in captions)
+            cached["train"] = encode_captions(cached["train"], tokenizer)
+    if args.streaming:
+        names = data["test"].features["label"].names
+        cached["train"] = TrainingStream(args, names, image_processor, progress, accelerator, with_captions=True)
+        fingerprint["train"], tokenizer = cached["train"].fingerprint, cached["train"].tokenizer
     processor = GalaxyCaptionerProcessor(image_processor, tokenizer)
     references = {split: cached[split].select_columns(["captions", "votes"]).to_list() for split in ("validation", "test")}
     loaders = {
@@ -161,7 +169,6 @@ def train(args: Arguments) -> dict | None:
     scheduler = get_cosine_schedule_with_warmup(optimizer, int(args.warmup_fraction * steps), steps)
 
     # ------------------------------------------------------------------------------------------------------------------ loop
-    progress = Progress()
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
     checkpoints = Checkpoints(accelerator, args, model, states)
     if args.resume:
@@ -171,7 +178,7 @@ def train(args: Arguments) -> dict | None:
     if args.tracker:
         accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
     accelerator.print(
-        f"{args.dataset}: {', '.join(f'{len(rows)} {split}' for split, rows in cached.items())} galaxies, {len(tokenizer)} words; "
+        f"{args.dataset}: {', '.join(f'{rows.num_rows} {split}' for split, rows in cached.items())} galaxies, {len(tokenizer)} words; "
         f"{config.backbone} at {image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
     )
 
@@ -257,7 +264,7 @@ def train(args: Arguments) -> dict | None:
             "rows": rows,
             "arguments": asdict(args),
             "split_fingerprint": fingerprint,
-            "split_rows": {split: len(rows) for split, rows in cached.items()},
+            "split_rows": {split: rows.num_rows for split, rows in cached.items()},
             "best_epoch": progress.best_epoch + 1,
             "history": progress.history,
             "num_processes": accelerator.num_processes,

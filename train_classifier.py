@@ -20,8 +20,10 @@ from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNet
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
 from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
 from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
+from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
 from galaxy_vision.report import finish_run
+from galaxy_vision.streaming import TrainingStream
 from galaxy_vision.training import (
     Examples,
     Progress,
@@ -74,18 +76,22 @@ def train(args: Arguments) -> dict | None:
     processor = GalaxyImageProcessor(
         size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
     )
+    progress = Progress()
     with accelerator.main_process_first():  # the others then read the cache
         try:
-            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0)
+            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
         if args.max_rows:
             data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
-        class_names = data["train"].features["label"].names
+        class_names = data["test"].features["label"].names
         fingerprint = {split: rows._fingerprint for split, rows in data.items()}
-        cached = {split: cache_pixels(data[split], processor) for split in ("train", "validation", "test")}
-    has_votes = args.predict_votes and "votes" in cached["train"].column_names
-    counts = class_counts(cached["train"], len(class_names))
+        cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
+    if args.streaming:
+        cached["train"] = TrainingStream(args, class_names, processor, progress, accelerator)
+        fingerprint["train"] = cached["train"].fingerprint
+    has_votes = args.predict_votes and "votes" in cached["test"].column_names
+    counts = cached["train"].class_counts if args.streaming else class_counts(cached["train"], len(class_names))
     loaders = {
         split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
     }
@@ -120,7 +126,6 @@ def train(args: Arguments) -> dict | None:
     class_weights = (weights / weights.mean()).to(accelerator.device)
 
     # ------------------------------------------------------------------------------------------------------------------ loop
-    progress = Progress()
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
     checkpoints = Checkpoints(accelerator, args, model, states)
     if args.resume:
@@ -130,10 +135,14 @@ def train(args: Arguments) -> dict | None:
     if args.tracker:
         accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
     accelerator.print(
-        f"{args.dataset}: {', '.join(f'{len(rows)} {split}' for split, rows in cached.items())} galaxies; "
+        f"{args.dataset}: {', '.join(f'{rows.num_rows} {split}' for split, rows in cached.items())} galaxies; "
         f"{args.backbone} at {args.image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
     )
-    constants = training_constants(cached["train"].with_format("numpy")["votes"]) if has_votes else None
+    constants = None
+    if has_votes:
+        constants = training_constants(
+            cached["train"].votes if args.streaming else cached["train"].with_format("numpy")["votes"]
+        )
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {"labels": batch["labels"], "votes": batch["votes"] if has_votes else None, "class_weights": class_weights}
@@ -198,7 +207,7 @@ def train(args: Arguments) -> dict | None:
         results |= {
             "arguments": asdict(args),
             "split_fingerprint": fingerprint,
-            "split_rows": {split: len(rows) for split, rows in cached.items()},
+            "split_rows": {split: rows.num_rows for split, rows in cached.items()},
             "best_epoch": progress.best_epoch + 1,
             "history": progress.history,
             "num_processes": accelerator.num_processes,

@@ -34,6 +34,8 @@ class TrainingRun:
     )
     num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
+    streaming: bool = arg(False, "read the training rows while training, for Parquet data sets that are larger than the disk")
+    shuffle_buffer: int = arg(10_000, "with streaming: rows that each process holds and shuffles, undecoded")
     backbone: str = arg("resnet10t", "any timm ResNet by name")
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
@@ -59,7 +61,7 @@ class TrainingRun:
     stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated"):
+        for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated", "shuffle_buffer"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is below 1")
         for name in (
@@ -88,6 +90,10 @@ class TrainingRun:
             raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+        if self.streaming and self.max_rows:
+            raise ValueError(
+                f"max_rows={self.max_rows} does not go with streaming, which passes through all rows; leave one out"
+            )
         if self.push_to_hub and not self.hub_model_id:
             raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
         if not 0.0 <= self.ema_decay < 1.0:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, concatenate_datasets, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, concatenate_datasets, load_dataset, load_dataset_builder
+from datasets.fingerprint import Hasher
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -17,6 +19,7 @@ from .labels import assign_labels, get_scheme
 DEFAULT_SCHEME = "hubble"
 MAX_CLASSES = 1000  # a column with more values is no column of classes
 _CAMPAIGN_MARK = "smooth-or-featured-"
+_SYNONYMS = {"valid": "validation", "val": "validation"}
 
 
 def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
@@ -28,7 +31,9 @@ def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
     return str(simulated_dataset(num_simulated, seed))
 
 
-def load_galaxies(name: str, label_scheme: str | None = None, num_simulated: int = 2400, seed: int = 0) -> DatasetDict:
+def load_galaxies(
+    name: str, label_scheme: str | None = None, num_simulated: int = 2400, seed: int = 0, streaming: bool = False
+) -> DatasetDict:
     """Load a data set with the splits train, validation and test.
 
     Args:
@@ -36,6 +41,7 @@ def load_galaxies(name: str, label_scheme: str | None = None, num_simulated: int
         label_scheme: classes from the votes by this scheme; None takes the labels that the data set has, else those of ``hubble``.
         num_simulated: galaxies of ``"simulated"``.
         seed: of ``"simulated"``.
+        streaming: only validation and test, of Parquet files; :class:`~galaxy_vision.streaming.TrainingStream` reads the rest.
 
     Raises:
         ValueError: there is no such folder or data set, or it has neither labels nor votes.
@@ -43,20 +49,50 @@ def load_galaxies(name: str, label_scheme: str | None = None, num_simulated: int
     name = locate_dataset(name, num_simulated, seed)
     folder = Path(name)
     try:
-        if folder.is_dir() and not list(folder.rglob("*.parquet")):
+        if streaming:
+            files, features, _ = parquet_files(name)
+            held_out = {split: files[split] for split in ("validation", "test")}
+            data = load_dataset("parquet", data_files=held_out, features=features)
+        elif folder.is_dir() and not list(folder.rglob("*.parquet")):
             data = load_class_folders(folder)
         else:
             data = load_dataset(name)
     except (FileNotFoundError, ConnectionError) as error:
         raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
-    if "train" not in data:
+    if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
     data = DatasetDict({split: with_votes_column(rows, label_scheme) for split, rows in data.items()})
-    if "label" not in data["train"].features:
+    for rows in data.values():
+        if "label" not in rows.features:
+            raise ValueError(
+                f"dataset={name!r} has columns {rows.column_names}; it needs `label`, `votes` or Galaxy Zoo columns"
+            )
+    if not streaming:
+        return with_all_splits(with_named_labels(data))
+    if not isinstance(data["test"].features["label"], ClassLabel):
+        raise ValueError(f"column `label` of dataset={name!r} is no ClassLabel, which streaming needs; leave --streaming out")
+    return data
+
+
+def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
+    """What a data set is read from while it is streamed: its files by split, its features, and a fingerprint of the training split.
+
+    Raises:
+        ValueError: it is not made of Parquet files, or lacks a split.
+    """
+    builder = load_dataset_builder(name)
+    if builder.name != "parquet":
         raise ValueError(
-            f"dataset={name!r} has columns {data['train'].column_names}; it needs `label`, `votes` or Galaxy Zoo columns"
+            f"dataset={name!r} is a data set of {builder.name}; streaming reads Parquet: use a script of datasets_scripts"
         )
-    return with_all_splits(with_named_labels(data))
+    found = {_SYNONYMS.get(split, split): files for split, files in builder.config.data_files.items()}
+    if missing := [split for split in SPLITS if split not in found]:
+        raise ValueError(
+            f"dataset={name!r} has no split {' and '.join(missing)}, and streaming cannot cut one; leave --streaming out"
+        )
+    features = builder.info.features or load_dataset(name, split="train", streaming=True).features
+    fingerprint = Hasher.hash([sorted(map(str, found["train"])), found["train"].origin_metadata])
+    return {split: list(files) for split, files in found.items()}, features, fingerprint
 
 
 def load_class_folders(folder: Path) -> DatasetDict:
@@ -126,19 +162,50 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset
 
     An answer that the table does not have is unknown (NaN), which is not the same as no vote.
     """
-    marks = [column for column in rows.column_names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
-    if "votes" in rows.column_names:
-        label = rows.features.get("label")
-        if label is not None and (label_scheme is None or label == ClassLabel(names=get_scheme(label_scheme).class_names)):
-            return rows
-        return _with_labels(rows, np.array(rows["votes"], dtype=np.float64), label_scheme or DEFAULT_SCHEME)
-    if not marks:
+    if has_labels(rows.features, label_scheme):
         return rows
+    table = rows.select_columns(vote_columns(rows.features)).with_format("arrow")[:]
+    return _with_labels(rows, votes_of(table), label_scheme or DEFAULT_SCHEME)
+
+
+def vote_columns(features: Features) -> list[str]:
+    """``["votes"]``, or the columns of galaxy-datasets; none if there are no votes."""
+    if "votes" in features:
+        return ["votes"]
+    marks = [column for column in features if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
+    known = hub_columns(marks[0][len(_CAMPAIGN_MARK) : -len("_smooth")]) if marks else []
+    return [column for column in known if column in features]
+
+
+def has_labels(features: Features, label_scheme: str | None) -> bool:
+    """Whether the column ``label`` is what is wanted; if not, labels are made from the votes."""
+    columns, label = vote_columns(features), features.get("label")
+    if columns != ["votes"]:
+        return not columns
+    return label is not None and (label_scheme is None or label == ClassLabel(names=get_scheme(label_scheme).class_names))
+
+
+def votes_of(table: pa.Table) -> np.ndarray | None:
+    """(N, 37) float64 votes of a table, NaN where unknown; None if it has none."""
+    if "votes" in table.column_names:
+        votes = table["votes"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return votes.astype(np.float64).reshape(len(table), NUM_ANSWERS)
+    marks = [column for column in table.column_names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
+    if not marks:
+        return None
     names = hub_columns(marks[0][len(_CAMPAIGN_MARK) : -len("_smooth")])
-    table = rows.select_columns([name for name in names if name in rows.column_names]).with_format("numpy")[:]
-    absent = np.full(len(rows), np.nan)
-    votes = np.stack([np.asarray(table.get(name, absent), dtype=np.float64) for name in names], axis=1)
-    return _with_labels(rows, votes, label_scheme or DEFAULT_SCHEME)
+    absent = np.full(len(table), np.nan)
+    return np.stack([table[name].to_numpy().astype(np.float64) if name in table.column_names else absent for name in names], 1)
+
+
+def votes_and_labels(table: pa.Table, features: Features, label_scheme: str | None) -> tuple[np.ndarray | None, np.ndarray]:
+    """(N, 37) float32 votes (None if there are none) and (N,) labels, -1 where uncertain, of rows with these features."""
+    votes = votes_of(table)
+    if has_labels(features, label_scheme):
+        labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    else:
+        labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME)
+    return None if votes is None else votes.astype(np.float32), labels
 
 
 def _with_labels(rows: Dataset, votes: np.ndarray, label_scheme: str) -> Dataset:
@@ -159,7 +226,7 @@ def _with_labels(rows: Dataset, votes: np.ndarray, label_scheme: str) -> Dataset
 
 def with_all_splits(data: DatasetDict) -> DatasetDict:
     """Rename the usual synonyms, and cut what is missing from the training rows by a hash of the id (or the row's content)."""
-    data = DatasetDict({{"valid": "validation", "val": "validation"}.get(split, split): rows for split, rows in data.items()})
+    data = DatasetDict({_SYNONYMS.get(split, split): rows for split, rows in data.items()})
     missing = [split for split in SPLITS if split not in data]
     if not missing:
         return data
@@ -178,16 +245,18 @@ def with_all_splits(data: DatasetDict) -> DatasetDict:
     return DatasetDict({**data, **{split: train.select(places[split]) for split in [*missing, "train"]}})
 
 
+def read_pixels(image: dict, name, processor: GalaxyImageProcessor) -> torch.Tensor:
+    """An undecoded image, with its ``bytes`` or ``path`` -> (3, size, size) uint8; ``name`` says in an error which row it is of."""
+    try:
+        rgb = read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
+    except ValueError as error:
+        raise ValueError(f"row {name}: {error}; remove the row, or build the data set with datasets_scripts") from error
+    return processor.crop_and_resize(torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1))
+
+
 def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> dict:
-    pixels = []
-    for place, image in zip(places, batch["image"], strict=True):
-        try:
-            rgb = read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
-        except ValueError as error:
-            raise ValueError(f"row {place}: {error}; remove the row, or build the data set with datasets_scripts") from error
-        square = processor.crop_and_resize(torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1))
-        pixels.append(square.numpy().tobytes())
-    return {"pixels": pixels}
+    images = zip(batch["image"], places, strict=True)
+    return {"pixels": [read_pixels(image, place, processor).numpy().tobytes() for image, place in images]}
 
 
 def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
@@ -250,7 +319,9 @@ class PixelBatches(torch.utils.data.Dataset):
 
 
 def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool) -> DataLoader:
-    """A loader of :class:`PixelBatches`; the batch arrives collated."""
+    """A loader of :class:`PixelBatches`; the batch arrives collated. A :class:`~galaxy_vision.streaming.TrainingStream` has its own."""
+    if not isinstance(cached, Dataset):
+        return cached.loader()
     return DataLoader(PixelBatches(cached, image_size), batch_size, shuffle=shuffle, collate_fn=lambda batch: batch)
 
 

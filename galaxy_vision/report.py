@@ -80,7 +80,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "seed": args.seed,
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
-        "dataset": describe_dataset(args) | {"classes": data["train"].features["label"].names},
+        "dataset": describe_dataset(args) | {"classes": data["test"].features["label"].names},
         "split_fingerprint": results["split_fingerprint"],
         "split_rows": results["split_rows"],
         "hardware": {
@@ -195,7 +195,8 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     run = json.loads((folder / "run.json").read_text())
     args, rows, reason = run["arguments"], None, None
     try:
-        rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], seed=0)["test"]
+        how = {"seed": 0, "streaming": args.get("streaming", False)}
+        rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **how)["test"]
     except ValueError as error:
         reason = str(error)
     if rows is not None:

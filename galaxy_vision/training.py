@@ -99,7 +99,9 @@ def train_one_epoch(
         Terminated: SIGTERM has come.
     """
     loader.set_epoch(progress.epoch)
-    batches = loader if not progress.step_in_epoch else accelerator.skip_first_batches(loader, progress.step_in_epoch)
+    batches = loader
+    if progress.step_in_epoch and not args.streaming:  # a stream begins where progress is
+        batches = accelerator.skip_first_batches(loader, progress.step_in_epoch)
     model.train()
     total, count, images, started = torch.zeros((), device=accelerator.device), 0, 0, time.perf_counter()
     due = False
@@ -117,6 +119,8 @@ def train_one_epoch(
         with accelerator.accumulate(model):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss
+            if "spare" in batch:  # of a process whose stream is through while others go on
+                loss = 0.0 * loss
             # Read before the backward pass, in which the device is busy while the next batch is made.
             bad, terminating = _on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
             if bad:
@@ -132,9 +136,10 @@ def train_one_epoch(
                     # The step starts the average quickly; without it the first epochs would weigh on it for long.
                     ema.update(accelerator.unwrap_model(model), step=scheduler.last_epoch)
         progress.step_in_epoch += 1
-        total += loss.detach()
-        count += 1
-        images += len(pixels) * accelerator.num_processes
+        if "spare" not in batch:
+            total += loss.detach()
+            count += 1
+            images += len(pixels) * accelerator.num_processes
         bar.update(1)
         if count % 20 == 0:
             speed = images / (time.perf_counter() - started)

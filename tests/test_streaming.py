@@ -1,0 +1,224 @@
+"""The training split read while training: every row once, in another order each epoch, and on from where a kill came."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from conftest import CAPTIONER, FEW, REPOSITORY, load_script, train
+
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassification
+from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
+from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.streaming import TrainingStream
+from galaxy_vision.training import Progress
+
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+
+
+def weights(folder):
+    return GalaxyResNetForImageClassification.from_pretrained(folder).state_dict()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Folders of one data set whose training split is in 2 and in 3 files of unequal length."""
+    data, folders = load_galaxies("simulated", num_simulated=200), {}
+    for files, ends in {2: (110,), 3: (20, 75)}.items():
+        folder = tmp_path_factory.mktemp(f"built{files}")
+        edges = [0, *ends, len(data["train"])]
+        for place, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            data["train"].select(range(start, end)).to_parquet(folder / f"train-{place:05d}-of-{files:05d}.parquet")
+        for split in ("validation", "test"):
+            data[split].to_parquet(folder / f"{split}-00000-of-00001.parquet")
+        folders[files] = str(folder)
+    return folders
+
+
+PROCESSOR = GalaxyImageProcessor(size={"height": 32, "width": 32})
+
+
+def arguments(folder: str, **other) -> SimpleNamespace:
+    known = {"dataset": folder, "num_simulated": 200, "label_scheme": None, "seed": 0, "batch_size": 16, "shuffle_buffer": 32}
+    return SimpleNamespace(**known | other)
+
+
+def open_stream(folder: str, progress=None, with_captions: bool = False, **other) -> TrainingStream:
+    names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
+    progress = progress or Progress()
+    return TrainingStream(arguments(folder, **other), names, PROCESSOR, progress, Accelerator(cpu=True), with_captions)
+
+
+def seen(batches) -> list[bytes]:
+    return [pixels.numpy().tobytes() for batch in batches if "spare" not in batch for pixels in batch["pixels"]]
+
+
+def test_an_epoch_of_the_stream_is_the_training_split_in_an_order_of_its_own(built):
+    cached = cache_pixels(load_galaxies("simulated", num_simulated=200)["train"], PROCESSOR)
+    known = next(iter(make_loader(cached, 32, len(cached), shuffle=False)))
+    rows = {pixels.numpy().tobytes(): place for place, pixels in enumerate(known["pixels"])}
+    progress, orders = Progress(), []
+    stream = open_stream(built[3], progress)
+    for progress.epoch in (0, 1):
+        batches = list(stream.loader())
+        assert len(batches) == len(stream) == -(-len(cached) // 16)
+        places = [rows[pixels] for pixels in seen(batches)]
+        orders.append(places)
+        assert sorted(places) == list(range(len(cached)))
+        for name in ("labels", "votes"):
+            assert torch.equal(torch.cat([batch[name] for batch in batches]), known[name][places])
+    assert orders[0] != orders[1] != sorted(orders[1])
+    assert seen(open_stream(built[3], seed=1)) != seen(open_stream(built[3])) == seen(open_stream(built[3]))
+
+
+def test_counts_votes_and_words_are_those_of_the_whole_split(built):
+    rows = load_galaxies("simulated", num_simulated=200)["train"]
+    stream = open_stream(built[3], with_captions=True)
+    assert stream.num_rows == len(rows)
+    assert np.array_equal(stream.class_counts, class_counts(rows, len(stream.label_names)))
+    assert np.array_equal(np.sort(stream.votes, 0), np.sort(np.array(rows["votes"], dtype=np.float32), 0))
+    words = build_tokenizer(text for each in rows["captions"] for text in each)
+    assert stream.tokenizer.get_vocab() == words.get_vocab()
+    batch = next(iter(stream))
+    said = stream.tokenizer.batch_decode(batch["input_ids"][0], skip_special_tokens=True)
+    assert [
+        text.lower() for text in rows["captions"][np.array(rows["votes"]).tolist().index(batch["votes"][0].tolist())]
+    ] == said
+
+
+def test_a_scheme_by_name_makes_the_classes_from_the_votes(built):
+    stream = open_stream(built[2], label_scheme="summary")
+    known = load_galaxies("simulated", "summary", num_simulated=200)["train"]
+    assert np.array_equal(stream.class_counts, class_counts(known, len(known.features["label"].names)))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 6, 10])
+def test_a_stream_goes_on_from_any_step(built, tmp_path, step):
+    progress = Progress()
+    stream, left = open_stream(built[3], progress), []
+    for number, batch in enumerate(stream.loader()):
+        if number >= step:
+            left.append(batch)
+        progress.step_in_epoch += 1
+        if progress.step_in_epoch == step:
+            stream.save(tmp_path)
+    resumed = Progress()
+    resumed.step_in_epoch = step
+    again = open_stream(built[3], resumed)
+    again.load(tmp_path)
+    assert seen(again.loader()) == seen(left)
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from test_streaming import PROCESSOR, arguments
+from galaxy_vision.data import load_galaxies
+from galaxy_vision.streaming import TrainingStream
+from galaxy_vision.training import Progress
+accelerator, progress = Accelerator(cpu=True), Progress()
+names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
+stream = TrainingStream(arguments(sys.argv[1]), names, PROCESSOR, progress, accelerator)
+for progress.epoch in (0, 1):
+    mine = [[int(p.long().sum()) for p in b["pixels"]] for b in stream.loader() if "spare" not in b]
+    steps = len(list(stream.loader()))
+    found = gather_object([[mine, steps]])
+    if accelerator.is_main_process:
+        Path(sys.argv[2] + str(progress.epoch)).write_text(json.dumps([found, stream.num_rows, stream.dealt]))
+accelerator.end_training()
+"""
+
+
+@pytest.mark.parametrize("files", [2, 3])
+def test_two_processes_share_the_rows_and_make_as_many_steps(built, tmp_path, files):
+    (tmp_path / "worker.py").write_text(WORKER)
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    argv = [*LAUNCH, str(tmp_path / "worker.py"), built[files], str(tmp_path / "epoch"), str(REPOSITORY / "tests")]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    train = load_galaxies("simulated", num_simulated=200)["train"]
+    known = Counter(
+        int(p.long().sum()) for p in next(iter(make_loader(cache_pixels(train, PROCESSOR), 32, 999, False)))["pixels"]
+    )
+    for epoch in "01":
+        processes, rows, dealt = json.loads((tmp_path / f"epoch{epoch}").read_text())
+        assert len(processes) == 2 and rows == len(train) and dealt == (files == 2)
+        assert processes[0][1] == processes[1][1]  # steps
+        assert Counter(row for mine, _ in processes for batch in mine for row in batch) == known
+        assert all(mine for mine, _ in processes)
+
+
+STREAMED = ["--streaming", "--shuffle_buffer", "80"]
+
+
+def test_a_killed_streaming_run_goes_on_to_the_same_weights(built, tmp_path):
+    streamed = [*FEW, *STREAMED, "--dataset", built[3]]
+    results = train("train_classifier", *streamed, "--output_dir", str(tmp_path / "whole"))
+    rows = load_galaxies("simulated", num_simulated=200)
+    assert results["split_rows"] == {split: len(each) for split, each in rows.items()}
+    extra = ["--output_dir", str(tmp_path / "killed"), "--checkpoint_every", "2"]
+    with pytest.raises(SystemExit, match="130"):
+        train("train_classifier", *streamed, *extra, "--stop_after", "8")
+    again = train("train_classifier", *streamed, *extra, "--resume")
+    assert again["history"][-1]["validation_loss"] == results["history"][-1]["validation_loss"]
+    resumed = weights(tmp_path / "killed")
+    assert all(torch.equal(value, resumed[name]) for name, value in weights(tmp_path / "whole").items())
+
+
+def test_a_killed_streaming_captioner_goes_on_to_the_same_scores(built, classifier_run, tmp_path):
+    streamed = [*CAPTIONER, *STREAMED, "--dataset", built[2], "--encoder", str(classifier_run[0])]
+    results = train("train_captioner", *streamed, "--output_dir", str(tmp_path / "whole"))
+    extra = ["--output_dir", str(tmp_path / "killed"), "--checkpoint_every", "3"]
+    with pytest.raises(SystemExit, match="130"):
+        train("train_captioner", *streamed, *extra, "--stop_after", "7")
+    again = train("train_captioner", *streamed, *extra, "--resume")
+    assert again["history"][-1]["validation_claim_f1"] == results["history"][-1]["validation_claim_f1"]
+    kind = load_script("train_captioner").GalaxyCaptionerForConditionalGeneration
+    one, two = (kind.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "killed"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_two_streaming_processes_train_and_go_on(built, tmp_path):
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    argv = [
+        *LAUNCH,
+        str(REPOSITORY / "train_classifier.py"),
+        *FEW,
+        *STREAMED,
+        "--dataset",
+        built[2],
+        "--output_dir",
+        str(tmp_path),
+    ]
+    argv += ["--checkpoint_every", "2"]
+    for extra, code in ((["--stop_after", "2"], 1), (["--resume"], 0)):
+        done = subprocess.run([*argv, *extra], env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == code, done.stderr[-3000:]
+        if code:
+            with pytest.raises(SystemExit, match="num_processes=1, then 2"):
+                train("train_classifier", *FEW, *STREAMED, "--dataset", built[2], "--output_dir", str(tmp_path), "--resume")
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    assert results["num_processes"] == 2 and len(results["history"]) == 2
+    assert results["rows"] == results["split_rows"]["test"]
+
+
+def test_what_cannot_be_streamed_is_named(built, tmp_path, galaxies):
+    (tmp_path / "images" / "spiral").mkdir(parents=True)
+    (tmp_path / "images" / "spiral" / "1.jpg").write_bytes(galaxies[0][0])
+    with pytest.raises(ValueError, match="streaming reads Parquet"):
+        load_galaxies(str(tmp_path / "images"), streaming=True)
+    load_galaxies("simulated", num_simulated=200)["train"].to_parquet(tmp_path / "other" / "train-00000-of-00001.parquet")
+    with pytest.raises(ValueError, match="no split validation and test"):
+        load_galaxies(str(tmp_path / "other"), streaming=True)
+    with pytest.raises(SystemExit):
+        train("train_classifier", *FEW, *STREAMED, "--max_rows", "10", "--output_dir", str(tmp_path / "run"))
