@@ -198,9 +198,14 @@ def run_report(args: argparse.Namespace) -> int:
 
 
 def run_push(args: argparse.Namespace) -> int:
-    """Upload and print the address."""
+    """Upload and print the address. The card of a run then names the repository, where it named the folder."""
     from .hub import push_folder
 
+    folder, told = Path(args.folder), ("metrics.json", "run.json", "config.json")
+    if args.repo_type == "model" and all((folder / name).is_file() for name in told):
+        from .model_card import write_card
+
+        write_card(folder, *(json.loads((folder / name).read_text()) for name in told[:2]), pushed=args.repo_id)
     try:
         print(push_folder(args.folder, args.repo_id, args.repo_type, args.private))
     except ValueError as error:

