@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
@@ -36,7 +37,8 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
 
         Args:
             images: one galaxy image or a list of them.
-            text: one caption or a list of them, as what should be written; empty text (as pipelines give) is ignored.
+            text: one caption or a list of them, as what should be written. Empty text, with which the pipeline ``image-text-to-text``
+                asks for a caption, becomes ``decoder_input_ids`` of the start token.
 
         Raises:
             ValueError: neither images nor text were given.
@@ -46,8 +48,11 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
         ready = {}
         if images is not None:
             ready |= self.image_processor(images, return_tensors=return_tensors)
-        if text and any([text] if isinstance(text, str) else text):
-            tokens = self.tokenizer([text] if isinstance(text, str) else text, padding=True, return_tensors="pt")
+        texts = [text] if isinstance(text, str) else text
+        if texts and not any(texts):
+            ready["decoder_input_ids"] = torch.full((len(texts), 1), self.tokenizer.bos_token_id)
+        elif texts:
+            tokens = self.tokenizer(texts, padding=True, return_tensors="pt")
             ready["labels"] = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, -100)
         return BatchFeature(ready)
 
