@@ -3,9 +3,14 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
+from .strict_loading import StrictSettings
+
+FORMAT_VERSION = 1
+"""Raised when a field is added without which a saved model would be read wrongly by older code."""
+
 
 @strict
-class GalaxyCaptionerConfig(PretrainedConfig):
+class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
     """The whole truth about a :class:`GalaxyCaptionerForConditionalGeneration`; training settings are not part of it.
 
     Attributes:
@@ -21,6 +26,7 @@ class GalaxyCaptionerConfig(PretrainedConfig):
         attention_size: of the comparison between the LSTM's state and a place.
         drop_rate: dropout of what the encoder says, and before the words are scored.
         tie_word_embeddings: score words with the embedding itself.
+        format_version: of the fields; a model from a newer one is refused.
     """
 
     model_type = "galaxy_captioner"
@@ -41,6 +47,12 @@ class GalaxyCaptionerConfig(PretrainedConfig):
     bos_token_id: int = 2
     eos_token_id: int = 3
     decoder_start_token_id: int = 2
+    format_version: int = FORMAT_VERSION
+
+    def validate_format(self):
+        """Raises ValueError for a model that a newer galaxy_vision has saved."""
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision")
 
     def validate_sizes(self):
         """Raises ValueError for sizes that no captioner can have."""

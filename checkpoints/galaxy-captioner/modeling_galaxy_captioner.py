@@ -13,6 +13,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
+from .strict_loading import StrictLoading
 
 MAX_NEW_TOKENS = 48
 """Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
@@ -123,7 +124,7 @@ class GalaxyDecoder(nn.Module):
         return self.dropout(self.output(deep).tanh()), torch.stack(looked, 1)
 
 
-class GalaxyCaptionerForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, GenerationMixin):
     """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
 
     config_class = GalaxyCaptionerConfig

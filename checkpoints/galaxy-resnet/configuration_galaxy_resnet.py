@@ -3,9 +3,14 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
+from .strict_loading import StrictSettings
+
+FORMAT_VERSION = 1
+"""Raised when a field is added without which a saved model would be read wrongly by older code."""
+
 
 @strict
-class GalaxyResNetConfig(PretrainedConfig):
+class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     """The whole truth about a :class:`GalaxyResNetForImageClassification`; training settings are not part of it.
 
     Attributes:
@@ -14,6 +19,7 @@ class GalaxyResNetConfig(PretrainedConfig):
         num_channels: colour channels.
         predict_votes: whether the model has the head for Galaxy Zoo votes.
         drop_rate: dropout before the heads.
+        format_version: of the fields; a model from a newer one is refused.
 
     The classes are ``id2label`` and ``label2id``, as in every transformers model.
     """
@@ -25,6 +31,12 @@ class GalaxyResNetConfig(PretrainedConfig):
     num_channels: int = 3
     predict_votes: bool = True
     drop_rate: float = 0.0
+    format_version: int = FORMAT_VERSION
+
+    def validate_format(self):
+        """Raises ValueError for a model that a newer galaxy_vision has saved."""
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision")
 
     def validate_sizes(self):
         """Raises ValueError for sizes that no ResNet can take."""

@@ -15,6 +15,7 @@ from transformers.utils import ModelOutput
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
 from .losses import dirichlet_multinomial_nll
+from .strict_loading import StrictLoading
 
 IGNORED_LABEL = -1
 """Label of an uncertain galaxy: it takes part in the vote loss only."""
@@ -51,7 +52,7 @@ class VoteFractions(NamedTuple):
     upper: torch.Tensor
 
 
-class GalaxyResNetForImageClassification(PreTrainedModel):
+class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
     """Morphological class and Galaxy Zoo votes of a galaxy image."""
 
     config_class = GalaxyResNetConfig
