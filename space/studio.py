@@ -29,6 +29,8 @@ MAX_BATCH_BYTES = 256 * 2**20  # unpacked, of all files of a batch
 MAX_ZIP_DIRECTORY = 2**20  # bytes; some 10,000 files
 BATCH_SECONDS = 120
 SHOWN_SIDE = 512  # of the pictures that are sent to the page
+SUFFIXES = sorted(IMAGE_SUFFIXES | FITS_SUFFIXES)
+MODEL_QUEUE = {"concurrency_limit": 2, "concurrency_id": "models"}  # of every event that asks a model
 KEY_QUESTIONS = {
     "featured": "a02_features_or_disk",
     "edge-on": "a04_yes",

@@ -87,6 +87,19 @@ def captioner_run(tmp_path_factory, classifier_run):
     return folder, train("train_captioner", *CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(folder))
 
 
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory):
+    """The demo with tiny models, shared by all tests: its address and its folder. When it is stopped no upload is left."""
+    from space_server import save_tiny_models, start_server
+
+    folder = tmp_path_factory.mktemp("space")
+    process, address = start_server(folder, save_tiny_models(folder))
+    yield address, folder
+    process.terminate()
+    process.wait(120)
+    assert not [path for path in (folder / "cache").rglob("*") if path.is_file()]
+
+
 @pytest.fixture
 def challenge_files(tmp_path, galaxies):
     """Image zip and solutions table of the Galaxy Challenge."""

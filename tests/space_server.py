@@ -1,9 +1,14 @@
-"""Tiny untrained models for tests and the load script of the demo: ``python tests/space_models.py FOLDER``."""
+"""The demo as a process of its own, with tiny untrained models."""
 
+import os
+import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
+from conftest import REPOSITORY
 
 from galaxy_vision import (
     GalaxyCaptionerConfig,
@@ -39,6 +44,19 @@ def save_tiny_models(folder: Path) -> dict[str, str]:
     return {f"GALAXY_VISION_{kind.upper()}": str(folder / kind) for kind in ("classifier", "captioner")}
 
 
-if __name__ == "__main__":
-    for name, place in save_tiny_models(Path(sys.argv[1])).items():
-        print(f"export {name}={place}")
+def start_server(folder: Path, models: dict[str, str], *argv: str) -> tuple[subprocess.Popen, str]:
+    """The real app on a free port: (process, address). It works in ``folder``, with its uploads in ``cache`` and its ``log``."""
+    environment = (
+        os.environ | models | {"GRADIO_TEMP_DIR": str(folder / "cache"), "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    )
+    environment.pop("GRADIO_SERVER_PORT", None)
+    (folder / "cache").mkdir()
+    log = folder / "log"
+    with log.open("w") as file:
+        command = [sys.executable, str(REPOSITORY / "space" / "app.py"), "--host", "127.0.0.1", *argv]
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
+    while process.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
+            return process, found[0]
+        time.sleep(0.1)
+    raise RuntimeError(log.read_text())

@@ -1,0 +1,72 @@
+"""The named endpoints for programs: ``/describe``, ``/explain`` and ``/batch``."""
+
+import functools
+from pathlib import Path
+
+import gradio as gr
+import studio
+from many_galaxies import run_batch
+from uploads import uploads_only, written
+
+from galaxy_vision.explain import DEFAULT_METHOD, METHODS
+from galaxy_vision.images import STRETCHES, read_file
+
+
+def _or_error(function):
+    """A sentence for the user becomes an answer of the API with that sentence; anything else is a bug and is shown as one."""
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return called
+
+
+@_or_error
+def describe(file: str, hdu: str = "", bands: str = "", stretch: str = "auto") -> dict:
+    if file is None:
+        raise ValueError("There is no file; send one image.")
+    return studio.describe(studio.read_image(read_file(file), hdu, bands, stretch), Path(file).name)
+
+
+@_or_error
+def explain(
+    file: str,
+    target: str = "",
+    method: str = DEFAULT_METHOD,
+    opacity: float = 0.6,
+    hdu: str = "",
+    bands: str = "",
+    stretch: str = "auto",
+) -> str:
+    if file is None:
+        raise ValueError("There is no file; send one image.")
+    image = studio.read_image(read_file(file), hdu, bands, stretch)
+    drawn = studio.overlay_png(image, studio.heat_map(image, target, method), opacity)
+    return written(f"{Path(file).stem[:60] or 'galaxy'}-heat.png", drawn)
+
+
+@_or_error
+def batch(files: list[str], progress=gr.Progress()) -> tuple[list[dict], str]:  # noqa: B008
+    rows, _, frame = run_batch(files, progress)
+    return rows, written("galaxies.csv", frame.to_csv(index=False).encode())
+
+
+def api() -> None:
+    """Named endpoints, on components that are not shown."""
+    with gr.Row(visible=False):
+        one, many = uploads_only(gr.File(label="file")), uploads_only(gr.File(file_count="multiple", label="files"))
+        hdu, bands, target = gr.Textbox("", label="hdu"), gr.Textbox("", label="bands"), gr.Textbox("", label="target")
+        stretch = gr.Radio(STRETCHES, value="auto", label="stretch")
+        method = gr.Dropdown(list(METHODS), value=DEFAULT_METHOD, label="method")
+        opacity = gr.Slider(0, 1, 0.6, label="opacity")
+        said, rows = gr.JSON(label="said"), gr.JSON(label="rows")
+        picture, csv = gr.File(label="heat map on the image, PNG"), gr.File(label="CSV")
+        buttons = [gr.Button(name) for name in ("describe", "explain", "batch")]
+    reading = [hdu, bands, stretch]
+    buttons[0].click(describe, [one, *reading], said, api_name="describe", **studio.MODEL_QUEUE)
+    buttons[1].click(explain, [one, target, method, opacity, *reading], picture, api_name="explain", **studio.MODEL_QUEUE)
+    buttons[2].click(batch, many, [rows, csv], api_name="batch", **studio.MODEL_QUEUE)
