@@ -1,14 +1,18 @@
-"""The demo under load, on loopback: answers lost or mixed up, memory, latency.
+"""The demo on loopback: first paint in a browser, one prediction, and many users at once.
 
-    python benchmarks/space_load.py --pid $(pgrep -f "space/app.py" | head -1) --address http://127.0.0.1:7860
+    pip install -e ".[browser]" && python benchmarks/space_load.py --browser $(command -v chromium)
 
-Every request carries a simulated galaxy of its own under its own name; its answer must be the one that the same galaxy got when nobody
-else was asking. Bounded: ``--requests`` in all from ``--users`` at once.
+Starts the server itself, with the models of ``checkpoints/`` or of the environment. Under load every request carries a simulated
+galaxy under its own name, and its answer must be, word for word, the one that the same galaxy got when nobody else was asking.
+Memory is the server's resident memory, read after every answer; flat is: last tenth against first tenth.
 """
 
 import argparse
-import io
+import os
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +22,11 @@ from gradio_client import Client, handle_file
 
 from galaxy_vision.simulation import simulate_galaxy
 
+APP = Path(__file__).parent.parent / "space" / "app.py"
 NUM_GALAXIES = 40
+PAINTS = """() => { const [first] = performance.getEntriesByName('first-contentful-paint'); return first ? first.startTime : null; }"""
+SHIFTS = """new PerformanceObserver(list => { for (const each of list.getEntries()) window.shift = (window.shift || 0) + each.value; })
+.observe({type: 'layout-shift', buffered: true});"""
 
 
 def memory_mib(pid: int) -> float:
@@ -27,53 +35,106 @@ def memory_mib(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
+def start(folder: Path) -> tuple[subprocess.Popen, str]:
+    """The server on a free port, as soon as it listens: (process, address)."""
+    environment = os.environ | {"PYTHONPATH": str(APP.parent.parent), "GRADIO_TEMP_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    log = folder / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, str(APP), "--host", "127.0.0.1"], env=environment, stdout=file, stderr=subprocess.STDOUT
+        )
+    while process.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
+            return process, found[0]
+        time.sleep(0.1)
+    raise SystemExit(log.read_text())
+
+
+def paint(address: str, chromium: str, visits: int) -> None:
+    """Seconds from navigation to the first paint, to the drop field, and to the answer about the first example."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        seconds = []
+        for _ in range(visits):
+            page = browser.new_page(viewport={"width": 1280, "height": 900})  # with an empty cache
+            page.add_init_script(SHIFTS)
+            begin = time.perf_counter()
+            page.goto(address, wait_until="commit")
+            page.wait_for_selector(".gv-drop")
+            useful = time.perf_counter() - begin
+            page.wait_for_selector(".gv-class")
+            answered = time.perf_counter() - begin
+            seconds.append((page.evaluate(PAINTS) / 1000, useful, answered, page.evaluate("window.shift || 0")))
+            page.close()
+        browser.close()
+    first, useful, answered, shift = (statistics.median(each) for each in zip(*seconds, strict=True))
+    print(
+        f"page, median of {visits} visits with an empty cache: first paint {first:.2f} s, drop field {useful:.2f} s, "
+        f"first answer {answered:.2f} s, layout shift {shift:.3f}"
+    )
+
+
 def draw(folder: Path) -> list[Path]:
-    paths = []
-    for index in range(NUM_GALAXIES):
-        file = io.BytesIO()
-        simulate_galaxy(40, index).image.save(file, "JPEG", quality=90)
-        paths.append(folder / f"galaxy-{index}.jpg")
-        paths[-1].write_bytes(file.getvalue())
+    paths = [folder / f"galaxy-{index}.jpg" for index in range(NUM_GALAXIES)]
+    for index, path in enumerate(paths):
+        simulate_galaxy(40, index).image.save(path, quality=90)
     return paths
+
+
+def load(address: str, pid: int, users: int, requests: int, folder: Path) -> None:
+    paths = draw(folder)
+    clients = [Client(address, verbose=False) for _ in range(users)]
+
+    def ask(place: int) -> tuple[Path, dict | str, float, float]:
+        path, begin = paths[place % NUM_GALAXIES], time.perf_counter()
+        try:
+            said = clients[place % users].predict(handle_file(path), api_name="/describe")
+        except Exception as error:  # whatever it is, it is a lost answer, and counted
+            said = f"{type(error).__name__}: {error}"
+        return path, said, time.perf_counter() - begin, memory_mib(pid)
+
+    alone = [ask(place) for place in range(NUM_GALAXIES)]
+    truth = {path: said for path, said, *_ in alone}
+    if wrong := [said for said in truth.values() if isinstance(said, str)]:
+        raise SystemExit(wrong[0])
+    different = len({str({**said, "image": ""}) for said in truth.values()})
+    waits = sorted(seconds for _, _, seconds, _ in alone[1:])
+    print(
+        f"alone: {statistics.median(waits):.2f} s a prediction (median; slowest {waits[-1]:.2f}); {different} different answers"
+    )
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(users) as pool:
+        answers = list(pool.map(ask, range(requests)))
+    wall = time.perf_counter() - begin
+    lost = [said for _, said, *_ in answers if isinstance(said, str)]
+    mixed = [path for path, said, *_ in answers if isinstance(said, dict) and said["image"] != path.name]
+    changed = [path for path, said, *_ in answers if isinstance(said, dict) and said != truth[path]]
+    waits, tenth = sorted(seconds for _, _, seconds, _ in answers), max(1, requests // 10)
+    before, after = (statistics.mean(mib for *_, mib in part) for part in (answers[:tenth], answers[-tenth:]))
+    print(f"{requests} requests of {users} users: {len(lost)} lost, {len(mixed)} mixed up, {len(changed)} other than alone")
+    print(f"{requests / wall:.1f} a second; wait: median {statistics.median(waits):.1f} s, longest {waits[-1]:.1f} s")
+    print(f"memory: {alone[-1][-1]:.0f} MiB before, {before:.0f} in the first tenth, {after:.0f} in the last")
+    print("\n".join(lost[:3]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", default="http://127.0.0.1:7860")
-    parser.add_argument("--pid", type=int, required=True, help="process of the server, on this machine")
     parser.add_argument("--users", type=int, default=40)
     parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--browser", help="path of a Chromium; without it nothing is said of painting")
+    parser.add_argument("--visits", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        paths = draw(Path(folder))
-        clients = [Client(args.address, verbose=False) for _ in range(args.users)]
-
-        def ask(place: int) -> tuple[Path, dict | str, float]:
-            path, start = paths[place % NUM_GALAXIES], time.perf_counter()
-            try:
-                said = clients[place % args.users].predict(handle_file(path), api_name="/describe")
-            except Exception as error:  # whatever it is, it is a lost answer, and counted
-                said = str(error)
-            return path, said, time.perf_counter() - start
-
-        alone = [ask(place) for place in range(NUM_GALAXIES)]
-        truth = {path: said for path, said, _ in alone}
-        print(f"alone: {statistics.median(seconds for *_, seconds in alone):.2f} s a prediction (median of {NUM_GALAXIES})")
-        before, start, memory = memory_mib(args.pid), time.perf_counter(), []
-        with ThreadPoolExecutor(args.users) as pool:
-            answers = []
-            for answer in pool.map(ask, range(args.requests)):
-                answers.append(answer)
-                memory.append(memory_mib(args.pid))
-        wall = time.perf_counter() - start
-    lost = [said for _, said, _ in answers if isinstance(said, str)]
-    mixed = [path for path, said, _ in answers if isinstance(said, dict) and said["image"] != path.name]
-    changed = [path for path, said, _ in answers if isinstance(said, dict) and said["class"] != truth[path]["class"]]
-    waits = sorted(seconds for *_, seconds in answers)
-    print(f"{args.requests} requests of {args.users} users: {len(lost)} lost, {len(mixed)} mixed up, {len(changed)} changed")
-    print(f"{args.requests / wall:.1f} a second; wait: median {statistics.median(waits):.1f} s, longest {waits[-1]:.1f} s")
-    print(f"memory: {before:.0f} MiB before, {memory[len(memory) // 2]:.0f} in the middle, {memory[-1]:.0f} at the end")
-    print("\n".join(lost[:3]))
+        process, address = start(Path(folder))
+        try:
+            load(address, process.pid, args.users, args.requests, Path(folder))
+            if args.browser:
+                paint(address, args.browser, args.visits)
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 if __name__ == "__main__":

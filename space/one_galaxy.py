@@ -75,12 +75,13 @@ def _example(place: int) -> list:
         return _failed(str(error))
 
 
-def redraw(state: dict | None, target: str, method: str) -> str:
+def redraw(state: dict | None, target: str, method: str) -> tuple:
+    off = gr.DownloadButton(interactive=False)
     if state is None:
-        return page.EMPTY_VIEWER
+        return page.EMPTY_VIEWER, off, off
     heat = studio.heat_map(state["image"], target, method)
     name = dict((value, words) for words, value in studio.targets())[target]
-    return page.viewer(state["image"], state["said"]["image"], heat, name.split(": ", 1)[1], method)
+    return page.viewer(state["image"], state["said"]["image"], heat, name.split(": ", 1)[1], method), off, off
 
 
 def write_downloads(state: dict | None, target: str, method: str, opacity: float):
@@ -153,7 +154,9 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     ):
         shown.then(write_downloads, **downloads)
     for picker in (target, method):
-        drawn = picker.input(redraw, [state, target, method], viewer, show_progress="minimal", **studio.MODEL_QUEUE, **private)
+        drawn = picker.input(
+            redraw, [state, target, method], [viewer, figure, text], show_progress="minimal", **studio.MODEL_QUEUE, **private
+        )
         drawn.then(write_downloads, **downloads)
     show = "(value) => { document.documentElement.style.setProperty('--gv-opacity', value); }"
     opacity.input(None, opacity, None, js=show, **private)

@@ -67,7 +67,9 @@ alt="Heat map on {alt}: where the model found what speaks for {escape(target)}">
 <figcaption data-home="{escape(caption)}">{caption}</figcaption></figure></div>"""
 
 
-EMPTY_VIEWER = '<div class="gv-viewer gv-empty"><figure><div class="gv-frame"></div></figure><figure><div class="gv-frame"></div></figure></div>'
+EMPTY_VIEWER = (
+    f"""<div class="gv-viewer gv-empty">{'<figure><div class="gv-frame"></div><figcaption></figcaption></figure>' * 2}</div>"""
+)
 
 
 def bars(probabilities: dict[str, float]) -> str:

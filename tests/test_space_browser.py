@@ -21,9 +21,6 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("GALAXY_VISION_BROWSER"), reason="GALAXY_VISION_BROWSER names no Chromium"),
 ]
 SLOW = 120_000  # milliseconds; CI shares its cores
-WATCH_SHIFTS = """new PerformanceObserver(list => {
-  for (const each of list.getEntries()) if (!each.hadRecentInput) window.shifted = (window.shifted || 0) + each.value;
-}).observe({type: 'layout-shift', buffered: true});"""
 SEND = """([kind, name, data]) => {
   const carried = new DataTransfer();
   carried.items.add(new File([Uint8Array.from(atob(data), letter => letter.charCodeAt(0))], name));
@@ -51,7 +48,6 @@ def opened(browser, demo_server):
     page.set_default_timeout(SLOW)
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.add_init_script(WATCH_SHIFTS)
     page.goto(demo_server[0])
     page.wait_for_selector(".gv-class")
     yield page
@@ -89,10 +85,6 @@ def download(page, button: str):
 
 def shown_map(page) -> str:
     return page.get_attribute(".gv-map", "src")
-
-
-def test_the_page_does_not_jump_while_it_fills(opened):
-    assert opened.evaluate("window.shifted || 0") < 0.1  # "good" by the Core Web Vitals
 
 
 def test_an_upload_is_described_and_a_bad_one_is_a_sentence(page, tmp_path):
@@ -148,6 +140,7 @@ def test_the_method_picker_redraws_the_heat_map(page):
     page.get_by_role("option", name="eigencam").click()
     page.wait_for_function("before => document.querySelector('.gv-map').src !== before", arg=before)
     assert "eigencam" in page.locator("#gv-viewer figcaption").nth(1).inner_text()
+    page.wait_for_selector("#gv-json:not([disabled])")  # the downloads are of this map now
 
 
 def test_figure_and_json_are_of_what_is_shown(page):
