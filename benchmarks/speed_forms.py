@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +24,7 @@ from galaxy_vision import (
 from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.catalogue import Columns, open_catalogue, write_index
 from galaxy_vision.data import cache_pixels, make_loader
-from galaxy_vision.hardware import available_cores, has_native_bf16
+from galaxy_vision.hardware import available_cores, decoding_threads, has_native_bf16
 from galaxy_vision.images import read_rgb
 from galaxy_vision.labels import get_scheme
 from galaxy_vision.parts import PartWriter
@@ -147,7 +146,7 @@ def decode_all(processor: GalaxyImageProcessor, jpegs: list[bytes]) -> None:
     def decode(data: bytes) -> torch.Tensor:
         return processor.crop_and_resize(torch.from_numpy(np.array(read_rgb(data))).permute(2, 0, 1))
 
-    with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with decoding_threads(available_cores()) as pool:
         list(pool.map(decode, jpegs))
 
 

@@ -1,5 +1,6 @@
 """A data set by name -> batches of pixels on the device, with the keys that ``forward`` takes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from .dataset_writer import SPLITS, captions_of, split_of
 from .decision_tree import NUM_ANSWERS, hub_columns
+from .hardware import available_cores, decoding_threads
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_file, read_rgb
 from .labels import assign_labels, get_scheme
@@ -251,12 +253,14 @@ def read_pixels(image: dict, name, processor: GalaxyImageProcessor) -> torch.Ten
         rgb = read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
     except ValueError as error:
         raise ValueError(f"row {name}: {error}; remove the row, or build the data set with datasets_scripts") from error
-    return processor.crop_and_resize(torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1))
+    return processor.crop_and_resize(torch.from_numpy(np.array(rgb)).permute(2, 0, 1))
 
 
 def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> dict:
-    images = zip(batch["image"], places, strict=True)
-    return {"pixels": [read_pixels(image, place, processor).numpy().tobytes() for image, place in images]}
+    # Threads; processes would have to be forked beside torch's own.
+    with decoding_threads(available_cores()) as pool:
+        squares = pool.map(partial(read_pixels, processor=processor), batch["image"], places)
+        return {"pixels": [square.numpy().tobytes() for square in squares]}
 
 
 def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:

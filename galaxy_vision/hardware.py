@@ -3,6 +3,9 @@
 import os
 import platform
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 _CPU_INFO = Path("/proc/cpuinfo")  # Linux only
@@ -26,3 +29,17 @@ def has_native_bf16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return _CPU_INFO.exists() and "avx512_bf16" in _CPU_INFO.read_text()
+
+
+@contextmanager
+def decoding_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads that decode images: Pillow and torch let go of the interpreter for that.
+
+    In each of them torch computes alone, and does not start a team of threads of its own.
+    """
+    import torch
+
+    own = torch.get_num_threads()  # settles it: a thread takes its number, when it first computes, from whoever set one last
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield pool
+    torch.set_num_threads(own)

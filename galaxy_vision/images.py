@@ -95,12 +95,12 @@ def read_rgb(
     try:
         several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
         image.load()
-        turned = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # which copies nothing where there is nothing to turn
     except _DAMAGE as error:
         raise ValueError(f"unreadable image: damaged {image.format} ({error}); download or save it again") from error
     if several:
         raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
-    return _to_rgb(turned, stretch)
+    return _to_rgb(image, stretch)
 
 
 def check_size(width: int, height: int) -> None:
@@ -121,12 +121,14 @@ def _to_rgb(image: Image.Image, stretch: str) -> Image.Image:
         layer = image.convert("RGBA")
         sky = Image.new("RGBA", layer.size, (0, 0, 0, 255))
         ready, reading = Image.alpha_composite(sky, layer).convert("RGB"), "transparency laid on black sky"
+    elif image.mode == "RGB":
+        ready, reading = image, ""
     else:
         try:
             ready = image.convert("RGB")
         except ValueError as error:
             raise ValueError(f"colour mode {image.mode} cannot be converted; save the image as RGB") from error
-        reading = "" if image.mode == "RGB" else f"colours converted from {image.mode}"
+        reading = f"colours converted from {image.mode}"
     ready.info = {"reading": reading}
     return ready
 

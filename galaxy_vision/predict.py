@@ -24,6 +24,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from huggingface_hub import snapshot_download
+from torch.fx.experimental.optimization import fuse
 from tqdm.auto import tqdm
 from transformers import AutoModelForImageClassification, AutoModelForImageTextToText, AutoProcessor
 
@@ -31,7 +32,7 @@ from . import __version__
 from .arguments import arg, parse_arguments
 from .catalogue import Catalogue, Columns, Row, needs_index, open_catalogue, write_index
 from .decision_tree import ANSWERS, QUESTION_SLICES
-from .hardware import available_cores
+from .hardware import available_cores, decoding_threads
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_rgb
 from .parts import PartWriter, missing_parts, write_manifest
@@ -67,13 +68,13 @@ class Arguments:
     captioner: str | None = arg(None, "also write captions by this trained captioner: folder or Hub id")
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
-    batch_size: int = arg(256, "images at once")
+    batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")
     rows_per_part: int = arg(4096, "rows of one output file, and what a kill can cost each process")
     num_workers: int = arg(0, "threads that read and decode images (0: one for each core of the process)")
     mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
 
     def __post_init__(self):
-        for name, least in (("batch_size", 1), ("rows_per_part", 1), ("num_workers", 0)):
+        for name, least in (("batch_size", 0), ("rows_per_part", 1), ("num_workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} is below {least}")
         check_rotations(self.rotations)
@@ -115,7 +116,7 @@ def predict(args: Arguments, accelerator) -> None:
         identity = models.identity() | {
             "catalogue_fingerprint": catalogue.fingerprint(),
             "parts": len(catalogue.part_rows),
-            "batch_size": args.batch_size,
+            "batch_size": models.batch_size,
             "embedding": args.embedding,
             "rotations": args.rotations,
             "mixed_precision": accelerator.mixed_precision,
@@ -146,9 +147,8 @@ def predict(args: Arguments, accelerator) -> None:
 
 def describe_parts(catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar) -> None:
     """Read and decode these parts in ``workers`` threads while the models describe what is decoded, and write each."""
-    # torch would otherwise start a team of threads for each of these.
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for part, rows, decoded in decoded_batches(catalogue, parts, models.args.batch_size, models.decode, pool):
+    with decoding_threads(workers) as pool:
+        for part, rows, decoded in decoded_batches(catalogue, parts, models.batch_size, models.decode, pool):
             if rows is None:
                 writer.finish(part)
                 continue
@@ -179,6 +179,7 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
+        self.batch_size = args.batch_size or (32 if accelerator.device.type == "cpu" else 256)
         self.folders = {"model": args.model} | ({"captioner": args.captioner} if args.captioner else {})
         try:
             with accelerator.local_main_process_first():
@@ -193,7 +194,8 @@ class Models:
                 self.processors.append(self.writing.image_processor)
         except (OSError, ValueError) as error:
             raise ValueError(f"model={args.model} captioner={args.captioner}: {str(error).splitlines()[0]}") from error
-        self.classifier = self.classifier.eval().to(accelerator.device, memory_format=torch.channels_last)
+        self.classifier.backbone = fuse(self.classifier.eval().backbone)  # batch normalisation goes into the convolutions
+        self.classifier = self.classifier.to(accelerator.device, memory_format=torch.channels_last)
         self.features = None
         self.classifier.backbone.register_forward_hook(lambda module, inputs, output: setattr(self, "features", output))
         config = self.classifier.config
@@ -214,7 +216,7 @@ class Models:
         if self.args.captioner:
             names.append(("caption", pa.string()))
         if self.args.embedding:
-            names.append(("embedding", pa.list_(pa.float32(), self.classifier.backbone.num_features)))
+            names.append(("embedding", pa.list_(pa.float32(), self.classifier.classifier.in_features)))
         return pa.schema(names)
 
     def decode(self, row: Row) -> tuple[list[torch.Tensor] | None, str, str | None]:
@@ -273,7 +275,7 @@ class Models:
     def _to_device(self, place: int, squares) -> torch.Tensor:
         """(batch_size, 3, size, size) normalised, of the processor at this place."""
         processor = self.processors[place]
-        pixels = torch.zeros(self.args.batch_size, 3, processor.size["height"], processor.size["width"], dtype=torch.uint8)
+        pixels = torch.zeros(self.batch_size, 3, processor.size["height"], processor.size["width"], dtype=torch.uint8)
         for row, square in enumerate(squares):
             if square is not None:
                 pixels[row] = square[place]

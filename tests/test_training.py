@@ -12,6 +12,8 @@ import pytest
 import torch
 from conftest import FEW, REPOSITORY, train
 from datasets import Dataset, DatasetDict, Image
+from scipy.ndimage import map_coordinates
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import pipeline
 
@@ -284,6 +286,51 @@ def test_batches_hold_each_row_with_its_own_votes_and_label(galaxies):
         assert batch["labels"][place] == (-1 if galaxy["label"] is None else galaxy["label"])
         known = processor(galaxy["image"], return_tensors="pt").pixel_values[0]
         assert torch.allclose(processor.normalize_pixels(batch["pixels"])[place], known, atol=1e-6)
+
+
+def test_decoding_threads_leave_torch_as_many_threads_as_it_had():
+    code = (
+        "import threading, torch\n"
+        "from galaxy_vision.hardware import decoding_threads\n"
+        "torch.set_num_threads(2)\n"
+        "with decoding_threads(3) as pool:\n"
+        "    print(*pool.map(lambda _: torch.get_num_threads(), range(3)))\n"
+        "print(torch.get_num_threads())\n"
+        "late = threading.Thread(target=lambda: print(torch.get_num_threads()))\n"
+        "late.start(), late.join()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["1 1 1", "2", "2"], done.stderr[-2000:]
+
+
+def turned_one_by_one(image: np.ndarray, angle: float, mirror: float, zoom: float, shift: np.ndarray) -> np.ndarray:
+    """(C, H, W) seen through a similarity, pixel by pixel with scipy: the light at ``p`` comes from ``matrix @ p + shift``.
+
+    Coordinates are in pixels from the middle, x to the right and y down.
+    """
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = zoom * rotation @ np.diag([mirror, 1.0])
+    height, width = image.shape[1:]
+    y, x = np.mgrid[:height, :width] - (height - 1) / 2
+    from_x, from_y = np.tensordot(matrix, np.stack([x, y]), 1) + shift[:, None, None]
+    places = np.stack([from_y, from_x]) + (height - 1) / 2
+    return np.stack([map_coordinates(channel, places, order=1, mode="reflect") for channel in image])
+
+
+def test_a_whole_batch_is_augmented_as_one_image_after_the_other():
+    size, generator = 48, torch.Generator().manual_seed(11)
+    images = F.interpolate(torch.rand(12, 3, 12, 12, generator=generator), size=(size, size), mode="bicubic")
+    batch = augment(images, torch.Generator().manual_seed(5), max_zoom=1.15, max_shift=0.04)
+    drawn = torch.Generator().manual_seed(5)
+    angle, zoom, dx, dy = torch.rand(4, 12, generator=drawn).double().numpy()
+    mirror = torch.randint(0, 2, (12,), generator=drawn).numpy() * 2.0 - 1.0
+    assert {-1.0, 1.0} <= set(mirror)
+    for place in range(12):
+        shift = np.array([0.04 * (2 * dx[place] - 1), 0.04 * (2 * dy[place] - 1)]) * size
+        known = turned_one_by_one(
+            images[place].double().numpy(), 2 * np.pi * angle[place], mirror[place], 1.15 ** (2 * zoom[place] - 1), shift
+        )
+        assert np.abs(batch[place].numpy() - known).max() < 1e-4
 
 
 def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():
