@@ -123,6 +123,7 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path) -> Callable:
     model, optimizer = accelerator.prepare(model, optimizer)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     bar = SimpleNamespace(update=lambda count: None, set_postfix=lambda **values: None)
+    checkpoints = SimpleNamespace(terminating=False)
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {"labels": batch["labels"], "votes": batch["votes"]}
@@ -132,7 +133,9 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path) -> Callable:
 
         def epoch():
             torch.use_deterministic_algorithms(True, warn_only=True)  # as the script does; the limits and rivals run without
-            train_one_epoch(accelerator, model, ema, loader, optimizer, scheduler, processor, Progress(), run, targets, bar)
+            train_one_epoch(
+                accelerator, model, ema, loader, optimizer, scheduler, processor, Progress(), run, targets, checkpoints, bar
+            )
             torch.use_deterministic_algorithms(False)
 
         return epoch
