@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import math
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import timm
 from transformers import HfArgumentParser
@@ -75,6 +77,9 @@ class TrainingRun:
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} is below 0")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}={value} is not a finite number")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 known = ", ".join(each for each in choices if each)
@@ -106,11 +111,28 @@ def parse_arguments(kind: type, description: str, argv: list[str] | None):
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv and argv[0].endswith(".json"):
-            given = json.loads(Path(argv[0]).read_text())
+            given = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+            if not isinstance(given, dict):
+                raise ValueError(f'{argv[0]} holds a {type(given).__name__}; write {{"epochs": 3, ...}}')
             if unknown := sorted(set(given) - {each.name for each in fields(kind)}):
                 raise ValueError(f"{argv[0]} has the unknown argument {', '.join(unknown)}; --help lists those that there are")
+            _check_types(kind, given, argv[0])
             parser.set_defaults(**given)
             argv = argv[1:]
         return parser.parse_args_into_dataclasses(argv)[0]
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         parser.error(str(error))
+
+
+def _check_types(kind: type, given: dict, path: str) -> None:
+    """Values of a JSON file, which argparse would take as they are.
+
+    Raises:
+        ValueError: one has another type than the argument, or is no finite number.
+    """
+    for name, hint in get_type_hints(kind).items():
+        allowed = get_args(hint) or (hint,)
+        value = given.get(name, None if type(None) in allowed else MISSING)
+        whole = type(value) is int and float in allowed  # 1 for 1.0
+        if value is not MISSING and not whole and type(value) not in allowed:
+            raise ValueError(f"{name}={value!r} in {path} is of type {type(value).__name__}; give {allowed[0].__name__}")

@@ -6,6 +6,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -99,24 +100,34 @@ def _scan_tars(path: Path, columns: Columns) -> Iterator[tuple]:
                     if member.isfile() and is_image(member.name):
                         place = (member.offset_data, member.size, member.chksum)
                         yield Path(member.name).name.split(".")[0], f"{prefix}{member.name}@{place[0]}", str(file), *place
-        except tarfile.TarError as error:
+        except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # a size beyond the end fails in seek
             raise ValueError(f"{file} is not a complete, uncompressed tar ({error}); download or unpack it again") from error
 
 
 def _scan_csv(path: Path, columns: Columns) -> Iterator[tuple]:
-    with csv.open_csv(path) as opened:
+    with _naming(path), csv.open_csv(path) as opened:
         names = opened.schema.names
-    id_column, image_column = choose_columns(names, columns, str(path))
+    id_column, image_column = choose_columns(names, columns, f"catalogue={path}")
     read = [image_column, *([id_column] if id_column else [])]
     options = csv.ConvertOptions(include_columns=read, column_types=dict.fromkeys(read, pa.string()))
     root, number = Path(columns.image_root or path.parent), 0
-    with csv.open_csv(path, convert_options=options) as opened:
+    with _naming(path), csv.open_csv(path, convert_options=options) as opened:
         for batch in opened:
             paths = batch.column(image_column).to_pylist()
-            ids = batch.column(id_column).to_pylist() if id_column else [_stem(each) for each in paths]
+            ids = batch.column(id_column).to_pylist() if id_column else [_stem(each or "") for each in paths]
             for galaxy_id, image in zip(ids, paths, strict=True):
                 yield galaxy_id, f"{path.name}:{number}", str(root / image) if image else "", 0, -1, 0
                 number += 1
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of pyarrow, which say the line and what was expected there, with the name of the file."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"catalogue={path} cannot be read as a table in UTF-8: {reason}; write it again") from error
 
 
 def open_index(path: Path, index: Path, kind: str) -> Catalogue:

@@ -66,12 +66,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(classifier_run, tmp_path):
     assert results["history"][-1]["validation_loss"] == classifier_run[1]["history"][-1]["validation_loss"]
 
 
-def test_two_processes_see_every_test_row_once(classifier_run, tmp_path):
+def test_two_processes_of_half_the_batch_learn_the_same_and_see_every_test_row_once(classifier_run, tmp_path):
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     done = subprocess.run(
-        [*launch, str(REPOSITORY / "train_classifier.py"), *FEW, "--output_dir", str(tmp_path)],
+        [*launch, str(REPOSITORY / "train_classifier.py"), *FEW, "--batch_size", "20", "--output_dir", str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
@@ -80,6 +80,9 @@ def test_two_processes_see_every_test_row_once(classifier_run, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((tmp_path / "metrics.json").read_text())
     assert results["num_processes"] == 2
+    for one, two in zip(classifier_run[1]["history"], results["history"], strict=True):
+        for name in ("train_loss", "validation_loss"):  # the rows are the same; views and batch statistics are of each process
+            assert two[name] == pytest.approx(one[name], rel=0.1)
     assert results["rows"] == results["split_rows"]["test"] == classifier_run[1]["rows"]
     assert results["votes"]["rows"] == classifier_run[1]["votes"]["rows"]
     matrix = np.array(results["classes"]["confusion_matrix"])

@@ -1,0 +1,355 @@
+"""Every reader, on files that were spoiled at random: our own error in one line or a counted drop, within a second.
+
+More examples: ``GALAXY_VISION_FUZZ=5000 pytest tests/test_fuzz.py``.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import tarfile
+import time
+import warnings
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from conftest import jpeg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from test_builders import builder
+
+from galaxy_vision.arguments import TrainingRun, parse_arguments
+from galaxy_vision.caption_reading import parse_claims
+from galaxy_vision.captions import write_captions
+from galaxy_vision.catalogue import Columns, open_catalogue, write_index
+from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS
+from galaxy_vision.images import MAX_BYTES, read_rgb
+
+EXAMPLES = int(os.environ.get("GALAXY_VISION_FUZZ", "25"))
+fuzz = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8))
+SECONDS = 20
+"""A hang is what takes longer; nothing here needs a tenth of a second, but a test machine may be asleep for some."""
+
+
+@st.composite
+def spoiled(draw, files: list[bytes]) -> bytes:
+    """One of the files with bytes changed, cut out, repeated, put in or cut off."""
+    data = bytearray(draw(st.sampled_from(files)))
+    for _ in range(draw(st.integers(1, 6))):
+        if not data:
+            break
+        at = draw(st.integers(0, len(data) - 1))
+        length = draw(st.integers(1, 40))
+        kind = draw(st.sampled_from(["change", "cut", "repeat", "insert", "end", "number"]))
+        if kind == "change":
+            data[at] = draw(st.integers(0, 255))
+        elif kind == "cut":
+            del data[at : at + length]
+        elif kind == "repeat":
+            data[at:at] = data[at : at + length] * draw(st.integers(1, 50))
+        elif kind == "insert":
+            data[at:at] = draw(st.sampled_from([b"\0", b"\n", b'"', b",", b"nan", b"-1e999", b"\xff\xfe", b"{", b"[", b"\r"]))
+        elif kind == "end":
+            del data[at:]
+        else:
+            data[at : at + 4] = draw(st.sampled_from([b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"9999"]))
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def soon():
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow and astropy warn before they fail
+        yield
+    assert time.monotonic() - started < SECONDS
+
+
+def encoded(kind: str) -> bytes:
+    file = io.BytesIO()
+    PICTURE.save(file, kind)
+    return file.getvalue()
+
+
+def fits_bytes() -> bytes:
+    file = io.BytesIO()
+    fits.PrimaryHDU(np.asarray(PICTURE).transpose(2, 0, 1).astype(np.float32)).writeto(file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "FITS"])
+def test_images(kind):
+    whole = fits_bytes() if kind == "FITS" else encoded(kind)
+
+    @fuzz
+    @given(spoiled([whole]))
+    def check(data):
+        with soon():
+            try:
+                assert read_rgb(data).mode == "RGB"
+            except ValueError as error:
+                assert len(str(error)) < 500
+
+    check()
+
+
+def zipped(names: list[str]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, jpeg(PICTURE))
+    return file.getvalue()
+
+
+def tarred(names: list[str]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(jpeg(PICTURE))
+            archive.addfile(member, io.BytesIO(jpeg(PICTURE)))
+    return file.getvalue()
+
+
+def run_builder(name: str, folder, **files) -> None:
+    """Build; it must end with a data set that counts every row, or with status 2 and one line."""
+    said, target = io.StringIO(), folder / f"out-{time.monotonic_ns()}"
+    argv = [part for key, value in files.items() for part in (f"--{key}", str(value))]
+    with soon(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            builder(name)([*argv, "--output_dir", str(target)])
+        except SystemExit as stop:
+            assert stop.code == 2
+            lines = [line for line in said.getvalue().replace("\r", "\n").splitlines() if line.startswith("error: ")]
+            assert len(lines) == 1 and len(lines[0]) < 1500
+            assert not target.exists()
+            return
+    assert " rows in, " in (target / "README.md").read_text()
+
+
+def write(folder, name: str, data: bytes):
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def challenge_table() -> bytes:
+    rows = pd.DataFrame(0.25, index=range(3), columns=list(KAGGLE_COLUMNS))
+    rows.insert(0, "GalaxyID", [100008, 100023, 100053])
+    return rows.to_csv(index=False).encode()
+
+
+def gz2_table() -> bytes:
+    rows = pd.DataFrame(5, index=range(3), columns=[f"{answer}_count" for answer in ANSWERS])
+    rows.insert(0, "dr7objid", [587722981736120320 + place for place in range(3)])
+    rows.insert(1, "total_classifications", 40)
+    return rows.to_csv(index=False).encode()
+
+
+MAPPING = "objid,sample,asset_id\n" + "".join(f"{587722981736120320 + place},original,{place + 1}\n" for place in range(3))
+
+
+def test_the_table_of_the_challenge(tmp_path):
+    images = write(tmp_path, "images.zip", zipped(["100008.jpg", "100023.jpg", "100053.jpg"]))
+
+    @fuzz
+    @given(spoiled([challenge_table()]))
+    def check(data):
+        run_builder("galaxy_zoo_challenge", tmp_path, images=images, labels=write(tmp_path, "labels.csv", data))
+
+    check()
+
+
+def test_the_table_and_the_mapping_of_galaxy_zoo_2(tmp_path):
+    images = write(tmp_path, "images.zip", zipped(["1.jpg", "2.jpg", "3.jpg"]))
+
+    @fuzz
+    @given(spoiled([gz2_table()]), spoiled([MAPPING.encode()]), st.booleans())
+    def check(table, mapping, which):
+        labels = write(tmp_path, "labels.csv", table if which else gz2_table())
+        known = write(tmp_path, "mapping.csv", MAPPING.encode() if which else mapping)
+        run_builder("galaxy_zoo_2", tmp_path, images=images, labels=labels, mapping=known)
+
+    check()
+
+
+def test_zips_of_class_folders(tmp_path):
+    @fuzz
+    @given(spoiled([zipped(["a/1.jpg", "a/2.jpg", "b/3.jpg"])]))
+    def check(data):
+        run_builder("class_folders", tmp_path, images=write(tmp_path, "images.zip", data))
+
+    check()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "csv"])
+def test_catalogues(tmp_path, kind):
+    names = ["a/1.jpg", "a/2.jpg", "b/3.jpg"]
+    whole = {"zip": zipped(names), "tar": tarred(names), "csv": b"id,path\n1,a.jpg\n2,b.jpg\n3,\n"}[kind]
+
+    @fuzz
+    @given(spoiled([whole]))
+    def check(data):
+        path, index = write(tmp_path, f"catalogue.{kind}", data), tmp_path / "index"
+        with soon():
+            try:
+                write_index(str(path), index, 2, Columns())
+                catalogue = open_catalogue(str(path), index, 2, Columns())
+            except ValueError as error:
+                assert "catalogue" in str(error)
+                return
+            for part in range(len(catalogue.part_rows)):
+                for row in catalogue.rows(part):
+                    with contextlib.suppress(Exception):  # `predict` writes whatever it is into the row
+                        assert len(row.load()) <= MAX_BYTES
+
+    check()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=8), each, max_size=3),
+    max_leaves=5,
+)
+NAMES = sorted(TrainingRun.__dataclass_fields__)
+
+
+def read_arguments(path) -> None:
+    said = io.StringIO()
+    with soon(), contextlib.redirect_stderr(said):
+        try:
+            args = parse_arguments(TrainingRun, "", [str(path)])
+        except SystemExit as stop:
+            assert stop.code == 2 and "error: " in said.getvalue().splitlines()[-1]
+            return
+    for name, field in TrainingRun.__dataclass_fields__.items():
+        default, value = field.default, getattr(args, name)
+        assert default is None or type(value) in (type(default), *[int] * isinstance(default, float)), (name, value)
+        assert not isinstance(value, float) or np.isfinite(value), (name, value)
+
+
+def test_argument_files(tmp_path):
+    whole = json.dumps({"epochs": 3, "learning_rate": 0.01, "augmentation": False, "dataset": "simulated"}).encode()
+
+    @fuzz
+    @given(spoiled([whole]))
+    def check_bytes(data):
+        read_arguments(write(tmp_path, "run.json", data))
+
+    @fuzz
+    @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=2) | JSON)
+    def check_values(content):
+        read_arguments(write(tmp_path, "run.json", json.dumps(content).encode()))
+
+    check_bytes()
+    check_values()
+
+
+HOSTILE_ARGUMENTS = [
+    "",
+    "[]",
+    "3",
+    "null",
+    '"epochs"',
+    "{",
+    '{"epochs": [1]}',
+    '{"epochs": null}',
+    '{"epochs": 2.5}',
+    '{"epochs": true}',
+]
+HOSTILE_ARGUMENTS += [
+    '{"learning_rate": NaN}',
+    '{"learning_rate": Infinity}',
+    "[" * 100_000,
+    '{"epochs": 1e400}',
+    "\ufeff{}",
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE_ARGUMENTS)
+def test_argument_files_by_hand(tmp_path, text, capsys):
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        parse_arguments(TrainingRun, "", [str(tmp_path / "run.json")])
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_captions():
+    @fuzz
+    @given(st.text(max_size=200) | spoiled([b"a barred spiral galaxy with two loosely wound arms, no bulge, not a merger"]))
+    def check(text):
+        with soon():
+            claims = parse_claims(text if isinstance(text, str) else text.decode("latin-1"))
+        write_captions(claims, 2)
+
+    check()
+
+
+@pytest.mark.parametrize("word", ["not ", "no bar, ", "two ", "spiral arms ", "\u0130 ", "a", ",", "possibly barred "])
+def test_long_captions_are_read_in_time(word):
+    with soon():
+        parse_claims(word * (4_000 // len(word)))
+
+
+def huge_member() -> bytes:
+    """A tar that says that its image has 2**60 bytes."""
+    member = tarfile.TarInfo("a.jpg")
+    member.size = 2**60
+    return member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+def link() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+            member = tarfile.TarInfo(f"{kind.decode()}.jpg")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    return file.getvalue()
+
+
+def lying_zip() -> bytes:
+    """Its directory says that the image unpacks to 3 GB."""
+    data = bytearray(zipped(["a.jpg"]))
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (3 * 10**9).to_bytes(4, "little")
+    return bytes(data)
+
+
+CATALOGUES = {  # name -> bytes, and what is said; None: the row is refused when it is read
+    "huge.tar": (huge_member(), "not a complete, uncompressed tar"),
+    "links.tar": (link(), "holds no row, or no image"),
+    "empty.tar": (bytes(10240), "holds no row, or no image"),
+    "text.tar": (b"I am a tar", "not a complete, uncompressed tar"),
+    "lying.zip": (lying_zip(), None),
+    "text.zip": (b"I am a zip", "not a complete zip file"),
+    "empty.csv": (b"", "cannot be read as a table"),
+    "long.csv": (b"id,path\n1," + b"a" * 3_000_000 + b"\n", "straddles two block boundaries"),
+    "wide.csv": (b"id,path\n1,a.jpg,b.jpg\n", "Row #2: Expected 2 columns, got 3"),
+    "latin.csv": (b"id,path\n1,gal\xe1xia.jpg\n", "cannot be read as a table in UTF-8"),
+    "columns.csv": (b"x,y\n1,2\n", "none of the columns"),
+    "truncated.csv.gz": (gzip.compress(b"id,path\n" + b"1,a.jpg\n" * 1000)[:-20], "cannot be read as a table"),
+    "null.csv": (b"id,path\n1,a\0.jpg\n", None),
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_hostile_catalogues(tmp_path, name):
+    data, sentence = CATALOGUES[name]
+    path, index = write(tmp_path, name, data), tmp_path / "index"
+    with soon():
+        if sentence:
+            with pytest.raises(ValueError, match=sentence):
+                write_index(str(path), index, 2, Columns())
+            return
+        write_index(str(path), index, 2, Columns())
+        for row in open_catalogue(str(path), index, 2, Columns()).rows(0):
+            with pytest.raises((ValueError, OSError)):
+                row.load()
