@@ -85,7 +85,7 @@ def clean_run(args, parts: int) -> None:
 
 
 def killed_run(args, parts: int) -> None:
-    output, chance, began = args.work / "killed", random.Random(args.seed), time.perf_counter()
+    output, chance, began, kills = args.work / "killed", random.Random(args.seed), time.perf_counter(), 0
     moments = sorted(chance.uniform(0.1, 0.9) for _ in range(args.kills))
     for moment in moments:
         running = start(args, output)
@@ -95,10 +95,11 @@ def killed_run(args, parts: int) -> None:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
+            kills += 1
             print(f"killed with {len(list(output.glob('part-*')))} of {parts} parts done")
     if start(args, output).wait():
         raise SystemExit("the last restart failed")
-    print(f"killed {args.kills} times and restarted: {time.perf_counter() - began:.0f} s altogether")
+    print(f"killed {kills} times and restarted: {time.perf_counter() - began:.0f} s altogether")
 
 
 def main() -> None:
