@@ -1,20 +1,25 @@
 """A saved model and a data set -> scores, by the functions that end a training run."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import torch
 from datasets import Dataset, Value, concatenate_datasets
+from torch.nn import functional as F
 from transformers import AutoConfig
 
 from .caption_metrics import score_beside_rivals
 from .data import cache_pixels, class_counts, load_galaxies, make_loader
+from .decision_tree import conditional_fractions
 from .image_processing_galaxy import GalaxyImageProcessor
+from .labels import SCHEMES, assign_labels
 from .metrics import GalaxyMetric, training_constants
 from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
+from .modeling_galaxy_resnet import GalaxyClassifierOutput, GalaxyResNetForImageClassification
 from .processing_galaxy_captioner import GalaxyCaptionerProcessor
 from .rotations import check_rotations
-from .training import Examples, evaluate, evaluate_captions, make_accelerator
+from .training import Examples, class_probabilities, evaluate, evaluate_captions, make_accelerator
 from .twins import without_twins
 
 
@@ -32,7 +37,8 @@ def evaluate_saved(
     """Score a classifier or a captioner, whichever the configuration says, on one split.
 
     Constant answers, which stand beside the scores, are those of the training rows (classifier) or the validation rows (captioner) of
-    this data set. Classes are compared by name; if the data set has one that the model does not know, votes alone are.
+    this data set. Classes are compared by name; if the data set has one that the model does not know, votes alone are, and classes too where
+    its scheme gives every galaxy one (``threshold``): those of the predicted votes.
 
     Args:
         model: folder or Hub id.
@@ -85,23 +91,46 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     votes = "votes" in data[split].column_names and model.config.predict_votes
     if unknown and not votes:
         raise ValueError(f"{note}; and votes are not in both, so nothing can be compared")
+    rule = _deciding_scheme(theirs) if unknown and votes else None
+    names = theirs if rule else ours
     metrics = {}
-    if not unknown:
+    if rule or not unknown:
         counts = dict(zip(theirs, class_counts(data["train"], len(theirs)).tolist(), strict=True))
-        counts = [counts.get(label, 0) for label in ours]
-        metrics = {"classes": GalaxyMetric("classes", label_names=ours, train_class_counts=counts), "examples": Examples(ours)}
+        counts = [counts.get(label, 0) for label in names]
+        metrics = {
+            "classes": GalaxyMetric("classes", label_names=names, train_class_counts=counts),
+            "examples": Examples(names),
+        }
     if votes:
         constants = training_constants(data["train"].with_format("numpy")["votes"])
         metrics["votes"] = GalaxyMetric("votes", **constants)
     rows = _pixels(accelerator, data, split, processor)
-    if theirs != ours:
+    if theirs != names:
         places = [-1 if unknown else ours.index(label) for label in theirs]
         rows = _with_labels(rows, [-1 if label is None or label < 0 else places[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
-    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations)
+    probabilities = class_probabilities if rule is None else partial(_probabilities_by_rule, scheme=rule)
+    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, probabilities)
     if results is None:
         return None
+    if rule:
+        return results | {"note": f"{note}; so classes are those of the predicted votes by the scheme {rule}"}
     return results | ({"note": f"classes were not compared: {note}"} if unknown else {})
+
+
+def _deciding_scheme(class_names: list[str]) -> str | None:
+    """The scheme with these classes, if it leaves no galaxy uncertain."""
+    for name, scheme in SCHEMES.items():
+        if scheme.class_names == class_names and not scheme.classes[0].conditions:
+            return name
+    return None
+
+
+def _probabilities_by_rule(output: GalaxyClassifierOutput, scheme: str) -> torch.Tensor:
+    """(B, C) one for the class of the predicted votes, as if very many had voted."""
+    votes = 1000 * conditional_fractions(output.vote_concentration.float().cpu().numpy())
+    labels = torch.from_numpy(assign_labels(votes, scheme)).to(output.vote_concentration.device)
+    return F.one_hot(labels, len(SCHEMES[scheme].classes)).float()
 
 
 def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:

@@ -212,14 +212,29 @@ class Examples:
         return {"mistakes": [named(*each) for each in self.mistakes], "correct": correct}
 
 
+def class_probabilities(output) -> torch.Tensor:
+    """(B, C), of the model's class head."""
+    return output.logits.float().softmax(-1)
+
+
 @torch.inference_mode()
-def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, desc: str, rotations: int = 1) -> dict | None:
+def evaluate(
+    accelerator,
+    model: nn.Module,
+    loader,
+    processor,
+    metrics: dict,
+    desc: str,
+    rotations: int = 1,
+    probabilities: Callable = class_probabilities,
+) -> dict | None:
     """Stream a split through the model into the metrics; every row counts once, whatever the number of processes.
 
     Args:
         metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.metrics.GalaxyMetric`) and ``"examples"``
             (:class:`Examples`); what is not there is not evaluated.
         rotations: as in :func:`~galaxy_vision.rotations.classify`.
+        probabilities: output of the model -> (B, C) class probabilities.
 
     Returns:
         Their results and the mean loss on the main process; None on the others.
@@ -230,7 +245,7 @@ def evaluate(accelerator, model: nn.Module, loader, processor, metrics: dict, de
         with accelerator.autocast():
             pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
             output = classify(model, pixels, rotations)
-        ready = {"probabilities": output.logits.float().softmax(-1), "labels": batch["labels"], "row": batch["row"]}
+        ready = {"probabilities": probabilities(output), "labels": batch["labels"], "row": batch["row"]}
         if "votes" in metrics:
             ready |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
         ready = accelerator.gather_for_metrics(ready)
