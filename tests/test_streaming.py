@@ -119,43 +119,44 @@ def test_a_stream_goes_on_from_any_step(built, tmp_path, step):
 WORKER = """
 import json, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
+sys.path.insert(0, sys.argv[1])
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from test_streaming import PROCESSOR, arguments
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.streaming import TrainingStream
 from galaxy_vision.training import Progress
-accelerator, progress = Accelerator(cpu=True), Progress()
+accelerator, found = Accelerator(cpu=True), []
 names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
-stream = TrainingStream(arguments(sys.argv[1]), names, PROCESSOR, progress, accelerator)
-for progress.epoch in (0, 1):
-    mine = [[int(p.long().sum()) for p in b["pixels"]] for b in stream.loader() if "spare" not in b]
-    steps = len(list(stream.loader()))
-    found = gather_object([[mine, steps]])
-    if accelerator.is_main_process:
-        Path(sys.argv[2] + str(progress.epoch)).write_text(json.dumps([found, stream.num_rows, stream.dealt]))
+for folder in sys.argv[3:]:
+    progress = Progress()
+    stream = TrainingStream(arguments(folder), names, PROCESSOR, progress, accelerator)
+    for progress.epoch in (0, 1):
+        batches = list(stream.loader())
+        rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]
+        found.append([stream.dealt, stream.num_rows, gather_object([[rows, len(batches)]])])
+if accelerator.is_main_process:
+    Path(sys.argv[2]).write_text(json.dumps(found))
 accelerator.end_training()
 """
 
 
-@pytest.mark.parametrize("files", [2, 3])
-def test_two_processes_share_the_rows_and_make_as_many_steps(built, tmp_path, files):
+def test_two_processes_share_the_rows_and_make_as_many_steps(built, tmp_path):
     (tmp_path / "worker.py").write_text(WORKER)
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    argv = [*LAUNCH, str(tmp_path / "worker.py"), built[files], str(tmp_path / "epoch"), str(REPOSITORY / "tests")]
+    argv = [*LAUNCH, str(tmp_path / "worker.py"), str(REPOSITORY / "tests"), str(tmp_path / "found.json"), built[2], built[3]]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
-    train = load_galaxies("simulated", num_simulated=200)["train"]
-    known = Counter(
-        int(p.long().sum()) for p in next(iter(make_loader(cache_pixels(train, PROCESSOR), 32, 999, False)))["pixels"]
-    )
-    for epoch in "01":
-        processes, rows, dealt = json.loads((tmp_path / f"epoch{epoch}").read_text())
-        assert len(processes) == 2 and rows == len(train) and dealt == (files == 2)
-        assert processes[0][1] == processes[1][1]  # steps
-        assert Counter(row for mine, _ in processes for batch in mine for row in batch) == known
-        assert all(mine for mine, _ in processes)
+    cached = cache_pixels(load_galaxies("simulated", num_simulated=200)["train"], PROCESSOR)
+    whole = next(iter(make_loader(cached, 32, len(cached), shuffle=False)))["pixels"]
+    known = Counter(int(pixels.long().sum()) for pixels in whole)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [dealt for dealt, _, _ in found] == [True, True, False, False]  # 2 files, 3 files
+    for _, rows, processes in found:
+        assert rows == len(cached)
+        (first, steps), (second, same) = processes
+        assert steps == same and first and second
+        assert Counter(first + second) == known
 
 
 STREAMED = ["--streaming", "--shuffle_buffer", "80"]
