@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, broadcast, gather_object
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -217,6 +217,13 @@ def class_probabilities(output) -> torch.Tensor:
     return output.logits.float().softmax(-1)
 
 
+def _share_statistics(accelerator, model: nn.Module) -> None:
+    """Batch statistics are of each process; all evaluate with those of the main process, which are the ones that are saved."""
+    if accelerator.num_processes > 1:
+        for statistic in model.buffers():
+            broadcast(statistic)
+
+
 @torch.inference_mode()
 def evaluate(
     accelerator,
@@ -239,7 +246,7 @@ def evaluate(
     Returns:
         Their results and the mean loss on the main process; None on the others.
     """
-    model.eval()
+    _share_statistics(accelerator, model.eval())
     loss_sum, rows = 0.0, 0
     for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
         with accelerator.autocast():
@@ -269,7 +276,7 @@ def evaluate(
 @torch.inference_mode()
 def evaluate_captions(accelerator, model, loader, processor, desc: str, **generate_kwargs) -> list[str] | None:
     """Write the caption of every row of a split, in the order of rows, on the main process; None on the others."""
-    model.eval()
+    _share_statistics(accelerator, model.eval())
     written: dict[int, str] = {}
     for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
         with accelerator.autocast():
