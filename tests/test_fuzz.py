@@ -29,6 +29,7 @@ from galaxy_vision.captions import write_captions
 from galaxy_vision.catalogue import Columns, open_catalogue, write_index
 from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS
 from galaxy_vision.images import MAX_BYTES, read_rgb
+from galaxy_vision.tables import read_chunks
 
 EXAMPLES = int(os.environ.get("GALAXY_VISION_FUZZ", "25"))
 fuzz = settings(
@@ -360,3 +361,11 @@ def test_hostile_catalogues(tmp_path, name):
         for row in open_catalogue(str(path), index, 2, Columns()).rows(0):
             with pytest.raises((ValueError, OSError)):
                 row.load()
+
+
+def test_rows_with_more_cells_than_the_header_are_refused(tmp_path):
+    """pandas would read the votes one column further right."""
+    lines = challenge_table().decode().splitlines()
+    labels = write(tmp_path, "labels.csv", "\n".join([lines[0], *(f"{line},1" for line in lines[1:])]).encode())
+    with pytest.raises(ValueError, match="rows have more cells than the header"):
+        list(read_chunks(str(labels), ["GalaxyID"], [], KAGGLE_COLUMNS))
