@@ -63,10 +63,8 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
     The licence is that of the data set, since the weights are made from it: ``other`` where it has none that the Hub knows. Data sets and
     base models are named where they are on the Hub.
     """
-    captioner, dataset, args = "captions" in results, run["dataset"], run["arguments"]
+    captioner, dataset = "captions" in results, run["dataset"]
     licence = dataset["license"] or "other"
-    bases = [f"timm/{args['pretrained_backbone']}"] if args.get("pretrained_backbone") else []
-    bases += [args[key] for key in ("init_from", "encoder") if args.get(key) and not Path(args[key]).is_dir()]
     return ModelCardData(
         license=licence,
         license_name="terms-of-the-training-data" if licence == "other" else None,
@@ -75,7 +73,7 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
         language="en" if captioner else None,
         tags=["astronomy", "galaxies", "galaxy-zoo", "morphology", "timm", config["model_type"].replace("_", "-")],
         datasets=[dataset["hub_id"]] if dataset["hub_id"] else None,
-        base_model=bases or None,
+        base_model=run.get("base_models") or None,
         metrics=["bleu", "chrf", "f1"] if captioner else ["accuracy", "f1"],
         model_name=name,
         eval_results=[_eval_result(*score, captioner, dataset) for score in _scores(results)],

@@ -80,6 +80,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "seed": args.seed,
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
+        "base_models": _base_models(args),
         "dataset": describe_dataset(args) | {"classes": data["test"].features["label"].names},
         "split_fingerprint": results["split_fingerprint"],
         "split_rows": results["split_rows"],
@@ -92,6 +93,13 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
             "mixed_precision": accelerator.mixed_precision,
         },
     }
+
+
+def _base_models(args) -> list[str]:
+    """Hub ids of the models that this run started from; folders, which only this machine has, are left out."""
+    timm = getattr(args, "pretrained_backbone", None)
+    ours = [getattr(args, name, None) for name in ("init_from", "encoder")]
+    return [*([f"timm/{timm}"] if timm else []), *(place for place in ours if place and not Path(place).is_dir())]
 
 
 def _changed(args) -> dict:
