@@ -46,7 +46,6 @@ RIVALS = {
         "pipeline": "pipeline",
         "pipeline, tuned": "pipeline_tuned",
         "timm + PIL loop": "plain_predict",
-        "Zoobot catalogue": "zoobot_predict",
     },
 }
 
