@@ -55,7 +55,10 @@ def read_chunks(path: str, ids: Sequence[str], texts: Sequence[str], numbers: Se
     """
     with _named(path):
         text_types = dict.fromkeys([*ids, *texts], str)
-        for chunk in pd.read_csv(path, usecols=[*ids, *texts, *numbers], dtype=text_types, chunksize=ROWS_PER_CHUNK):
+        # Without index_col=False, rows with more cells than the header would move the columns to the right.
+        for chunk in pd.read_csv(
+            path, index_col=False, usecols=[*ids, *texts, *numbers], dtype=text_types, chunksize=ROWS_PER_CHUNK
+        ):
             if not isinstance(
                 chunk.index, pd.RangeIndex
             ):  # pandas would take the first column for names of rows, and shift the others

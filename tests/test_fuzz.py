@@ -363,9 +363,7 @@ def test_hostile_catalogues(tmp_path, name):
                 row.load()
 
 
-def test_rows_with_more_cells_than_the_header_are_refused(tmp_path):
-    """pandas would read the votes one column further right."""
-    lines = challenge_table().decode().splitlines()
-    labels = write(tmp_path, "labels.csv", "\n".join([lines[0], *(f"{line},1" for line in lines[1:])]).encode())
-    with pytest.raises(ValueError, match="rows have more cells than the header"):
-        list(read_chunks(str(labels), ["GalaxyID"], [], KAGGLE_COLUMNS))
+def test_cells_beyond_the_header_move_no_column(tmp_path):
+    labels = write(tmp_path, "labels.csv", b"x,GalaxyID,y,z\n1,2,3,4,5,6\n7,8,9,10,11,12\n")
+    chunk = next(iter(read_chunks(str(labels), ["GalaxyID"], [], ["z"])))
+    assert chunk.to_dict("list") == {"GalaxyID": ["2", "8"], "z": [4, 10]}
