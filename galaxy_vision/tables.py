@@ -59,10 +59,6 @@ def read_chunks(path: str, ids: Sequence[str], texts: Sequence[str], numbers: Se
         for chunk in pd.read_csv(
             path, index_col=False, usecols=[*ids, *texts, *numbers], dtype=text_types, chunksize=ROWS_PER_CHUNK
         ):
-            if not isinstance(
-                chunk.index, pd.RangeIndex
-            ):  # pandas would take the first column for names of rows, and shift the others
-                raise ValueError(f"{path}: rows have more cells than the header; mend the header or the rows")
             for column in ids:
                 good = chunk[column].str.fullmatch(r"\d+", na=False)
                 _refuse(chunk[column][~good], path, "an integer; export the table with ids as text or 64-bit integers")
