@@ -109,14 +109,14 @@ def train(args: Arguments) -> dict | None:
     with accelerator.main_process_first():  # the others then read the cache
         try:
             data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
+            if "captions" not in data["test"].column_names:
+                raise ValueError(f"dataset={args.dataset!r} has no captions; build one with votes by datasets_scripts")
+            if args.max_rows:
+                data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+            cached = {split: cache_pixels(data[split], image_processor) for split in SPLITS if split in data}
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
-        if "captions" not in data["test"].column_names:
-            raise SystemExit(f"error: dataset={args.dataset!r} has no captions; build one with votes by datasets_scripts")
-        if args.max_rows:
-            data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
         fingerprint = {split: rows._fingerprint for split, rows in data.items()}
-        cached = {split: cache_pixels(data[split], image_processor) for split in SPLITS if split in data}
         if not args.streaming:
             tokenizer = build_tokenizer(caption for captions in data["train"]["captions"] for caption in captions)
             cached["train"] = encode_captions(cached["train"], tokenizer)

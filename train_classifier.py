@@ -80,13 +80,13 @@ def train(args: Arguments) -> dict | None:
     with accelerator.main_process_first():  # the others then read the cache
         try:
             data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
+            if args.max_rows:
+                data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+            cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
-        if args.max_rows:
-            data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
         class_names = data["test"].features["label"].names
         fingerprint = {split: rows._fingerprint for split, rows in data.items()}
-        cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
     if args.streaming:
         cached["train"] = TrainingStream(args, class_names, processor, progress, accelerator)
         fingerprint["train"] = cached["train"].fingerprint

@@ -353,3 +353,12 @@ def test_votes_and_augmentation_can_be_left_out(tmp_path):
     assert "votes" not in results and results["classes"]["rows"] > 0
     model = GalaxyResNetForImageClassification.from_pretrained(tmp_path)
     assert model.vote_head is None
+
+
+def test_an_image_that_cannot_be_read_ends_with_one_line(galaxies, tmp_path):
+    for place, (data, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("a" if place % 2 else "b")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{place}.jpg").write_bytes(data[: len(data) // 2] if place == 3 else data)
+    with pytest.raises(SystemExit, match="error: row [0-9]+: .*remove the row, or build the data set with datasets_scripts"):
+        train("train_classifier", "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"))
