@@ -13,6 +13,9 @@ from galaxy_vision.explain import DEFAULT_METHOD, METHODS
 from galaxy_vision.images import STRETCHES, read_file
 
 EXAMPLES = sorted((studio.HERE / "examples").glob("*.jpg"))
+SAVE = """(file) => { const link = Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name ?? ''});
+  document.body.append(link); link.click(); link.remove(); }"""
+"""Hands the visitor the file that was just written."""
 
 
 def _look(image, name: str) -> tuple:
@@ -30,29 +33,27 @@ def look_at_example(place: int) -> tuple:
     return image, *_look(image, EXAMPLES[place].name)
 
 
-def _shown(image, said, verdict, viewer, bars, tree) -> dict:
+def _shown(image, said, verdict, viewer, bars, tree) -> list:
     target = gr.Dropdown(choices=studio.targets(), value=said["class"])
-    return [
-        {"image": image, "said": said},
-        verdict,
-        viewer,
-        bars,
-        tree,
-        target,
-        DEFAULT_METHOD,
-        gr.DownloadButton(interactive=False),
-        gr.DownloadButton(interactive=False),
-    ]
+    on = gr.Button(interactive=True)
+    return [{"image": image, "said": said, "left": False}, verdict, viewer, bars, tree, target, DEFAULT_METHOD, on, on]
 
 
 def _failed(sentence: str) -> list:
-    off = gr.DownloadButton(value=None, interactive=False)
+    off = gr.Button(interactive=False)
     return [None, page.notice(sentence), page.EMPTY_VIEWER, "", "", gr.Dropdown(), DEFAULT_METHOD, off, off]
 
 
-def show_upload(path: str | None, hdu: str, bands: str, stretch: str) -> list:
+def _leave(state: dict | None) -> None:
+    """A heat map that is still being drawn of what was shown until now comes too late: see :func:`redraw`."""
+    if state is not None:
+        state["left"] = True
+
+
+def show_upload(state: dict | None, path: str | None, hdu: str, bands: str, stretch: str) -> list:
     if path is None:
         return [gr.skip()] * 9
+    _leave(state)
     try:
         image = studio.read_image(read_file(path), hdu, bands, stretch)
         return _shown(image, *_look(image, Path(path).name))
@@ -60,7 +61,8 @@ def show_upload(path: str | None, hdu: str, bands: str, stretch: str) -> list:
         return _failed(str(error))
 
 
-def show_example(event: gr.SelectData) -> list:
+def show_example(state: dict | None, event: gr.SelectData) -> list:
+    _leave(state)
     return _example(event.index)
 
 
@@ -75,24 +77,32 @@ def _example(place: int) -> list:
         return _failed(str(error))
 
 
-def redraw(state: dict | None, target: str, method: str) -> tuple:
-    off = gr.DownloadButton(interactive=False)
+def redraw(state: dict | None, target: str, method: str) -> str:
+    """The viewer, unless another image was picked meanwhile: a map never comes beside the verdict of another galaxy."""
     if state is None:
-        return page.EMPTY_VIEWER, off, off
+        return page.EMPTY_VIEWER
     heat = studio.heat_map(state["image"], target, method)
     name = dict((value, words) for words, value in studio.targets())[target]
-    return page.viewer(state["image"], state["said"]["image"], heat, name.split(": ", 1)[1], method), off, off
+    drawn = page.viewer(state["image"], state["said"]["image"], heat, name.split(": ", 1)[1], method)
+    return gr.skip() if state["left"] else drawn
 
 
-def write_downloads(state: dict | None, target: str, method: str, opacity: float):
+def _known(state: dict | None) -> tuple[dict, str]:
+    """What is said of the image that is shown, and the stem of the names of its files."""
     if state is None:
-        return gr.DownloadButton(interactive=False), gr.DownloadButton(interactive=False)
-    stem = Path(state["said"]["image"]).stem[:60] or "galaxy"
+        raise gr.Error("The image was deleted after fifteen minutes; give it again.", print_exception=False)
+    return state["said"], Path(state["said"]["image"]).stem[:60] or "galaxy"
+
+
+def write_figure(state: dict | None, target: str, method: str, opacity: float) -> str:
+    said, stem = _known(state)
     heat = studio.heat_map(state["image"], target, method)
-    drawn = sheet(state["image"], state["said"], heat, target, method, opacity)
-    figure = gr.DownloadButton(value=written(f"{stem}.png", drawn), interactive=True)
-    text = studio.as_json(state["said"] | {"heat_map": {"target": target, "method": method}})
-    return figure, gr.DownloadButton(value=written(f"{stem}.json", text.encode()), interactive=True)
+    return written(f"{stem}.png", sheet(state["image"], said, heat, target, method, opacity))
+
+
+def write_json(state: dict | None, target: str, method: str) -> str:
+    said, stem = _known(state)
+    return written(f"{stem}.json", studio.as_json(said | {"heat_map": {"target": target, "method": method}}).encode())
 
 
 def one_galaxy(demo: gr.Blocks, private: dict) -> None:
@@ -135,29 +145,25 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
             bars = gr.HTML("", elem_id="gv-bars")
     tree = gr.HTML("", elem_id="gv-tree")
     with gr.Row():
-        figure = gr.DownloadButton("Figure (PNG)", interactive=False, size="sm", elem_id="gv-figure")
-        text = gr.DownloadButton("Everything (JSON)", interactive=False, size="sm", elem_id="gv-json")
+        figure = gr.Button("Figure (PNG)", interactive=False, size="sm", elem_id="gv-figure")
+        text = gr.Button("Everything (JSON)", interactive=False, size="sm", elem_id="gv-json")
+        file = gr.DownloadButton(visible="hidden")
 
     outputs = [state, verdict, viewer, bars, tree, target, method, figure, text]
     options = {"show_progress": "minimal", "show_progress_on": [verdict], **studio.MODEL_QUEUE, **private}
-    downloads = (
-        {"inputs": [state, target, method, opacity], "outputs": [figure, text], "show_progress": "hidden"}
-        | studio.MODEL_QUEUE
-        | private
-    )
-    reading = [upload, hdu, bands, stretch]
-    for shown in (
-        demo.load(show_first, None, outputs, **options),
-        upload.upload(show_upload, reading, outputs, **options),
-        again.click(show_upload, reading, outputs, **options),
-        examples.select(show_example, None, outputs, **options),
+    reading = [state, upload, hdu, bands, stretch]
+    demo.load(show_first, None, outputs, **options)
+    upload.upload(show_upload, reading, outputs, **options)
+    again.click(show_upload, reading, outputs, **options)
+    examples.select(show_example, state, outputs, **options)
+    options |= {"show_progress_on": [viewer]}
+    picked = {"triggers": [target.input, method.input], "trigger_mode": "always_last"}
+    gr.on(fn=redraw, inputs=[state, target, method], outputs=viewer, **picked, **options)
+    # Written at the click, from the state of that moment: a file ready beforehand could be that of the galaxy before.
+    for button, write, inputs in (
+        (figure, write_figure, [state, target, method, opacity]),
+        (text, write_json, [state, target, method]),
     ):
-        shown.then(write_downloads, **downloads)
-    for picker in (target, method):
-        drawn = picker.input(
-            redraw, [state, target, method], [viewer, figure, text], show_progress="minimal", **studio.MODEL_QUEUE, **private
-        )
-        drawn.then(write_downloads, **downloads)
+        button.click(write, inputs, file, **options).success(None, file, None, js=SAVE, **private)
     show = "(value) => { document.documentElement.style.setProperty('--gv-opacity', value); }"
     opacity.input(None, opacity, None, js=show, **private)
-    opacity.release(write_downloads, **downloads)

@@ -67,9 +67,10 @@ alt="Heat map on {alt}: where the model found what speaks for {escape(target)}">
 <figcaption data-home="{escape(caption)}">{caption}</figcaption></figure></div>"""
 
 
-EMPTY_VIEWER = (
-    f"""<div class="gv-viewer gv-empty">{'<figure><div class="gv-frame"></div><figcaption></figcaption></figure>' * 2}</div>"""
-)
+# Node for node as in viewer(): gradio changes a page's nodes in place, and one of another kind would move the next.
+_EMPTY_FIGURE = """
+<figure><div class="gv-frame"></div><figcaption></figcaption></figure>"""
+EMPTY_VIEWER = f'<div class="gv-viewer gv-empty">{_EMPTY_FIGURE * 2}</div>'
 
 
 def bars(probabilities: dict[str, float]) -> str:
@@ -117,7 +118,7 @@ def _question(question, votes: dict[str, dict[str, float]]) -> str:
 
 def table(rows: list[dict], thumbnails: list[str]) -> str:
     """The batch: one row for each file; sorted by the page's script."""
-    names = ["file", "class", "probability", "caption", *KEY_QUESTIONS, "status"]
+    names = ["file", "status", "class", "probability", "caption", *KEY_QUESTIONS]  # as in the CSV
     head = "".join(f'<th aria-sort="none"><button type="button" class="gv-sort">{name}</button></th>' for name in names)
     body = []
     for row, thumbnail in zip(rows, thumbnails, strict=True):

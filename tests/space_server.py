@@ -44,7 +44,9 @@ def save_tiny_models(folder: Path) -> dict[str, str]:
     return {f"GALAXY_VISION_{kind.upper()}": str(folder / kind) for kind in ("classifier", "captioner")}
 
 
-def start_server(folder: Path, models: dict[str, str], *argv: str) -> tuple[subprocess.Popen, str]:
+def start_server(
+    folder: Path, models: dict[str, str], *argv: str, app: Path = REPOSITORY / "space" / "app.py"
+) -> tuple[subprocess.Popen, str]:
     """The real app on a free port: (process, address). It works in ``folder``, with its uploads in ``cache`` and its ``log``."""
     environment = (
         os.environ | models | {"GRADIO_TEMP_DIR": str(folder / "cache"), "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
@@ -53,7 +55,7 @@ def start_server(folder: Path, models: dict[str, str], *argv: str) -> tuple[subp
     (folder / "cache").mkdir()
     log = folder / "log"
     with log.open("w") as file:
-        command = [sys.executable, str(REPOSITORY / "space" / "app.py"), "--host", "127.0.0.1", *argv]
+        command = [sys.executable, str(app), "--host", "127.0.0.1", *argv]
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
     while process.poll() is None:
         if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):

@@ -1,10 +1,12 @@
 """The demo's API through gradio_client on a real server, as everybody uses it."""
 
+import json
 import os
 import re
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -87,6 +89,65 @@ def test_without_models_the_page_says_how_to_get_one_and_works_when_they_come_an
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def held_server(tmp_path_factory):
+    """Address and folder of a demo whose slow work waits while there is a file ``hold`` in the folder."""
+    folder = tmp_path_factory.mktemp("held")
+    process, address = start_server(folder, save_tiny_models(folder), app=REPOSITORY / "tests" / "held_app.py")
+    yield address, folder
+    process.terminate()
+    process.wait(120)
+
+
+@pytest.mark.parametrize(
+    ("button", "event", "given"),
+    [("gv-method", "input", ["spiral", "eigencam"]), ("gv-figure", "click", ["spiral", "gradcam", 0.6])],
+)
+def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_says(held_server, button, event, given):
+    address, folder = held_server
+    config = httpx.get(f"{address}/config").json()
+    ids = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+
+    def start(name, event, data, **more) -> str:
+        """As the page does it: the event's id."""
+        numbers = [each["id"] for each in config["dependencies"] if [ids[name], event] in each["targets"]]
+        body = {"data": data, "fn_index": numbers[0], "session_hash": button, **more}
+        return httpx.post(f"{address}/gradio_api/queue/join", json=body).raise_for_status().json()["event_id"]
+
+    def pick(place: int) -> str:
+        return start("gv-examples", "select", [None], event_data={"index": place, "value": None})
+
+    def answers():
+        """Pairs of an event's id and its outputs, as they come."""
+        with httpx.stream("GET", f"{address}/gradio_api/queue/data?session_hash={button}", timeout=60) as stream:
+            for message in (json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")):
+                if message["msg"] == "process_completed":
+                    assert message["success"], message
+                    yield message["event_id"], message["output"]["data"]
+
+    first = pick(1)
+    assert [name for name, _ in answers()] == [first]
+    (folder / "hold").touch()
+    (folder / "held").unlink(missing_ok=True)
+    late = start(button, event, [None, *given])
+    while not (folder / "held").exists():
+        time.sleep(0.02)
+    second, came = pick(2), {}
+    for name, data in answers():
+        came[name] = data
+        if name == second:
+            (folder / "hold").unlink()
+    assert list(came) == [second, late] and f"The image {EXAMPLES[2].name}" in came[second][2]
+    if button == "gv-method":  # the map of the galaxy before is dropped
+        assert came[late][0]["__type__"] == "update" and "value" not in came[late][0]
+    else:  # what was asked for when that galaxy was shown, and says so
+        assert came[late][0]["orig_name"] == f"{EXAMPLES[1].stem}.png"
+    start("gv-json", "click", [None, "spiral", "gradcam"])
+    ((_, (file,)),) = answers()
+    assert file["orig_name"] == f"{EXAMPLES[2].stem}.json"
+    assert json.loads(Path(file["path"]).read_text())["image"] == EXAMPLES[2].name
 
 
 def test_requirements_of_the_space_are_those_of_the_package():
