@@ -1,6 +1,8 @@
 """The tab *One galaxy*: an image, what the models say of it, its heat maps, and the downloads."""
 
 import functools
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -13,6 +15,7 @@ from galaxy_vision.explain import DEFAULT_METHOD, METHODS
 from galaxy_vision.images import STRETCHES, read_file
 
 EXAMPLES = sorted((studio.HERE / "examples").glob("*.jpg"))
+NUMBERS = itertools.count(1)  # of the pictures that were asked for, by whomever: which of two came later
 SAVE = """(file) => { const link = Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name ?? ''});
   document.body.append(link); link.click(); link.remove(); }"""
 """Hands the visitor the file that was just written."""
@@ -33,80 +36,73 @@ def look_at_example(place: int) -> tuple:
     return image, *_look(image, EXAMPLES[place].name)
 
 
-def _shown(image, said, verdict, viewer, bars, tree) -> list:
-    target = gr.Dropdown(choices=studio.targets(), value=said["class"])
-    on = gr.Button(interactive=True)
-    return [{"image": image, "said": said, "left": False}, verdict, viewer, bars, tree, target, DEFAULT_METHOD, on, on]
+def _show(session: dict, look: Callable[[], tuple]) -> list:
+    """The outputs for ``look()``: image, said, verdict, viewer, bars, tree. Nothing, if another image was picked meanwhile."""
+    number = session["asked"] = next(NUMBERS)
+    try:
+        image, said, *parts = look()
+        shown = {"number": number, "image": image, "said": said}
+        target, button = gr.Dropdown(choices=studio.targets(), value=said["class"]), gr.Button(interactive=True)
+    except ValueError as error:
+        shown, parts = None, [page.notice(str(error)), page.EMPTY_VIEWER, "", ""]
+        target, button = gr.Dropdown(), gr.Button(interactive=False)
+    if session["asked"] != number:
+        return [gr.skip()] * 9
+    session["shown"] = shown
+    return [session, *parts, target, DEFAULT_METHOD, button, button]
 
 
-def _failed(sentence: str) -> list:
-    off = gr.Button(interactive=False)
-    return [None, page.notice(sentence), page.EMPTY_VIEWER, "", "", gr.Dropdown(), DEFAULT_METHOD, off, off]
-
-
-def _leave(state: dict | None) -> None:
-    """A heat map that is still being drawn of what was shown until now comes too late: see :func:`redraw`."""
-    if state is not None:
-        state["left"] = True
-
-
-def show_upload(state: dict | None, path: str | None, hdu: str, bands: str, stretch: str) -> list:
+def show_upload(session: dict, path: str | None, hdu: str, bands: str, stretch: str) -> list:
     if path is None:
         return [gr.skip()] * 9
-    _leave(state)
-    try:
+
+    def look():
         image = studio.read_image(read_file(path), hdu, bands, stretch)
-        return _shown(image, *_look(image, Path(path).name))
-    except ValueError as error:
-        return _failed(str(error))
+        return image, *_look(image, Path(path).name)
+
+    return _show(session, look)
 
 
-def show_example(state: dict | None, event: gr.SelectData) -> list:
-    _leave(state)
-    return _example(event.index)
+def show_example(session: dict, event: gr.SelectData) -> list:
+    return _show(session, lambda: look_at_example(event.index))
 
 
-def show_first() -> list:
-    return _example(0)
+def show_first(session: dict) -> list:
+    return _show(session, lambda: look_at_example(0))
 
 
-def _example(place: int) -> list:
-    try:
-        return _shown(*look_at_example(place))
-    except ValueError as error:
-        return _failed(str(error))
-
-
-def redraw(state: dict | None, target: str, method: str) -> str:
-    """The viewer, unless another image was picked meanwhile: a map never comes beside the verdict of another galaxy."""
-    if state is None:
+def redraw(session: dict, target: str, method: str) -> str:
+    """The viewer. Nothing, if another image was picked meanwhile: no map comes beside the verdict of another galaxy."""
+    shown = session["shown"]
+    if shown is None:
         return page.EMPTY_VIEWER
-    heat = studio.heat_map(state["image"], target, method)
+    heat = studio.heat_map(shown["image"], target, method)
     name = dict((value, words) for words, value in studio.targets())[target]
-    drawn = page.viewer(state["image"], state["said"]["image"], heat, name.split(": ", 1)[1], method)
-    return gr.skip() if state["left"] else drawn
+    drawn = page.viewer(shown["image"], shown["said"]["image"], heat, name.split(": ", 1)[1], method)
+    return drawn if session["asked"] == shown["number"] else gr.skip()
 
 
-def _known(state: dict | None) -> tuple[dict, str]:
-    """What is said of the image that is shown, and the stem of the names of its files."""
-    if state is None:
+def _shown(session: dict) -> tuple:
+    """The image that is shown, what is said of it, and the stem of the names of its files."""
+    if session["shown"] is None:
         raise gr.Error("The image was deleted after fifteen minutes; give it again.", print_exception=False)
-    return state["said"], Path(state["said"]["image"]).stem[:60] or "galaxy"
+    said = session["shown"]["said"]
+    return session["shown"]["image"], said, Path(said["image"]).stem[:60] or "galaxy"
 
 
-def write_figure(state: dict | None, target: str, method: str, opacity: float) -> str:
-    said, stem = _known(state)
-    heat = studio.heat_map(state["image"], target, method)
-    return written(f"{stem}.png", sheet(state["image"], said, heat, target, method, opacity))
+def write_figure(session: dict, target: str, method: str, opacity: float) -> str:
+    image, said, stem = _shown(session)
+    return written(f"{stem}.png", sheet(image, said, studio.heat_map(image, target, method), target, method, opacity))
 
 
-def write_json(state: dict | None, target: str, method: str) -> str:
-    said, stem = _known(state)
+def write_json(session: dict, target: str, method: str) -> str:
+    _, said, stem = _shown(session)
     return written(f"{stem}.json", studio.as_json(said | {"heat_map": {"target": target, "method": method}}).encode())
 
 
 def one_galaxy(demo: gr.Blocks, private: dict) -> None:
-    state = gr.State(None, time_to_live=900)
+    # A visitor's: number of the image asked for last, and what is shown. It is changed in place, so that all events see it.
+    session = gr.State({"asked": 0, "shown": None}, time_to_live=900)
     with gr.Row(elem_id="gv-main"):
         with gr.Column(scale=4, min_width=280):
             gr.HTML(page.DROP)
@@ -149,20 +145,20 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
         text = gr.Button("Everything (JSON)", interactive=False, size="sm", elem_id="gv-json")
         file = gr.DownloadButton(visible="hidden")
 
-    outputs = [state, verdict, viewer, bars, tree, target, method, figure, text]
+    outputs = [session, verdict, viewer, bars, tree, target, method, figure, text]
     options = {"show_progress": "minimal", "show_progress_on": [verdict], **studio.MODEL_QUEUE, **private}
-    reading = [state, upload, hdu, bands, stretch]
-    demo.load(show_first, None, outputs, **options)
+    reading = [session, upload, hdu, bands, stretch]
+    demo.load(show_first, session, outputs, **options)
     upload.upload(show_upload, reading, outputs, **options)
     again.click(show_upload, reading, outputs, **options)
-    examples.select(show_example, state, outputs, **options)
+    examples.select(show_example, session, outputs, trigger_mode="multiple", **options)  # the last one wins
     options |= {"show_progress_on": [viewer]}
     picked = {"triggers": [target.input, method.input], "trigger_mode": "always_last"}
-    gr.on(fn=redraw, inputs=[state, target, method], outputs=viewer, **picked, **options)
-    # Written at the click, from the state of that moment: a file ready beforehand could be that of the galaxy before.
+    gr.on(fn=redraw, inputs=[session, target, method], outputs=viewer, **picked, **options)
+    # Written at the click, from what is shown at that moment: a file ready beforehand could be that of the galaxy before.
     for button, write, inputs in (
-        (figure, write_figure, [state, target, method, opacity]),
-        (text, write_json, [state, target, method]),
+        (figure, write_figure, [session, target, method, opacity]),
+        (text, write_json, [session, target, method]),
     ):
         button.click(write, inputs, file, **options).success(None, file, None, js=SAVE, **private)
     show = "(value) => { document.documentElement.style.setProperty('--gv-opacity', value); }"

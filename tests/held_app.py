@@ -1,4 +1,7 @@
-"""The demo, with heat maps of eigencam and figures that wait while there is a file ``hold``; then a file ``held`` appears."""
+"""The demo, with heat maps of METHOD that wait while there is a file ``hold-METHOD``, and figures that wait for ``hold-figure``.
+
+When one waits, a file ``held`` appears.
+"""
 
 import sys
 import time
@@ -10,19 +13,26 @@ import app
 import one_galaxy
 import studio
 
-
-def waiting(function):
-    def held(*args):
-        while Path("hold").exists() and (function is sheet or args[2] == "eigencam"):
-            Path("held").touch()
-            time.sleep(0.02)
-        return function(*args)
-
-    return held
+heat_map, sheet = studio.heat_map, one_galaxy.sheet
 
 
-sheet = one_galaxy.sheet
-one_galaxy.sheet, studio.heat_map = waiting(sheet), waiting(studio.heat_map)
+def wait(name: str) -> None:
+    while Path(f"hold-{name}").exists():
+        Path("held").touch()
+        time.sleep(0.02)
+
+
+def held_heat_map(image, target, method):
+    wait(method)
+    return heat_map(image, target, method)
+
+
+def held_sheet(*args):
+    wait("figure")
+    return sheet(*args)
+
+
+studio.heat_map, one_galaxy.sheet = held_heat_map, held_sheet
 
 if __name__ == "__main__":
     app.main()
