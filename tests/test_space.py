@@ -104,21 +104,22 @@ def held_server(tmp_path_factory):
 @pytest.mark.parametrize("work", ["eigencam", "figure", "hirescam"])
 def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(held_server, work):
     address, folder = held_server
-    config = httpx.get(f"{address}/config").json()
+    server = httpx.Client(base_url=address, timeout=120)
+    config = server.get("/config").json()
     ids = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
 
     def start(name, event, data, **more) -> str:
         """As the page does it: the event's id."""
         numbers = [each["id"] for each in config["dependencies"] if [ids[name], event] in each["targets"]]
         body = {"data": data, "fn_index": numbers[0], "session_hash": work, **more}
-        return httpx.post(f"{address}/gradio_api/queue/join", json=body).raise_for_status().json()["event_id"]
+        return server.post("/gradio_api/queue/join", json=body).raise_for_status().json()["event_id"]
 
     def pick(place: int) -> str:
         return start("gv-examples", "select", [None], event_data={"index": place, "value": None})
 
     def answers():
         """Pairs of an event's id and its outputs, as they come."""
-        with httpx.stream("GET", f"{address}/gradio_api/queue/data?session_hash={work}", timeout=60) as stream:
+        with server.stream("GET", f"/gradio_api/queue/data?session_hash={work}") as stream:
             for message in (json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")):
                 if message["msg"] == "process_completed":
                     assert message["success"], message
