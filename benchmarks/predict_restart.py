@@ -8,14 +8,15 @@ two outputs are equal row by row. ``--kills 0`` stops after the clean run.
 """
 
 import argparse
+import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -45,20 +46,34 @@ def start(args, output: Path) -> subprocess.Popen:
     command += ["-m", "galaxy_vision.predict", "--model", args.model, "--catalogue", str(args.work / "catalogue")]
     command += ["--output_dir", str(output), "--rows_per_part", str(args.rows_per_part)]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true" if args.cpu else "false"}
-    return subprocess.Popen(command, env=environment, start_new_session=True)
+    return subprocess.Popen(command, env=environment)
 
 
-def resident_mib(group: int) -> float:
-    """Largest resident memory of the processes of a process group, in MiB (Linux)."""
-    largest = 0.0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            if os.getpgid(int(status.parent.name)) == group:
-                fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-                largest = max(largest, int(fields.get("VmRSS", "0 kB").split()[0]) / 1024)
-        except (ProcessLookupError, FileNotFoundError):
-            continue  # it ended meanwhile
-    return largest
+def whole_family(running: subprocess.Popen) -> list[psutil.Process]:
+    """The launcher and its processes, which are in groups of their own."""
+    try:
+        launcher = psutil.Process(running.pid)
+        return [launcher, *launcher.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def resident_mib(running: subprocess.Popen) -> float:
+    """Largest resident memory of a process, in MiB."""
+    largest = 0
+    for process in whole_family(running):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            largest = max(largest, process.memory_info().rss)
+    return largest / 2**20
+
+
+def kill_all(running: subprocess.Popen) -> None:
+    family = whole_family(running)
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family)
+    running.wait()
 
 
 def clean_run(args, parts: int) -> None:
@@ -68,7 +83,7 @@ def clean_run(args, parts: int) -> None:
         done = len(list(output.glob("part-*"))) / parts
         if done <= 0.1 or done >= 0.9:
             tenth = "first" if done <= 0.1 else "last"
-            largest[tenth] = max(largest[tenth], resident_mib(running.pid))
+            largest[tenth] = max(largest[tenth], resident_mib(running))
         time.sleep(0.5)
     if running.returncode:
         raise SystemExit(f"the clean run ended with {running.returncode}")
@@ -93,8 +108,7 @@ def killed_run(args, parts: int) -> None:
             time.sleep(0.1)
         time.sleep(chance.uniform(0, 2))
         if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
+            kill_all(running)
             kills += 1
             print(f"killed with {len(list(output.glob('part-*')))} of {parts} parts done")
     if start(args, output).wait():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class PartWriter:
         self.output_dir, self.described, self.rows_per_group = output_dir, described, rows_per_group
         self.schema, self.parts = schema, described["identity"]["parts"]
         self.writer, self.tables, self.rows = None, [], 0
+        self.mine = uuid.uuid4().hex[:8]  # a process that outlived its killed launcher may be writing the same part
 
     def add(self, part: int, table: pa.Table) -> None:
         self._open(part)
@@ -41,7 +43,7 @@ class PartWriter:
         self.writer = None
 
     def _hidden(self, part: int) -> Path:
-        return self.output_dir / f"_{part_name(part, self.parts)}.tmp"
+        return self.output_dir / f"_{part_name(part, self.parts)}.{self.mine}.tmp"
 
     def _open(self, part: int) -> None:
         if self.writer is None:
@@ -76,7 +78,12 @@ def missing_parts(output_dir: Path, identity: dict) -> list[int]:
 
 
 def write_manifest(output_dir: Path, described: dict) -> dict:
-    """Count the rows of all parts by status, into :data:`MANIFEST`: its existence means that the run is complete."""
+    """Count the rows of all parts by status, into :data:`MANIFEST`: its existence means that the run is complete.
+
+    All parts must be there; what killed runs left is removed.
+    """
+    for left in output_dir.glob("_part-*.tmp"):
+        left.unlink(missing_ok=True)
     counts = Counter()
     for part in range(described["identity"]["parts"]):
         table = pq.read_table(output_dir / part_name(part, described["identity"]["parts"]), columns=["status"])

@@ -31,6 +31,7 @@ from transformers import AutoModelForImageClassification, AutoModelForImageTextT
 from . import __version__
 from .arguments import arg, parse_arguments
 from .catalogue import Catalogue, Columns, Row, needs_index, open_catalogue, write_index
+from .checkpoints import sole_run
 from .decision_tree import ANSWERS, QUESTION_SLICES
 from .hardware import available_cores, decoding_threads
 from .image_processing_galaxy import GalaxyImageProcessor
@@ -88,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=timedelta(days=30))
     accelerator = make_accelerator(args.mixed_precision, 1, None, Path(args.output_dir))
     try:
-        predict(args, accelerator)
+        with sole_run(Path(args.output_dir)):
+            predict(args, accelerator)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,6 +22,7 @@ import torch
 from astropy.table import Table
 from conftest import REPOSITORY
 from datasets import Dataset, Features, Image, Value
+from filelock import FileLock
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import (
@@ -371,3 +372,12 @@ def test_memory_does_not_hold_the_catalogue(tmp_path):
     assert (row.id, row.source) == (str(FIRST_ID + 48 * 4096), f"table.csv:{48 * 4096}")
     assert pa.total_allocated_bytes() - before < 1 << 20
     assert sum(opened.part_rows) == 200_000
+
+
+def test_two_runs_in_one_folder_refuse_each_other(model, images, tmp_path, capsys):
+    with (
+        FileLock(tmp_path / ".lock"),
+        pytest.raises(SystemExit, match="in use by another run; wait for it, or give another folder"),
+    ):
+        main(arguments(model, images, tmp_path))
+    assert not list(tmp_path.glob("part-*"))
