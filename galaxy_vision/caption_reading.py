@@ -37,10 +37,12 @@ _BULGE = _pattern(_BULGES)
 _FILLER = _pattern(grammar.NO_CLAIM)
 _ABSENT = re.compile(rf"{grammar.ABSENT}(?![\w-])")
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
+_UNTIL_SPACE = re.compile(r"\S+")
 _NEAR = 10  # words between a modifier and its noun in free text
 _DENIES_NEXT = 4  # words over which a negation reaches for its phrase: "no evidence for any bar"
 # "no bar, ring or bulge" denies all three; an item with its own article does not belong to the list ("no bar, a lens or an arc").
-_OR = re.compile(r" (?:, (?:(?!an? )[\w'-]+ ){1,3})*,? ?or ")
+# A list has at most eight items more, so that the time to look for its end does not grow with the text.
+_OR = re.compile(r" (?:, (?:(?!an? )[\w'-]+ ){1,3}){0,8},? ?or ")
 
 
 def parse_claims(text: str) -> Claims:
@@ -60,7 +62,7 @@ def parse_claims(text: str) -> Claims:
     listed = -1  # phrases that start up to here stand in a denied list
     reach, clear = 0, True  # words over which a negation still waits for its phrase, and whether all since it are transparent
     while at < len(text):
-        rest = re.match(r"\S+", text[at:]).group()
+        rest = _UNTIL_SPACE.match(text, at).group()
         found = _longest(text, at)
         if found is not None:
             match, table, kind = found
