@@ -154,7 +154,7 @@ def test_arguments_come_from_a_json_file(tmp_path):
 def test_wrong_arguments_are_named(capsys, tmp_path):
     (tmp_path / "typo.json").write_text(json.dumps({"epoch": 3}))
     for argv, message in (
-        ([str(tmp_path / "typo.json")], "unknown argument epoch"),
+        ([str(tmp_path / "typo.json")], "unknown argument 'epoch'"),
         (["--patience", "-1"], "patience=-1 is below 0"),
         (["--max_rows", "-5"], "max_rows=-5 is below 0"),
         (["--label_scheme", "hubbel"], "label_scheme='hubbel' is not one of hubble, summary, threshold"),
