@@ -31,6 +31,8 @@ _INDEX = pa.schema(
     }
 )
 
+_IN_ORDER = csv.ReadOptions(use_threads=False)  # only then does an error say its row
+
 
 def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns: Columns) -> None:
     """As :func:`~galaxy_vision.catalogue.write_index`, of a catalogue of that kind."""
@@ -105,13 +107,13 @@ def _scan_tars(path: Path, columns: Columns) -> Iterator[tuple]:
 
 
 def _scan_csv(path: Path, columns: Columns) -> Iterator[tuple]:
-    with _naming(path), csv.open_csv(path) as opened:
+    with _naming(path), csv.open_csv(path, read_options=_IN_ORDER) as opened:
         names = opened.schema.names
     id_column, image_column = choose_columns(names, columns, f"catalogue={path}")
     read = [image_column, *([id_column] if id_column else [])]
     options = csv.ConvertOptions(include_columns=read, column_types=dict.fromkeys(read, pa.string()))
     root, number = Path(columns.image_root or path.parent), 0
-    with _naming(path), csv.open_csv(path, convert_options=options) as opened:
+    with _naming(path), csv.open_csv(path, read_options=_IN_ORDER, convert_options=options) as opened:
         for batch in opened:
             paths = batch.column(image_column).to_pylist()
             ids = batch.column(id_column).to_pylist() if id_column else [_stem(each or "") for each in paths]
