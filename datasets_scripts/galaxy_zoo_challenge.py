@@ -12,13 +12,15 @@ from datasets import Features
 from tqdm.auto import tqdm
 
 from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, check_fractions, galaxy_features, run_builder
-from galaxy_vision.decision_tree import KAGGLE_COLUMNS, conditional_from_kaggle, votes_from_conditional
+from galaxy_vision.decision_tree import (
+    KAGGLE_COLUMNS,
+    NOMINAL_CLASSIFICATIONS,
+    conditional_from_kaggle,
+    votes_from_conditional,
+)
 from galaxy_vision.images import ImageSource
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
 from galaxy_vision.tables import read_chunks, read_header
-
-NOMINAL_CLASSIFICATIONS = 44
-"""The challenge publishes fractions only; 44 is the median number of classifications of a GZ2 galaxy (Willett et al. 2013, 2.2)."""
 
 
 def read_rows(images: ImageSource, labels: str, label_scheme: str) -> Iterator[dict | Dropped]:

@@ -7,10 +7,20 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import build, builder
+from transformers import AutoModelForImageClassification
 
+from galaxy_vision import GalaxyImageProcessor
 from galaxy_vision.dataset_writer import split_of, write_dataset
-from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
+from galaxy_vision.decision_tree import (
+    ANSWERS,
+    KAGGLE_COLUMNS,
+    conditional_fractions,
+    kaggle_from_conditional,
+    votes_from_conditional,
+)
+from galaxy_vision.rotations import classify
 
 
 def all_rows(data):
@@ -95,6 +105,43 @@ def test_class_folders_with_the_same_file_names_keep_both_in_one_split(tmp_path,
     assert "arms/2.png\tduplicate id" in (tmp_path / "out" / "dropped.tsv").read_text()
     assert split_of("arms/1") == split_of("round/1") == split_of("1")
     assert all({split_of(key) for key in part["id"]} == {split} for split, part in data.items())
+
+
+@pytest.fixture
+def folders_of_images(tmp_path, galaxies):
+    for place, (data, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("spiral" if place % 3 else "smooth_round")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"other{place}.jpg").write_bytes(data)
+    return tmp_path / "images"
+
+
+def test_predicted_votes_stand_beside_given_ones_in_the_training_split_only(
+    tmp_path, challenge_files, folders_of_images, classifier_run
+):
+    given = build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
+    unlabelled = build("class_folders", tmp_path / "unlabelled", images=folders_of_images)
+    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled"}
+    data = build("predicted_votes", tmp_path / "out", model=classifier_run[0], rotations=4, **sources)
+    for split, rows in given.items():
+        assert data[split]["votes"][: len(rows)] == rows["votes"]
+        assert data[split]["label"][: len(rows)] == rows["label"]
+    assert [len(data[split]) for split in ("validation", "test")] == [len(given[split]) for split in ("validation", "test")]
+    added = data["train"].select(range(len(given["train"]), len(data["train"])))
+    assert added["id"] == [f"predicted/{key}" for key in unlabelled["train"]["id"]]
+    model = AutoModelForImageClassification.from_pretrained(classifier_run[0]).eval()
+    processor = GalaxyImageProcessor.from_pretrained(classifier_run[0])
+    with torch.inference_mode():
+        pixels = processor([added[0]["image"]], return_tensors="pt")["pixel_values"]
+        fractions = model.predict_fractions(classify(model, pixels, 4)).conditional
+    np.testing.assert_allclose(added[0]["votes"], votes_from_conditional(fractions, 44)[0], atol=1e-3)
+
+
+def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):
+    folder = tmp_path / "unlabelled"
+    build("class_folders", folder, images=folders_of_images)
+    said = refused(capsys, "predicted_votes", tmp_path / "out", model=classifier_run[0], dataset=folder, unlabelled=folder)
+    assert "has no column votes; build it with a script of this folder" in said
 
 
 def test_two_builds_are_the_same_bytes_and_a_row_more_moves_no_galaxy(tmp_path, challenge_files):
