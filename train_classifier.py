@@ -48,9 +48,14 @@ class Arguments(TrainingRun):
     init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
     predict_votes: bool = arg(True, "learn the votes too, where the data set has them")
     class_weighting: str = arg("sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1")
+    select_by: str = arg(
+        "loss", "loss or rmse_37: validation score of the epoch that is kept; loss asks for the right certainty too"
+    )
 
     def __post_init__(self):
         super().__post_init__()
+        if self.select_by not in ("loss", "rmse_37"):
+            raise ValueError(f"select_by={self.select_by!r} is not one of loss, rmse_37")
         if self.class_weighting not in ("none", "sqrt", "balanced"):
             raise ValueError(f"class_weighting={self.class_weighting!r} is not one of none, sqrt, balanced")
 
@@ -91,6 +96,8 @@ def train(args: Arguments) -> dict | None:
         cached["train"] = TrainingStream(args, class_names, processor, progress, accelerator)
         fingerprint["train"] = cached["train"].fingerprint
     has_votes = args.predict_votes and "votes" in cached["test"].column_names
+    if args.select_by == "rmse_37" and not has_votes:
+        raise SystemExit(f"error: select_by=rmse_37 needs votes, and dataset={args.dataset!r} has none; use loss")
     counts = cached["train"].class_counts if args.streaming else class_counts(cached["train"], len(class_names))
     loaders = {
         split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
@@ -175,14 +182,16 @@ def train(args: Arguments) -> dict | None:
             )
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")
-            score = torch.tensor(results["loss"] if results else 0.0, device=accelerator.device)
+            found = {"loss": results["loss"]} | results.get("votes", {}) if results else {args.select_by: 0.0}
+            score = torch.tensor(found[args.select_by], device=accelerator.device)
             score = accelerator.reduce(score, "sum").item()  # the main process has it
             if score < progress.best_score:
                 progress.best_score, progress.best_epoch = score, progress.epoch
                 if accelerator.is_main_process:
                     save_best(evaluated, checkpoints.best)
-            row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_loss": score}
+            row = {"epoch": progress.epoch + 1, "train_loss": train_loss}
             if results:
+                row["validation_loss"] = results["loss"]
                 row["validation_macro_f1"] = results["classes"]["macro_f1"]
                 row["validation_rmse_37"] = results["votes"]["rmse_37"] if has_votes else None
                 known = ((key, value) for key, value in row.items() if value is not None)

@@ -165,11 +165,27 @@ def test_wrong_arguments_are_named(capsys, tmp_path):
         (["--epochs", "0"], "epochs=0"),
         (["--backbone", "vit_tiny_patch16_224"], "is not a timm ResNet"),
         (["--class_weighting", "cubic"], "class_weighting='cubic'"),
+        (["--select_by", "luck"], "select_by='luck' is not one of loss, rmse_37"),
         (["--epoch", "3"], "--epoch"),
     ):
         with pytest.raises(SystemExit):
             train_classifier(*argv)
         assert message in capsys.readouterr().err
+
+
+def test_the_epoch_with_the_best_chosen_score_is_kept(tmp_path):
+    """A learning rate so high that the scores go up and down."""
+    argv = [*FEW, "--max_rows", "60", "--epochs", "4", "--learning_rate", "0.03", "--ema_decay", "0"]
+    for score in ("loss", "rmse_37"):
+        results = train_classifier(*argv, "--select_by", score, "--output_dir", str(tmp_path / score))
+        values = [epoch[f"validation_{score}"] for epoch in results["history"]]
+        assert results["best_epoch"] == 1 + values.index(min(values))
+
+
+def test_votes_cannot_select_where_there_are_none(tmp_path):
+    with pytest.raises(SystemExit, match="select_by=rmse_37 needs votes"):
+        argv = [*FEW, "--max_rows", "20", "--predict_votes", "false", "--select_by", "rmse_37"]
+        train_classifier(*argv, "--output_dir", str(tmp_path))
 
 
 def test_a_data_set_that_is_not_there_is_named(tmp_path):
