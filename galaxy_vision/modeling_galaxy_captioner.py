@@ -12,6 +12,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
+from .caption_search import Decoder, beam_search, covers, greedy_search
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 from .strict_loading import StrictLoading
 
@@ -182,6 +183,24 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
         state = kwargs.get(STATE)
         newest = input_ids if state is None else input_ids[:, -1:]
         return {"decoder_input_ids": newest, STATE: state, "encoder_outputs": encoder_outputs}
+
+    def _sample(self, input_ids: torch.Tensor, **asked):
+        """Where ``generate()`` ends for greedy search and sampling."""
+        if not covers(self, input_ids, **asked):
+            return super()._sample(input_ids, **asked)
+        return greedy_search(*self._search_of(input_ids, **asked))
+
+    def _beam_search(self, input_ids: torch.Tensor, **asked):
+        """Where ``generate()`` ends for beams."""
+        if not covers(self, input_ids, **asked):
+            return super()._beam_search(input_ids, **asked)
+        return beam_search(*self._search_of(input_ids, **asked))[0]
+
+    def _search_of(self, input_ids, logits_processor, generation_config, encoder_outputs, **others) -> tuple:
+        """The arguments of our own searches; ``generate()`` repeats each image for its beams, and they do not."""
+        images = slice(None, None, generation_config.num_beams)
+        decoder = Decoder(self.decoder, self.words, encoder_outputs.last_hidden_state[images])
+        return decoder, input_ids[images], logits_processor, generation_config
 
     def forward(
         self,

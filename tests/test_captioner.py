@@ -17,6 +17,7 @@ from galaxy_vision import (
     GalaxyCaptionerProcessor,
     GalaxyImageProcessor,
 )
+from galaxy_vision.caption_search import Decoder
 from galaxy_vision.explain import caption_attention
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
@@ -94,16 +95,30 @@ def test_beam_search_carries_the_state_of_each_beam(seed):
 
 
 def test_a_beam_search_that_does_not_reorder_its_state_goes_wrong():
-    """The test above has teeth: with the reordering switched off, some result differs."""
-    differing = 0
-    for seed in range(8):
-        model, image = make_model(seed, vocab_size=9), pixels(3, seed)
-        known = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("galaxy_vision.modeling_galaxy_captioner.DecoderState.reorder_cache", lambda self, beam_idx: self)
-            wrong = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7)
-        differing += known.shape != wrong.shape or not torch.equal(known, wrong)
-    assert differing > 0
+    """The test above has teeth: with the reordering switched off, some result differs; in our own search and in GenerationMixin's."""
+    take = Decoder.take
+
+    def keep_order(self, rows):
+        return None if len(rows) == len(self.hidden) else take(self, rows)
+
+    for place, without, asked in (
+        ("caption_search.Decoder.take", keep_order, {}),
+        (
+            "modeling_galaxy_captioner.DecoderState.reorder_cache",
+            lambda self, beam_idx: self,
+            {"return_dict_in_generate": True},
+        ),
+    ):
+        differing = 0
+        for seed in range(8):
+            model, image = make_model(seed, vocab_size=9), pixels(3, seed)
+            known = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(f"galaxy_vision.{place}", without)
+                wrong = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7, **asked)
+            wrong = wrong["sequences"] if asked else wrong
+            differing += known.shape != wrong.shape or not torch.equal(known, wrong)
+        assert differing > 0, place
 
 
 def test_greedy_search_takes_the_best_word_and_reads_each_word_and_image_once():
