@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer, pipeline
+from transformers.modeling_outputs import BaseModelOutput
 
 from galaxy_vision import (
     GalaxyCaptionerConfig,
@@ -42,12 +43,18 @@ def pixels(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) * 3
 
 
-def log_probability(model, pixel_values, words) -> float:
-    """Of one sequence, without any cache: the whole prefix is run again."""
-    ids = torch.tensor([[model.config.decoder_start_token_id, *words]])
+def next_words(model, pixel_values, sequences) -> torch.Tensor:
+    """(N, L + 1, vocabulary) log-probabilities at every place of N sequences of L words, without any cache."""
+    ids = torch.tensor([[model.config.decoder_start_token_id, *words] for words in sequences])
     with torch.no_grad():
-        scores = model(pixel_values=pixel_values, decoder_input_ids=ids).logits.log_softmax(-1)[0]
-    return sum(scores[place, word].item() for place, word in enumerate(words))
+        features = model.get_encoder()(pixel_values).last_hidden_state.expand(len(ids), -1, -1)
+        return model(encoder_outputs=BaseModelOutput(features), decoder_input_ids=ids).logits.log_softmax(-1)
+
+
+def log_probabilities(model, pixel_values, sequences) -> list[float]:
+    """Of sequences of one length: the whole of each is run again."""
+    scores = next_words(model, pixel_values, sequences)[:, :-1]
+    return scores.gather(-1, torch.tensor(sequences)[..., None]).double().sum((1, 2)).tolist()
 
 
 def cut(ids, config) -> tuple[int, ...]:
@@ -60,13 +67,12 @@ def stateless_beam_search(model, pixel_values, beams: int, longest: int) -> tupl
     """An independent beam search without state, scored by the mean log-probability of a word as generate() does."""
     alive, done = [((), 0.0)], []
     for _ in range(longest):
-        grown = []
-        for words, _ in alive:
-            ids = torch.tensor([[model.config.decoder_start_token_id, *words]])
-            with torch.no_grad():
-                scores = model(pixel_values=pixel_values, decoder_input_ids=ids).logits[0, -1].log_softmax(-1)
-            before = log_probability(model, pixel_values, words)
-            grown += [((*words, word), before + score.item()) for word, score in enumerate(scores)]
+        scores = next_words(model, pixel_values, [words for words, _ in alive])[:, -1].tolist()
+        grown = [
+            ((*words, word), before + score)
+            for (words, before), row in zip(alive, scores, strict=True)
+            for word, score in enumerate(row)
+        ]
         grown = sorted(grown, key=lambda each: -each[1])[: 2 * beams]
         # As generate() does: only the best `beams` of the candidates may finish.
         done += [each for each in grown[:beams] if each[0][-1] == model.config.eos_token_id]
@@ -79,9 +85,10 @@ def test_beam_search_with_enough_beams_finds_the_best_of_all_sequences(seed):
     model, image, longest = make_model(seed, vocab_size=6), pixels(1, seed), 4
     eos = model.config.eos_token_id
     words = [word for word in range(6) if word != eos]
-    every = [(*start, eos) for size in range(longest) for start in itertools.product(words, repeat=size)]
-    every += list(itertools.product(words, repeat=longest))
-    best = max(every, key=lambda sequence: log_probability(model, image, sequence) / len(sequence))
+    every = [[(*start, eos) for start in itertools.product(words, repeat=size)] for size in range(longest)]
+    every.append(list(itertools.product(words, repeat=longest)))
+    scores = [zip(log_probabilities(model, image, some), some, strict=True) for some in every]
+    _, best = max((score / len(sequence), sequence) for some in scores for score, sequence in some)
     found = model.generate(pixel_values=image, num_beams=150, max_new_tokens=longest)
     assert cut(found[0], model.config) == best
 
