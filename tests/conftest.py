@@ -1,28 +1,61 @@
 # ruff: noqa: E402
-"""Tiny files in the shape of the real ones, and a cache of their own for every test run."""
+"""Tiny files in the shape of the real ones, a cache of their own for every test run, and how its workers share the work."""
 
 import importlib.util
 import io
+import json
+import multiprocessing
 import os
+import socket
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-_CACHE = tempfile.TemporaryDirectory(prefix="galaxy-vision-tests-")
-os.environ["HF_HOME"] = _CACHE.name  # before datasets is imported
+if (
+    "GALAXY_VISION_TEST_CACHE" not in os.environ
+):  # workers of pytest-xdist and scripts of a test share that of the first process
+    _CACHE = tempfile.TemporaryDirectory(prefix="galaxy-vision-tests-")
+    os.environ["GALAXY_VISION_TEST_CACHE"] = _CACHE.name
+os.environ["HF_HOME"] = os.environ["GALAXY_VISION_TEST_CACHE"]  # before datasets is imported
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("OMP_NUM_THREADS", None)  # "1" would be taken for the choice of `accelerate launch` and be raised
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from datasets import load_dataset
+from filelock import FileLock
 
 from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
+from galaxy_vision.hardware import available_cores
 from galaxy_vision.simulation import simulate_galaxy
 
 REPOSITORY = Path(__file__).parent.parent
 NUM_GALAXIES = 60
+MAX_WORKERS = 4  # of a GB each
+LONGEST = ("test_streaming.py", "test_hub.py", "test_training.py", "test_predict.py", "test_train_captioner.py", "test_fuzz.py")
+"""Files that take longest, in that order."""
+
+torch.set_num_threads(1)  # models this small wait more than they compute on several, and sums depend on the number
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """More than one file runs in as many processes as there are cores, where pytest-xdist is there; ``-n 0`` runs in this one."""
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput") or config.option.numprocesses is not None:
+        return
+    single_file = len(config.args) == 1 and ".py" in config.args[0]
+    if not single_file and not config.option.usepdb:
+        config.option.numprocesses = min(available_cores(), MAX_WORKERS)
+        config.option.dist, config.option.loadscopereorder = "loadfile", False  # in the order of the next function
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no process is left alone with one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
 def load_script(name: str):
@@ -34,9 +67,49 @@ def load_script(name: str):
     return module
 
 
-def train(name: str, *argv: str) -> dict:
-    """The real main([...]) of a training script."""
-    return load_script(name).main(list(argv))
+def train(name: str, *argv: str, report: bool = False) -> dict:
+    """The real main([...]) of a training script; figures and card, which take half of its time, only with ``report``."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not report:
+            patch.setattr("galaxy_vision.report.write_report", lambda folder, rows=None: [])
+        return load_script(name).main(list(argv))
+
+
+def _call(target, args: tuple) -> None:
+    target(*args)  # which computes as here: to find this function, the process imports this module, and torch has one thread
+
+
+def new_process(target, *args):
+    """A real process, to be started, that calls ``target(*args)``. Its imports are paid for once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["galaxy_vision.predict", "galaxy_vision.streaming", "galaxy_vision.report", "pandas"])
+    return context.Process(target=_call, args=(target, args))
+
+
+def _member(rank: int, port: int, log: str, target, *args) -> None:
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ.update(place, RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="true")
+    target(*args)
+
+
+def in_two_processes(target, *args) -> list[int]:
+    """Exit codes of ``target(*args)`` in two processes that work together, as ``accelerate launch`` starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.NamedTemporaryFile("r") as log:
+        members = [new_process(_member, rank, port, log.name, target, *args) for rank in (0, 1)]
+        for member in members:
+            member.start()
+        for member in members:
+            member.join(200)
+            member.kill()
+            member.join()
+        print(log.read())  # pytest shows it where the test fails
+    return [member.exitcode for member in members]
 
 
 def builder(name: str):
@@ -73,18 +146,27 @@ CAPTIONER = [*FEW[:2], "--batch_size", "40", "--mixed_precision", "no", "--epoch
 CAPTIONER += ["--frozen_epochs", "1", "--max_new_tokens", "12", "--teacher_share", "0.5"]
 
 
+def trained_once(kind: str, *argv: str) -> tuple[Path, dict]:
+    """Folder and results of a training run by whichever process comes first, for all of them."""
+    folder = Path(os.environ["GALAXY_VISION_TEST_CACHE"], "runs", kind)
+    folder.parent.mkdir(exist_ok=True)
+    said = folder.with_suffix(".json")
+    with FileLock(folder.with_suffix(".lock")):
+        if not said.exists():
+            said.write_text(json.dumps(train(f"train_{kind}", *argv, "--output_dir", str(folder), report=True)))
+    return folder, json.loads(said.read_text())
+
+
 @pytest.fixture(scope="session")
-def classifier_run(tmp_path_factory):
+def classifier_run():
     """Folder and results of a short training of the classifier, shared by all tests: leave the folder as it is."""
-    folder = tmp_path_factory.mktemp("runs") / "classifier"
-    return folder, train("train_classifier", *FEW, "--output_dir", str(folder))
+    return trained_once("classifier", *FEW)
 
 
 @pytest.fixture(scope="session")
-def captioner_run(tmp_path_factory, classifier_run):
+def captioner_run(classifier_run):
     """Folder and results of a short training of the captioner on that classifier's backbone: leave the folder as it is."""
-    folder = tmp_path_factory.mktemp("runs") / "captioner"
-    return folder, train("train_captioner", *CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(folder))
+    return trained_once("captioner", *CAPTIONER, "--encoder", str(classifier_run[0]))
 
 
 @pytest.fixture(scope="session")

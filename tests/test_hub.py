@@ -90,8 +90,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-TRAIN = str(REPOSITORY / "train_{}.py")
+TRAIN = """
+import importlib, json, sys
+sys.path.insert(0, sys.argv[1])
+for script, argv in json.loads(sys.argv[2]).items():
+    importlib.import_module(script).main(argv)
+"""
 PUSH = ("-m", "galaxy_vision.cli", "push")
+HASTY = "import sys, time; time.sleep = lambda seconds: None; from galaxy_vision.cli import main; sys.exit(main())"
 
 
 def test_a_pushed_model_loads_by_id_where_the_package_is_not_installed(hub, run, folder, galaxies, tmp_path):
@@ -102,12 +108,11 @@ def test_a_pushed_model_loads_by_id_where_the_package_is_not_installed(hub, run,
     (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
     code = "from transformers import pipeline\nimport json\n"
     code += "p = pipeline('image-classification', 'someone/model', trust_remote_code=True)\n"
-    code += "print(json.dumps([p('galaxy.jpg'), 'galaxy_vision' in sys.modules]))"
-    scores, imported = json.loads(run("-c", NO_PACKAGE + code, package=False).stdout.splitlines()[-1])
-    local = f"p = pipeline('image-classification', {str(folder)!r}, trust_remote_code=True)\n"
-    known = run("-c", NO_PACKAGE + code.replace(code.splitlines()[2] + "\n", local), package=False)
-    assert not imported
-    assert scores == json.loads(known.stdout.splitlines()[-1])[0]
+    local = f"local = pipeline('image-classification', {str(folder)!r}, trust_remote_code=True)\n"
+    print_it = "print(json.dumps([p('galaxy.jpg'), local('galaxy.jpg'), 'galaxy_vision' in sys.modules]))"
+    done = run("-c", NO_PACKAGE + code + local + print_it, package=False)
+    scores, known, imported = json.loads(done.stdout.splitlines()[-1])
+    assert not imported and scores == known
     refused = run("-c", NO_PACKAGE + code, package=False, token="hf_other", code=1)
     assert "someone/model" in refused.stderr  # it is private
 
@@ -166,40 +171,48 @@ def test_an_existing_repository_is_updated_but_never_published_by_mistake(hub, r
 
 def test_a_dropped_connection_is_tried_again_and_shows_nothing_half(hub, run, folder):
     hub.drops = 2
-    run(*PUSH, str(folder), "someone/model")
+    hasty = ("-c", HASTY, "push", str(folder))  # does not wait between attempts
+    run(*hasty, "someone/model")
     assert hub.drops == 0
     assert len(hub.repos["model", "someone/model"]["commits"]) == 2  # the empty one, and the whole
     assert hub.files("someone/model")["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     hub.drops = 99
-    done = run(*PUSH, str(folder), "someone/dropped", code=2)
+    done = run(*hasty, "someone/dropped", code=2)
     assert "4 attempts" in done.stderr
     assert set(hub.files("someone/dropped")) == {".gitattributes"}
 
 
 def test_a_training_run_pushes_itself_and_both_models_load_by_id(hub, run, galaxies, tmp_path):
     (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
-    few = [*FEW, "--epochs", "1", "--num_simulated", "100", "--push_to_hub", "--output_dir"]
-    run(TRAIN.format("classifier"), *few, str(tmp_path / "classifier"), "--hub_model_id", "someone/galaxies", "--hub_private")
-    few = [*CAPTIONER, "--epochs", "1", "--num_simulated", "100", "--push_to_hub", "--output_dir"]
-    encoder = ["--encoder", "someone/galaxies"]  # by id as well
-    run(TRAIN.format("captioner"), *few, str(tmp_path / "captioner"), "--hub_model_id", "someone/captions", *encoder)
+    few = ["--epochs", "1", "--num_simulated", "100", "--push_to_hub", "--output_dir"]
+    first = [*FEW, *few, "classifier", "--hub_model_id", "someone/galaxies", "--hub_private"]
+    second = [
+        *CAPTIONER,
+        *few,
+        "captioner",
+        "--hub_model_id",
+        "someone/captions",
+        "--encoder",
+        "someone/galaxies",
+    ]  # by id as well
+    run("-c", TRAIN, str(REPOSITORY), json.dumps({"train_classifier": first, "train_captioner": second}))
     assert hub.repos["model", "someone/galaxies"]["private"] and not hub.repos["model", "someone/captions"]["private"]
     for repo_id, name in (("someone/galaxies", "classifier"), ("someone/captions", "captioner")):
         card = hub.files(repo_id)["README.md"].decode()
         assert f'from_pretrained("{repo_id}", trust_remote_code=True)' in card
         assert str(tmp_path) not in card and f'"{name}"' not in card
         assert not any(path.startswith(("checkpoints/", "best/")) for path in hub.files(repo_id))
-    local = [f"{str(tmp_path / 'captioner')!r}, trust_remote_code=False", "'someone/captions', trust_remote_code=False"]
     code = "import galaxy_vision, json; from transformers import pipeline\n"
-    code += "print(json.dumps([pipeline('galaxy-captioning', {})('galaxy.jpg')[0]['generated_text'] for _ in '1']))"
-    known, said = (json.loads(run("-c", code.format(where)).stdout.splitlines()[-1]) for where in local)
+    code += "both = [pipeline('galaxy-captioning', where, trust_remote_code=False) for where in ('./captioner', 'someone/captions')]\n"
+    code += "print(json.dumps([each('galaxy.jpg')[0]['generated_text'] for each in both]))"
+    known, said = json.loads(run("-c", code).stdout.splitlines()[-1])
     assert said == known
     code = "from transformers import pipeline\nimport json\n"
     code += "c = pipeline('image-classification', 'someone/galaxies', trust_remote_code=True)\n"
     code += "w = pipeline('image-text-to-text', 'someone/captions', trust_remote_code=True)\n"
     code += "print(json.dumps([c('galaxy.jpg')[0]['label'], w(images='galaxy.jpg', text='')[0]['generated_text']]))"
     label, text = json.loads(run("-c", NO_PACKAGE + code, package=False).stdout.splitlines()[-1])
-    assert text == known[0] and label in json.loads(hub.files("someone/galaxies")["config.json"])["label2id"]
+    assert text == known and label in json.loads(hub.files("someone/galaxies")["config.json"])["label2id"]
 
 
 def test_the_card_of_a_folder_that_is_pushed_later_names_the_repository(hub, run, classifier_run, tmp_path):

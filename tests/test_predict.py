@@ -2,13 +2,9 @@
 
 import io
 import json
-import multiprocessing
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 import zipfile
@@ -20,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from astropy.table import Table
-from conftest import REPOSITORY
+from conftest import in_two_processes, new_process
 from datasets import Dataset, Features, Image, Value
 from filelock import FileLock
 from transformers import AutoModelForImageClassification
@@ -43,17 +39,6 @@ from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 NAMES = ["elliptical", "barred spiral", "edge-on disc"]
 NO_COLUMNS = Columns()
 FIRST_ID = 587722981736120320  # 18 digits: a float would lose the last
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny convolutions on several threads wait for each other more than they compute, above all on a busy machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("OMP_NUM_THREADS", raising=False)  # which would be raised to all cores
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
 
 
 def small_model(folder, **settings):
@@ -278,28 +263,15 @@ def arguments(model, images, output_dir) -> list[str]:
 
 
 def test_two_processes_write_the_rows_of_one(clean, model, images, tmp_path):
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "galaxy_vision.predict"]
-    done = subprocess.run([*launch, *arguments(model, images, tmp_path)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert in_two_processes(main, arguments(model, images, tmp_path)) == [0, 0]
     assert json.loads((tmp_path / "_SUCCESS.json").read_text())["num_processes"] == 2
     assert same_parts(clean[0], tmp_path)
 
 
-def main_on_one_thread(argv: list[str]) -> int:
-    """As this process computes: sums depend on the number of threads in the last bit."""
-    os.environ.pop("OMP_NUM_THREADS", None)
-    torch.set_num_threads(1)
-    return main(argv)
-
-
 def test_a_run_killed_at_random_moments_goes_on_to_the_same_rows(clean, model, images, tmp_path):
-    processes = multiprocessing.get_context("forkserver")  # real processes, but the imports are paid for once
-    processes.set_forkserver_preload(["galaxy_vision.predict"])
     chance, whole, longest = random.Random(0), [], 0.2
     while len(whole) < 3:
-        running = processes.Process(target=main_on_one_thread, args=(arguments(model, images, tmp_path),))
+        running = new_process(main, arguments(model, images, tmp_path))
         running.start()
         while running.is_alive() and not list(tmp_path.glob("_part-*")):
             time.sleep(0.001)

@@ -1,26 +1,22 @@
 """The training split read while training: every row once, in another order each epoch, and on from where a kill came."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from conftest import CAPTIONER, FEW, REPOSITORY, load_script, train
+from accelerate.utils import gather_object
+from conftest import CAPTIONER, FEW, in_two_processes, load_script, train
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassification
 from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.streaming import TrainingStream
 from galaxy_vision.training import Progress
-
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
 
 
 def weights(folder):
@@ -116,37 +112,24 @@ def test_a_stream_goes_on_from_any_step(built, tmp_path, step):
     assert seen(again.loader()) == seen(left)
 
 
-WORKER = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from accelerate import Accelerator
-from accelerate.utils import gather_object
-from test_streaming import PROCESSOR, arguments
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.streaming import TrainingStream
-from galaxy_vision.training import Progress
-accelerator, found = Accelerator(cpu=True), []
-names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
-for folder in sys.argv[3:]:
-    progress = Progress()
-    stream = TrainingStream(arguments(folder), names, PROCESSOR, progress, accelerator)
-    for progress.epoch in (0, 1):
-        batches = list(stream.loader())
-        rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]
-        found.append([stream.dealt, stream.num_rows, gather_object([[rows, len(batches)]])])
-if accelerator.is_main_process:
-    Path(sys.argv[2]).write_text(json.dumps(found))
-accelerator.end_training()
-"""
+def read_together(output: Path, *folders: str) -> None:
+    """What each process of two reads in two epochs, as JSON."""
+    accelerator, found = Accelerator(cpu=True), []
+    names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
+    for folder in folders:
+        progress = Progress()
+        stream = TrainingStream(arguments(folder), names, PROCESSOR, progress, accelerator)
+        for progress.epoch in (0, 1):
+            batches = list(stream.loader())
+            rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]
+            found.append([stream.dealt, stream.num_rows, gather_object([[rows, len(batches)]])])
+    if accelerator.is_main_process:
+        output.write_text(json.dumps(found))
+    accelerator.end_training()
 
 
 def test_two_processes_share_the_rows_and_make_as_many_steps(built, tmp_path):
-    (tmp_path / "worker.py").write_text(WORKER)
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    argv = [*LAUNCH, str(tmp_path / "worker.py"), str(REPOSITORY / "tests"), str(tmp_path / "found.json"), built[2], built[3]]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert in_two_processes(read_together, tmp_path / "found.json", built[2], built[3]) == [0, 0]
     cached = cache_pixels(load_galaxies("simulated", num_simulated=200)["train"], PROCESSOR)
     whole = next(iter(make_loader(cached, 32, len(cached), shuffle=False)))["pixels"]
     known = Counter(int(pixels.long().sum()) for pixels in whole)
@@ -190,24 +173,12 @@ def test_a_killed_streaming_captioner_goes_on_to_the_same_scores(built, classifi
 
 
 def test_two_streaming_processes_train_and_go_on(built, tmp_path):
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    argv = [
-        *LAUNCH,
-        str(REPOSITORY / "train_classifier.py"),
-        *FEW,
-        *STREAMED,
-        "--dataset",
-        built[2],
-        "--output_dir",
-        str(tmp_path),
-    ]
+    argv = ["train_classifier", *FEW, *STREAMED, "--dataset", built[2], "--output_dir", str(tmp_path)]
     argv += ["--checkpoint_every", "2"]
-    for extra, code in ((["--stop_after", "2"], 1), (["--resume"], 0)):
-        done = subprocess.run([*argv, *extra], env=environment, capture_output=True, text=True, timeout=200)
-        assert done.returncode == code, done.stderr[-3000:]
-        if code:
-            with pytest.raises(SystemExit, match="num_processes=1, then 2"):
-                train("train_classifier", *FEW, *STREAMED, "--dataset", built[2], "--output_dir", str(tmp_path), "--resume")
+    assert in_two_processes(train, *argv, "--stop_after", "2") == [130, 130]
+    with pytest.raises(SystemExit, match="num_processes=1, then 2"):
+        train(*argv, "--resume")
+    assert in_two_processes(train, *argv, "--resume") == [0, 0]
     results = json.loads((tmp_path / "metrics.json").read_text())
     assert results["num_processes"] == 2 and len(results["history"]) == 2
     assert results["rows"] == results["split_rows"]["test"]

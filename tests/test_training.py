@@ -92,7 +92,7 @@ def test_two_processes_of_half_the_batch_learn_the_same_and_see_every_test_row_o
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_a_single_row_can_be_trained_on_at_the_smallest_size(script, tmp_path):
     argv = [*FEW[:6], "--max_rows", "1", "--epochs", "1", "--mixed_precision", "no", "--output_dir", str(tmp_path)]
-    results = train(script, *argv)
+    results = train(script, *argv, report=True)
     assert results["split_rows"] == {"train": 1, "validation": 1, "test": 1}
     assert np.isfinite(results["history"][0]["train_loss"])
 
@@ -126,9 +126,8 @@ def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
         folder = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place}.jpg").write_bytes(jpeg)
-    results = train_classifier(
-        *FEW, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"), "--epochs", "1"
-    )
+    argv = [*FEW, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"), "--epochs", "1"]
+    results = train("train_classifier", *argv, report=True)
     assert results["classes"]["labels"] == ["smooth", "spiral"]
     assert "votes" not in results
     assert "The data set has no card that says how to cite it" in (tmp_path / "run" / "README.md").read_text()
