@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import datasets
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from .dataset_writer import Card, galaxy_features, write_dataset
@@ -58,9 +59,12 @@ def simulated_source(num_galaxies: int, seed: int) -> tuple[Iterator[dict], data
 def simulated_dataset(num_galaxies: int, seed: int) -> Path:
     """The folder of the cached data set, written by the first call."""
     folder = Path(datasets.config.HF_CACHE_HOME) / "galaxy_vision" / f"simulated-v{VERSION}-{num_galaxies}-{seed}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        rows, features, card = simulated_source(num_galaxies, seed)
-        command = f"python datasets_scripts/simulated_galaxies.py --num_galaxies {num_galaxies} --seed {seed}"
-        write_dataset(rows, folder, features, card._replace(command=command))
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # of runs that start together, one draws and the others wait
+        if not folder.exists():
+            rows, features, card = simulated_source(num_galaxies, seed)
+            command = f"python datasets_scripts/simulated_galaxies.py --num_galaxies {num_galaxies} --seed {seed}"
+            write_dataset(rows, folder, features, card._replace(command=command))
     return folder

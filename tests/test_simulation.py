@@ -1,9 +1,13 @@
 import dataclasses
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import datasets
 import numpy as np
 import pytest
 
+from galaxy_vision import simulated_dataset
 from galaxy_vision.decision_tree import QUESTION_SLICES, answer_index
 from galaxy_vision.simulation import KINDS, GalaxyParameters, render, simulate_galaxy, vote
 
@@ -172,3 +176,19 @@ def test_an_edge_on_disc_is_thin_in_the_picture():
         render(with_changes(kind="edge-on disc", axis_ratio=0.1, arm_count=0), np.random.default_rng(0)).astype(float).mean(-1)
     )
     assert image[104:108, 80:90].mean() > 5 * image[80:90, 104:108].mean()
+
+
+def test_of_runs_that_start_together_one_draws_and_the_others_take_what_it_drew(tmp_path, monkeypatch):
+    drawn = []
+
+    def slowly(num_galaxies, seed):
+        drawn.append(num_galaxies)
+        for index in range(num_galaxies):
+            time.sleep(0.02)
+            yield simulated_dataset._draw(index, seed)
+
+    monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", tmp_path)
+    monkeypatch.setattr(simulated_dataset, "simulated_rows", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        folders = list(pool.map(simulated_dataset.simulated_dataset, [12] * 3, [0] * 3))
+    assert drawn == [12] and len(set(folders)) == 1 and (folders[0] / "README.md").exists()
