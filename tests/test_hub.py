@@ -91,8 +91,9 @@ def folder(tmp_path_factory):
 
 
 TRAIN = """
-import importlib, json, sys
+import importlib, json, sys, torch
 sys.path.insert(0, sys.argv[1])
+torch.set_num_threads(1)  # as everywhere in these tests
 for script, argv in json.loads(sys.argv[2]).items():
     importlib.import_module(script).main(argv)
 """
