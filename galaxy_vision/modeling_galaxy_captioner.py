@@ -196,11 +196,11 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
             return super()._beam_search(input_ids, **asked)
         return beam_search(*self._search_of(input_ids, **asked))[0]
 
-    def _search_of(self, input_ids, logits_processor, generation_config, encoder_outputs, **others) -> tuple:
+    def _search_of(self, input_ids, generation_config, encoder_outputs, **others) -> tuple:
         """The arguments of our own searches; ``generate()`` repeats each image for its beams, and they do not."""
         images = slice(None, None, generation_config.num_beams)
         decoder = Decoder(self.decoder, self.words, encoder_outputs.last_hidden_state[images])
-        return decoder, input_ids[images], logits_processor, generation_config
+        return decoder, input_ids[images], generation_config
 
     def forward(
         self,

@@ -34,15 +34,18 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
         others: what else it hands to them.
     """
     settings, ends = generation_config, generation_config._eos_token_tensor
-    if any(not name.startswith("_") and name not in COVERED and _is_set(name, value) for name, value in vars(settings).items()):
-        return False
+    usual = GenerationConfig._get_default_generation_params()
+    for name, value in vars(settings).items():
+        known = name in COVERED or name.startswith("_") or value is None
+        if not known and not (isinstance(value, (bool, int, float, str)) and value == usual.get(name, False)):
+            return False
     if any(
         value is not None and value is not False
         for name, value in others.items()
         if name not in ("encoder_outputs", "use_cache")
     ):
         return False
-    if any(type(each) not in (MinLengthLogitsProcessor, MinNewTokensLengthLogitsProcessor) for each in logits_processor):
+    if not all(_is_shortest_length(each, settings) for each in logits_processor):
         return False
     stops = {type(each): each for each in stopping_criteria}
     known = [MaxLengthCriteria] if ends is None else [MaxLengthCriteria, EosTokenCriteria]
@@ -52,8 +55,10 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
         return False
     if ends is not None and not torch.equal(stops[EosTokenCriteria].eos_token_id.to(ends.device), ends):
         return False
-    # As long as the first word of an image has enough continuations, no beam is ever empty.
+    # If the first word of an image has enough continuations, no beam is ever empty; and then scores stay above NEVER.
     if settings.num_beams > 1 and model.config.vocab_size - _count(ends) < candidates_of(settings):
+        return False
+    if settings.length_penalty < 0:
         return False
     parts = [model.words, *model.decoder.children()]
     return (
@@ -67,10 +72,16 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
     )
 
 
-def _is_set(name: str, value) -> bool:
-    """Whether a setting differs from what GenerationMixin fills in."""
-    usual = GenerationConfig._get_default_generation_params().get(name, False)
-    return value is not None and not (isinstance(value, (bool, int, float, str)) and value == usual)
+def _is_shortest_length(processor, settings: GenerationConfig) -> bool:
+    """Whether it forbids the end before ``settings.min_length``, and does nothing else."""
+    if type(processor) is MinLengthLogitsProcessor:
+        shortest = processor.min_length
+    elif type(processor) is MinNewTokensLengthLogitsProcessor:
+        shortest = processor.prompt_length_to_skip + processor.min_new_tokens
+    else:
+        return False
+    ends = settings._eos_token_tensor
+    return shortest == settings.min_length and ends is not None and torch.equal(processor.eos_token_id.to(ends.device), ends)
 
 
 def _count(ends: torch.Tensor | None) -> int:
@@ -102,12 +113,11 @@ class Decoder:
             table = decoder.embedding.weight
             self.gates_of_word = F.linear(table, gates_of_word, cell.bias_ih + cell.bias_hh)  # (V, 4 D)
             self.deep_of_word = F.linear(table, deep_of_word, decoder.output.bias)  # (V, E)
-        first, self.first_bias = decoder.gate.weight, decoder.gate.bias
+        first, self.gate_bias = decoder.gate.weight, decoder.gate.bias
         self.keys = None
         if decoder.use_attention:  # twice the keys and queries, see _tanh; what is then missing is the same for all places
             self.keys, self.energy = 2 * state.keys.to(kind), 2 * decoder.energy.weight.T.to(kind)
             first = torch.cat([first, 2 * decoder.query.weight])
-            self.first_bias = F.pad(self.first_bias, (0, len(decoder.query.weight)))
         weights = (first, cell.weight_hh, gates_of_context, deep_of_hidden, deep_of_context, words.weight)
         self.first, *self.gates, self.deep_of_hidden, self.deep_of_context, self.words = (each.T.to(kind) for each in weights)
 
@@ -126,15 +136,15 @@ class Decoder:
         """(rows,) words -> (rows, V) scores of the next ones, float32; the state moves on."""
         with torch.autocast(newest.device.type, enabled=False):
             size = self.hidden.shape[1]
-            gate, query = _add(self.first_bias, self.hidden, self.first).split([size, self.first.shape[1] - size], 1)
-            context = gate.sigmoid() * self._attend(query)
+            gate, query = _product(self.hidden, self.first).split([size, self.first.shape[1] - size], 1)
+            context = (gate + self.gate_bias).sigmoid_() * self._attend(query)
             gates = _add(self.gates_of_word.index_select(0, newest), self.hidden, self.gates[0])
             into, forget, new, out = _add(gates, context, self.gates[1]).chunk(4, 1)
             self.cell = torch.addcmul(forget.sigmoid() * self.cell, into.sigmoid(), _tanh(new))
             self.hidden = out.sigmoid() * _tanh(self.cell)
             deep = _add(self.deep_of_word.index_select(0, newest), self.hidden, self.deep_of_hidden)
             deep = _tanh(_add(deep, context, self.deep_of_context))
-            return (deep.to(self.words.dtype) @ self.words).float()
+            return _product(deep, self.words)
 
     def _attend(self, query: torch.Tensor) -> torch.Tensor:
         """(rows, A) -> (rows, D): the mean of the places of its own image, weighted for each row."""
@@ -146,9 +156,14 @@ class Decoder:
         return (attention.to(self.places.dtype) @ self.places).float().flatten(0, 1)
 
 
+def _product(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """rows @ weight in the type of the weight, as float32."""
+    return (rows.to(weight.dtype) @ weight).float()
+
+
 def _add(base: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """base + rows @ weight in float32, the product in the type of the weight."""
-    return torch.addmm(base, rows, weight) if weight.dtype is torch.float32 else base + rows.to(weight.dtype) @ weight
+    """The same, added to ``base`` in place."""
+    return base.addmm_(rows, weight) if weight.dtype is torch.float32 else base.add_(_product(rows, weight))
 
 
 def _tanh(values: torch.Tensor) -> torch.Tensor:
@@ -156,13 +171,12 @@ def _tanh(values: torch.Tensor) -> torch.Tensor:
     return (2 * values).sigmoid_().mul_(2).sub_(1)
 
 
-def greedy_search(decoder: Decoder, start: torch.Tensor, processors, settings: GenerationConfig) -> torch.Tensor:
+def greedy_search(decoder: Decoder, start: torch.Tensor, settings: GenerationConfig) -> torch.Tensor:
     """The best word, again and again.
 
     Args:
         decoder: of B images.
         start: (B, 1) first words.
-        processors: of the scores, as :func:`covers` admits them.
         settings: as for ``_sample``.
 
     Returns:
@@ -172,7 +186,7 @@ def greedy_search(decoder: Decoder, start: torch.Tensor, processors, settings: G
     written[:, :1] = start
     images, newest, ends = torch.arange(len(start), device=start.device), start[:, 0], settings._eos_token_tensor
     for length in range(1, settings.max_length):
-        newest = processors(written[images, :length], decoder(newest)).argmax(-1)
+        newest = _unended(decoder(newest), length, settings).argmax(-1)
         written[images, length] = newest
         if ends is not None and (ended := torch.isin(newest, ends)).any():
             going = (~ended).nonzero()[:, 0]
@@ -183,15 +197,12 @@ def greedy_search(decoder: Decoder, start: torch.Tensor, processors, settings: G
     return _padded(written, settings._pad_token_tensor) if ends is not None else written
 
 
-def beam_search(
-    decoder: Decoder, start: torch.Tensor, processors, settings: GenerationConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
+def beam_search(decoder: Decoder, start: torch.Tensor, settings: GenerationConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """The ``num_beams`` best beginnings of each image, word by word, until no better end is to be expected.
 
     Args:
         decoder: of B images.
         start: (B, 1) first words.
-        processors: of the scores, as :func:`covers` admits them.
         settings: as for ``_beam_search``.
 
     Returns:
@@ -199,34 +210,37 @@ def beam_search(
         log-probabilities over length ** length_penalty.
     """
     beams, longest, ends, penalty = settings.num_beams, settings.max_length, settings._eos_token_tensor, settings.length_penalty
-    count, images = candidates_of(settings), torch.arange(len(start), device=start.device)
     written, scores = (
         start.new_full((len(start), beams, longest), -1),
         torch.full((len(start), beams), NEVER, device=start.device),
     )
     ended_words, ended_scores, ended = written.clone(), scores.clone(), torch.zeros_like(scores, dtype=torch.bool)
-    running, sums = start[:, None], torch.zeros_like(scores[:, :1])  # one beam until there are words to choose from
+    images, running, sums = torch.arange(len(start), device=start.device), start[:, None], torch.zeros_like(scores[:, :1])
+    one_is_full = False
     for length in range(1, longest):
-        following = decoder(running[..., -1].flatten()).log_softmax(-1)
-        following = processors(running.flatten(0, 1), following).unflatten(0, running.shape[:2])  # (images, beams, V)
-        best, place = (following + sums[..., None]).flatten(1).topk(count)
+        following = _unended(decoder(running[..., -1].flatten()).log_softmax(-1), length, settings)
+        following = following.unflatten(0, running.shape[:2]) + sums[..., None]  # (images, beams, V); of one beam at first
+        sums, place = following.flatten(1).topk(candidates_of(settings))
         parent, word = place // following.shape[2], place % following.shape[2]
-        ending = torch.isin(word, ends) if ends is not None else torch.zeros_like(word, dtype=torch.bool)
-        ending |= length + 1 == longest
-        if ending[:, :beams].any():  # only the best `beams` of the candidates may end
+        last = length + 1 == longest
+        ending = torch.isin(word, ends) if ends is not None and not last else torch.full_like(word, last, dtype=torch.bool)
+        if ending.any():
+            # Only the best `beams` of the candidates may end, and as many of the others go on.
             new = torch.cat([_of(running, parent[:, :beams]), word[:, :beams, None]], 2)
-            new = F.pad(new, (0, longest - length - 1), value=-1)
-            new_scores = best[:, :beams] / length**penalty + ~ending[:, :beams] * NEVER
+            new_scores = sums[:, :beams] / length**penalty + ~ending[:, :beams] * NEVER
             ended_scores, order = torch.cat([ended_scores, new_scores], 1).topk(beams)
-            ended_words = _of(torch.cat([ended_words, new], 1), order)
+            ended_words = _of(torch.cat([ended_words, F.pad(new, (0, longest - length - 1), value=-1)], 1), order)
             ended = torch.cat([ended, ending[:, :beams]], 1).gather(1, order)
-        sums, order = (best + ending * NEVER).topk(beams)
-        parent, word = parent.gather(1, order), word.gather(1, order)
+            one_is_full = bool(ended.all(1).any())
+            sums, order = (sums + ending * NEVER).topk(beams)
+            parent, word = parent.gather(1, order), word.gather(1, order)
+        sums, parent, word = sums[:, :beams], parent[:, :beams], word[:, :beams]
         running = torch.cat([_of(running, parent), word[..., None]], 2)
         decoder.take((parent + torch.arange(len(parent), device=parent.device)[:, None] * following.shape[1]).flatten())
-        hoped = sums[:, :1] / (longest - 1 if settings.early_stopping == "never" and penalty > 0 else length) ** penalty
-        worst = torch.where(ended, ended_scores.amin(1, keepdim=True), NEVER)
-        done = ~(hoped > worst).any(1) | (ended.all(1) & (settings.early_stopping is True)) | (length + 1 == longest)
+        if not one_is_full and not last:
+            continue
+        hoped = sums[:, 0] / (longest - 1 if settings.early_stopping == "never" else length) ** penalty
+        done = ended.all(1) & (~(hoped > ended_scores[:, -1]) | (settings.early_stopping is True) | last)
         if done.any():
             written[images[done]], scores[images[done]] = ended_words[done], ended_scores[done]
             going = (~done).nonzero()[:, 0]
@@ -235,15 +249,22 @@ def beam_search(
             decoder.keep(going)
             images, running, sums = images[going], running[going], sums[going]
             ended_words, ended_scores, ended = ended_words[going], ended_scores[going], ended[going]
+            one_is_full = bool(ended.all(1).any())
     wanted = settings.num_return_sequences
     written, scores = written[:, :wanted].flatten(0, 1), scores[:, :wanted].flatten()
     # transformers takes a pad token of 0 for none, and pads by eos
     return (_padded(written, settings._pad_token_tensor or ends[0]) if ends is not None else written), scores
 
 
+def _unended(scores: torch.Tensor, length: int, settings: GenerationConfig) -> torch.Tensor:
+    """No caption ends before its shortest length."""
+    ends = settings._eos_token_tensor
+    return scores.index_fill(1, ends, -torch.inf) if ends is not None and length < settings.min_length else scores
+
+
 def _of(beams: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     """(images, beams, ...) in another order of the beams of each image."""
-    return beams.take_along_dim(order[..., None], 1)
+    return beams.gather(1, order[..., None].expand(-1, -1, beams.shape[2]))
 
 
 def _padded(written: torch.Tensor, pad: torch.Tensor) -> torch.Tensor:
