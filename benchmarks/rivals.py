@@ -3,7 +3,7 @@
 python benchmarks/rivals.py trainer --images FOLDER --model FOLDER    # then press Enter; prints "RATE images seconds"
 
 Training forms are timed between the ends of two steps, so that start-up does not count; prediction forms over all files.
-The two of Zoobot run in its own environment (``pip install 'zoobot[pytorch]'``), which ``run.py --zoobot PYTHON`` names.
+Those of Zoobot run in its own environment (``pip install 'zoobot[pytorch]'``), which ``run.py --zoobot PYTHON`` names.
 """
 
 import argparse
@@ -217,6 +217,41 @@ def plain_predict(args):
     return measure
 
 
+def zoobot_predict(args):
+    """Zoobot's catalogue prediction with its data module, its default view and its CSV file."""
+    import pandas as pd
+    import timm
+    from galaxy_datasets.transforms import default_view_config, get_galaxy_transform
+    from zoobot.pytorch.predictions.predict_on_catalog import predict
+    from zoobot.pytorch.training.finetune import FinetuneableZoobotClassifier
+
+    files = sorted(Path(args.images).rglob("*.jpg"))[: args.predicted]
+    names = sorted(file.name for file in Path(args.images).iterdir())
+    catalogue = pd.DataFrame({"id_str": [file.stem for file in files], "file_loc": map(str, files)})
+    view = default_view_config()
+    view.output_size = args.image_size
+    transform = get_galaxy_transform(view)
+    encoder = timm.create_model(args.backbone, num_classes=0)
+    model = FinetuneableZoobotClassifier(encoder=encoder, num_classes=len(names), label_col="label")
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    Path(args.work).mkdir(parents=True, exist_ok=True)
+
+    def measure():
+        started = time.perf_counter()
+        said = predict(
+            catalogue,
+            model,
+            str(Path(args.work) / "predictions.csv"),
+            label_cols=names,
+            inference_transform=transform,
+            datamodule_kwargs={"batch_size": args.batch_size},
+            trainer_kwargs=quiet,
+        )
+        return len(said), time.perf_counter() - started
+
+    return measure
+
+
 FORMS = {
     "trainer": trainer,
     "trainer_tuned": lambda args: trainer(args, tuned=True),
@@ -226,6 +261,7 @@ FORMS = {
     "pipeline": image_pipeline,
     "pipeline_tuned": lambda args: image_pipeline(args, batch_size=32, num_workers=cores()),
     "plain_predict": plain_predict,
+    "zoobot_predict": zoobot_predict,
 }
 
 

@@ -46,6 +46,7 @@ RIVALS = {
         "pipeline": "pipeline",
         "pipeline, tuned": "pipeline_tuned",
         "timm + PIL loop": "plain_predict",
+        "Zoobot catalogue prediction": "zoobot_predict",
     },
 }
 

@@ -326,7 +326,9 @@ def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool
     """A loader of :class:`PixelBatches`; the batch arrives collated. A :class:`~galaxy_vision.streaming.TrainingStream` has its own."""
     if not isinstance(cached, Dataset):
         return cached.loader()
-    return DataLoader(PixelBatches(cached, image_size), batch_size, shuffle=shuffle, collate_fn=lambda batch: batch)
+    batches = PixelBatches(cached, image_size)
+    pinned = torch.cuda.is_available()  # or the copy to a GPU would block
+    return DataLoader(batches, batch_size, shuffle=shuffle, collate_fn=lambda batch: batch, pin_memory=pinned)
 
 
 def augment(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04) -> torch.Tensor:
@@ -338,17 +340,18 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 
         max_zoom: largest enlargement; its inverse is the smallest.
         max_shift: largest shift as a share of the side.
     """
-    count = len(pixels)
-    angle, zoom, dx, dy = torch.rand(4, count, generator=generator).to(pixels.device)
-    mirror = torch.randint(0, 2, (count,), generator=generator).to(pixels.device) * 2.0 - 1.0
+    count, height, width = len(pixels), *pixels.shape[-2:]
+    angle, zoom, dx, dy = torch.rand(4, count, generator=generator)
+    mirror = torch.randint(0, 2, (count,), generator=generator) * 2.0 - 1.0
     angle = angle * 2 * torch.pi
     scale = max_zoom ** (2 * zoom - 1)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     shift_x, shift_y = (2 * max_shift * (2 * part - 1) for part in (dx, dy))
-    matrix = torch.stack(
-        [torch.stack([cosine * mirror, -sine, shift_x], 1), torch.stack([sine * mirror, cosine, shift_y], 1)], 1
-    )
-    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
+    matrix = torch.stack([cosine * mirror, sine * mirror, -sine, cosine, shift_x, shift_y], 1)
+    from_x, from_y, shift = matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6).split(2, -1)  # each (B, 1, 1, 2)
+    # F.affine_grid makes the same grid by a matrix product for every pixel, which takes longer than the sampling.
+    x, y = (((2 * torch.arange(n, device=pixels.device) + 1) / n - 1)[:, None] for n in (width, height))  # middles of pixels
+    grid = from_x * x + (from_y * y[:, None] + shift)  # (B, H, W, 2)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

@@ -1,5 +1,6 @@
 """What the machine has that this process may use."""
 
+import ctypes
 import os
 import platform
 import re
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CPU_INFO = Path("/proc/cpuinfo")  # Linux only
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def available_cores() -> int:
@@ -29,6 +31,17 @@ def has_native_bf16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return _CPU_INFO.exists() and "avx512_bf16" in _CPU_INFO.read_text()
+
+
+def keep_freed_memory(limit: int = 2**30) -> None:
+    """Let malloc keep up to ``limit`` bytes that tensors on the CPU have freed, for the tensors of the next step.
+
+    glibc gives blocks of many MB back to the system and gets them again page by page, filled with zeros: a twelfth of the time of
+    a training step on a CPU. Another C library is left as it is.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        for threshold in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            ctypes.CDLL(None).mallopt(threshold, limit)
 
 
 @contextmanager

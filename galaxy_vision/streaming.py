@@ -173,7 +173,8 @@ class TrainingStream(torch.utils.data.IterableDataset):
 
     def loader(self) -> DataLoaderShard:
         """Batches on the device. Its random generator is its own: a resumed run must not draw one number more than an unkilled one."""
-        loader = DataLoaderShard(self, device=self.device, batch_size=None, generator=torch.Generator())
+        copied = {"_non_blocking": True, "pin_memory": torch.cuda.is_available()}
+        loader = DataLoaderShard(self, device=self.device, batch_size=None, generator=torch.Generator(), **copied)
         loader._is_accelerate_prepared = True  # or it would be split by process again
         return loader
 

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from .captions import claims_from_votes, write_captions
 from .data import augment
-from .hardware import available_cores, has_native_bf16
+from .hardware import available_cores, has_native_bf16, keep_freed_memory
 from .losses import dirichlet_multinomial_nll
 from .rotations import classify
 
@@ -33,6 +33,7 @@ def make_accelerator(
         output_dir: where trackers write.
         some_frozen: weights are frozen for a part of the run, which several processes must know of.
     """
+    keep_freed_memory()
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(available_cores())  # a bare `accelerate launch` sets one thread, which nobody chose
@@ -42,7 +43,8 @@ def make_accelerator(
     return Accelerator(
         mixed_precision=chosen,
         gradient_accumulation_steps=accumulation_steps,
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+        # Batches are copied to a GPU while it still computes; a copy that blocks would first wait for all that it was given.
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=some_frozen)],
         log_with=tracker,
         project_dir=output_dir,
@@ -121,13 +123,14 @@ def train_one_epoch(
             loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss
             if "spare" in batch:  # of a process whose stream is through while others go on
                 loss = 0.0 * loss
-            # Read before the backward pass, in which the device is busy while the next batch is made.
+            # The one place of a step that waits for the device. Nothing may be learned from a bad batch, so it stands before the
+            # optimiser; and before the backward pass, so that a GPU has that and the optimiser to do while the next batch is made.
             bad, terminating = _on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
             if bad:
                 _refuse_batch(accelerator, batch["row"], loss.item(), progress, args)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+                _clip_gradients(accelerator, model, args.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             if accelerator.sync_gradients:
@@ -154,6 +157,15 @@ def train_one_epoch(
         if args.stop_after and at >= args.stop_after:
             raise KeyboardInterrupt
     return (accelerator.reduce(total / max(count, 1), "mean")).item()
+
+
+def _clip_gradients(accelerator, model: nn.Module, max_norm: float) -> None:
+    """As ``accelerator.clip_grad_norm_``, which multiplies gradients that are short enough by one."""
+    accelerator.unscale_gradients()
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if norm.device.type != "cpu" or not norm <= max_norm:  # to know it, one would have to wait for a GPU
+        nn.utils.clip_grads_with_norm_(model.parameters(), max_norm, norm)
 
 
 def _on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from conftest import FEW, REPOSITORY, train
 from datasets import Dataset, DatasetDict, Image
 from scipy.ndimage import map_coordinates
 from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 from transformers import pipeline
 
@@ -23,7 +25,7 @@ from galaxy_vision.dataset_writer import split_of
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.labels import assign_labels, get_scheme
-from galaxy_vision.training import Progress, make_accelerator, train_one_epoch
+from galaxy_vision.training import Progress, _clip_gradients, make_accelerator, train_one_epoch
 
 
 def train_classifier(*argv: str):
@@ -319,6 +321,37 @@ def test_decoding_threads_leave_torch_as_many_threads_as_it_had():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["1 1 1", "2", "2"], done.stderr[-2000:]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library is left as it is")
+def test_memory_that_tensors_free_is_kept_for_the_next_ones():
+    code = (
+        "import resource, torch\n"
+        "from galaxy_vision.hardware import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "for _ in range(3):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    torch.ones(16, 1024, 1024)\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    pages = list(map(int, done.stdout.split()))
+    assert pages[0] > 1000 and pages[1] < 100 and pages[2] < 100, (pages, done.stderr[-2000:])
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 1e9, 0.0])
+def test_gradients_are_clipped_as_torch_does(max_norm, tmp_path):
+    accelerator, clipped = make_accelerator("no", 1, None, tmp_path), []
+    for clip in (
+        lambda model: _clip_gradients(accelerator, model, max_norm),
+        lambda model: clip_grad_norm_(model.parameters(), max_norm),
+    ):
+        model = torch.nn.Linear(3, 4)
+        for place, weight in enumerate(model.parameters()):
+            weight.grad = torch.linspace(-1, 2, weight.numel()).view(weight.shape) + place
+        clip(model)
+        clipped.append(model)
+    assert all(torch.equal(one.grad, two.grad) for one, two in zip(*(m.parameters() for m in clipped), strict=True))
 
 
 def turned_one_by_one(image: np.ndarray, angle: float, mirror: float, zoom: float, shift: np.ndarray) -> np.ndarray:
