@@ -123,8 +123,8 @@ def train_one_epoch(
             loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss
             if "spare" in batch:  # of a process whose stream is through while others go on
                 loss = 0.0 * loss
-            # The one place of a step that waits for the device. Nothing may be learned from a bad batch, so it stands before the
-            # optimiser; and before the backward pass, so that a GPU has that and the optimiser to do while the next batch is made.
+            # The one place where a classifier's step waits for the device. Nothing may be learned from a bad batch, so it stands
+            # before the optimiser; and before the backward pass, so that a GPU is busy with both while the next batch is made.
             bad, terminating = _on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
             if bad:
                 _refuse_batch(accelerator, batch["row"], loss.item(), progress, args)
