@@ -21,6 +21,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from rivals import WARM_STEPS
 from speed_forms import CLASSES, DEVICE, Form, caption_forms, classifier, prediction_forms, training_forms
 from tqdm.auto import tqdm
 
@@ -215,7 +216,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         images, model = work / "images", work / "model"
-        jpegs, labels, votes = draw_images(images, max(args.predicted, args.steps * args.batch_size))
+        jpegs, labels, votes = draw_images(images, max(args.predicted, (WARM_STEPS + args.steps) * args.batch_size))
         classifier(args).save_pretrained(model)
         size = {"height": args.image_size, "width": args.image_size}
         GalaxyImageProcessor(size=size).save_pretrained(model)
