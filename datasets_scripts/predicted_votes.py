@@ -15,11 +15,12 @@ import torch
 from datasets import Dataset, Features, Image
 from tqdm.auto import tqdm
 
-from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassification
+from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision.data import cache_pixels, load_galaxies, make_loader
 from galaxy_vision.dataset_writer import Card, builder_parser, galaxy_features, run_builder, split_of
 from galaxy_vision.decision_tree import NOMINAL_CLASSIFICATIONS, votes_from_conditional
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
+from galaxy_vision.model_files import load_classifier
 from galaxy_vision.rotations import ROTATIONS, classify
 
 
@@ -60,8 +61,8 @@ def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
     try:
-        model = GalaxyResNetForImageClassification.from_pretrained(args.model).eval().to(memory_format=torch.channels_last)
-        processor = GalaxyImageProcessor.from_pretrained(args.model)
+        model, processor = load_classifier(args.model)
+        model = model.to(memory_format=torch.channels_last)
     except OSError as error:
         raise ValueError(f"model={args.model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     given, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]

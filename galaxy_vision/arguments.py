@@ -8,10 +8,10 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-import timm
 from transformers import HfArgumentParser
 
 from .labels import SCHEMES
+from .strict_loading import check_backbone
 
 CHOICES = {
     "label_scheme": (None, *SCHEMES),
@@ -86,9 +86,7 @@ class TrainingRun:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {known}")
         if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
             raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
-        if "resnet" not in self.backbone or not timm.is_model(self.backbone):
-            known = ", ".join(timm.list_models("resnet*")[:8])
-            raise ValueError(f"backbone={self.backbone!r} is not a timm ResNet; use for example {known}")
+        check_backbone(self.backbone)
         if self.image_size < 32:
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
         if not 0.0 < self.crop_fraction <= 1.0:

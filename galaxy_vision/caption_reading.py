@@ -105,8 +105,9 @@ def parse_claims(text: str) -> Claims:
         at += step + 1
     heads = {"arm": [place for place, noun in nouns if noun == "arm"], "bulge": [p for p, noun in nouns if noun == "bulge"]}
     heads["arm"] += [place for place, *_ in _places_of_spiral_arms(text)]
+    near = {kind: {place + by for place in places for by in range(-_NEAR, _NEAR + 1)} for kind, places in heads.items()}
     for place, kind, said, words in loose:
-        if any(abs(place - noun) <= _NEAR for noun in heads[kind]):
+        if place in near[kind]:
             claims.append(said)
         else:
             unread.append((place, words))

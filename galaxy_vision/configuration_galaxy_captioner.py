@@ -3,10 +3,15 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
-from .strict_loading import StrictSettings
+from .strict_loading import StrictSettings, check_backbone, check_ranges
 
 FORMAT_VERSION = 1
 """Raised when a field is added without which a saved model would be read wrongly by older code."""
+
+LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
+LIMITS |= {"vocab_size": (4, 65_536), "hidden_size": (1, 4096), "embedding_size": (1, 4096), "attention_size": (1, 4096)}
+LIMITS |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), (0, 65_535))
+"""Least and largest values, so that a wrong file cannot ask for more memory than there is."""
 
 
 @strict
@@ -60,6 +65,8 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
         if self.attention_stage not in (2, 3, 4):
             raise ValueError(f"attention_stage={self.attention_stage} is not one of 2, 3, 4")
+        check_ranges(self, LIMITS)
+        check_backbone(self.backbone)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
 

@@ -2,11 +2,10 @@
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageClassification, AutoModelForImageTextToText, AutoProcessor
 
 from .decision_tree import QUESTIONS, SHORT_NAMES
-from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_file, read_rgb
+from .model_files import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
 NUM_ANSWERS_SHOWN = 5
@@ -24,17 +23,14 @@ class Describer:
 
     Raises:
         OSError: there is no such folder or model.
-        ValueError: another number of rotations.
+        ValueError: a model is damaged or none of ours, or another number of rotations.
     """
 
     def __init__(self, model: str, captioner: str, rotations: int = 1):
         check_rotations(rotations)
         self.rotations = rotations
-        # Our own classes are registered, so the code that a folder carries is never run.
-        self.classifier = AutoModelForImageClassification.from_pretrained(model, trust_remote_code=False).eval()
-        self.image_processor = GalaxyImageProcessor.from_pretrained(model)
-        self.captioner = AutoModelForImageTextToText.from_pretrained(captioner, trust_remote_code=False).eval()
-        self.processor = AutoProcessor.from_pretrained(captioner, trust_remote_code=False)
+        self.classifier, self.image_processor = load_classifier(model)
+        self.captioner, self.processor = load_captioner(captioner)
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> dict:

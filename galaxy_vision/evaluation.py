@@ -15,9 +15,8 @@ from .decision_tree import conditional_fractions
 from .image_processing_galaxy import GalaxyImageProcessor
 from .labels import SCHEMES, assign_labels
 from .metrics import GalaxyMetric, training_constants
-from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-from .modeling_galaxy_resnet import GalaxyClassifierOutput, GalaxyResNetForImageClassification
-from .processing_galaxy_captioner import GalaxyCaptionerProcessor
+from .model_files import load_captioner, load_classifier, refusing
+from .modeling_galaxy_resnet import GalaxyClassifierOutput
 from .rotations import check_rotations
 from .training import Examples, class_probabilities, evaluate, evaluate_captions, make_accelerator
 from .twins import without_twins
@@ -57,8 +56,8 @@ def evaluate_saved(
     """
     accelerator = make_accelerator(mixed_precision, 1, None, Path("."))
     check_rotations(rotations)
-    # Our own classes are registered, so the code that a folder carries is never run.
-    config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    with refusing(model):  # our own classes are registered, so the code that a folder carries is never run
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
     kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
@@ -80,8 +79,8 @@ def evaluate_saved(
 
 
 def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
-    processor = GalaxyImageProcessor.from_pretrained(name)
-    model = GalaxyResNetForImageClassification.from_pretrained(name).to(accelerator.device)
+    model, processor = load_classifier(name)
+    model = model.to(accelerator.device)
     ours, theirs = (
         [model.config.id2label[place] for place in range(model.config.num_labels)],
         data[split].features["label"].names,
@@ -138,8 +137,8 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
         raise ValueError(f"rotations={rotations} is for a classifier, and this is a captioner; leave it out")
     if "captions" not in data[split].column_names:
         raise ValueError("the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts")
-    processor = GalaxyCaptionerProcessor.from_pretrained(name)
-    model = GalaxyCaptionerForConditionalGeneration.from_pretrained(name).to(accelerator.device)
+    model, processor = load_captioner(name)
+    model = model.to(accelerator.device)
     rows = _pixels(accelerator, data, split, processor.image_processor)
     size = processor.image_processor.size["height"]
     loader = accelerator.prepare(make_loader(rows, size, batch_size, shuffle=False))

@@ -6,6 +6,7 @@ the sky; an image that has them in more than half of its pixels is refused. Rows
 
 import io
 import math
+import re
 import struct
 import zlib
 
@@ -21,6 +22,9 @@ from .images import FITS_STARTS, MAX_BYTES, MAX_SIDE, check_size
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
 MAX_HDUS = 200
+_COUNT = re.compile(rb"(?:HIERARCH +)?(?:Z?NAXIS|TFIELDS) *= *\+?0*(\d{4,})", re.IGNORECASE)
+"""A header card with more axes or columns than the 999 of the FITS standard (4.0, section 4.4); astropy would count through them all."""
+ROWS_AT_ONCE = 256  # of the stretch, whose steps take ten times the memory of the image
 SOFTENING = 5.8
 """Sky sigmas at which the asinh stretch turns from linear to logarithmic: that of Galaxy Zoo 2 images (``simulation.py``)."""
 INFINITE = 1e100  # what is beyond is no flux, and differences of it would overflow
@@ -41,6 +45,11 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
         data = _gunzip(data, MAX_BYTES)
         if not data.startswith(plain):
             raise ValueError("the gzip file holds no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
+    for card in _COUNT.finditer(data):
+        if card.start() % 80 == 0:
+            raise ValueError(
+                f"unreadable image: damaged FITS file ({card[0][:60].decode('latin-1')}, more than 999); save it again"
+            )
     try:
         with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
             place, chosen = _choose_hdu(hdus, hdu)
@@ -176,8 +185,12 @@ def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
     white = max(float(middle.mean(0).max()), MIN_WHITE)
     # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch with this softening and white.
     q = 10 * math.sinh(math.asinh(white / SOFTENING) / 10)
-    red, green, blue = np.broadcast_to(np.clip(planes, 1e-6, white), (3, height, width))
-    rgb = make_lupton_rgb(red, green, blue, minimum=0, stretch=q * SOFTENING, Q=q)
+    np.clip(planes, 1e-6, white, out=planes)
+    rgb = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, ROWS_AT_ONCE):
+        block = planes[:, top : top + ROWS_AT_ONCE]
+        red, green, blue = np.broadcast_to(block, (3, *block.shape[1:]))
+        rgb[top : top + ROWS_AT_ONCE] = make_lupton_rgb(red, green, blue, minimum=0, stretch=q * SOFTENING, Q=q)
     return rgb, f"asinh stretch to {white:.0f} sky sigma{filled}"
 
 

@@ -26,7 +26,6 @@ from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from huggingface_hub import snapshot_download
 from torch.fx.experimental.optimization import fuse
 from tqdm.auto import tqdm
-from transformers import AutoModelForImageClassification, AutoModelForImageTextToText, AutoProcessor
 
 from . import __version__
 from .arguments import arg, parse_arguments
@@ -34,8 +33,8 @@ from .catalogue import Catalogue, Columns, Row, needs_index, open_catalogue, wri
 from .checkpoints import sole_run
 from .decision_tree import ANSWERS, QUESTION_SLICES
 from .hardware import available_cores, decoding_threads
-from .image_processing_galaxy import GalaxyImageProcessor
 from .images import read_rgb
+from .model_files import load_captioner, load_classifier
 from .parts import PartWriter, missing_parts, write_manifest
 from .rotations import check_rotations, classify
 from .training import make_accelerator
@@ -186,17 +185,15 @@ class Models:
         try:
             with accelerator.local_main_process_first():
                 self.folders = {name: local_folder(where) for name, where in self.folders.items()}
-            # Our own classes are registered, so the code that a folder carries is never run.
-            self.classifier = AutoModelForImageClassification.from_pretrained(self.folders["model"], trust_remote_code=False)
-            self.processors = [GalaxyImageProcessor.from_pretrained(self.folders["model"])]
+            self.classifier, processor = load_classifier(self.folders["model"])
+            self.processors = [processor]
             if args.captioner:
-                self.captioner = AutoModelForImageTextToText.from_pretrained(self.folders["captioner"], trust_remote_code=False)
-                self.captioner = self.captioner.eval().to(accelerator.device, memory_format=torch.channels_last)
-                self.writing = AutoProcessor.from_pretrained(self.folders["captioner"], trust_remote_code=False)
+                captioner, self.writing = load_captioner(self.folders["captioner"])
+                self.captioner = captioner.to(accelerator.device, memory_format=torch.channels_last)
                 self.processors.append(self.writing.image_processor)
         except (OSError, ValueError) as error:
             raise ValueError(f"model={args.model} captioner={args.captioner}: {str(error).splitlines()[0]}") from error
-        self.classifier.backbone = fuse(self.classifier.eval().backbone)  # batch normalisation goes into the convolutions
+        self.classifier.backbone = fuse(self.classifier.backbone)  # batch normalisation goes into the convolutions
         self.classifier = self.classifier.to(accelerator.device, memory_format=torch.channels_last)
         self.features = None
         self.classifier.backbone.register_forward_hook(lambda module, inputs, output: setattr(self, "features", output))

@@ -1,20 +1,44 @@
 """CSV tables -> checked chunks; an error names the file, the line and the column."""
 
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import fsspec
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 ROWS_PER_CHUNK = 2000
+MAX_LINE = 16 * 2**20
+"""Longest line in bytes: a guard against files that are no tables, and which would be held as a whole."""
+
+
+class _Lines(io.RawIOBase):
+    """The bytes of a file as long as its lines are not too long."""
+
+    def __init__(self, file, path: str):
+        self.file, self.path, self.length = file, path, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data = self.file.read(len(buffer))
+        end = data.rfind(b"\n")
+        self.length = self.length + len(data) if end < 0 else len(data) - end - 1
+        if self.length > MAX_LINE:
+            raise ValueError(f"{self.path} has a line of more than {MAX_LINE >> 20} MiB; give a CSV table")
+        buffer[: len(data)] = data
+        return len(data)
 
 
 @contextmanager
 def _named(path: str):
-    """Errors of reading say which file it was."""
+    """The opened and unpacked file; errors of reading say which one it was."""
     try:
-        yield
+        with fsspec.open(path, "rb", compression="infer") as file, io.BufferedReader(_Lines(file, path), 1 << 20) as lines:
+            yield lines
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); download it again") from error
     except pd.errors.EmptyDataError as error:
@@ -34,8 +58,8 @@ def read_header(path: str, needed: Sequence[str], give: str) -> list[str]:
     Raises:
         ValueError: a column is missing, or the file is empty, damaged or no CSV table.
     """
-    with _named(path):
-        header = list(pd.read_csv(path, nrows=0).columns)
+    with _named(path) as lines:
+        header = list(pd.read_csv(lines, nrows=0).columns)
     if missing := [column for column in needed if column not in header]:
         raise ValueError(f"{path} has no column {', '.join(missing[:5])}; give {give}")
     return header
@@ -53,11 +77,11 @@ def read_chunks(path: str, ids: Sequence[str], texts: Sequence[str], numbers: Se
     Raises:
         ValueError: a cell of ``ids`` is no integer, one of ``numbers`` no number, or the file is damaged or no CSV table.
     """
-    with _named(path):
+    with _named(path) as lines:
         text_types = dict.fromkeys([*ids, *texts], str)
         # Without index_col=False, rows with more cells than the header would move the columns to the right.
         for chunk in pd.read_csv(
-            path, index_col=False, usecols=[*ids, *texts, *numbers], dtype=text_types, chunksize=ROWS_PER_CHUNK
+            lines, index_col=False, usecols=[*ids, *texts, *numbers], dtype=text_types, chunksize=ROWS_PER_CHUNK
         ):
             for column in ids:
                 good = chunk[column].str.fullmatch(r"\d+", na=False)

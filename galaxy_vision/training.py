@@ -17,6 +17,7 @@ from .captions import claims_from_votes, write_captions
 from .data import augment
 from .hardware import available_cores, has_native_bf16, keep_freed_memory
 from .losses import dirichlet_multinomial_nll
+from .model_files import refusing
 from .rotations import classify
 
 
@@ -55,7 +56,8 @@ def make_accelerator(
 def load_trained(kind: type, argument: str, place: str):
     """``kind.from_pretrained(place)``, or an end with one line that names the argument it was given by."""
     try:
-        return kind.from_pretrained(place)
+        with refusing(place):
+            return kind.from_pretrained(place)
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {argument}={place!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 

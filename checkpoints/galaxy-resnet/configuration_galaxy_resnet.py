@@ -3,10 +3,13 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
-from .strict_loading import StrictSettings
+from .strict_loading import StrictSettings, check_backbone, check_ranges
 
 FORMAT_VERSION = 1
 """Raised when a field is added without which a saved model would be read wrongly by older code."""
+
+LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
+"""Least and largest values, so that a wrong file cannot ask for more memory than there is."""
 
 
 @strict
@@ -42,6 +45,8 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         """Raises ValueError for sizes that no ResNet can take."""
         if self.image_size < 32:
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+        check_ranges(self, LIMITS)
+        check_backbone(self.backbone)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
 
