@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
 from .losses import dirichlet_multinomial_nll
-from .strict_loading import StrictLoading
+from .strict_loading import StrictLoading, check_backbone
 
 IGNORED_LABEL = -1
 """Label of an uncertain galaxy: it takes part in the vote loss only."""
@@ -62,9 +62,7 @@ class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
 
     def __init__(self, config: GalaxyResNetConfig):
         super().__init__(config)
-        if "resnet" not in config.backbone or not timm.is_model(config.backbone):
-            known = ", ".join(timm.list_models("resnet*")[:8])
-            raise ValueError(f"backbone={config.backbone!r} is not a timm ResNet; use for example {known}")
+        check_backbone(config.backbone)
         self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels)
         for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
             if not tensor.is_meta:

@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
-from .strict_loading import StrictSettings, check_backbone, check_ranges
+from .strict_loading import StrictSettings, check_ranges
 
 FORMAT_VERSION = 1
 """Raised when a field is added without which a saved model would be read wrongly by older code."""
@@ -66,7 +66,6 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
         if self.attention_stage not in (2, 3, 4):
             raise ValueError(f"attention_stage={self.attention_stage} is not one of 2, 3, 4")
         check_ranges(self, LIMITS)
-        check_backbone(self.backbone)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
 

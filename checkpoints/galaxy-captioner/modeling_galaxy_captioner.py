@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from .caption_search import Decoder, beam_search, covers, greedy_search
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-from .strict_loading import StrictLoading
+from .strict_loading import StrictLoading, check_backbone
 
 MAX_NEW_TOKENS = 48
 """Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
@@ -138,9 +138,7 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
 
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__(config)
-        if "resnet" not in config.backbone or not timm.is_model(config.backbone):
-            known = ", ".join(timm.list_models("resnet*")[:8])
-            raise ValueError(f"backbone={config.backbone!r} is not a timm ResNet; use for example {known}")
+        check_backbone(config.backbone)
         self.encoder = GalaxyEncoder(config)
         self.decoder = GalaxyDecoder(config)
         self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)

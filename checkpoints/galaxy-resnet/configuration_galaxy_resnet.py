@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
-from .strict_loading import StrictSettings, check_backbone, check_ranges
+from .strict_loading import StrictSettings, check_ranges
 
 FORMAT_VERSION = 1
 """Raised when a field is added without which a saved model would be read wrongly by older code."""
@@ -46,7 +46,6 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         if self.image_size < 32:
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
         check_ranges(self, LIMITS)
-        check_backbone(self.backbone)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
 
