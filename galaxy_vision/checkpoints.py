@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import nn
 
+from .hardware import CANNOT_WRITE
 from .training import Terminated, write_json
 
 MANIFEST = "manifest.json"
@@ -30,8 +31,6 @@ TERMINATED = 143
 FREE_TO_CHANGE = ("output_dir", "epochs", "patience", "checkpoint_every", "resume", "stop_after", "tracker")
 FREE_TO_CHANGE += ("push_to_hub", "hub_model_id", "hub_private")
 """Arguments that may differ between a run and its resumption; the others would make it another run."""
-
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR}
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def sole_run(output_dir: Path) -> Iterator[None]:
             f"error: output_dir={output_dir} is in use by another run; wait for it, or give another folder"
         ) from error
     except OSError as error:
-        if error.errno not in _STORAGE:
+        if error.errno not in CANNOT_WRITE:
             raise
         where = error.filename or f"{output_dir} or the cache of data sets"  # a write does not know its file's name
         raise SystemExit(f"error: cannot write {where}: {_reason(error, output_dir)}") from error

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
+from .hardware import CANNOT_WRITE
 from .images import STRETCHES
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
@@ -226,7 +227,13 @@ def main(argv: list[str] | None = None) -> int:
 
         return predict(argv[1:])
     args = build_parser().parse_args(argv)
-    return args.run(args)
+    try:
+        return args.run(args)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        where = error.filename or "the output or the cache of data sets"  # a write does not know its file's name
+        return _refuse(f"cannot write {where}: {error.strerror or error}; make room, or give another folder")
 
 
 if __name__ == "__main__":
