@@ -1,0 +1,98 @@
+"""What is declared, listed and locked agrees, and may be combined with Apache-2.0. Nothing is asked of a registry."""
+
+import configparser
+import re
+
+import pytest
+from conftest import REPOSITORY
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+FREE = (
+    "Apache",
+    "MIT",
+    "BSD",
+    "Python Software Foundation",
+    "PSF",
+    "MPL",
+    "Mozilla",
+    "ISC",
+    "Unlicense",
+    "Zlib",
+    "0BSD",
+    "HPND",
+)
+NVIDIA = ("cuda", "nvidia")
+"""CUDA libraries, which only torch brings, under NVIDIA's own licence: nothing of them is in this repository."""
+
+
+def requirements(text: str) -> dict[str, Requirement]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {canonicalize_name(each.name): each for each in map(Requirement, lines)}
+
+
+def declared(extra: str | None = None) -> dict[str, Requirement]:
+    config = configparser.ConfigParser()
+    config.read(REPOSITORY / "setup.cfg")
+    text = config["options"]["install_requires"] + ("\n" + config["options.extras_require"][extra] if extra else "")
+    return requirements(text)
+
+
+def listed() -> dict[str, list[str]]:
+    """Package -> version, licence, needed by, of docs/dependencies.md."""
+    rows = re.findall(
+        r"^\| ([a-z0-9-]+) \| (.+?) \| (.+?) \| (.+?) \|$", (REPOSITORY / "docs/dependencies.md").read_text(), re.M
+    )
+    return {name: rest for name, *rest in rows if name != "package"}
+
+
+def locked() -> dict[str, Requirement]:
+    return requirements((REPOSITORY / "space/requirements.lock").read_text())
+
+
+def test_every_floor_is_met_by_what_is_listed_and_by_what_is_locked():
+    versions, locks = listed(), locked()
+    for name, floor in declared("space").items():
+        assert [each.operator for each in floor.specifier] == [">="], f"{name} has no floor, or more than one"
+        assert floor.specifier.contains(next(iter(locks[name].specifier)).version), name
+        if name in declared():
+            assert floor.specifier.contains(versions[name][0]), name
+
+
+def test_the_lock_of_the_space_pins_the_versions_that_are_listed():
+    versions = listed()
+    for name, each in locked().items():
+        (pin,) = each.specifier
+        assert pin.operator == "==" and Version(pin.version), name
+        if name in versions:
+            assert Version(versions[name][0]) == Version(pin.version), name
+
+
+def test_the_requirements_of_the_space_are_floors_of_setup_cfg():
+    floors = declared("space")
+    for name, each in requirements((REPOSITORY / "space/requirements.txt").read_text()).items():
+        assert each.specifier == floors[name].specifier, name
+
+
+@pytest.mark.parametrize("name", listed())
+def test_a_licence_goes_with_apache_2(name):
+    licence = listed()[name][1]
+    if not name.startswith(NVIDIA):
+        assert any(word in licence for word in FREE), licence
+        assert "GPL" not in licence, licence
+
+
+def test_the_space_asks_for_no_permission():
+    front = (REPOSITORY / "space/README.md").read_text().split("---")[1]
+    keys = set(re.findall(r"^(\w+):", front, re.M))
+    assert not keys & {
+        "hf_oauth",
+        "hf_oauth_scopes",
+        "custom_headers",
+        "preload_from_hub",
+        "disable_embedding",
+        "models",
+        "datasets",
+    }
+    assert f"sdk_version: {next(iter(locked()['gradio'].specifier)).version}\n" in front
