@@ -10,11 +10,13 @@ goes on with the parts that are missing, and the rows do not depend on the numbe
 import hashlib
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -70,7 +72,9 @@ class Arguments:
     rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
     batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")
     rows_per_part: int = arg(4096, "rows of one output file, and what a kill can cost each process")
-    num_workers: int = arg(0, "threads that read and decode images (0: one for each core of the process)")
+    num_workers: int = arg(
+        0, "threads that read and decode images, and on a CPU describe them too (0: one for each core of the process)"
+    )
     mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
 
     def __post_init__(self):
@@ -147,20 +151,21 @@ def predict(args: Arguments, accelerator) -> None:
 
 
 def describe_parts(catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar) -> None:
-    """Read and decode these parts in ``workers`` threads while the models describe what is decoded, and write each."""
+    """Describe these parts with ``workers`` threads, and write each."""
     with decoding_threads(workers) as pool:
-        for part, rows, decoded in decoded_batches(catalogue, parts, models.batch_size, models.decode, pool):
+        ahead = BATCHES_AHEAD + workers if models.whole_batches else BATCHES_AHEAD
+        for part, rows, table in batches_ahead(catalogue, parts, models.batch_size, partial(models.begin, pool), ahead):
             if rows is None:
                 writer.finish(part)
                 continue
-            writer.add(part, models.describe(rows, [each.result() for each in decoded]))
+            writer.add(part, table())
             bar.update(len(rows))
 
 
-def decoded_batches(
-    catalogue: Catalogue, parts: Iterable[int], batch_size: int, decode: Callable, pool: ThreadPoolExecutor
-) -> Iterator[tuple[int, list[Row] | None, list[Future]]]:
-    """(part, rows, what ``decode`` gives for each), and (part, None, []) after its last; a few batches are decoded ahead.
+def batches_ahead(
+    catalogue: Catalogue, parts: Iterable[int], batch_size: int, begin: Callable, ahead: int
+) -> Iterator[tuple[int, list[Row] | None, Callable | None]]:
+    """(part, rows, what ``begin`` gives for them), and (part, None, None) after its last; ``ahead`` more are begun by then.
 
     A batch never crosses parts, so that a part is the same whatever was computed before it.
     """
@@ -168,10 +173,10 @@ def decoded_batches(
     for part in parts:
         rows = catalogue.rows(part)
         while batch := list(islice(rows, batch_size)):
-            waiting.append((part, batch, [pool.submit(decode, row) for row in batch]))
-            if len(waiting) > BATCHES_AHEAD:
+            waiting.append((part, batch, begin(batch)))
+            if len(waiting) > ahead:
                 yield waiting.popleft()
-        waiting.append((part, None, []))
+        waiting.append((part, None, None))
     yield from waiting
 
 
@@ -180,6 +185,9 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
+        # On a CPU a thread takes a batch from the files to the table, with one core: threads that share a product wait for each other,
+        # and for those that decode. Elsewhere threads decode while the device computes.
+        self.whole_batches = accelerator.device.type == "cpu"
         self.batch_size = args.batch_size or (32 if accelerator.device.type == "cpu" else 256)
         self.folders = {"model": args.model} | ({"captioner": args.captioner} if args.captioner else {})
         try:
@@ -195,8 +203,8 @@ class Models:
             raise ValueError(f"model={args.model} captioner={args.captioner}: {str(error).splitlines()[0]}") from error
         self.classifier.backbone = fuse(self.classifier.backbone)  # batch normalisation goes into the convolutions
         self.classifier = self.classifier.to(accelerator.device, memory_format=torch.channels_last)
-        self.features = None
-        self.classifier.backbone.register_forward_hook(lambda module, inputs, output: setattr(self, "features", output))
+        self.features = threading.local()
+        self.classifier.backbone.register_forward_hook(lambda module, inputs, output: setattr(self.features, "last", output))
         config = self.classifier.config
         self.class_names = [config.id2label[place] for place in range(config.num_labels)]
         self.has_votes = config.predict_votes
@@ -217,6 +225,13 @@ class Models:
         if self.args.embedding:
             names.append(("embedding", pa.list_(pa.float32(), self.classifier.classifier.in_features)))
         return pa.schema(names)
+
+    def begin(self, pool: ThreadPoolExecutor, rows: list[Row]) -> Callable[[], pa.Table]:
+        """Start on a batch in the threads of ``pool``; what is returned waits for what is said of it."""
+        if self.whole_batches:
+            return pool.submit(lambda: self.describe(rows, [self.decode(row) for row in rows])).result
+        decoding = [pool.submit(self.decode, row) for row in rows]
+        return lambda: self.describe(rows, [each.result() for each in decoding])
 
     def decode(self, row: Row) -> tuple[list[torch.Tensor] | None, str, str | None]:
         """One row -> its (3, size, size) uint8 for each model, or None; status; error."""
@@ -261,7 +276,7 @@ class Models:
         if self.args.captioner:
             values.append(np.array(self.writing.batch_decode(written)[:count], dtype=object))
         if self.args.embedding:
-            features = self.features.float().unflatten(0, (self.args.rotations, -1)).mean(0)
+            features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0)
             values.append(list(features.cpu().numpy()[:count]))
         schema = self.schema()
         arrays = []

@@ -33,7 +33,7 @@ from galaxy_vision.catalogue import Columns, needs_index, open_catalogue, write_
 from galaxy_vision.cli import main as console
 from galaxy_vision.decision_tree import ANSWERS, QUESTION_SLICES
 from galaxy_vision.images import read_rgb
-from galaxy_vision.predict import main
+from galaxy_vision.predict import Models, main
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 
 NAMES = ["elliptical", "barred spiral", "edge-on disc"]
@@ -329,6 +329,28 @@ def test_a_model_without_votes_gives_classes_and_a_captioner_captions(images, tm
     assert len(table.columns) == 9
     assert (table["caption"][table["status"] == "ok"].str.len() > 0).all()
     assert (table["caption"][table["status"] != "ok"] == "").all()
+
+
+def test_threads_change_no_bit_and_mix_no_rows(images, model, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(["a spiral galaxy with two arms.", "an elliptical galaxy."])
+    config = GalaxyCaptionerConfig(backbone="resnet10t", image_size=64, vocab_size=len(tokenizer), hidden_size=16)
+    GalaxyCaptionerForConditionalGeneration(config).save_pretrained(tmp_path / "captioner")
+    GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer).save_pretrained(tmp_path / "captioner")
+    more = ["--embedding", "--captioner", str(tmp_path / "captioner"), "--rotations", "4"]
+    one, many = (run(model, images, tmp_path / name, *more, "--num_workers", name) for name in ("1", "6"))
+    pd.testing.assert_frame_equal(one, many, check_exact=True)
+    assert same_parts(tmp_path / "1", tmp_path / "6")
+    assert one["embedding"].dropna().map(tuple).nunique() == 58
+
+    class AsOnADevice(Models):
+        whole_batches = property(lambda self: False, lambda self, value: None)
+
+    monkeypatch.setattr("galaxy_vision.predict.Models", AsOnADevice)
+    device = run(model, images, tmp_path / "device", *more)
+    numbers = [name for name in one.columns if one[name].dtype.kind == "f"]
+    assert np.allclose(one[numbers], device[numbers], atol=1e-5, equal_nan=True)
+    pd.testing.assert_frame_equal(one.drop(columns=[*numbers, "embedding"]), device.drop(columns=[*numbers, "embedding"]))
 
 
 def test_memory_does_not_hold_the_catalogue(tmp_path):
