@@ -63,6 +63,14 @@ def build_parser() -> argparse.ArgumentParser:
     push.add_argument("--repo_type", default="model", choices=("model", "dataset", "space"), help="(%(default)s)")
     push.add_argument("--private", action="store_true", help="make the repository private")
     push.set_defaults(run=run_push)
+    export = commands.add_parser(
+        "export", help="a trained classifier as a graph of OpenVINO, for programs without torch", allow_abbrev=False
+    )
+    export.add_argument("--model", required=True, help="trained classifier: folder or Hub id")
+    export.add_argument(
+        "--output_dir", required=True, help="folder for the graph, its config.json and preprocessor_config.json"
+    )
+    export.set_defaults(run=run_export)
     commands.add_parser("predict", help="every galaxy of a catalogue into Parquet files; restarts where it was killed")
     return parser
 
@@ -211,6 +219,21 @@ def run_push(args: argparse.Namespace) -> int:
         print(push_folder(args.folder, args.repo_id, args.repo_type, args.private))
     except ValueError as error:
         return _refuse(str(error))
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the graph and print where it is."""
+    from .export import export
+
+    try:
+        print(export(args.model, args.output_dir))
+    except ValueError as error:
+        return _refuse(str(error).splitlines()[0])
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            raise
+        return _refuse(f"--model {args.model}: {str(error).splitlines()[0]}")
     return 0
 
 

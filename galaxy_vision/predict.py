@@ -34,6 +34,7 @@ from .arguments import arg, parse_arguments
 from .catalogue import Catalogue, Columns, Row, needs_index, open_catalogue, write_index
 from .checkpoints import sole_run
 from .decision_tree import ANSWERS, QUESTION_SLICES
+from .export import OpenVINOClassifier, import_openvino
 from .hardware import available_cores, decoding_threads
 from .images import read_rgb
 from .model_files import load_captioner, load_classifier
@@ -45,6 +46,7 @@ INDEX = "_index.arrow"
 GIVEN = ("id", "source", "status", "error")
 """Columns that every row has, whatever became of its image."""
 
+BACKENDS = ("torch", "openvino")
 BATCHES_AHEAD = 3
 MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
 
@@ -75,6 +77,7 @@ class Arguments:
     num_workers: int = arg(
         0, "threads that read and decode images, and on a CPU describe them too (0: one for each core of the process)"
     )
+    backend: str = arg("torch", "torch, or openvino on a CPU (pip install 'galaxy_vision[export]') for the classifier")
     mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
 
     def __post_init__(self):
@@ -82,6 +85,8 @@ class Arguments:
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} is below {least}")
         check_rotations(self.rotations)
+        if self.backend not in BACKENDS:
+            raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")
         if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")
 
@@ -124,6 +129,7 @@ def predict(args: Arguments, accelerator) -> None:
             "batch_size": models.batch_size,
             "embedding": args.embedding,
             "rotations": args.rotations,
+            "backend": args.backend,
             "mixed_precision": accelerator.mixed_precision,
             "package_version": __version__,
         }
@@ -132,7 +138,6 @@ def predict(args: Arguments, accelerator) -> None:
     mine = missing[accelerator.process_index :: accelerator.num_processes]
     described = {"identity": identity, "model": args.model, "catalogue": args.catalogue, "class_names": models.class_names}
     writer = PartWriter(output_dir, models.schema(), described, args.rows_per_part)
-    workers = args.num_workers or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     known = [catalogue.part_rows[part] for part in mine]
     bar = tqdm(
         total=None if None in known else sum(known),
@@ -142,7 +147,7 @@ def predict(args: Arguments, accelerator) -> None:
         disable=not accelerator.is_main_process,
     )
     with bar:
-        describe_parts(catalogue, mine, models, writer, workers, bar)
+        describe_parts(catalogue, mine, models, writer, models.workers, bar)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         manifest = write_manifest(output_dir, described | {"num_processes": accelerator.num_processes})
@@ -189,6 +194,13 @@ class Models:
         # and for those that decode. Elsewhere threads decode while the device computes.
         self.whole_batches = accelerator.device.type == "cpu"
         self.batch_size = args.batch_size or (32 if accelerator.device.type == "cpu" else 256)
+        self.workers = args.num_workers or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        if args.backend == "openvino":
+            import_openvino()
+            if not self.whole_batches:
+                raise ValueError(
+                    f"backend=openvino computes on a CPU, and this run has {accelerator.device}; use backend=torch"
+                )
         self.folders = {"model": args.model} | ({"captioner": args.captioner} if args.captioner else {})
         try:
             with accelerator.local_main_process_first():
@@ -204,10 +216,18 @@ class Models:
         self.classifier.backbone = fuse(self.classifier.backbone)  # batch normalisation goes into the convolutions
         self.classifier = self.classifier.to(accelerator.device, memory_format=torch.channels_last)
         self.features = threading.local()
-        self.classifier.backbone.register_forward_hook(lambda module, inputs, output: setattr(self.features, "last", output))
+        if args.backend == "openvino":
+            size, bf16 = processor.size["height"], accelerator.mixed_precision == "bf16"
+            self.compute = OpenVINOClassifier(self.classifier, size, self.workers, bf16, self._keep_features)
+        else:
+            self.compute = self.classifier
+            self.classifier.backbone.register_forward_hook(lambda module, inputs, output: self._keep_features(output))
         config = self.classifier.config
         self.class_names = [config.id2label[place] for place in range(config.num_labels)]
         self.has_votes = config.predict_votes
+
+    def _keep_features(self, features: torch.Tensor) -> None:
+        self.features.last = features
 
     def identity(self) -> dict[str, str | None]:
         """Fingerprints of all files of the models that matter."""
@@ -259,7 +279,7 @@ class Models:
         failed = np.array([square is None for square in squares])
         pixels = [self._to_device(place, squares) for place in range(len(self.processors))]
         with self.accelerator.autocast():
-            outputs = classify(self.classifier, pixels[0], self.args.rotations)
+            outputs = classify(self.compute, pixels[0], self.args.rotations)
             if self.args.captioner:
                 written = self.captioner.generate(pixel_values=pixels[1])
         count = len(rows)
