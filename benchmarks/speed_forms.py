@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -155,28 +156,26 @@ def decode_all(processor: GalaxyImageProcessor, jpegs: list[bytes]) -> None:
 
 def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[str, Form]:
     """Limits of model and decoding, and our prediction of a catalogue: reading, decoding, model, votes with intervals, Parquet."""
-    asked = Arguments(model=str(model_folder), catalogue=str(files), output_dir=str(work / "predicted"))
     accelerator = make_accelerator("auto", 1, None, work)
-    models = Models(asked, accelerator)
     forms = {}
     for name, (bf16, layout) in precisions().items():
         for size in (32, 256):
             forms[f"model alone, {name}, {size} at once"] = timed(*passes_of(args, bf16, layout, size))
     write_index(str(files), work / "index.arrow", args.predicted, Columns())
     catalogue = open_catalogue(str(files), work / "index.arrow", args.predicted, Columns())
-
     described = {"identity": {"parts": 1}}
+    backends = {"ours": "torch"} | ({"ours, OpenVINO": "openvino"} if DEVICE == "cpu" and find_spec("openvino") else {})
+    for name, backend in backends.items():
+        output = work / f"predicted_{backend}"
+        models = Models(Arguments(str(model_folder), str(files), str(output), backend=backend), accelerator)
 
-    def predicted():
-        output = Path(asked.output_dir)
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir()
-        bar = SimpleNamespace(update=lambda count: None)
-        describe_parts(
-            catalogue, [0], models, PartWriter(output, models.schema(), described, args.predicted), available_cores(), bar
-        )
+        def predicted(models=models, output=output):
+            shutil.rmtree(output, ignore_errors=True)
+            output.mkdir()
+            writer = PartWriter(output, models.schema(), described, args.predicted)
+            describe_parts(catalogue, [0], models, writer, models.workers, SimpleNamespace(update=lambda count: None))
 
-    forms["ours"] = timed(predicted, args.predicted)
+        forms[name] = timed(predicted, args.predicted)
     jpegs = [row.load() for row in catalogue.rows(0)]
     forms["decoding alone"] = timed(lambda: decode_all(models.processors[0], jpegs), len(jpegs))
     return forms
