@@ -82,7 +82,10 @@ class GalaxyImageProcessor(TorchvisionBackend):
 
     def normalize_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (B, C, H, W), on any device -> the float32 that the model reads."""
-        return F.normalize(pixels.float() * self.rescale_factor, self.image_mean, self.image_std)
+        # As F.normalize, which would wait for a GPU: for a copy of each, and to look for zeros.
+        mean, std = (torch.tensor(each)[:, None, None] for each in (self.image_mean, self.image_std))
+        mean, std = (each.to(pixels.device, non_blocking=True) for each in (mean, std))
+        return (pixels.float() * self.rescale_factor).sub_(mean).div_(std)
 
     def _preprocess(
         self,

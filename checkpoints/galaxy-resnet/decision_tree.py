@@ -124,6 +124,10 @@ def reach(conditional):
     return xp.stack([asked[QUESTIONS[question].stem] for question in QUESTION_OF_ANSWER], -1)
 
 
+NOMINAL_CLASSIFICATIONS = 44
+"""Of a galaxy whose number of volunteers is unknown: the median of Galaxy Zoo 2 (Willett et al. 2013, section 2.2)."""
+
+
 def votes_from_conditional(conditional, num_classifications) -> np.ndarray:
     """Expected votes = reach x conditional x number of classifications, kept fractional.
 
