@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 
+import PIL
 import pytest
 from limits import MEBIBYTES, soon
 from PIL import Image
@@ -68,7 +69,8 @@ IMAGES = {  # name -> bytes, and what is said
     "bomb.fits.gz": (gzip.compress(bytes(BOMB)), "larger than the limit of 64 MiB"),
     "wide.tiff": (tiff(t256=2**31), "larger than the limit|damaged"),
     "huge.tiff": (tiff(t256=2**32 - 1, t257=2**32 - 1), "larger than the limit|damaged|no image"),
-    "count.tiff": (tiff(t258=(3, 2**32 - 1, 0)), "damaged|no image"),
+    # Pillow refused a tag that is longer than its file; from 13.0 on it leaves the tag out
+    "count.tiff": (tiff(t258=(3, 2**32 - 1, 0)), "" if PIL.__version__ >= "13" else "damaged|no image"),
     "samples.tiff": (tiff(t277=2**31), "damaged|no image"),
     "strips.tiff": (tiff(t273=(4, 2**30, 200)), "damaged|no image"),
     "icc.tiff": (tiff(t34675=(7, 2**32 - 1, 8)), ""),
