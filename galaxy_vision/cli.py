@@ -128,6 +128,7 @@ def run_explain(args: argparse.Namespace) -> int:
     from .explain import DEFAULT_METHOD, METHODS
     from .explain_figure import explanation_figure
     from .images import read_file, read_rgb
+    from .training import written_whole
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
@@ -146,7 +147,8 @@ def run_explain(args: argparse.Namespace) -> int:
         name = Path(path).name.split(".")[0]
         taken[name] = taken.get(name, 0) + 1  # files of one name may come from several folders
         figure = folder / (f"{name}.png" if taken[name] == 1 else f"{name}-{taken[name]}.png")
-        explanation_figure(describer, image, method).savefig(figure, dpi=120)
+        with written_whole(figure) as partial:
+            explanation_figure(describer, image, method).savefig(partial, dpi=120, format="png")
         print(f"{path}\n  {figure}")
     return 1 if failed else 0
 

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from .captions import parse_claims, score_claims
+from .training import written_whole
 
 COLUMNS = 6  # of a sheet
 NUM_CAPTIONED = 24
@@ -172,6 +173,7 @@ def _name_galaxy(axes, row: dict, place: int) -> None:
 
 
 def _save(figure, path: Path) -> Path:
-    figure.savefig(path, dpi=100)
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
     plt.close(figure)
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .caption_metrics import caption_table
+from .training import written_whole
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 PICTURES = {
@@ -53,7 +54,8 @@ def write_card(folder: Path, results: dict, run: dict, pushed: str | None = None
         table=caption_table(results["captions"]) if captioner else classifier_tables(results),
         pictures=[(title, file) for title, file in PICTURES.items() if (folder / file).is_file()],
     )
-    card.save(folder / "README.md")
+    with written_whole(folder / "README.md") as partial:
+        card.save(partial)
     return folder / "README.md"
 
 

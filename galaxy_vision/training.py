@@ -4,7 +4,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -351,8 +352,20 @@ def _loss_from(ready: dict) -> float:
     return loss
 
 
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """The name of a file beside ``path`` to write, which then takes its place.
+
+    So no reader sees half a file, and on a full disk the old one stays.
+    """
+    partial = path.with_name(f"{path.name}.tmp")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # not there any more if all went well
+
+
 def write_json(path: Path, content: dict) -> None:
-    """Write beside and rename, so that a reader never sees half a file."""
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    partial.rename(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
