@@ -11,13 +11,23 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from conftest import FEW, train
+from conftest import FEW, in_two_processes, train
 from filelock import FileLock
+from safetensors.torch import load_file
 
 from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision import training as training_module
 from galaxy_vision.arguments import TrainingRun
-from galaxy_vision.checkpoints import Checkpoints, checkpoint_damage, checkpoint_steps, remove_checkpoints, save_best, sole_run
+from galaxy_vision.checkpoints import (
+    TERMINATED,
+    Checkpoints,
+    checkpoint_damage,
+    checkpoint_steps,
+    remove_checkpoints,
+    save_best,
+    sole_run,
+)
+from galaxy_vision.data import load_galaxies
 from galaxy_vision.training import Progress, make_accelerator
 
 
@@ -234,3 +244,30 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
     )
     assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
     assert not (tmp_path / "checkpoints").exists() and not (tmp_path / "best").exists()
+
+
+def train_until_terminated(rank: int, batch: int, *argv: str) -> None:
+    """The classifier's training in one of several processes, of which process ``rank`` sends itself SIGTERM in that batch."""
+    batches, plain = [0], training_module.augment
+
+    def augment(pixels, generator):
+        batches[0] += 1
+        if os.environ["RANK"] == str(rank) and batches[0] == batch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(pixels, generator)
+
+    training_module.augment = augment  # of a process that ends with this run
+    train("train_classifier", *argv)
+
+
+def test_sigterm_to_one_of_two_processes_ends_both_and_they_go_on_to_the_same_weights(tmp_path, capsys):
+    load_galaxies("simulated", num_simulated=200)  # once for all
+    argv = [*FEW, "--max_rows", "40", "--batch_size", "5", "--epochs", "1"]
+    interrupted, undisturbed = ([*argv, "--output_dir", str(tmp_path / name)] for name in ("interrupted", "undisturbed"))
+    assert in_two_processes(train_until_terminated, 1, 2, *interrupted) == [TERMINATED, TERMINATED]
+    assert capsys.readouterr().out.count("SIGTERM: saved; go on with --resume") == 1
+    assert checkpoint_steps(tmp_path / "interrupted") == [2, 0]
+    assert in_two_processes(train, "train_classifier", *interrupted, "--resume") == [0, 0]
+    assert in_two_processes(train, "train_classifier", *undisturbed) == [0, 0]
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("interrupted", "undisturbed"))
+    assert one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())

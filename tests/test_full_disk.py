@@ -30,7 +30,7 @@ def can_mount() -> bool:
 pytestmark = pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
 
 DRIVER = """
-import hashlib, json, os, runpy, shutil, signal, subprocess, sys
+import hashlib, json, os, shutil, subprocess, sys
 from pathlib import Path
 
 disk, work, repository = (Path(each) for each in sys.argv[1:4])
@@ -86,6 +86,8 @@ def run(argv):
 
 import galaxy_vision.data, galaxy_vision.predict, galaxy_vision.report  # once for all that are forked
 mount("-t", "tmpfs", "-o", "size=600m", "none", str(disk))
+if sys.argv[5]:
+    shutil.copytree(sys.argv[5], disk / "run")
 found = []
 for step in steps:
     if step["room"] == "none":
@@ -106,8 +108,11 @@ print(json.dumps(found))
 """
 
 
-def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]]) -> list[dict]:
+def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]], run="") -> list[dict]:
     """Run commands one after the other on a tmpfs of 600 MiB at ``tmp_path/disk``, each with so many bytes free ("none": read-only).
+
+    Args:
+        run: folder that is copied there as ``run`` before.
 
     Returns:
         status, text on stderr, files that were damaged or lost, and new files, of each.
@@ -116,7 +121,7 @@ def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]
     disk.mkdir(), work.mkdir()
     (work / "driver.py").write_text(DRIVER)
     plan = json.dumps([{"room": room, "argv": argv} for room, argv in steps])
-    command = [*NAMESPACE, sys.executable, str(work / "driver.py"), str(disk), str(work), str(REPOSITORY), plan]
+    command = [*NAMESPACE, sys.executable, str(work / "driver.py"), str(disk), str(work), str(REPOSITORY), plan, str(run)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -153,3 +158,27 @@ def test_training_ends_with_one_line_and_goes_on_to_the_same_weights(classifier_
         load_file(path) for path in (classifier_run[0] / "model.safetensors", tmp_path / "work" / "model.safetensors")
     )
     assert all((value == ours[name]).all() for name, value in undisturbed.items())
+
+
+def test_everything_else_that_writes_ends_with_one_line(classifier_run, captioner_run, tmp_path, challenge_files):
+    disk, model = tmp_path / "disk", str(classifier_run[0])
+    examples = REPOSITORY / "space" / "examples"
+    inputs = [part for key, value in challenge_files.items() for part in (f"--{key}", str(value))]
+    build = ["galaxy_zoo_challenge", *inputs, "--output_dir", str(disk / "built")]
+    predict = ["cli", "predict", "--model", model, "--catalogue", str(examples), "--output_dir", str(disk / "predicted")]
+    predict += ["--rows_per_part", "1", "--batch_size", "1"]
+    explain = ["cli", "explain", str(next(examples.glob("*.jpg"))), "--model", model, "--captioner", str(captioner_run[0])]
+    explain += ["--output_dir", str(disk / "figures")]
+    report = ["cli", "report", str(disk / "run")]
+    commands = [("none", build), (2000, build), (None, build), ("none", predict), (90_000, predict), (None, predict)]
+    commands += [("none", explain), (2000, explain), ("none", report), (2000, report)]
+    steps = on_small_disk(tmp_path, commands, classifier_run[0])
+    print([(step["status"], step["text"][-300:], step["new"]) for step in steps])
+    for (room, command), step in zip(commands, steps, strict=True):
+        if room is not None:
+            refused(step, *NO_ROOM)
+        else:
+            assert step["status"] == 0 and not step["damaged"], (command, step["text"][-2000:])
+    parts = [[name for name in step["new"] if "/part-" in name] for step in steps[4:6]]
+    assert parts[0] and parts[1] and len(parts[0] + parts[1]) == len(list(examples.glob("*.jpg")))  # it went on
+    assert not any(step["new"] for place, step in enumerate(steps) if place not in (2, 4, 5))
