@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from galaxy_vision import GalaxyImageProcessor
 from galaxy_vision.hardware import available_cores, cpu_model, has_native_bf16
 from galaxy_vision.simulation import simulate_galaxy
-from galaxy_vision.training import write_json
+from galaxy_vision.whole_files import write_json
 
 SIDE = 424
 """Pixels of a cut-out of Galaxy Zoo 2."""

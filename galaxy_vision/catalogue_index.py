@@ -16,6 +16,7 @@ from pyarrow import csv
 
 from .catalogue_rows import Catalogue, Columns, Row, choose_columns
 from .images import FITS_SUFFIXES, IMAGE_SUFFIXES, MAX_BYTES
+from .whole_files import written_whole
 
 KINDS = ("tars", "images", "zip", "csv")
 """Kinds of catalogues that have an index."""
@@ -38,15 +39,14 @@ def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns:
     """As :func:`~galaxy_vision.catalogue.write_index`, of a catalogue of that kind."""
     scan = {"tars": _scan_tars, "images": _scan_folder, "zip": _scan_zip, "csv": _scan_csv}[kind]
     entries = scan(path, columns)
-    unfinished, found = index.with_suffix(".tmp"), False
-    with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, _INDEX) as writer:
-        while part := list(islice(entries, rows_per_part)):
-            writer.write_batch(pa.record_batch(list(map(list, zip(*part, strict=True))), schema=_INDEX))
-            found = True
-    if not found:
-        unfinished.unlink()
-        raise ValueError(f"catalogue={path} holds no row, or no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    unfinished.rename(index)
+    with written_whole(index) as unfinished:
+        with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, _INDEX) as writer:
+            parts = 0
+            while part := list(islice(entries, rows_per_part)):
+                writer.write_batch(pa.record_batch(list(map(list, zip(*part, strict=True))), schema=_INDEX))
+                parts += 1
+        if not parts:
+            raise ValueError(f"catalogue={path} holds no row, or no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
 
 
 def is_image(name: str) -> bool:

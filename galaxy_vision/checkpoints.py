@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import nn
 
-from .hardware import CANNOT_WRITE
-from .training import Terminated, write_json
+from .training import Terminated
+from .whole_files import CANNOT_WRITE, cannot_write, reason_and_room, write_json
 
 MANIFEST = "manifest.json"
 TERMINATED = 143
@@ -55,16 +55,7 @@ def sole_run(output_dir: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        where = error.filename or f"{output_dir} or the cache of data sets"  # a write does not know its file's name
-        raise SystemExit(f"error: cannot write {where}: {_reason(error, output_dir)}") from error
-
-
-def _reason(error: Exception, folder: Path) -> str:
-    """The first line of an error, and how much room there is, since some writers do not say that there is none."""
-    while not folder.exists():
-        folder = folder.parent
-    text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-    return f"{text} ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free); make room, or give another folder"
+        raise SystemExit(f"error: {cannot_write(error, output_dir)}") from error
 
 
 def checkpoint_steps(output_dir: Path) -> list[int]:
@@ -168,7 +159,7 @@ class Checkpoints:
         try:
             action()
         except (OSError, RuntimeError, SafetensorError) as error:  # torch.save raises RuntimeError on a full disk
-            problem = _reason(error, self.folder)
+            problem = reason_and_room(error, self.folder)
         if problems := [each for each in gather_object([problem]) if each]:
             if self.accelerator.is_main_process:
                 shutil.rmtree(self.folder / "incomplete", ignore_errors=True)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .hardware import CANNOT_WRITE
 from .images import STRETCHES
+from .whole_files import CANNOT_WRITE, cannot_write, write_json, written_whole
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 """Trained models of the repository, in a checkout that was installed with ``pip install -e``."""
@@ -128,7 +128,6 @@ def run_explain(args: argparse.Namespace) -> int:
     from .explain import DEFAULT_METHOD, METHODS
     from .explain_figure import explanation_figure
     from .images import read_file, read_rgb
-    from .training import written_whole
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
@@ -170,7 +169,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from .caption_metrics import caption_table
     from .evaluation import evaluate_saved
     from .metrics import summary_table
-    from .training import write_json
 
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
     if args.output and not Path(args.output).resolve().parent.is_dir():
@@ -199,6 +197,8 @@ def run_report(args: argparse.Namespace) -> int:
     try:
         written, reason = rebuild_report(Path(args.folder))
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in CANNOT_WRITE:
+            raise
         return _refuse(str(error).splitlines()[0])
     for path in written:
         print(path)
@@ -257,8 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        where = error.filename or "the output or the cache of data sets"  # a write does not know its file's name
-        return _refuse(f"cannot write {where}: {error.strerror or error}; make room, or give another folder")
+        return _refuse(cannot_write(error, Path(getattr(args, "output_dir", None) or getattr(args, "folder", "."))))
 
 
 if __name__ == "__main__":

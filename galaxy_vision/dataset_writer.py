@@ -20,6 +20,7 @@ from .captions import NUM_CAPTIONS, claims_from_votes, write_captions
 from .decision_tree import NUM_ANSWERS
 from .hub import push_folder
 from .labels import SCHEMES, scheme_table
+from .whole_files import CANNOT_WRITE, cannot_write
 
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 ROWS_PER_SHARD = 5000
@@ -225,7 +226,10 @@ def run_builder(
         )
         folder = write_dataset(rows, args.output_dir, features, card._replace(command=command))
     except (ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
+        folder = Path(args.output_dir)
+        ours = str(getattr(error, "filename", None) or folder).startswith(str(folder))  # and no file that is read
+        unwritable = ours and getattr(error, "errno", None) in CANNOT_WRITE
+        parser.exit(2, f"error: {cannot_write(error, folder) if unwritable else error}\n")
     if (listed := folder / "dropped.tsv").exists():
         print(f"{len(listed.read_text().splitlines()) - 1} rows were dropped; {listed} says why")
     if args.push_to_hub:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from .captions import parse_claims, score_claims
-from .training import written_whole
+from .whole_files import written_whole
 
 COLUMNS = 6  # of a sheet
 NUM_CAPTIONED = 24

@@ -1,7 +1,6 @@
 """What the machine has that this process may use."""
 
 import ctypes
-import errno
 import os
 import platform
 import re
@@ -9,9 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-
-CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR}
-"""Numbers of the errors of a full, read-only or forbidden place."""
 
 _CPU_INFO = Path("/proc/cpuinfo")  # Linux only
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .caption_metrics import caption_table
-from .training import written_whole
+from .whole_files import written_whole
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 PICTURES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .training import write_json
+from .whole_files import write_json
 
 MANIFEST = "_SUCCESS.json"
 """Beside the parts; readers of a folder of Parquet leave out names that start with an underscore."""

@@ -23,7 +23,7 @@ from .hub import push_folder
 from .image_processing_galaxy import GalaxyImageProcessor
 from .model_card import write_card
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
-from .training import write_json
+from .whole_files import write_json
 
 PACKAGES = (
     "torch",

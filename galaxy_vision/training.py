@@ -1,11 +1,9 @@
 """One epoch and evaluation: plain functions on an Accelerator."""
 
-import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,6 +18,7 @@ from .hardware import available_cores, has_native_bf16, keep_freed_memory
 from .losses import dirichlet_multinomial_nll
 from .model_files import refusing
 from .rotations import classify
+from .whole_files import write_json
 
 
 def make_accelerator(
@@ -350,22 +349,3 @@ def _loss_from(ready: dict) -> float:
     if "votes" in ready:
         loss += dirichlet_multinomial_nll(ready["concentration"], ready["votes"]).mean().item()
     return loss
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """The name of a file beside ``path`` to write, which then takes its place.
-
-    So no reader sees half a file, and on a full disk the old one stays.
-    """
-    partial = path.with_name(f"{path.name}.tmp")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)  # not there any more if all went well
-
-
-def write_json(path: Path, content: dict) -> None:
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -173,12 +173,14 @@ def test_everything_else_that_writes_ends_with_one_line(classifier_run, captione
     commands = [("none", build), (2000, build), (None, build), ("none", predict), (90_000, predict), (None, predict)]
     commands += [("none", explain), (2000, explain), ("none", report), (2000, report)]
     steps = on_small_disk(tmp_path, commands, classifier_run[0])
-    print([(step["status"], step["text"][-300:], step["new"]) for step in steps])
     for (room, command), step in zip(commands, steps, strict=True):
         if room is not None:
-            refused(step, *NO_ROOM)
+            refused(step, "make room, or give another folder")
         else:
-            assert step["status"] == 0 and not step["damaged"], (command, step["text"][-2000:])
+            gone = [
+                name for name in step["damaged"] if not name.endswith(".tmp")
+            ]  # what the run before could not finish is removed
+            assert step["status"] == 0 and not gone, (command, step["text"][-2000:])
     parts = [[name for name in step["new"] if "/part-" in name] for step in steps[4:6]]
     assert parts[0] and parts[1] and len(parts[0] + parts[1]) == len(list(examples.glob("*.jpg")))  # it went on
     assert not any(step["new"] for place, step in enumerate(steps) if place not in (2, 4, 5))
