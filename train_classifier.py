@@ -147,9 +147,8 @@ def train(args: Arguments) -> dict | None:
     )
     constants = None
     if has_votes:
-        constants = training_constants(
-            cached["train"].votes if args.streaming else cached["train"].with_format("numpy")["votes"]
-        )
+        train_rows = cached["train"]
+        constants = training_constants(train_rows.votes if args.streaming else train_rows.with_format("numpy")["votes"][:])
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {"labels": batch["labels"], "votes": batch["votes"] if has_votes else None, "class_weights": class_weights}

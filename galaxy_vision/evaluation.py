@@ -101,7 +101,7 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
             "examples": Examples(names),
         }
     if votes:
-        constants = training_constants(data["train"].with_format("numpy")["votes"])
+        constants = training_constants(data["train"].with_format("numpy")["votes"][:])
         metrics["votes"] = GalaxyMetric("votes", **constants)
     rows = _pixels(accelerator, data, split, processor)
     if theirs != names:
