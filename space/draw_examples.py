@@ -1,6 +1,7 @@
 """Draw ``examples/``: 12 simulated galaxies, every class of the hubble scheme, the same bytes on every run.
 
-Those are taken whose class the trained classifier sees as the simulated volunteers do: they show the page, they test no model.
+Those are taken whose class the trained classifier sees as the simulated volunteers do, and is fairly sure of: they show the page,
+they test no model.
 
 python space/draw_examples.py
 """
@@ -16,6 +17,7 @@ from galaxy_vision.simulation import simulate_galaxy
 
 SEED = 12
 MIN_PETRO_R90 = 11.0  # arcsec
+MIN_PROBABILITY = 0.6
 WANTED = {"barred spiral": 2, "spiral": 2, "edge-on disc": 2, "elliptical": 2, "merger": 2, "lenticular": 1, "irregular": 1}
 
 
@@ -39,8 +41,8 @@ def main() -> None:
             or galaxy.parameters.petro_r90 < MIN_PETRO_R90
         ):
             continue
-        said = model(**processor(galaxy.image, return_tensors="pt")).logits.argmax().item()
-        if model.config.id2label[said] != names[label]:
+        probability, said = model(**processor(galaxy.image, return_tensors="pt")).logits.softmax(-1).max(-1)
+        if model.config.id2label[said.item()] != names[label] or probability.item() < MIN_PROBABILITY:
             continue
         missing[names[label]] -= 1
         place = list(WANTED).index(names[label]) + len(WANTED) * missing[names[label]] + 1
