@@ -23,9 +23,10 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
+from galaxy_vision.batches import cache_pixels, encode_captions, make_loader
 from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
 from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
-from galaxy_vision.data import cache_pixels, encode_captions, load_galaxies, make_loader
+from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer

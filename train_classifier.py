@@ -18,8 +18,9 @@ from transformers import get_cosine_schedule_with_warmup
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
+from galaxy_vision.batches import cache_pixels, make_loader
 from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
-from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
+from galaxy_vision.data import class_counts, load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
 from galaxy_vision.report import finish_run

@@ -24,7 +24,7 @@ SHOWN = ("loss", "macro F1", "RMSE-37")
 
 
 def augment_one_by_one(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04):
-    """As :func:`galaxy_vision.data.augment`, with as many resamplings as there are images."""
+    """As :func:`galaxy_vision.batches.augment`, with as many resamplings as there are images."""
     turned = []
     for image in pixels:
         angle, zoom, dx, dy, mirror = torch.rand(5, generator=generator).tolist()

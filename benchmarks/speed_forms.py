@@ -23,8 +23,8 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.arguments import TrainingRun
+from galaxy_vision.batches import cache_pixels, make_loader
 from galaxy_vision.catalogue import Columns, open_catalogue, write_index
-from galaxy_vision.data import cache_pixels, make_loader
 from galaxy_vision.hardware import available_cores, decoding_threads, has_native_bf16
 from galaxy_vision.images import read_rgb
 from galaxy_vision.labels import get_scheme

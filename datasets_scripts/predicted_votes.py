@@ -16,7 +16,8 @@ from datasets import Dataset, Features, Image
 from tqdm.auto import tqdm
 
 from galaxy_vision import GalaxyResNetForImageClassification
-from galaxy_vision.data import cache_pixels, load_galaxies, make_loader
+from galaxy_vision.batches import cache_pixels, make_loader
+from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import Card, builder_parser, galaxy_features, run_builder, split_of
 from galaxy_vision.decision_tree import NOMINAL_CLASSIFICATIONS, votes_from_conditional
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme

@@ -9,8 +9,9 @@ from datasets import Dataset, Value, concatenate_datasets
 from torch.nn import functional as F
 from transformers import AutoConfig
 
+from .batches import cache_pixels, make_loader
 from .caption_metrics import score_beside_rivals
-from .data import cache_pixels, class_counts, load_galaxies, make_loader
+from .data import class_counts, load_galaxies
 from .decision_tree import conditional_fractions
 from .image_processing_galaxy import GalaxyImageProcessor
 from .labels import SCHEMES, assign_labels

@@ -15,7 +15,8 @@ from accelerate.utils import gather_object
 from datasets import IterableDataset, concatenate_datasets, load_dataset
 from datasets.distributed import split_dataset_by_node
 
-from .data import locate_dataset, parquet_files, read_pixels, votes_and_labels
+from .batches import read_pixels
+from .data import locate_dataset, parquet_files, votes_and_labels
 from .dataset_writer import captions_of
 from .hardware import available_cores
 from .image_processing_galaxy import GalaxyImageProcessor
@@ -113,7 +114,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         return [captions_of(str(name), each) for name, each in zip(names, votes, strict=True)]
 
     def _batch(self, table: pa.Table, places: np.ndarray) -> dict[str, torch.Tensor]:
-        """As :class:`~galaxy_vision.data.PixelBatches` gives it; ``row`` is the place among this process's rows of the epoch."""
+        """As :class:`~galaxy_vision.batches.PixelBatches` gives it; ``row`` is the place among this process's rows of the epoch."""
         table = table.take(places % (self.steps_per_block * self.batch_size))
         names = table["id"].to_pylist() if "id" in table.column_names else ["of the training stream"] * len(table)
         images = zip(table["image"].to_pylist(), names, strict=True)

@@ -12,8 +12,8 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from torch import nn
 from tqdm.auto import tqdm
 
+from .batches import augment
 from .captions import claims_from_votes, write_captions
-from .data import augment
 from .hardware import available_cores, has_native_bf16, keep_freed_memory
 from .losses import dirichlet_multinomial_nll
 from .model_files import refusing

@@ -6,7 +6,7 @@ Kaggle's challenge and Galaxy Zoo 2 are cut from the same survey, so one must no
 import numpy as np
 from datasets import Dataset
 
-from .data import cache_pixels
+from .batches import cache_pixels
 from .image_processing_galaxy import GalaxyImageProcessor
 
 SIDE = 32

@@ -6,7 +6,7 @@ from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import set_seed
 from datasets import Dataset
 
-from galaxy_vision.data import make_loader
+from galaxy_vision.batches import make_loader
 from galaxy_vision.training import make_accelerator
 
 KNOWN = {  # (seed, epoch) -> torch.randperm(10) with a generator of the seed plus the epoch

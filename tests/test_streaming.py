@@ -13,7 +13,8 @@ from accelerate.utils import gather_object
 from conftest import CAPTIONER, FEW, in_two_processes, load_script, train
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassification
-from galaxy_vision.data import cache_pixels, class_counts, load_galaxies, make_loader
+from galaxy_vision.batches import cache_pixels, make_loader
+from galaxy_vision.data import class_counts, load_galaxies
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.streaming import TrainingStream
 from galaxy_vision.training import Progress

@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.data import augment, cache_pixels, load_galaxies, make_loader, with_votes_column
+from galaxy_vision.batches import augment, cache_pixels, make_loader
+from galaxy_vision.data import load_galaxies, with_votes_column
 from galaxy_vision.dataset_writer import split_of
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
