@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, concatenate_datasets, load_dataset, load_dataset_builder
+from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
+from datasets.packaged_modules.parquet.parquet import ParquetConfig
 from pyarrow.dataset import ParquetFragmentScanOptions
 
 from .dataset_writer import SPLITS, captions_of, split_of
@@ -27,12 +29,17 @@ def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
     return str(simulated_dataset(num_simulated, seed))
 
 
-def _load_parquet_folder(name: str) -> DatasetDict:
-    """Read a few rows at once. Else Arrow holds whole files, and its own allocator does not give them back: .9 GB for one of .4 GB."""
+def _load(name: str) -> DatasetDict:
+    """As ``load_dataset``, but of Parquet a few rows at once.
+
+    Else Arrow holds whole files, and its own allocator does not give them back: .9 GB for a file of .4 GB.
+    """
+    if not isinstance(load_dataset_builder(name).config, ParquetConfig):
+        return load_dataset(name)
+    options = ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
     pool = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        options = ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
         return load_dataset(name, batch_size=256, fragment_scan_options=options)
     finally:
         pa.set_memory_pool(pool)
@@ -62,12 +69,18 @@ def load_galaxies(
             data = load_dataset("parquet", data_files=held_out, features=features)
         elif folder.is_dir() and not list(folder.rglob("*.parquet")):
             data = load_class_folders(folder)
-        elif folder.is_dir():
-            data = _load_parquet_folder(name)
         else:
-            data = load_dataset(name)
+            data = _load(name)
     except (FileNotFoundError, ConnectionError) as error:
+        if folder.is_dir():
+            reason = "; datasets takes [, ], * and ? in its name for a pattern, so rename it" if set(name) & set("[]*?") else ""
+            raise ValueError(f"dataset={name!r} holds no data files that can be loaded ({error}){reason}") from error
         raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
+    except (pa.ArrowInvalid, DatasetGenerationError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, OSError):  # such as a full disk
+            raise cause from error
+        raise ValueError(f"dataset={name!r} has a damaged file ({cause}); download it or build it again") from error
     if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
     data = DatasetDict({split: with_votes_column(rows, label_scheme) for split, rows in data.items()})

@@ -177,9 +177,8 @@ def test_everything_else_that_writes_ends_with_one_line(classifier_run, captione
         if room is not None:
             refused(step, "make room, or give another folder")
         else:
-            gone = [
-                name for name in step["damaged"] if not name.endswith(".tmp")
-            ]  # what the run before could not finish is removed
+            # What the run before could not finish is removed.
+            gone = [name for name in step["damaged"] if not name.endswith(".tmp")]
             assert step["status"] == 0 and not gone, (command, step["text"][-2000:])
     parts = [[name for name in step["new"] if "/part-" in name] for step in steps[4:6]]
     assert parts[0] and parts[1] and len(parts[0] + parts[1]) == len(list(examples.glob("*.jpg")))  # it went on

@@ -9,6 +9,7 @@ import sys
 from argparse import Namespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import FEW, REPOSITORY, train
@@ -198,6 +199,22 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path):
         train_classifier(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
 
 
+def test_a_data_set_with_a_damaged_file_is_named(tmp_path, galaxies):
+    rows = Dataset.from_list([{"image": {"bytes": data, "path": None}, "label": 0} for data, _, _ in galaxies])
+    for name in ("whole", "middle", "footer", "name [1]"):
+        (tmp_path / name).mkdir()
+        rows.cast_column("image", Image()).to_parquet(tmp_path / name / "train.parquet")
+    assert sum(map(len, load_galaxies(str(tmp_path / "whole")).values())) == len(galaxies)
+    content = (tmp_path / "whole" / "train.parquet").read_bytes()
+    (tmp_path / "middle" / "train.parquet").write_bytes(content[:2000] + b"\xff" * 60_000 + content[62_000:])
+    (tmp_path / "footer" / "train.parquet").write_bytes(content[:-9])
+    for name in ("middle", "footer"):
+        with pytest.raises(ValueError, match=rf"dataset='.*{name}' has a damaged file \(.+; download it or build it again"):
+            load_galaxies(str(tmp_path / name))
+    with pytest.raises(ValueError, match="takes .* in its name for a pattern, so rename it"):
+        load_galaxies(str(tmp_path / "name [1]"))
+
+
 def test_a_model_to_start_from_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SystemExit, match="init_from='.*nowhere' cannot be loaded"):
         train_classifier(*FEW, "--init_from", str(tmp_path / "nowhere"), "--output_dir", str(tmp_path))
@@ -258,6 +275,13 @@ def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
     data = load_galaxies(str(folder))
     assert sum(map(len, data.values())) == 60 and data["train"].features["label"].names == ["elliptical", "spiral"]
     assert all(row["label"] == row["id"] % 2 for row in data["train"].select_columns(["id", "label"]))
+    in_parquet = tmp_path / "in_parquet"
+    shutil.copytree(folder, in_parquet)
+    (in_parquet / "metadata.csv").unlink()
+    pd.read_csv(folder / "metadata.csv").to_parquet(in_parquet / "metadata.parquet")
+    assert {split: rows["id"][:] for split, rows in load_galaxies(str(in_parquet)).items()} == {
+        split: rows["id"][:] for split, rows in data.items()
+    }
     other = tmp_path / "more"
     shutil.copytree(folder, other)
     (other / "7.jpg").unlink()
