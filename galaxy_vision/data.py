@@ -30,11 +30,12 @@ def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
 
 
 def _load(name: str) -> DatasetDict:
-    """As ``load_dataset``, but of Parquet a few rows at once.
+    """As ``load_dataset``, but of a folder of Parquet a few rows at once.
 
-    Else Arrow holds whole files, and its own allocator does not give them back: .9 GB for a file of .4 GB.
+    Else Arrow holds whole files, and its own allocator does not give them back: .9 GB for a file of .4 GB. Data sets of the Hub
+    are left as they are: offline, ``datasets`` finds them again only by the arguments that they were loaded with.
     """
-    if not isinstance(load_dataset_builder(name).config, ParquetConfig):
+    if not Path(name).is_dir() or not isinstance(load_dataset_builder(name).config, ParquetConfig):
         return load_dataset(name)
     options = ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
     pool = pa.default_memory_pool()
