@@ -39,6 +39,7 @@ def save_tiny_models(folder: Path) -> dict[str, str]:
     )
     captioner = GalaxyCaptionerForConditionalGeneration(config)
     captioner.generation_config.suppress_tokens = [0, 1, 2, 3]  # untrained, it might end at once, or say <unk>
+    captioner.generation_config.max_new_tokens = 16  # and would not end; captions have 10 words in the mean
     captioner.save_pretrained(folder / "captioner")
     GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer).save_pretrained(folder / "captioner")
     return {f"GALAXY_VISION_{kind.upper()}": str(folder / kind) for kind in ("classifier", "captioner")}
