@@ -1,5 +1,6 @@
 """Arguments that both training scripts have, and how they are read."""
 
+import argparse
 import importlib.util
 import json
 import math
@@ -103,9 +104,16 @@ class TrainingRun:
             raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")
 
 
-def parse_arguments(kind: type, description: str, argv: list[str] | None):
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """The lines of a description as they are, and defaults where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: str | None = None):
     """Arguments from the command line; a JSON file that stands first gives the defaults. Wrong ones end with status 2 and one line."""
-    parser = HfArgumentParser(kind, description=description, allow_abbrev=False)
+    parser = HfArgumentParser(kind, prog=prog, description=description, formatter_class=_Help, allow_abbrev=False)
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv and argv[0].endswith(".json"):

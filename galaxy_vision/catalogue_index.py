@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from .catalogue_rows import Catalogue, Columns, Row, choose_columns
-from .images import FITS_SUFFIXES, IMAGE_SUFFIXES, MAX_BYTES
+from .images import FITS_SUFFIXES, IMAGE_SUFFIXES, MAX_BYTES, read_limited
 from .whole_files import written_whole
 
 KINDS = ("tars", "images", "zip", "csv")
@@ -150,7 +150,7 @@ def open_index(path: Path, index: Path, kind: str) -> Catalogue:
                 return tar.read(size)
         if not file:
             raise FileNotFoundError("the catalogue names no file")
-        return Path(file).read_bytes()
+        return read_limited(file)
 
     def rows(part: int) -> Iterator[Row]:
         for entry in opened.get_batch(part).to_pylist():

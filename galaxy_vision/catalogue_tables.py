@@ -5,9 +5,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .catalogue_rows import Catalogue, Columns, Row, check_id_type, choose_columns
+from .images import read_limited
 
 ROWS_AT_ONCE = 64
 """Rows of a table that are read together: 1 MB of Galaxy Zoo images."""
@@ -24,7 +26,7 @@ def _loader(image, root: Path) -> Callable[[], bytes]:
             return data
         if not path:
             raise FileNotFoundError("the row has no image")
-        return (root / path).read_bytes()
+        return read_limited(root / path)
 
     return load
 
@@ -36,7 +38,7 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
         files = [file for file in files if file.name.startswith(columns.split)]
     parts, part_rows, digest = [], [], hashlib.blake2b(digest_size=16)
     for file in files:
-        with pq.ParquetFile(file) as opened:
+        with _opened(file) as opened:
             chosen = choose_columns(opened.schema_arrow.names, columns, str(file))
             if chosen[0]:
                 check_id_type(str(opened.schema_arrow.field(chosen[0]).type), chosen[0], str(file))
@@ -67,6 +69,13 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
                     number += 1
 
     return Catalogue(part_rows, rows, digest.hexdigest)
+
+
+def _opened(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"catalogue={file} is not a complete Parquet file ({error}); download or write it again") from error
 
 
 def _footer(file: Path) -> bytes:

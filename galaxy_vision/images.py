@@ -203,17 +203,31 @@ class ImageSource:
 
 
 def read_file(path: str | Path) -> bytes:
-    """A file's bytes, looked at before it is read.
+    """As :func:`read_limited`.
 
     Raises:
         ValueError: it is larger than :data:`MAX_BYTES` or cannot be read.
     """
     try:
-        size = Path(path).stat().st_size
-        if size <= MAX_BYTES:
-            return Path(path).read_bytes()
+        return read_limited(path)
     except OSError as error:
         raise ValueError(f"unreadable: {error}") from error
+
+
+def read_limited(path: str | Path) -> bytes:
+    """A file's bytes, looked at before it is read.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger than :data:`MAX_BYTES`.
+    """
+    size = Path(path).stat().st_size
+    if size <= MAX_BYTES:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) <= MAX_BYTES:
+            return data
+        raise ValueError(f"{path} is a device or pipe and gives more than {MAX_BYTES >> 20} MiB; give an image file")
     raise ValueError(f"file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first")
 
 

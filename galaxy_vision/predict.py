@@ -92,7 +92,7 @@ class Arguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse_arguments(Arguments, __doc__, argv)
+    args = parse_arguments(Arguments, __doc__, argv, prog="galaxy-vision predict")
     # Processes wait for each other at the start and at the end only, and there for as long as it takes.
     PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=timedelta(days=30))
     accelerator = make_accelerator(args.mixed_precision, 1, None, Path(args.output_dir))

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR}
-"""Numbers of the errors of a full, read-only or forbidden place."""
+FULL_OR_FORBIDDEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+CANNOT_WRITE = FULL_OR_FORBIDDEN | NO_FOLDER
+"""Numbers of the errors of a full, read-only or forbidden place, and of one where a file or a broken link stands in the way."""
 
 
 @contextmanager
@@ -37,6 +39,8 @@ def write_json(path: Path, content: dict) -> None:
 
 def cannot_write(error: OSError, folder: Path) -> str:
     """One sentence about an error of :data:`CANNOT_WRITE`, on the way to ``folder``."""
+    if error.errno in NO_FOLDER:
+        return f"cannot write {error.filename or folder}: {error.strerror}; give another folder"
     where = error.filename or f"{folder} or the cache of data sets"  # a write does not know its file's name
     return f"cannot write {where}: {reason_and_room(error, folder)}"
 

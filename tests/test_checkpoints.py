@@ -167,7 +167,7 @@ def test_a_full_disk_ends_with_one_line_and_damages_nothing(saved, limit):
 
 def test_an_output_dir_that_cannot_be_written_is_named_before_anything_is_done(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(SystemExit, match="cannot write .*file/run.*make room, or give another folder"):
+    with pytest.raises(SystemExit, match="cannot write .*file/run: Not a directory; give another folder$"):
         train("train_classifier", *FEW, "--output_dir", str(tmp_path / "file" / "run"))
     with (
         pytest.raises(SystemExit, match="cannot write .*run or the cache of data sets: File too large"),
@@ -184,6 +184,16 @@ def test_two_runs_in_one_folder_refuse_each_other(tmp_path, script):
         pytest.raises(SystemExit, match="is in use by another run; wait for it, or give another"),
     ):
         train(script, "--output_dir", str(tmp_path))
+
+
+@pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
+def test_a_file_or_broken_link_in_the_place_of_the_output_is_one_sentence_and_stays(script, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to("nowhere")
+    for taken in ("file", "link"):
+        with pytest.raises(SystemExit, match=f"error: cannot write .*{taken}: File exists; give another folder$"):
+            train(script, "--output_dir", str(tmp_path / taken))
+    assert (tmp_path / "file").read_text() == "kept" and (tmp_path / "link").is_symlink()
 
 
 def test_a_killed_run_leaves_no_lock_behind(tmp_path):

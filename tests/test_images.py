@@ -294,6 +294,12 @@ def test_a_file_above_the_byte_limit_is_not_even_opened(monkeypatch, tmp_path):
         images.read_file(tmp_path / "large.jpg")
 
 
+def test_a_device_without_end_is_read_up_to_the_byte_limit(monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 1 << 20)
+    with pytest.raises(ValueError, match="/dev/zero is a device or pipe and gives more than 1 MiB; give an image file"):
+        images.read_file("/dev/zero")
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_spoiled_bytes_raise_nothing_but_value_errors():
     good = [encoded(COLOURS, kind) for kind in ("JPEG", "PNG", "TIFF", "WEBP", "GIF")]

@@ -220,6 +220,7 @@ def test_what_cannot_be_used_is_named(model, images, tmp_path, capsys):
     make_tars(images, tmp_path / "tars")
     (tmp_path / "cut.tar").write_bytes((tmp_path / "tars" / "shard-0000.tar").read_bytes()[:9000])
     (tmp_path / "images.rar").write_bytes(b"")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1")
     pq.write_table(pa.table({"id": [5.877e17], "image": [b""]}), tmp_path / "float.parquet")
     pq.write_table(pa.table({"id": ["1"], "image": [b""]}).slice(0, 0), tmp_path / "none.parquet")
     for catalogue, message in (
@@ -230,6 +231,7 @@ def test_what_cannot_be_used_is_named(model, images, tmp_path, capsys):
         ("none.parquet", "has no row"),
         ("cut.zip", "not a complete zip"),
         ("cut.tar", "not a complete, uncompressed tar"),
+        ("cut.parquet", "cut.parquet is not a complete Parquet file"),
         ("images.rar", "unpack other archives"),
         ("float.parquet", "cannot hold 18 digits"),
     ):
@@ -237,6 +239,8 @@ def test_what_cannot_be_used_is_named(model, images, tmp_path, capsys):
         assert message in capsys.readouterr().err, catalogue
     run(tmp_path / "empty", images, tmp_path / "out", code=2)
     assert "model=" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="cannot write .*none.csv: File exists; give another folder"):
+        main(arguments(model, images, tmp_path / "none.csv"))
 
 
 def test_the_output_of_another_run_is_not_mixed_in(clean, model, images, tmp_path, capsys):
