@@ -31,7 +31,10 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     images = ImageSource(args.images, by_folder=True)
     class_names = sorted({key.rpartition("/")[0] for key in images.members})
     if class_names[0] == "" or len(class_names) < 2:
-        raise ValueError(f"{args.images} has the folders {class_names}; put the images of each class into a folder of its name")
+        found = ", ".join(filter(None, class_names)) or "none"
+        raise ValueError(
+            f"{args.images} has images in these folders: {found}; put those of each class into a folder of its name"
+        )
     card = Card(args.title, "Galaxy images in class folders; no votes.", args.licence, args.citation)
     rows = tqdm(read_rows(images, class_names), desc="galaxies", total=len(images.members), unit=" images")
     return rows, galaxy_features(class_names, with_votes=False), card

@@ -11,8 +11,9 @@ from typing import get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
+from .configuration_galaxy_resnet import LIMITS
 from .labels import SCHEMES
-from .strict_loading import check_backbone
+from .strict_loading import check_backbone, check_ranges
 
 CHOICES = {
     "label_scheme": (None, *SCHEMES),
@@ -90,6 +91,7 @@ class TrainingRun:
         check_backbone(self.backbone)
         if self.image_size < 32:
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+        check_ranges(self, {"image_size": LIMITS["image_size"]})
         if not 0.0 < self.crop_fraction <= 1.0:
             raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
         if not 0.0 <= self.drop_rate < 1.0:

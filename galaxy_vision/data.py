@@ -63,6 +63,8 @@ def load_galaxies(
     """
     name = locate_dataset(name, num_simulated, seed)
     folder = Path(name)
+    if folder.is_file():  # which the Hub would be asked for, again and again
+        raise ValueError(f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub")
     try:
         if streaming:
             files, features, _ = parquet_files(name)

@@ -164,6 +164,7 @@ def test_wrong_arguments_are_named(capsys, tmp_path):
         (["--mixed_precision", "fp17"], "mixed_precision='fp17'"),
         (["--tracker", "paper"], "tracker='paper'"),
         (["--image_size", "16"], "image_size=16"),
+        (["--image_size", "5000"], "image_size=5000 is not an integer from 32 to 4096"),
         (["--crop_fraction", "1.5"], "crop_fraction=1.5"),
         (["--epochs", "0"], "epochs=0"),
         (["--backbone", "vit_tiny_patch16_224"], "is not a timm ResNet"),
@@ -194,6 +195,9 @@ def test_votes_cannot_select_where_there_are_none(tmp_path):
 def test_a_data_set_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SystemExit, match="nobody/nothing"):
         train_classifier(*FEW, "--dataset", "nobody/nothing", "--output_dir", str(tmp_path))
+    (tmp_path / "file.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SystemExit, match="file.parquet' is a file; give the folder that holds it"):
+        train_classifier(*FEW, "--dataset", str(tmp_path / "file.parquet"), "--output_dir", str(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="neither Parquet files, class folders nor metadata.csv"):
         train_classifier(*FEW, "--dataset", str(tmp_path / "empty"), "--output_dir", str(tmp_path))
