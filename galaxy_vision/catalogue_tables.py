@@ -75,7 +75,7 @@ def _opened(file: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"catalogue={file} is not a complete Parquet file ({error}); download or write it again") from error
+        raise ValueError(f"catalogue={file} cannot be read as Parquet: {error}; download or write it again") from error
 
 
 def _footer(file: Path) -> bytes:

@@ -219,16 +219,19 @@ def read_limited(path: str | Path) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is larger than :data:`MAX_BYTES`.
+        ValueError: it is larger than :data:`MAX_BYTES`, or a device or pipe that gives more.
     """
-    size = Path(path).stat().st_size
-    if size <= MAX_BYTES:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) <= MAX_BYTES:
-            return data
+    path = Path(path)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first")
+    if path.is_file():
+        return path.read_bytes()
+    with open(path, "rb") as file:  # it has no size to be looked at
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
         raise ValueError(f"{path} is a device or pipe and gives more than {MAX_BYTES >> 20} MiB; give an image file")
-    raise ValueError(f"file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first")
+    return data
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FULL_OR_FORBIDDEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
-CANNOT_WRITE = FULL_OR_FORBIDDEN | NO_FOLDER
-"""Numbers of the errors of a full, read-only or forbidden place, and of one where a file or a broken link stands in the way."""
+"""Numbers of the errors where a file or a broken link stands in the way, or the name is none."""
+
+CANNOT_WRITE = NO_FOLDER | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""The same, and those of a full, read-only or forbidden place."""
 
 
 @contextmanager

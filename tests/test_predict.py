@@ -231,7 +231,7 @@ def test_what_cannot_be_used_is_named(model, images, tmp_path, capsys):
         ("none.parquet", "has no row"),
         ("cut.zip", "not a complete zip"),
         ("cut.tar", "not a complete, uncompressed tar"),
-        ("cut.parquet", "cut.parquet is not a complete Parquet file"),
+        ("cut.parquet", "cut.parquet cannot be read as Parquet: Parquet file size is 4 bytes"),
         ("images.rar", "unpack other archives"),
         ("float.parquet", "cannot hold 18 digits"),
     ):
