@@ -7,8 +7,9 @@ reads it.
 from pathlib import Path
 
 from . import catalogue_index, catalogue_tables
-from .catalogue_index import files_in, is_image
+from .catalogue_index import files_in
 from .catalogue_rows import Catalogue, Columns, Row
+from .image_names import is_image
 
 __all__ = ["Catalogue", "Columns", "Row", "needs_index", "open_catalogue", "write_index"]
 

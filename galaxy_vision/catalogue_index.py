@@ -15,7 +15,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from .catalogue_rows import Catalogue, Columns, Row, choose_columns
-from .images import FITS_SUFFIXES, IMAGE_SUFFIXES, MAX_BYTES, read_limited
+from .image_names import IMAGE_SUFFIXES, image_id, is_image
+from .images import MAX_BYTES, read_limited
 from .whole_files import written_whole
 
 KINDS = ("tars", "images", "zip", "csv")
@@ -49,19 +50,6 @@ def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns:
             raise ValueError(f"catalogue={path} holds no row, or no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
 
 
-def is_image(name: str) -> bool:
-    """Whether a file of this name is read as an image; hidden ones are not."""
-    name = name.lower()
-    suffix = Path(name).suffix
-    known = name.endswith(".fits.gz") if suffix == ".gz" else suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
-    return known and not Path(name).name.startswith(".")
-
-
-def _stem(name: str) -> str:
-    """File name without its suffix, that of a compressed FITS file being two."""
-    return Path(name.removesuffix(".gz")).stem
-
-
 def files_in(folder: Path, inside: str = "") -> Iterator[tuple[str, os.DirEntry]]:
     """Files at any depth, by name, as they are found: (path inside the folder, entry)."""
     with os.scandir(folder / inside) as found:
@@ -77,7 +65,7 @@ def files_in(folder: Path, inside: str = "") -> Iterator[tuple[str, os.DirEntry]
 def _scan_folder(folder: Path, columns: Columns) -> Iterator[tuple]:
     for name, entry in files_in(folder):
         if is_image(name):
-            yield _stem(name), name, str(folder / name), 0, entry.stat().st_size, 0
+            yield image_id(name), name, str(folder / name), 0, entry.stat().st_size, 0
 
 
 def _scan_zip(path: Path, columns: Columns) -> Iterator[tuple]:
@@ -88,7 +76,7 @@ def _scan_zip(path: Path, columns: Columns) -> Iterator[tuple]:
         raise ValueError(f"catalogue={path} is not a complete zip file ({error}); download it again") from error
     for member in members:
         if is_image(member.filename):
-            yield _stem(member.filename), member.filename, str(path), member.header_offset, member.file_size, member.CRC
+            yield image_id(member.filename), member.filename, str(path), member.header_offset, member.file_size, member.CRC
 
 
 def _scan_tars(path: Path, columns: Columns) -> Iterator[tuple]:
@@ -116,7 +104,7 @@ def _scan_csv(path: Path, columns: Columns) -> Iterator[tuple]:
     with _naming(path), csv.open_csv(path, read_options=_IN_ORDER, convert_options=options) as opened:
         for batch in opened:
             paths = batch.column(image_column).to_pylist()
-            ids = batch.column(id_column).to_pylist() if id_column else [_stem(each or "") for each in paths]
+            ids = batch.column(id_column).to_pylist() if id_column else [image_id(each or "") for each in paths]
             for galaxy_id, image in zip(ids, paths, strict=True):
                 yield galaxy_id, f"{path.name}:{number}", str(root / image) if image else "", 0, -1, 0
                 number += 1

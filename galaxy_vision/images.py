@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif"}
-FITS_SUFFIXES = {".fits", ".fit", ".fts", ".fz", ".gz"}
+from .image_names import IMAGE_SUFFIXES, image_id, is_image, normal_path
+
 FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
 """First bytes of a FITS file, and of any gzip file."""
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
@@ -178,10 +178,9 @@ class ImageSource:
         self.members: dict[str, str] = {}
         self.duplicates: list[str] = []
         for name in sorted(names):
-            inside = Path(name)
-            if inside.suffix.lower() not in IMAGE_SUFFIXES or inside.name.startswith("."):
+            if not is_image(name):
                 continue
-            key = f"{inside.parent.name}/{inside.stem}" if by_folder else inside.stem
+            key = f"{normal_path(name).parent.name}/{image_id(name)}" if by_folder else image_id(name)
             if key in self.members:
                 self.duplicates.append(name)
                 continue

@@ -19,7 +19,8 @@ import galaxy_vision
 from galaxy_vision.decision_tree import SHORT_NAMES
 from galaxy_vision.describe import Describer
 from galaxy_vision.explain import COLORMAP, caption_attention, explain, overlay, target_index, target_name
-from galaxy_vision.images import FITS_SUFFIXES, IMAGE_SUFFIXES, read_file, read_member, read_rgb, zip_directory_bytes
+from galaxy_vision.image_names import FITS_SUFFIXES, IMAGE_SUFFIXES, is_image
+from galaxy_vision.images import read_file, read_member, read_rgb, zip_directory_bytes
 from galaxy_vision.likeness import doubts
 
 HERE = Path(__file__).resolve().parent
@@ -205,7 +206,7 @@ def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]
             raise ValueError(f"{path.name} is a damaged zip file ({error}); make it again") from error
         for info in archive.infolist():
             inside = Path(info.filename)
-            if inside.suffix.lower() in IMAGE_SUFFIXES | FITS_SUFFIXES and not inside.name.startswith("."):
+            if is_image(info.filename):
                 found.append((inside.name, lambda archive=archive, info=info: read_member(archive, info.filename)))
                 total += info.file_size
     if not found:
