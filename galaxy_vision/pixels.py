@@ -53,6 +53,12 @@ def is_deep(image) -> bool:
     return image.shape[-1] == 1 and image.dtype not in (np.uint8, np.bool_)
 
 
+def is_scaled(image) -> bool:
+    """Whether an array or tensor holds floats from 0 to 1, which are 255 times as much on a screen."""
+    floats = getattr(image, "dtype", None) is not None and "float" in str(image.dtype)
+    return bool(floats and 0 <= image.min() and image.max() <= 1)
+
+
 def as_array(image, channels: str | None = None) -> np.ndarray:
     """Array or tensor -> (H, W, C) of real numbers, masked pixels being NaN.
 
@@ -103,7 +109,7 @@ def _colours_as_bytes(array: np.ndarray) -> np.ndarray:
             f"{np.mean(~np.isfinite(array)):.1%} of the colours are NaN or infinite; give uint8, or one band (H, W)"
         )
     low, high, floats = float(array.min()), float(array.max()), array.dtype.kind == "f"
-    if floats and 0 <= low and high <= 1:
+    if is_scaled(array):
         return np.rint(array * 255).astype(np.uint8)
     if 0 <= low and high <= 255 and (not floats or (array == np.rint(array)).all()):
         return array.astype(np.uint8)
