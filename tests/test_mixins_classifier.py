@@ -3,25 +3,38 @@
 import unittest
 
 import torch
-from transformers_mixins import load, promises_all_but
+from transformers_mixins import NO_TRANSFORMER, load, promises_all_but
 
-from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification, GalaxyResNetModel
 
 modeling = load("test_modeling_common")
 configuration = load("test_configuration_common")
 image_processing = load("test_image_processing_common")
 
-NOT_YET = "not yet"
 DOES_NOT_APPLY = {
-    "test_can_load_ignoring_mismatched_shapes": NOT_YET,
-    "test_correct_missing_keys": NOT_YET,
-    "test_hidden_states_output": NOT_YET,
-    "test_model_get_set_embeddings": NOT_YET,
-    "test_model_is_small": NOT_YET,
-    "test_model_weights_reload_no_missing_tied_weights": NOT_YET,
-    "test_problem_types": NOT_YET,
-    "test_retain_grad_hidden_states_attentions": NOT_YET,
+    "test_attention_outputs": "a ResNet has no attention",
+    "test_attn_implementation_composite_models": "a ResNet has no attention",
+    "test_sliding_window_mask": "a ResNet has no attention",
+    "test_multimodal_outputs_are_returned": "there are images only",
+    "test_bc_cache_name_forward": "nothing is generated",
+    "test_causal_lm_loss_honors_shift_labels": "nothing is generated",
+    "test_encoder_decoder_loss_no_double_shift": "nothing is generated",
+    "test_resize_*embeddings*": "there are no words",
+    "test_model_get_set_embeddings": "there are no words, as in the ResNet of transformers",
+    "test_enable_input_require_grads_with_gradient_checkpointing": "timm's layers are not checkpointed; ask transformers, and it says so",
+    "test_can_load_ignoring_mismatched_shapes": "heads of another size raise ValueError in one sentence, and not RuntimeError",
+    "test_can_init_all_missing_weights": "as below: weights are missing on purpose",
+    "test_correct_missing_keys": "a model without heads is refused, where transformers makes them up; ignore_mismatched_sizes=True allows it",
 }
+ONE_BACKEND = "there is one image processor, by torchvision"
+PROCESSOR_DOES_NOT_APPLY = {
+    "test_backends_equivalence*": ONE_BACKEND,
+    "test_save_load_backends*": ONE_BACKEND,
+    "test_image_processor_preprocess_arguments": "preprocess takes its arguments as keywords",
+}
+
+
+MAPS = [(64, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2), (512, 1, 1)]  # of resnet10t, for 32 pixels a side
 
 
 class ModelInputs:
@@ -41,9 +54,9 @@ class ModelInputs:
         return self.get_config(), {"pixel_values": torch.rand(shape, device=modeling.torch_device)}
 
 
-@promises_all_but(DOES_NOT_APPLY)
+@promises_all_but(NO_TRANSFORMER | DOES_NOT_APPLY)
 class TestClassifier(modeling.ModelTesterMixin, unittest.TestCase):
-    all_model_classes = (GalaxyResNetForImageClassification,)
+    all_model_classes = (GalaxyResNetModel, GalaxyResNetForImageClassification)
     has_attentions = False
     test_resize_embeddings = False
 
@@ -59,6 +72,17 @@ class TestClassifier(modeling.ModelTesterMixin, unittest.TestCase):
     def test_config(self):
         self.config_tester.run_common_tests()
 
+    def test_hidden_states_output(self):
+        """In the place of that of transformers, which is about words: a map for the stem and for each stage."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        for by_config in (False, True):
+            config.output_hidden_states = by_config
+            for model_class in self.all_model_classes:
+                model = model_class(config).to(modeling.torch_device).eval()
+                said = model(**inputs) if by_config else model(**inputs, output_hidden_states=True)
+                assert [tuple(each.shape[1:]) for each in said.hidden_states] == MAPS
+                assert by_config or model(**inputs).hidden_states is None
+
 
 class ImageTester(image_processing.ImageProcessingTester):
     def __init__(self, parent):
@@ -68,6 +92,6 @@ class ImageTester(image_processing.ImageProcessingTester):
         return {"torchvision": GalaxyImageProcessor}
 
 
-@promises_all_but({"test_fast_image_processor_explicit_none_preserved": NOT_YET})
+@promises_all_but(PROCESSOR_DOES_NOT_APPLY)
 class TestImageProcessor(image_processing.ImageProcessingTestMixin, unittest.TestCase):
     image_processor_tester_class = ImageTester

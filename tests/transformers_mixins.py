@@ -40,6 +40,28 @@ OURS = {
 }
 """Lists of model classes by which the mixins choose what applies; without our names they would pass over us in silence."""
 
+NO_TRANSFORMER = {
+    "test_*sdpa*": "there are no attention layers of a transformer, so no kernels of them to choose",
+    "test_can_set_attention_dynamically*": "as above",
+    "test_eager_matches_batched_and_grouped_inference*": "there are no experts",
+    "test_moe_models_record_router_logits": "there are no experts",
+    "test_output_router_logits_from_config": "there are no experts",
+    "test_model_rope_*": "positions are not rotary",
+    "test_vision_axial_rope": "positions are not rotary",
+    "test_inputs_embeds*": "embeddings are not an input",
+    "test_resize_position_vector_embeddings": "there are no embeddings of positions",
+    "test_capture_outputs_decorator": "hidden states are returned by timm and not collected by hooks",
+    "test_can_capture_specific_layers_hidden_states": "as above",
+    "test_keep_in_fp32_modules*": "no module has to stay in float32",
+    "test_tp_plan_matches_params": "the models are too small to be cut over devices",
+    "test_can_load_from_already_mapped_keys": "no weight was ever renamed",
+    "test_reverse_loading_mapping": "no weight was ever renamed",
+    "test_internal_model_config_and_subconfig_are_same": "a configuration has no parts",
+    "test_model_is_small": "the smallest ResNet of timm has five million weights",
+    "test_model_weights_reload_no_missing_tied_weights": "a file without its weights is refused, where transformers makes them up",
+}
+"""What does not apply to either of our models, to be merged into the list of each."""
+
 CONFIG_KEYWORDS = {
     "return_dict": False,
     "output_hidden_states": True,
