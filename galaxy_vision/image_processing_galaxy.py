@@ -64,7 +64,7 @@ class GalaxyImageProcessor(TorchvisionBackend):
         if not _is_above(self.rescale_factor, 0.0):
             raise ValueError(f"image processor: rescale_factor={self.rescale_factor!r} is not a finite number above 0")
         for name in ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb"):
-            if not isinstance(getattr(self, name), bool):
+            if not isinstance(getattr(self, name), bool | None):  # None is false, as in transformers
                 raise ValueError(f"image processor: {name}={getattr(self, name)!r} is neither true nor false")
 
     def crop_and_resize(self, image: torch.Tensor, crop_fraction: float | None = None, size=None) -> torch.Tensor:
