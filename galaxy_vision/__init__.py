@@ -17,6 +17,7 @@ _HOME = {
     "GalaxyImageProcessor": "image_processing_galaxy",
     "GalaxyResNetConfig": "configuration_galaxy_resnet",
     "GalaxyResNetForImageClassification": "modeling_galaxy_resnet",
+    "GalaxyResNetModel": "modeling_galaxy_resnet",
     "VoteFractions": "modeling_galaxy_resnet",
 }
 __all__ = [*_HOME, "__version__"]
@@ -60,8 +61,9 @@ def _register_models(auto) -> None:
     from .configuration_galaxy_captioner import GalaxyCaptionerConfig
     from .configuration_galaxy_resnet import GalaxyResNetConfig
     from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-    from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
+    from .modeling_galaxy_resnet import GalaxyResNetForImageClassification, GalaxyResNetModel
 
+    auto.AutoModel.register(GalaxyResNetConfig, GalaxyResNetModel)
     auto.AutoModelForImageClassification.register(GalaxyResNetConfig, GalaxyResNetForImageClassification)
     auto.AutoModelForImageTextToText.register(GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration)
 

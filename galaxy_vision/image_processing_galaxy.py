@@ -80,7 +80,7 @@ class GalaxyImageProcessor(TorchvisionBackend):
         if not _is_above(settings["rescale_factor"], 0.0):
             raise ValueError(f"image processor: rescale_factor={settings['rescale_factor']!r} is not a finite number above 0")
         for name in ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb"):
-            if not isinstance(settings[name], bool):
+            if not isinstance(settings[name], bool | None):  # None is false, as in transformers
                 raise ValueError(f"image processor: {name}={settings[name]!r} is neither true nor false")
         if settings["resample"] not in RESAMPLING:
             known = ", ".join(f"{each.value} ({each.name.lower()})" for each in RESAMPLING)
