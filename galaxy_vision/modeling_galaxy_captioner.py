@@ -148,20 +148,22 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
         return {name: value for name, value in kwargs.items() if name in FORWARDED} | {"decoder_input_ids": newest}
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
-        """As in transformers: ``generate(pixel_values=...)``; ``decoder_input_ids``, padded on the left, begin the captions.
+        """As in transformers: ``generate(pixel_values=...)``; captions begin with ``decoder_input_ids`` where they are given, whichever
+        side they are padded on.
 
         Raises:
-            ValueError: there are no images, or ``decoder_input_ids`` end in padding.
+            ValueError: there are no images.
         """
         if inputs is None and kwargs.get("pixel_values") is None and kwargs.get("encoder_outputs") is None:
             raise ValueError("generate() was given no image; give pixel_values from the processor, or encoder_outputs")
-        begun, mask, pad = kwargs.get("decoder_input_ids"), kwargs.get("decoder_attention_mask"), self.config.pad_token_id
+        begun, mask, pad = kwargs.get("decoder_input_ids"), kwargs.pop("decoder_attention_mask", None), self.config.pad_token_id
         if begun is not None:
-            if mask is None and pad is not None:
-                mask = begun != pad
-            if mask is not None and not mask[:, -1].all():
-                raise ValueError("decoder_input_ids end in padding, which no caption goes on from; pad them on the left")
-            kwargs["decoder_attention_mask"] = None if mask is None or mask.all() else mask.long()
+            mask = (begun != (-1 if pad is None else pad)) if mask is None else mask.bool()
+            if not mask.all():  # padding goes to the left, since a caption goes on at the right
+                order = mask.int().argsort(1, stable=True)
+                begun, mask = begun.gather(1, order), mask.gather(1, order)
+                some = mask.any(0)
+                kwargs |= {"decoder_input_ids": begun[:, some], "decoder_attention_mask": mask[:, some].long()}
         return super().generate(inputs, *args, **kwargs)
 
     def _prepare_generation_config(self, generation_config, *args, **kwargs) -> tuple:
