@@ -6,19 +6,25 @@ trained galaxy classifier.
 
 from inspect import signature
 
-import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling, Seq2SeqLMOutput
 from transformers.utils import can_return_tuple
 
 from .caption_decoder import DecoderState, GalaxyDecoder, at_least_float32
+from .caption_encoder import GalaxyEncoder
 from .caption_search import Decoder, beam_search, covers, greedy_search
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 from .strict_loading import StrictLoading, check_backbone
+
+AUTO_CLASSES = {
+    "AutoModel": "GalaxyCaptionerModel",
+    "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
+}
+"""The classes of this file that read a saved folder; both find their weights in that of the captioner."""
 
 MAX_NEW_TOKENS = 48
 """Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
@@ -27,83 +33,19 @@ STATE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_ke
 """The name under which ``generate()`` carries the state from word to word: transformers 5.24 renamed it."""
 
 
-class GalaxyEncoder(nn.Module):
-    """Pixels -> (B, 1 + places, hidden_size): the whole image first, then the places of the grid, row by row."""
-
-    main_input_name = "pixel_values"
-
-    def __init__(self, config: GalaxyCaptionerConfig):
-        super().__init__()
-        self.stage, self.num_channels = config.attention_stage, config.num_channels
-        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels)
-        for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
-            if not tensor.is_meta:
-                tensor._is_hf_initialized = True  # keep timm's own initialisation
-        last = self.backbone.num_features
-        fine = self.backbone.feature_info[self.stage]["num_chs"]
-        self.project_places = nn.Linear(last if self.stage == 4 else fine + last, config.hidden_size)
-        self.project_whole = nn.Linear(last, config.hidden_size)
-        self.norm, self.dropout = nn.LayerNorm(config.hidden_size), nn.Dropout(config.drop_rate)
-
-    def train(self, mode: bool = True) -> "GalaxyEncoder":
-        """A frozen backbone stays in evaluation mode, so that its batch statistics do not drift."""
-        super().train(mode)
-        if not any(weight.requires_grad for weight in self.backbone.parameters()):
-            self.backbone.eval()
-        return self
-
-    def forward(self, pixel_values: torch.Tensor, output_hidden_states: bool = False, **kwargs) -> BaseModelOutput:
-        """Look at images.
-
-        Args:
-            pixel_values: (B, C, H, W) in any floating type; computed in that of the weights.
-            output_hidden_states: give the maps of the stem and the four stages of the backbone, and what is made of them, as
-                ``hidden_states``.
-
-        Raises:
-            ValueError: they are not a batch of such images.
-        """
-        self._check(pixel_values)
-        pixel_values = pixel_values.to(next(self.backbone.parameters()).dtype)
-        wanted = None if output_hidden_states else sorted({self.stage, 4})
-        maps = self.backbone.forward_intermediates(pixel_values, indices=wanted, intermediates_only=True)
-        whole, places = maps[-1].mean((2, 3)), maps[self.stage if output_hidden_states else 0]
-        if self.stage < 4:  # fine places see the coarse ones that they lie in
-            coarse = F.interpolate(maps[-1], size=places.shape[-2:], mode="bilinear", align_corners=False)
-            places = torch.cat([places, coarse], 1)
-        places = self.project_places(places.flatten(2).transpose(1, 2))  # (B, P, D)
-        encoded = self.dropout(self.norm(torch.cat([self.project_whole(whole)[:, None], places], 1)))
-        return BaseModelOutput(last_hidden_state=encoded, hidden_states=(*maps, encoded) if output_hidden_states else None)
-
-    def _check(self, pixel_values: torch.Tensor) -> None:
-        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
-            raise ValueError(
-                f"pixel_values of shape {list(pixel_values.shape)} are not (images, {self.num_channels}, height, width); "
-                "give those of the processor"
-            )
-        if not pixel_values.is_floating_point():
-            raise ValueError(f"pixel_values of {pixel_values.dtype} are not normalised; give those of the processor")
-
-
-class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, GenerationMixin):
-    """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
+class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
+    """What the models of this file share: the encoder, how weights start, and how they are saved."""
 
     config_class = GalaxyCaptionerConfig
     base_model_prefix = "captioner"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
-    _is_stateful = True
     _no_split_modules: tuple = ()
-    _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
 
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__(config)
         check_backbone(config.backbone)
         self.encoder = GalaxyEncoder(config)
-        self.decoder = GalaxyDecoder(config)
-        self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
-        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # saved with the model, or read from its folder
-        self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -122,6 +64,53 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As in transformers. Either class of this file is then found in the folder where this package is not installed."""
+        module = type(self).__module__.rsplit(".", 1)[-1]
+        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
+        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+
+class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
+    """The encoder alone: features of a galaxy image, for ``pipeline("image-feature-extraction")`` and searches by likeness."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^words\."]  # so that it loads from a captioner
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None) -> BaseModelOutputWithPooling:
+        """Features of a batch.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor.
+            output_hidden_states: see :class:`GalaxyEncoder`.
+
+        Returns:
+            ``last_hidden_state`` (B, 1 + places, hidden_size), the whole image first, and that alone as ``pooler_output``.
+        """
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        encoded = self.encoder(pixel_values, output_hidden_states=wanted)
+        whole = encoded.last_hidden_state[:, 0]
+        return BaseModelOutputWithPooling(encoded.last_hidden_state, whole, hidden_states=encoded.hidden_states)
+
+
+class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, GenerationMixin):
+    """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
+
+    _is_stateful = True
+    _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        self.decoder = GalaxyDecoder(config)
+        self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
+        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # saved with the model, or read from its folder
+        self.post_init()
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -292,6 +281,7 @@ def _given(name: str, generation_config: GenerationConfig | None, kwargs: dict) 
 
 
 # A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyCaptionerModel.register_for_auto_class("AutoModel")
 GalaxyCaptionerForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
 
-__all__ = ["GalaxyCaptionerForConditionalGeneration"]
+__all__ = ["GalaxyCaptionerForConditionalGeneration", "GalaxyCaptionerModel"]
