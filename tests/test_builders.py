@@ -214,7 +214,7 @@ def test_a_cell_that_is_no_number_is_named_with_file_line_and_column(tmp_path, c
     said = refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
     assert f"line 61, column {column}: 'many' is not a number" in said
     files = without(gz2_files, "mapping", spoiled("asset_id", 2, ""))
-    assert "line 4, column asset_id: nan is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+    assert "line 4, column asset_id: '' is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,39 @@ def test_a_table_that_is_none_is_named(tmp_path, capsys, challenge_files, gz2_fi
     for name, files in (("galaxy_zoo_challenge", challenge_files), ("galaxy_zoo_2", gz2_files)):
         error = refused(capsys, name, tmp_path / "out", **(files | {"labels": table}))
         assert str(table) in error and said in error
+
+
+def test_tables_may_be_separated_by_semicolons_and_tabs(tmp_path, challenge_files, gz2_files):
+    known = all_rows(build("galaxy_zoo_challenge", tmp_path / "commas", **challenge_files))
+    for name, separator in (("semicolons", ";"), ("tabs", "\t")):
+        table = pd.read_csv(challenge_files["labels"], dtype=str)
+        table.to_csv(tmp_path / f"{name}.csv", index=False, sep=separator, encoding="utf-8-sig")
+        rows = all_rows(
+            build("galaxy_zoo_challenge", tmp_path / name, **challenge_files | {"labels": tmp_path / f"{name}.csv"})
+        )
+        assert {key: row["votes"].tolist() for key, row in rows.items()} == {
+            key: row["votes"].tolist() for key, row in known.items()
+        }
+    mapping = tmp_path / "mapping.tsv"
+    pd.read_csv(gz2_files["mapping"], dtype=str).to_csv(mapping, index=False, sep="\t")
+    assert len(all_rows(build("galaxy_zoo_2", tmp_path / "gz2", **gz2_files | {"mapping": mapping}))) == 60
+
+
+def test_an_objid_with_two_images_and_an_image_of_two_objids_are_dropped_and_listed(tmp_path, gz2_files):
+    def contradict(table):
+        again = table.iloc[[4, 5]].assign(asset_id=["11", "6"])  # 4 has two images now; 5 the same one twice
+        again.iloc[0, table.columns.get_loc("asset_id")] = "9005"
+        shared = table.iloc[[7]].assign(objid="999", asset_id=table["asset_id"].iloc[8])
+        return pd.concat([again, table, shared])
+
+    files = without(gz2_files, "mapping", contradict)
+    rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **files))
+    ids = [str(587722981736120320 + 7 * place) for place in range(60)]
+    assert set(ids) - set(rows) == {ids[4], ids[8]}
+    assert rows[ids[5]]["asset_id"] == "6"
+    listed = (tmp_path / "out" / "dropped.tsv").read_text().splitlines()
+    assert f"{ids[4]}\tseveral images in the mapping" in listed
+    assert f"{ids[8]}\timage of several galaxies in the mapping" in listed
 
 
 def test_a_truncated_zip_is_refused(tmp_path, capsys, challenge_files):
