@@ -20,9 +20,9 @@ from .captions import NUM_CAPTIONS, claims_from_votes, write_captions
 from .decision_tree import NUM_ANSWERS
 from .hub import push_folder
 from .labels import SCHEMES, scheme_table
+from .splits import SPLITS, split_of
 from .whole_files import CANNOT_WRITE, cannot_write
 
-SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 ROWS_PER_SHARD = 5000
 ROWS_PER_GROUP = 100  # what is in memory at once: 100 images of 15 kB
 
@@ -43,18 +43,6 @@ class Card(NamedTuple):
     citation: str
     label_scheme: str | None = None
     command: str = ""
-
-
-def split_of(galaxy_id: str) -> str:
-    """train, validation or test, from a hash of the id alone: adding rows moves no galaxy. Of ``folder/stem`` only the stem counts:
-    a galaxy that stands in two class folders stays in one split, and moves in none when the second is added."""
-    stem = galaxy_id.rpartition("/")[2]
-    share = int.from_bytes(hashlib.blake2b(stem.encode(), digest_size=8).digest(), "big") / 2**64
-    for split, size in SPLITS.items():
-        if share < size:
-            return split
-        share -= size
-    return "test"
 
 
 def galaxy_features(class_names: list[str], with_votes: bool = True, **source_ids: str) -> Features:

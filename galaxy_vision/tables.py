@@ -107,7 +107,8 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
     """The rows of these columns as they stand in the file: text, in order.
 
     Raises:
-        ValueError: a row has more or fewer cells than the header, so that nobody knows which cell is of which column.
+        ValueError: a row has more or fewer cells than the header, so that nobody knows which cell is of which column; or a
+            quotation mark is not closed, so that the rows behind it are in one cell.
     """
     unequal = []
 
@@ -116,6 +117,7 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
         return "error"
 
     names = [name if table.names.index(name) == place else f"{name}/{place}" for place, name in enumerate(table.names)]
+    read, last = list(dict.fromkeys([*columns, names[-1]])), ""
     try:
         opened = arrow_csv.open_csv(
             table.lines,
@@ -123,12 +125,14 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=names),
             parse_options=arrow_csv.ParseOptions(delimiter=table.separator, newlines_in_values=True, invalid_row_handler=note),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), include_columns=list(columns), strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.string()), include_columns=read, strings_can_be_null=False
             ),
         )
         for batch in opened:
+            if len(batch):
+                last = batch.column(names[-1])[-1].as_py()
             for start in range(0, len(batch), ROWS_PER_CHUNK):
-                yield batch.slice(start, ROWS_PER_CHUNK)
+                yield batch.slice(start, ROWS_PER_CHUNK).select(columns)
     except pa.ArrowInvalid as error:
         if "Empty CSV" in str(error):  # behind its header
             return
@@ -140,6 +144,10 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
             f"{row.expected_columns}, separated by {SEPARATORS[table.separator]}; mend or remove the row (decimal commas "
             "must be points)"
         ) from error
+    if "\n" in last:
+        raise ValueError(
+            f"{path}: the last row has several lines in column {names[-1]}; close the quotation mark that begins it"
+        )
 
 
 def read_chunks(path: str, ids: Sequence[str], texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:

@@ -42,6 +42,8 @@ def test_a_cell_without_a_number_is_nan(table, cell):
         ("id,name,value\n1,x,0,5\n", "line 2: 4 cells where the header has 3, separated by commas; .* must be points"),
         ("id,name,value\n1,x,1\n2,x\n", "line 3: 2 cells where the header has 3"),
         ("id,name,value\n1,x,1\n2,x,inf\n", "line 3, column value: 'inf' is not a number"),
+        ('id,value,name\n1,1,x\n2,2,"y\n3,3,z\n', "the last row has several lines in column name; close the quotation mark"),
+        ('id,value,more,name\n1,1,x,"y\n3,3,z,"\n', "the last row has several lines in column name"),
         ("id,name,value\n1,x,1_0\n", "column value: '1_0' is not a number"),
         ("id,name,value\n1.23e17,x,1\n", "line 2, column id: '1.23e17' is not an integer"),
         ("id,name,value\n\u0661,x,1\n", "column id: '\u0661' is not an integer"),
