@@ -1,6 +1,5 @@
 """The real builders on tiny files of every format, and on every kind of bad input."""
 
-import io
 import sys
 import zipfile
 
@@ -105,6 +104,38 @@ def test_class_folders_with_the_same_file_names_keep_both_in_one_split(tmp_path,
     assert "arms/2.png\tduplicate id" in (tmp_path / "out" / "dropped.tsv").read_text()
     assert split_of("arms/1") == split_of("round/1") == split_of("1")
     assert all({split_of(key) for key in part["id"]} == {split} for split, part in data.items())
+
+
+def test_class_folders_in_a_zip_are_named_by_their_path_and_keep_their_splits(tmp_path, galaxies):
+    folders = ("Train/spiral/barred", "Train/spiral/plain", "Train/round", "Test/round", "Test/spiral/barred")
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for number, folder in enumerate(folders):
+            for place in range(20):
+                archive.writestr(f"cutouts/{folder}/{place}.jpg", galaxies[(20 * number + place) % 60][0])
+        archive.writestr("__MACOSX/cutouts/Train/round/._0.jpg", b"x")
+    data = build("class_folders", tmp_path / "out", images=tmp_path / "images.zip")
+    names = data["train"].features["label"].names
+    assert names == ["round", "spiral/barred", "spiral/plain"]
+    assert len(data["test"]) == 40 and len(data["train"]) + len(data["validation"]) == 60
+    assert all(
+        key == f"{'test' if split == 'test' else 'train'}/{names[label]}/{key.rpartition('/')[2]}"
+        for split, rows in data.items()
+        for key, label in zip(rows["id"], rows["label"], strict=True)
+    )
+    assert "Splits are those of the folders; validation is cut from train" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_class_folders_that_cannot_be_meant_are_refused(tmp_path, galaxies, capsys):
+    for name in ("one", "beside", "nested"):
+        for folder in {"one": ["a"], "beside": ["a", "b", "."], "nested": ["a", "a/b", "c"]}[name]:
+            (tmp_path / name / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / folder / f"{len(folder)}.jpg").write_bytes(galaxies[0][0])
+    said = refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "one")
+    assert "one class only: its 1 images lie in a; put those of each class into a folder of its name" in said
+    assert "images beside class folders, such as 1.jpg" in refused(
+        capsys, "class_folders", tmp_path / "out", images=tmp_path / "beside"
+    )
+    assert "such as a/1.jpg beside a/b" in refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "nested")
 
 
 @pytest.fixture
@@ -292,10 +323,9 @@ def test_a_mapping_without_images_is_refused_with_the_count(tmp_path, capsys, gz
     assert "60 x no image" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
-def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tmp_path, capsys, challenge_files):
+def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tmp_path, capsys, challenge_files, galaxies):
     def rows():
-        buffer = io.BytesIO()
-        yield {"image": buffer.getvalue(), "id": "1", "label": 0}
+        yield {"image": galaxies[0][0], "id": "1", "label": 0}
         raise KeyboardInterrupt
 
     from galaxy_vision.dataset_writer import Card, galaxy_features
