@@ -185,7 +185,7 @@ class ImageSource:
 
     Args:
         path: of the zip file or folder.
-        by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is the one that holds it.
+        by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is its whole path.
 
     Attributes:
         members: key -> path inside the source; the first in sorted order where a key occurs twice.
@@ -213,7 +213,7 @@ class ImageSource:
         for name in sorted(names):
             if not is_image(name):
                 continue
-            key = f"{normal_path(name).parent.name}/{image_id(name)}" if by_folder else image_id(name)
+            key = f"{normal_path(name).parent}/{image_id(name)}" if by_folder else image_id(name)
             if key in self.members:
                 self.duplicates.append(name)
                 continue

@@ -16,11 +16,12 @@ from datasets import IterableDataset, concatenate_datasets, load_dataset
 from datasets.distributed import split_dataset_by_node
 
 from .batches import read_pixels
-from .data import locate_dataset, parquet_files, votes_and_labels
-from .dataset_writer import captions_of
+from .data import locate_dataset
 from .hardware import available_cores
 from .image_processing_galaxy import GalaxyImageProcessor
+from .parquet_folders import parquet_files
 from .processing_galaxy_captioner import SPECIAL_TOKENS, build_tokenizer
+from .votes import reference_captions, votes_and_labels
 
 SAMPLE_ROWS = 200_000
 """Votes that are held for the constant answers: 30 MB, and quantiles to .1 %."""
@@ -93,7 +94,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
                 kept = np.sort(np.argsort(keys)[: SAMPLE_ROWS // self.world])
                 keys, sample = keys[kept], sample[kept]
             if self.with_captions:
-                words |= build_tokenizer(text for each in self._captions(table, votes) for text in each).get_vocab().keys()
+                words |= build_tokenizer(text for each in reference_captions(table, votes) for text in each).get_vocab().keys()
         gathered = gather_object([(rows, counts, sample, words)])
         every_rows, every_counts, samples, every_words = zip(*gathered, strict=True)
         self.my_steps = -(-rows // self.batch_size)
@@ -106,12 +107,6 @@ class TrainingStream(torch.utils.data.IterableDataset):
         self.votes = None if samples[0] is None else np.concatenate(samples)
         words = set().union(*every_words) - set(SPECIAL_TOKENS.values())
         self.tokenizer = build_tokenizer(words) if self.with_captions else None
-
-    def _captions(self, table: pa.Table, votes: np.ndarray | None) -> list[list[str]]:
-        if "captions" in table.column_names:
-            return table["captions"].to_pylist()
-        names = table["id_str" if "id_str" in table.column_names else "id"].to_pylist()
-        return [captions_of(str(name), each) for name, each in zip(names, votes, strict=True)]
 
     def _batch(self, table: pa.Table, places: np.ndarray) -> dict[str, torch.Tensor]:
         """As :class:`~galaxy_vision.batches.PixelBatches` gives it; ``row`` is the place among this process's rows of the epoch."""
@@ -127,7 +122,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         if votes is not None:
             batch["votes"] = torch.from_numpy(votes)
         if self.with_captions:
-            captions = self._captions(table, votes)
+            captions = reference_captions(table, votes)
             ids = self.tokenizer([text for each in captions for text in each], padding=True, return_tensors="pt")["input_ids"]
             batch["input_ids"] = ids.view(len(captions), -1, ids.shape[-1])
         return batch

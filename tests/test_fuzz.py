@@ -352,7 +352,7 @@ def test_hostile_catalogues(tmp_path, name):
                 row.load()
 
 
-def test_cells_beyond_the_header_move_no_column(tmp_path):
-    labels = write(tmp_path, "labels.csv", b"x,GalaxyID,y,z\n1,2,3,4,5,6\n7,8,9,10,11,12\n")
-    chunk = next(iter(read_chunks(str(labels), ["GalaxyID"], [], ["z"])))
-    assert chunk.to_dict("list") == {"GalaxyID": ["2", "8"], "z": [4, 10]}
+def test_a_row_with_cells_beyond_the_header_is_refused_since_any_of_them_may_be_too_many(tmp_path):
+    labels = write(tmp_path, "labels.csv", b"x,GalaxyID,y,z\n1,2,3,4\n7,8,9,10,11,12\n")
+    with pytest.raises(ValueError, match="labels.csv, line 3: 6 cells where the header has 4, separated by commas"):
+        list(read_chunks(str(labels), ["GalaxyID"], [], ["z"]))
