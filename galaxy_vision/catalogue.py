@@ -78,9 +78,7 @@ def _checked_kind(path: str, columns: Columns) -> str:
     for name, value in columns._asdict().items():
         if value is not None and name not in _OBEYED[kind]:
             argument = f"{name}_column" if name in ("id", "image") else name
-            what = {"images": "a folder of images", "hub": "a data set of the Hub", "csv": "a CSV table"}.get(
-                kind, kind
-            )
+            what = {"images": "a folder of images", "hub": "a data set of the Hub", "csv": "a CSV table"}.get(kind, kind)
             raise ValueError(f"{argument}={value!r} has no meaning for catalogue={path}, which is {what}; leave it out")
     return kind
 

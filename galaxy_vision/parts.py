@@ -73,9 +73,7 @@ def missing_parts(output_dir: Path, identity: dict) -> list[int]:
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error}); remove it, and it is made again") from error
         theirs = made.get("identity", {})
-        changed = [
-            f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value
-        ]
+        changed = [f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value]
         if changed:
             raise ValueError(f"{path} is of another run ({'; '.join(changed)}); give another output_dir, or remove it")
         found.add(made["part"])
