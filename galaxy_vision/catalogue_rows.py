@@ -162,7 +162,7 @@ def row_of(galaxy_id: Any, image: Any, source: str, root: Path, read: Callable[[
             raise FileNotFoundError("the row has no image")
         return (read or read_path)(root, path)
 
-    return Row(name or image_id(path) or source, source, load)
+    return Row(name or image_id(path.split("::")[0]) or source, source, load)  # zip://a.jpg::hf://b.zip
 
 
 def read_path(root: Path, path: str) -> bytes:
