@@ -33,12 +33,13 @@ from . import __version__
 from .arguments import arg, parse_arguments
 from .catalogue import Catalogue, Columns, Row, needs_index, open_catalogue, write_index
 from .checkpoints import sole_run
+from .column_names import probability_columns
 from .decision_tree import ANSWERS, QUESTION_SLICES
 from .export import OpenVINOClassifier, import_openvino
 from .hardware import available_cores, decoding_threads
 from .images import read_rgb
 from .model_files import load_captioner, load_classifier
-from .parts import PartWriter, missing_parts, write_manifest
+from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, write_manifest
 from .rotations import check_rotations, classify
 from .training import make_accelerator
 
@@ -58,22 +59,29 @@ class Arguments:
     model: str = field(metadata={"help": "trained classifier: folder or Hub id"})
     catalogue: str = field(
         metadata={
-            "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of paths, "
-            "or the id of a data set of the Hub, which is streamed"
+            "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of paths "
+            "(cut by commas, semicolons or tabs), or the id of a data set of the Hub, which is streamed"
         }
     )
     output_dir: str = field(metadata={"help": "folder for the parts; if it holds some of this very run, it goes on"})
     id_column: str | None = arg(None, "of a table; default id or id_str, and the place of the row if there is none")
     image_column: str | None = arg(
-        None, "of a table: bytes, image or path; default image, path, file_loc, file_name or filename"
+        None,
+        "of a table: bytes, image or path; default image, path, file_loc, file_name or filename. Of a tar: what the names of "
+        "galaxies end with, such as jpg where a.mask.png lies beside a.jpg",
     )
     image_root: str | None = arg(None, "where relative paths of a table start (default: the folder of the table)")
-    split: str | None = arg(None, "only this split, of a Hub data set or of Parquet files whose names start with it")
+    split: str | None = arg(
+        None, "only this split, of a Hub data set or of Parquet files whose names, or folders, start with it"
+    )
+    config: str | None = arg(None, "configuration of a data set of the Hub that has several")
     captioner: str | None = arg(None, "also write captions by this trained captioner: folder or Hub id")
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
     batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")
-    rows_per_part: int = arg(4096, "rows of one output file, and what a kill can cost each process")
+    rows_per_part: int = arg(
+        4096, "rows of one output file, and what a kill can cost each process; a run that goes on keeps it"
+    )
     num_workers: int = arg(
         0, "threads that read and decode images, and on a CPU describe them too (0: one for each core of the process)"
     )
@@ -98,45 +106,46 @@ def main(argv: list[str] | None = None) -> int:
     accelerator = make_accelerator(args.mixed_precision, 1, None, Path(args.output_dir))
     try:
         with sole_run(Path(args.output_dir)):
-            predict(args, accelerator)
+            return 0 if predict(args, accelerator) else 1
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         accelerator.end_training()
-    return 0
 
 
-def predict(args: Arguments, accelerator) -> None:
+def predict(args: Arguments, accelerator) -> bool:
     """Write the parts that are missing, and the manifest when all are there.
+
+    Returns:
+        Whether any image could be read; the main process says so if none could.
 
     Raises:
         ValueError: the model or catalogue cannot be used, or ``output_dir`` holds another run.
     """
-    output_dir, columns = Path(args.output_dir), Columns(args.id_column, args.image_column, args.image_root, args.split)
+    output_dir = Path(args.output_dir)
+    columns = Columns(args.id_column, args.image_column, args.image_root, args.split, args.config)
     models = Models(args, accelerator)
+    plan = [None, None, None]
     if accelerator.is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        if needs_index(args.catalogue):
-            write_index(args.catalogue, output_dir / INDEX, args.rows_per_part, columns)
-    accelerator.wait_for_everyone()
+        try:
+            plan[:2] = make_plan(args, columns, models)
+        except ValueError as error:
+            plan[2] = str(error)
+    identity, missing, refused = broadcast_object_list(plan)
+    if refused is not None:
+        if accelerator.is_main_process:
+            raise ValueError(refused)
+        raise SystemExit(2)  # one process says why
     catalogue = open_catalogue(args.catalogue, output_dir / INDEX, args.rows_per_part, columns)
-    plan = [None, None]
-    if accelerator.is_main_process:
-        identity = models.identity() | {
-            "catalogue_fingerprint": catalogue.fingerprint(),
-            "parts": len(catalogue.part_rows),
-            "batch_size": models.batch_size,
-            "embedding": args.embedding,
-            "rotations": args.rotations,
-            "backend": args.backend,
-            "mixed_precision": accelerator.mixed_precision,
-            "package_version": __version__,
-        }
-        plan = [identity, missing_parts(output_dir, identity)]
-    identity, missing = broadcast_object_list(plan)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
-    described = {"identity": identity, "model": args.model, "catalogue": args.catalogue, "class_names": models.class_names}
+    described = {
+        "identity": identity,
+        "model": args.model,
+        "catalogue": args.catalogue,
+        "class_names": models.class_names,
+        "class_columns": probability_columns(models.class_names),
+    }
     writer = PartWriter(output_dir, models.schema(), described, args.rows_per_part)
     known = [catalogue.part_rows[part] for part in mine]
     bar = tqdm(
@@ -149,10 +158,60 @@ def predict(args: Arguments, accelerator) -> None:
     with bar:
         describe_parts(catalogue, mine, models, writer, models.workers, bar)
     accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        manifest = write_manifest(output_dir, described | {"num_processes": accelerator.num_processes})
-        statuses = ", ".join(f"{count} {status}" for status, count in manifest["rows_by_status"].items())
-        print(f"{manifest['rows']} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
+    if not accelerator.is_main_process:
+        return True
+    counts = count_rows(output_dir, catalogue.part_rows)
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print(f"{sum(counts.values())} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
+    if "ok" not in counts:
+        print(f"error: no image could be read; {first_error(output_dir)}. Mend that and remove {output_dir}", file=sys.stderr)
+        return False
+    write_manifest(output_dir, described | {"num_processes": accelerator.num_processes}, counts)
+    return True
+
+
+def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict, list[int]]:
+    """What makes this run another than any other, and the parts that are missing; by one process.
+
+    Everything that changes rows, their order, columns or values is in the identity. The index of ``output_dir`` is only replaced by one
+    of the same run.
+
+    Raises:
+        ValueError: the catalogue cannot be used, or ``output_dir`` holds another run.
+    """
+    output_dir = Path(args.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    index, new_index = output_dir / INDEX, output_dir / f"_new{INDEX}"
+    try:
+        if needs_index(args.catalogue):
+            for note in write_index(args.catalogue, new_index, args.rows_per_part, columns):
+                print(f"note: {note}", file=sys.stderr)
+        catalogue = open_catalogue(args.catalogue, new_index, args.rows_per_part, columns)
+        identity = models.identity() | {
+            "catalogue_fingerprint": catalogue.fingerprint(),
+            "id_column": args.id_column,
+            "image_column": args.image_column,
+            "image_root": args.image_root and str(Path(args.image_root).resolve()),
+            "split": args.split,
+            "config": args.config,
+            "rows_per_part": args.rows_per_part,
+            "parts": len(catalogue.part_rows),
+            "batch_size": models.batch_size,
+            "embedding": args.embedding,
+            "rotations": args.rotations,
+            "backend": args.backend,
+            "device": models.accelerator.device.type,
+            "mixed_precision": models.accelerator.mixed_precision,
+            "package_version": __version__,
+        }
+        missing = missing_parts(output_dir, identity)
+        if new_index.exists():
+            new_index.replace(index)
+    finally:
+        new_index.unlink(missing_ok=True)
+    if missing:
+        (output_dir / MANIFEST).unlink(missing_ok=True)
+    return identity, missing
 
 
 def describe_parts(catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar) -> None:
@@ -236,7 +295,7 @@ class Models:
     def schema(self) -> pa.Schema:
         """Columns of the output: plain numbers and strings, named as in the published table of Galaxy Zoo 2."""
         names = [(name, pa.string()) for name in (*GIVEN, "class")]
-        names += [(f"probability_{name.replace(' ', '_').replace('-', '_')}", pa.float32()) for name in self.class_names]
+        names += [(column, pa.float32()) for column in probability_columns(self.class_names)]
         if self.has_votes:
             names += [(f"{answer}_{kind}", pa.float32()) for answer in ANSWERS for kind in ("fraction", "lower", "upper")]
             names += [(f"{question}_reach", pa.float32()) for question in QUESTION_SLICES]
