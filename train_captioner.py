@@ -29,6 +29,7 @@ from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, 
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
+from galaxy_vision.orderly_end import Termination, orderly_end
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.report import finish_run
 from galaxy_vision.streaming import TrainingStream
@@ -79,11 +80,12 @@ class Arguments(TrainingRun):
 
 def main(argv: list[str] | None = None) -> dict | None:
     args = parse_arguments(Arguments, __doc__, argv)
-    with sole_run(Path(args.output_dir)):
-        return train(args)
+    output_dir = Path(args.output_dir)
+    with sole_run(output_dir), orderly_end(output_dir) as termination:
+        return train(args, termination)
 
 
-def train(args: Arguments) -> dict | None:
+def train(args: Arguments, termination: Termination) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
@@ -171,7 +173,7 @@ def train(args: Arguments) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------------ loop
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
-    checkpoints = Checkpoints(accelerator, args, model, states)
+    checkpoints = Checkpoints(accelerator, args, model, states, termination)
     if args.resume:
         checkpoints.resume()
     else:
@@ -201,7 +203,8 @@ def train(args: Arguments) -> dict | None:
     bar = tqdm(
         total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
     )
-    with bar, checkpoints.orderly_end():
+    termination.wait(True)  # for the end of the batch or evaluation at hand
+    with bar:
         while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
             for weight in backbone:
                 weight.requires_grad_(progress.epoch >= args.frozen_epochs)
@@ -237,8 +240,10 @@ def train(args: Arguments) -> dict | None:
             accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             checkpoints.save(progress.epoch * len(loaders["train"]))
+            checkpoints.end_if_terminating()
 
     # ------------------------------------------------------------------------------------------------------------- test once
+    termination.wait(accelerator.num_processes > 1)  # nothing is to be saved any more, but several must end together
     accelerator.wait_for_everyone()
     best = GalaxyCaptionerForConditionalGeneration.from_pretrained(checkpoints.best).to(
         accelerator.device, memory_format=torch.channels_last
@@ -250,6 +255,8 @@ def train(args: Arguments) -> dict | None:
     }
     if classifier and classifier.config.predict_votes:
         captions["template, predicted votes"] = template_captions(accelerator, classifier, loaders["test"], image_processor)
+    checkpoints.end_if_terminating()
+    termination.wait(False)
 
     # ---------------------------------------------------------------------------------------------------------------- report
     results = None

@@ -23,6 +23,7 @@ from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, 
 from galaxy_vision.data import class_counts, load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
+from galaxy_vision.orderly_end import Termination, orderly_end
 from galaxy_vision.report import finish_run
 from galaxy_vision.streaming import TrainingStream
 from galaxy_vision.training import (
@@ -63,11 +64,12 @@ class Arguments(TrainingRun):
 
 def main(argv: list[str] | None = None) -> dict | None:
     args = parse_arguments(Arguments, __doc__, argv)
-    with sole_run(Path(args.output_dir)):
-        return train(args)
+    output_dir = Path(args.output_dir)
+    with sole_run(output_dir), orderly_end(output_dir) as termination:
+        return train(args, termination)
 
 
-def train(args: Arguments) -> dict | None:
+def train(args: Arguments, termination: Termination) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
@@ -135,7 +137,7 @@ def train(args: Arguments) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------------ loop
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
-    checkpoints = Checkpoints(accelerator, args, model, states)
+    checkpoints = Checkpoints(accelerator, args, model, states, termination)
     if args.resume:
         checkpoints.resume()
     else:
@@ -164,7 +166,8 @@ def train(args: Arguments) -> dict | None:
     bar = tqdm(
         total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
     )
-    with bar, checkpoints.orderly_end():
+    termination.wait(True)  # for the end of the batch or evaluation at hand
+    with bar:
         while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
             train_loss = train_one_epoch(
                 accelerator,
@@ -200,14 +203,18 @@ def train(args: Arguments) -> dict | None:
             accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             checkpoints.save(progress.epoch * len(loaders["train"]))
+            checkpoints.end_if_terminating()
 
     # ------------------------------------------------------------------------------------------------------------- test once
+    termination.wait(accelerator.num_processes > 1)  # nothing is to be saved any more, but several must end together
     accelerator.wait_for_everyone()
     best = GalaxyResNetForImageClassification.from_pretrained(checkpoints.best).to(
         accelerator.device, memory_format=torch.channels_last
     )
     metrics = new_metrics() | {"examples": Examples(class_names)}
     results = evaluate(accelerator, best, loaders["test"], processor, metrics, "test")
+    checkpoints.end_if_terminating()
+    termination.wait(False)
 
     # ---------------------------------------------------------------------------------------------------------------- report
     if accelerator.is_main_process:

@@ -17,6 +17,7 @@ from .captions import claims_from_votes, write_captions
 from .hardware import available_cores, has_native_bf16, keep_freed_memory
 from .losses import dirichlet_multinomial_nll
 from .model_files import refusing
+from .orderly_end import Terminated
 from .rotations import classify
 from .whole_files import write_json
 
@@ -83,10 +84,6 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-class Terminated(Exception):
-    """SIGTERM has come to one of the processes, and a checkpoint was saved."""
-
-
 def train_one_epoch(
     accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, targets: Callable, checkpoints, bar
 ) -> float:
@@ -127,7 +124,7 @@ def train_one_epoch(
                 loss = 0.0 * loss
             # The one place where a classifier's step waits for the device. Nothing may be learned from a bad batch, so it stands
             # before the optimiser; and before the backward pass, so that a GPU is busy with both while the next batch is made.
-            bad, terminating = _on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
+            bad, terminating = on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
             if bad:
                 _refuse_batch(accelerator, batch["row"], loss.item(), progress, args)
             accelerator.backward(loss)
@@ -170,7 +167,7 @@ def _clip_gradients(accelerator, model: nn.Module, max_norm: float) -> None:
         nn.utils.clip_grads_with_norm_(model.parameters(), max_norm, norm)
 
 
-def _on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:
+def on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:
     """Whether each holds on any process, so that all of them do the same."""
     if accelerator.num_processes == 1:
         return flags
