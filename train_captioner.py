@@ -29,6 +29,7 @@ from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, 
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
+from galaxy_vision.objectives import CAPTIONER
 from galaxy_vision.orderly_end import Termination, orderly_end
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.report import finish_run
@@ -221,6 +222,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
                 targets,
                 checkpoints,
                 bar,
+                CAPTIONER,
             )
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
