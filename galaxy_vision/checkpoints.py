@@ -124,9 +124,19 @@ class Checkpoints:
         model: whose weights must be finite to be saved.
         states: name -> whatever else has ``state_dict`` and ``load_state_dict``.
         termination: of this run, from :func:`~galaxy_vision.orderly_end.orderly_end`.
+        contents: split -> digest of its rows, from :func:`~galaxy_vision.training_checks.split_contents`.
     """
 
-    def __init__(self, accelerator, args, model: nn.Module, states: dict, termination: Termination | None = None):
+    def __init__(
+        self,
+        accelerator,
+        args,
+        model: nn.Module,
+        states: dict,
+        termination: Termination | None = None,
+        contents: dict[str, str] | None = None,
+    ):
+        self.contents = contents or {}
         self.accelerator, self.model, self.states = accelerator, model, states
         self.termination = termination or Termination()
         self.output_dir = Path(args.output_dir)
@@ -175,7 +185,7 @@ class Checkpoints:
         for path in files:
             _sync(path)
         checksums = {str(path.relative_to(partial)): _checksum(path) for path in files}
-        write_json(partial / MANIFEST, {"step": step, "settings": self.settings, "files": checksums})
+        write_json(partial / MANIFEST, {"step": step, "settings": self.settings, "contents": self.contents, "files": checksums})
         _sync(partial / MANIFEST)
         final = self.folder / f"step-{step}"
         shutil.rmtree(final, ignore_errors=True)  # one that was damaged, so that an older one was resumed
@@ -190,7 +200,7 @@ class Checkpoints:
         """Load the newest whole checkpoint.
 
         Raises:
-            SystemExit: there is none, or it is of a run with other arguments.
+            SystemExit: there is none, or it is of a run with other arguments or other rows.
         """
         plan = [None, []]
         if self.accelerator.is_main_process:
@@ -201,6 +211,8 @@ class Checkpoints:
                     break
                 plan[1].append(f"step-{step} is damaged: {damage}")
         found, damaged = broadcast_object_list(plan)
+        if found is None and not damaged and (self.output_dir / "metrics.json").exists():
+            raise SystemExit(f"error: output_dir={self.output_dir} holds a run that is through; there is nothing to resume")
         if found is None:
             why = f" ({'; '.join(damaged)})" if damaged else ""
             raise SystemExit(
@@ -209,13 +221,20 @@ class Checkpoints:
             )
         for each in damaged:
             self.accelerator.print(f"{each}; going on from {Path(found).name}")
-        theirs = json.loads((Path(found) / MANIFEST).read_text())["settings"]
+        manifest = json.loads((Path(found) / MANIFEST).read_text())
+        theirs = manifest["settings"]
         changed = [
             f"{key}={value!r}, then {theirs.get(key)!r}" for key, value in self.settings.items() if theirs.get(key) != value
         ]
         if changed:
             raise SystemExit(
                 f"error: {found} is of a run with other arguments ({'; '.join(changed)}); give the same, or another output_dir"
+            )
+        known = manifest.get("contents", {})
+        if others := [split for split, content in self.contents.items() if known.get(split, content) != content]:
+            raise SystemExit(
+                f"error: {found} is of a run with other rows in the {' and '.join(others)} split; give the data set as it was, or "
+                "start again in another output_dir"
             )
         self.termination.begun = True
         self.accelerator.load_state(found)

@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 from .batches import augment
 from .captions import claims_from_votes, write_captions
 from .hardware import available_cores, has_native_bf16, keep_freed_memory
-from .model_files import refusing
 from .objectives import CLASSIFIER, Objective, class_nll, mean_loss, vote_nll
 from .orderly_end import Terminated
 from .rotations import classify
@@ -55,15 +54,6 @@ def make_accelerator(
         project_dir=output_dir,
         step_scheduler_with_optimizer=False,
     )
-
-
-def load_trained(kind: type, argument: str, place: str):
-    """``kind.from_pretrained(place)``, or an end with one line that names the argument it was given by."""
-    try:
-        with refusing(place):
-            return kind.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {argument}={place!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
 class Progress:
