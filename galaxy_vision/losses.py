@@ -86,7 +86,8 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
         raise ValueError(
             f"votes have shape {tuple(votes.shape)} but concentrations {tuple(concentration.shape)}; give one vote per answer"
         )
-    concentration, votes = concentration.float(), votes.float()  # lgamma of bf16 is worthless
+    exact = torch.promote_types(concentration.dtype, torch.float32)  # lgamma of bf16 is worthless
+    concentration, votes = concentration.to(exact), votes.to(exact)
     losses = []
     for places in QUESTION_SLICES.values():
         a, k = concentration[..., places], votes[..., places]

@@ -19,7 +19,6 @@ from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision import training as training_module
 from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.checkpoints import (
-    TERMINATED,
     Checkpoints,
     checkpoint_damage,
     checkpoint_steps,
@@ -28,6 +27,7 @@ from galaxy_vision.checkpoints import (
     sole_run,
 )
 from galaxy_vision.data import load_galaxies
+from galaxy_vision.orderly_end import TERMINATED
 from galaxy_vision.training import Progress, make_accelerator
 
 

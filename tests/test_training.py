@@ -116,9 +116,9 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
     def targets(batch, pixels, generator):
         assert len(pixels) == len(batch["labels"]) == 2
         seen.append(set(batch["row"].tolist()))
-        return {"labels": batch["labels"]}
+        return {"labels": batch["labels"], "votes": None, "class_weights": None}
 
-    args = Namespace(seed=0, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
+    args = Namespace(seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
     parts = (optimizer, scheduler, processor, Progress(), args, targets, Namespace(terminating=False), bar)
     loss = train_one_epoch(accelerator, model, None, loader, *parts)
