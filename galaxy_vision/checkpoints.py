@@ -21,7 +21,6 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import nn
 
-from .training import Terminated
 from .whole_files import CANNOT_WRITE, cannot_write, reason_and_room, write_json
 
 MANIFEST = "manifest.json"
@@ -31,6 +30,10 @@ TERMINATED = 143
 FREE_TO_CHANGE = ("output_dir", "epochs", "patience", "checkpoint_every", "resume", "stop_after", "tracker")
 FREE_TO_CHANGE += ("push_to_hub", "hub_model_id", "hub_private")
 """Arguments that may differ between a run and its resumption; the others would make it another run."""
+
+
+class Terminated(Exception):
+    """SIGTERM has come to one of the processes, and a checkpoint was saved."""
 
 
 @contextmanager
@@ -62,6 +65,17 @@ def checkpoint_steps(output_dir: Path) -> list[int]:
     """Batches that were done at each checkpoint of a run, the newest first, whole or not."""
     found = (path.name.removeprefix("step-") for path in (output_dir / "checkpoints").glob("step-*"))
     return sorted((int(step) for step in found if step.isdecimal()), reverse=True)
+
+
+def checkpoint_precision(output_dir: Path) -> str | None:
+    """Precision of the run that wrote the checkpoints, or None where no manifest tells it."""
+    for step in checkpoint_steps(output_dir):
+        try:
+            manifest = json.loads((output_dir / "checkpoints" / f"step-{step}" / MANIFEST).read_text())
+            return manifest["settings"]["mixed_precision"]
+        except (OSError, ValueError, KeyError, TypeError):  # a damaged one, which the resumption will name
+            continue
+    return None
 
 
 def remove_checkpoints(output_dir: Path) -> None:
@@ -136,7 +150,11 @@ class Checkpoints:
         self.output_dir = Path(args.output_dir)
         self.folder, self.best = self.output_dir / "checkpoints", self.output_dir / "best"
         settings = {name: value for name, value in asdict(args).items() if name not in FREE_TO_CHANGE}
-        self.settings = settings | {"num_processes": accelerator.num_processes}
+        # The precision is the one that computes, not "auto": whatever a resumed run is told must come to the same.
+        self.settings = settings | {
+            "num_processes": accelerator.num_processes,
+            "mixed_precision": accelerator.mixed_precision,
+        }
 
     def save(self, step: int) -> None:
         """Write ``step-{step}`` and keep it and the one before.
