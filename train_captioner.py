@@ -22,10 +22,11 @@ from galaxy_vision import (
     GalaxyImageProcessor,
     GalaxyResNetForImageClassification,
 )
+from galaxy_vision.accelerator import make_accelerator, settle_precision, training_gain
 from galaxy_vision.arguments import DEFAULT_BACKBONE, TrainingRun, arg, parse_arguments
 from galaxy_vision.batches import cache_pixels, encode_captions, make_loader
 from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
-from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
+from galaxy_vision.checkpoints import Checkpoints, checkpoint_precision, checkpoint_steps, save_best, sole_run
 from galaxy_vision.configuration_galaxy_captioner import LIMITS
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
@@ -40,7 +41,6 @@ from galaxy_vision.strict_loading import GENERATION, check_ranges
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
-    make_accelerator,
     parameter_groups,
     taught_targets,
     template_captions,
@@ -107,9 +107,12 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
-    accelerator = make_accelerator(
-        args.mixed_precision, args.accumulation_steps, args.tracker, output_dir, some_frozen=args.frozen_epochs > 0
-    )
+    try:
+        accelerator = make_accelerator(
+            args.mixed_precision, args.accumulation_steps, args.tracker, output_dir, some_frozen=args.frozen_epochs > 0
+        )
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
     set_seed(args.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
 
@@ -186,6 +189,16 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         model.encoder.backbone.load_state_dict(classifier.backbone.state_dict())
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
+
+    def gain() -> float:
+        batch = next(iter(loaders["validation"]))
+        captions = [references["validation"][row]["captions"][0] for row in batch["row"].tolist()]
+        labels = tokenizer(captions, padding=True, return_tensors="pt")["input_ids"]
+        inputs = {"pixel_values": image_processor.normalize_pixels(batch["pixels"]), "labels": labels}
+        return training_gain(model, inputs)
+
+    recorded = checkpoint_precision(output_dir) if args.resume else None
+    settle_precision(accelerator, args.mixed_precision, gain, recorded)
 
     # ------------------------------------------------------------------------------------------------------------- optimiser
     backbone = set(model.encoder.backbone.parameters())

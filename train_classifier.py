@@ -16,9 +16,10 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.accelerator import make_accelerator, settle_precision, training_gain
 from galaxy_vision.arguments import DEFAULT_BACKBONE, TrainingRun, arg, parse_arguments
 from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
+from galaxy_vision.checkpoints import Checkpoints, checkpoint_precision, checkpoint_steps, save_best, sole_run
 from galaxy_vision.data import class_counts, load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
@@ -38,7 +39,6 @@ from galaxy_vision.training import (
     Examples,
     Progress,
     evaluate,
-    make_accelerator,
     parameter_groups,
     train_one_epoch,
 )
@@ -97,7 +97,10 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
-    accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
+    try:
+        accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
     set_seed(args.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
 
@@ -162,6 +165,14 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         model.backbone.load_state_dict(trained_backbone.state_dict())
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
+
+    def gain() -> float:
+        batch = next(iter(loaders["validation"]))
+        inputs = {"pixel_values": processor.normalize_pixels(batch["pixels"]), "labels": batch["labels"]}
+        return training_gain(model, inputs | ({"votes": batch["votes"]} if has_votes else {}))
+
+    recorded = checkpoint_precision(output_dir) if args.resume else None
+    settle_precision(accelerator, args.mixed_precision, gain, recorded)
 
     # ------------------------------------------------------------------------------------------------------------- optimiser
     optimizer = torch.optim.AdamW(parameter_groups(model, args.weight_decay), lr=args.learning_rate, fused=True)

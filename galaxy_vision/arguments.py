@@ -58,7 +58,7 @@ class TrainingRun:
     ema_decay: float = arg(0.998, "decay of the averaged weights that are evaluated and saved (0: off)")
     patience: int = arg(0, "stop after so many epochs without a better validation score (0: never)")
     seed: int = arg(0, "of weights, order and augmentation")
-    mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
+    mixed_precision: str = arg("auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16")
     checkpoint_every: int = arg(0, "batches between checkpoints beside that of each epoch (0: none)")
     resume: bool = arg(False, "go on from the newest checkpoint of output_dir")
     tracker: str | None = arg(None, "tensorboard, trackio or wandb")

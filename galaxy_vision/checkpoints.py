@@ -60,6 +60,17 @@ def checkpoint_steps(output_dir: Path) -> list[int]:
     return [int(path.name.removeprefix("step-")) for path in checkpoints_of(output_dir)]
 
 
+def checkpoint_precision(output_dir: Path) -> str | None:
+    """Precision of the run that wrote the checkpoints, or None where no manifest tells it."""
+    for step in checkpoint_steps(output_dir):
+        try:
+            manifest = json.loads((output_dir / "checkpoints" / f"step-{step}" / MANIFEST).read_text())
+            return manifest["settings"]["mixed_precision"]
+        except (OSError, ValueError, KeyError, TypeError):  # a damaged one, which the resumption will name
+            continue
+    return None
+
+
 def remove_checkpoints(output_dir: Path) -> None:
     """Of a finished run, at once: a kill in between leaves all of them or none, and SIGTERM comes too late."""
     with undisturbed():
@@ -142,7 +153,11 @@ class Checkpoints:
         self.output_dir = Path(args.output_dir)
         self.folder, self.best = self.output_dir / "checkpoints", self.output_dir / "best"
         settings = {name: value for name, value in asdict(args).items() if name not in FREE_TO_CHANGE}
-        self.settings = settings | {"num_processes": accelerator.num_processes}
+        # The precision is the one that computes, not "auto": whatever a resumed run is told must come to the same.
+        self.settings = settings | {
+            "num_processes": accelerator.num_processes,
+            "mixed_precision": accelerator.mixed_precision,
+        }
 
     def save(self, step: int) -> None:
         """Write ``step-{step}`` and keep it and the one before.

@@ -60,6 +60,20 @@ def part_name(part: int, parts: int) -> str:
     return f"part-{part:05d}-of-{parts:05d}.parquet"
 
 
+def _made(path: Path) -> dict:
+    """What a part says of itself."""
+    try:
+        return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, "{}"))
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+
+
+def recorded_identity(output_dir: Path) -> dict:
+    """That of the parts that are there; empty where there is none."""
+    first = min(output_dir.glob("part-*.parquet"), default=None)
+    return _made(first).get("identity", {}) if first else {}
+
+
 def missing_parts(output_dir: Path, identity: dict) -> list[int]:
     """Numbers of the parts that are not there yet.
 
@@ -68,10 +82,7 @@ def missing_parts(output_dir: Path, identity: dict) -> list[int]:
     """
     found = set()
     for path in sorted(output_dir.glob("part-*.parquet")):
-        try:
-            made = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, "{}"))
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            raise ValueError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+        made = _made(path)
         theirs = made.get("identity", {})
         changed = [f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value]
         if changed:

@@ -1,7 +1,6 @@
 """One epoch and evaluation: plain functions on an Accelerator."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,50 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, broadcast, gather_object
+from accelerate.utils import broadcast, gather_object
 from torch import nn
 from tqdm.auto import tqdm
 
 from .batches import augment
 from .captions import claims_from_votes, write_captions
-from .hardware import available_cores, has_native_bf16, keep_freed_memory
 from .objectives import CLASSIFIER, Objective, class_nll, mean_loss, vote_nll
 from .orderly_end import Terminated
 from .rotations import classify
 from .whole_files import write_json
-
-
-def make_accelerator(
-    mixed_precision: str, accumulation_steps: int, tracker: str | None, output_dir: Path, some_frozen: bool = False
-) -> Accelerator:
-    """An Accelerator that reads the flags of ``accelerate launch``.
-
-    Args:
-        mixed_precision: ``"auto"`` takes the launch flag, and bf16 where that says no and the device computes bf16 natively
-            (about twice as fast on a CPU with AVX-512 bf16); any other value is taken as it is.
-        accumulation_steps: batches for each optimiser step.
-        tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
-        output_dir: where trackers write.
-        some_frozen: weights are frozen for a part of the run, which several processes must know of.
-    """
-    keep_freed_memory()
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(available_cores())  # a bare `accelerate launch` sets one thread, which nobody chose
-    chosen = None if mixed_precision == "auto" else mixed_precision
-    if mixed_precision == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no" and has_native_bf16():
-        chosen = "bf16"
-    return Accelerator(
-        mixed_precision=chosen,
-        gradient_accumulation_steps=accumulation_steps,
-        # Batches are copied to a GPU while it still computes; a copy that blocks would first wait for all that it was given.
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=some_frozen)],
-        log_with=tracker,
-        project_dir=output_dir,
-        step_scheduler_with_optimizer=False,
-    )
 
 
 class Progress:

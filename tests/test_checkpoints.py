@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision import training as training_module
+from galaxy_vision.accelerator import make_accelerator
 from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.checkpoints import (
     Checkpoints,
@@ -28,7 +29,7 @@ from galaxy_vision.checkpoints import (
 )
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.orderly_end import TERMINATED
-from galaxy_vision.training import Progress, make_accelerator
+from galaxy_vision.training import Progress
 
 
 def small_run(output_dir, **arguments):
