@@ -11,6 +11,8 @@ from .rotations import check_rotations, classify
 NUM_ANSWERS_SHOWN = 5
 MIN_REACH = 0.5
 """An answer is shown if at least half of the volunteers would be asked its question."""
+NO_CAPTION = "(the captioner wrote no word that it knows)"
+"""What people are shown for an empty caption; in data it stays empty."""
 
 
 class Describer:

@@ -5,8 +5,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .describe import Describer
-from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay, target_index, target_name
+from .describe import NO_CAPTION, Describer
+from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay
+from .explain_targets import target_index, target_name
 
 NUM_ANSWERS_DRAWN = 3
 WORDS_A_ROW = 10
@@ -26,7 +27,8 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
     """
     said = describer(image)
     config = describer.classifier.config
-    targets = [said["class"], *(answer["answer"] for answer in said["answers"][:NUM_ANSWERS_DRAWN])]
+    number = list(said["probabilities"]).index(said["class"])  # not the name, which a class may share with an answer
+    targets = [number, *(answer["answer"] for answer in said["answers"][:NUM_ANSWERS_DRAWN])]
     heats = explain(describer.classifier, describer.image_processor, [image] * len(targets), targets, method)
     titles = [f"{said['class']} ({said['probability']:.0%})"] + [
         f"{target_name(config, target_index(config, answer['answer']))} ({answer['fraction']:.0%})"
@@ -34,7 +36,7 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
     ]
     spoken = caption_attention(describer.captioner, describer.processor, image)
     words = [(word, heat) for word, heat in zip(spoken.words, spoken.maps, strict=True) if word.strip(",.;:!?")]
-    rows = -(-len(words) // WORDS_A_ROW)
+    rows = max(1, -(-len(words) // WORDS_A_ROW))  # a caption may have no word
 
     figure = Figure(figsize=(11.0, 3.1 + 1.25 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(2.6, 1.25 * rows), hspace=0.02)
@@ -43,11 +45,11 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
     axes[0].set_title("galaxy", fontsize=10)
     for place, title, heat in zip(axes[1:], titles, heats, strict=False):
         place.imshow(overlay(image, heat, opacity))
-        place.set_title(title, fontsize=10)
+        place.set_title(title, fontsize=10, parse_math=False)
     strip = bottom.subplots(rows, WORDS_A_ROW, squeeze=False)
     for place, (word, heat) in zip(strip.flat, words, strict=False):
         place.imshow(overlay(image, heat, opacity))
-        place.set_title(word, fontsize=9, pad=2)
+        place.set_title(word, fontsize=9, pad=2, parse_math=False)
     side = min(image.size) * describer.image_processor.crop_fraction
     for place in (*axes, *strip.flat):
         place.set_axis_off()
@@ -61,5 +63,6 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
     bar = bottom.colorbar(scale, ax=strip, fraction=0.02, pad=0.01)
     bar.set_label("attention", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    bottom.suptitle(f"“{spoken.caption}”", fontsize=11, style="italic")
+    caption = f"“{spoken.caption}”" if spoken.caption.strip() else NO_CAPTION
+    bottom.suptitle(caption, fontsize=11, style="italic", parse_math=False)
     return figure
