@@ -1,5 +1,9 @@
 """One galaxy and what the models saw in it, as a figure: heat maps of the class and of the surest answers, and of each word."""
 
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
 import matplotlib
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -8,9 +12,14 @@ from PIL import Image
 from .describe import NO_CAPTION, Describer
 from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay
 from .explain_targets import target_index, target_name
+from .image_names import image_id, normal_path
 
 NUM_ANSWERS_DRAWN = 3
 WORDS_A_ROW = 10
+MARK = {"Title": "galaxy-vision explain"}
+"""In the PNG file of every figure, so that another file is never taken for one of ours and replaced."""
+MAX_NAME_BYTES = 200
+"""Of the name of a figure without its suffix; file systems take 255 in all, and a file being written has a longer one."""
 
 
 def explanation_figure(describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6) -> Figure:
@@ -66,3 +75,33 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
     caption = f"“{spoken.caption}”" if spoken.caption.strip() else NO_CAPTION
     bottom.suptitle(caption, fontsize=11, style="italic", parse_math=False)
     return figure
+
+
+def figure_files(images: Sequence[str], folder: Path) -> list[Path]:
+    """The file of each image's figure in ``folder``: the image's id, with a number behind it where several images share one.
+
+    No two are the same, also where a file system takes capitals for small letters, and none is a file that is there and is not a
+    figure of ours: an image may lie in the folder, or a picture of the same name.
+    """
+    ids = [image_id(normal_path(image).name).encode()[:MAX_NAME_BYTES].decode(errors="ignore") for image in images]
+    own, taken, files = {each.casefold() for each in ids}, set(), []
+    for each in ids:
+        numbered = (f"{each}-{number}" for number in itertools.count(2))
+        unclaimed = (name for name in numbered if name.casefold() not in own)
+        free = (
+            name for name in itertools.chain([each], unclaimed) if name.casefold() not in taken and _may_write(folder, name)
+        )
+        taken.add((name := next(free)).casefold())
+        files.append(folder / f"{name}.png")
+    return files
+
+
+def _may_write(folder: Path, name: str) -> bool:
+    path = folder / f"{name}.png"
+    if not path.exists():
+        return True
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get("Title") == MARK["Title"]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False

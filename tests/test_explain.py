@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from galaxy_vision import (
     GalaxyCaptionerConfig,
@@ -25,7 +26,7 @@ from galaxy_vision.explain import (
     explain,
     overlay,
 )
-from galaxy_vision.explain_figure import explanation_figure
+from galaxy_vision.explain_figure import MARK, explanation_figure, figure_files
 from galaxy_vision.explain_targets import target_index, target_name
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 
@@ -313,3 +314,37 @@ def test_other_than_images_are_refused_in_one_sentence(classifier, images):
 def test_an_image_that_is_not_rgb_is_not_drawn_under_a_map():
     with pytest.raises(ValueError, match="mode I;16"):
         overlay(Image.fromarray(np.zeros((9, 9), np.uint16)), np.zeros((9, 9), np.float32))
+
+
+def drawn(path, folder, **metadata) -> None:
+    folder.mkdir(exist_ok=True)
+    info = PngInfo()
+    for name, text in metadata.items():
+        info.add_text(name, text)
+    Image.new("RGB", (3, 3)).save(folder / path, pnginfo=info)
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [
+        (["a.jpg", "b/a.jpg", "a-2.jpg"], ["a", "a-3", "a-2"]),
+        (["a.jpg", "a.jpg", "c/a.png", "a.fits.gz"], ["a", "a-2", "a-3", "a-4"]),
+        (["J123456.78+012345.6.jpg", "J123456.99+012345.6.jpg"], ["J123456.78+012345.6", "J123456.99+012345.6"]),
+        (["A.jpg", "b/a.jpg", "A-2.jpg"], ["A", "a-3", "A-2"]),
+        (["a\\b.jpg", "b.jpg"], ["b", "b-2"]),
+        (["x.fits.fz", "y.FITS.GZ", "z.v2.tiff"], ["x", "y", "z.v2"]),
+        (["ä" * 120 + ".jpg", "ä" * 121 + ".jpg"], ["ä" * 100, "ä" * 100 + "-2"]),
+    ],
+)
+def test_every_image_has_a_figure_of_its_own_named_by_its_id(tmp_path, images, names):
+    assert figure_files(images, tmp_path) == [tmp_path / f"{name}.png" for name in names]
+
+
+def test_a_figure_replaces_no_file_that_is_not_a_figure_of_ours(tmp_path):
+    drawn("a.png", tmp_path)
+    drawn("b.png", tmp_path, Software="Matplotlib version3.9")
+    drawn("c.png", tmp_path, **MARK)
+    (tmp_path / "d.png").write_bytes(b"something else")
+    (tmp_path / "e.png").mkdir()
+    images = [str(tmp_path / f"{name}.png") for name in "abcde"]
+    assert [path.name for path in figure_files(images, tmp_path)] == ["a-2.png", "b-2.png", "c.png", "d-2.png", "e-2.png"]
