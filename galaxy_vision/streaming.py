@@ -103,7 +103,8 @@ class TrainingStream(torch.utils.data.IterableDataset):
                     keys, sample = keys[kept], sample[kept]
                 if self.with_captions:
                     captions = self._captions(table, votes)
-                    lengths |= set(check_references(self.name, "train", pa.array(captions), 1))
+                    given = table["captions"] if "captions" in table.column_names else pa.array(captions)
+                    lengths |= set(check_references(self.name, "train", given, 1))
                     words |= build_tokenizer(text for each in captions for text in each).get_vocab().keys()
         except ValueError as error:  # of one process; all of them end
             problem = str(error)
