@@ -46,7 +46,7 @@ from galaxy_vision.training import (
     template_captions,
     train_one_epoch,
 )
-from galaxy_vision.training_checks import check_captioner_rows, split_contents
+from galaxy_vision.training_checks import check_captioner_rows, check_number_of_captions, split_contents
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
 
@@ -146,8 +146,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
             data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
             if args.max_rows:
                 data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
-            if not args.streaming:
-                check_captioner_rows(args.dataset, data, args.num_references)
+            check_captioner_rows(args.dataset, data, args.num_references)
             cached = {split: cache_pixels(data[split], image_processor) for split in SPLITS if split in data}
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
@@ -160,7 +159,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         names = data["test"].features["label"].names
         try:
             cached["train"] = TrainingStream(args, names, image_processor, progress, accelerator, with_captions=True)
-            check_captioner_rows(args.dataset, data, args.num_references, cached["train"])
+            check_number_of_captions(args.dataset, "train", *cached["train"].captions_per_row, args.num_references)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
         fingerprint["train"], contents["train"] = cached["train"].fingerprint, cached["train"].content
@@ -268,6 +267,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
                 bar,
                 CAPTIONER,
             )
+            checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
             results = CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None

@@ -234,6 +234,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
                 checkpoints,
                 bar,
             )
+            checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")
             found = {"loss": results["loss"]} | results.get("votes", {}) if results else {args.select_by: 0.0}
