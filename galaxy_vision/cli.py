@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     describe.set_defaults(run=run_describe)
     explain = commands.add_parser("explain", help="a figure of each image: where the models looked", allow_abbrev=False)
     _add_images_and_models(explain)
-    explain.add_argument("--output_dir", default="explained", help="folder of the figures, NAME.png each (%(default)s)")
+    explain.add_argument("--output_dir", default="explained", help="folder of the figures, ID.png each (%(default)s)")
     explain.add_argument("--method", help="gradcam, gradcam++, hirescam, eigencam, ablationcam or scorecam (default: the best)")
     explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
@@ -43,7 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
     )
     evaluate.add_argument(
-        "--mixed_precision", default="auto", choices=("auto", "no", "bf16", "fp16"), help="as for training (%(default)s)"
+        "--mixed_precision",
+        default="auto",
+        choices=("auto", "no", "bf16", "fp16"),
+        help="auto: launch flag, else that of the training run (%(default)s)",
     )
     _add_rotations(evaluate)
     evaluate.add_argument(
@@ -102,7 +105,7 @@ def _positive(text: str) -> int:
 
 def run_describe(args: argparse.Namespace) -> int:
     """Print what is said of each image; 1 if any could not be read."""
-    from .describe import describe_file  # torch and transformers take seconds to import
+    from .describe import NO_CAPTION, describe_file  # torch and transformers take seconds to import
 
     if (describer := _load_describer(args)) is None:
         return 2
@@ -115,7 +118,11 @@ def run_describe(args: argparse.Namespace) -> int:
         elif "error" in said:
             print(f"{path}\n  error: {said['error']}")
         else:
-            print(f"{path}\n  {said['class']} ({said['probability']:.0%})\n  {said['caption']}")
+            print(f"{path}\n  {said['class']} ({said['probability']:.0%})\n  {said['caption'].strip() or NO_CAPTION}")
+            if said["doubts"]:
+                print(f"  this may not be a galaxy: {'; '.join(said['doubts'])}")
+            if said["reading"]:
+                print(f"  read as: {said['reading']}")
             for answer in said["answers"]:
                 name = answer["answer"].split("_", 1)[1].replace("_", " ")
                 limits = f"[{answer['lower']:.2f}, {answer['upper']:.2f}]"
@@ -125,29 +132,26 @@ def run_describe(args: argparse.Namespace) -> int:
 
 def run_explain(args: argparse.Namespace) -> int:
     """Draw a figure of each image; 1 if any could not be read."""
+    from .describe import read_named
     from .explain import DEFAULT_METHOD, METHODS
-    from .explain_figure import explanation_figure
-    from .images import read_file, read_rgb
+    from .explain_figure import MARK, explanation_figure, figure_files
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
         return _refuse(f"--method {method} is not one of {', '.join(METHODS)}")
     if (describer := _load_describer(args)) is None:
         return 2
-    folder, failed, taken = Path(args.output_dir), 0, {}
+    folder, failed = Path(args.output_dir), 0
     folder.mkdir(parents=True, exist_ok=True)
-    for path in args.images:
+    for path, figure in zip(args.images, figure_files(args.images, folder), strict=True):
         try:
-            image = read_rgb(read_file(path), hdu=args.hdu, bands=args.bands, stretch=args.stretch)
+            image = read_named(path, hdu=args.hdu, bands=args.bands, stretch=args.stretch)
         except ValueError as error:
             failed += 1
             print(f"{path}\n  error: {error}")
             continue
-        name = Path(path).name.split(".")[0]
-        taken[name] = taken.get(name, 0) + 1  # files of one name may come from several folders
-        figure = folder / (f"{name}.png" if taken[name] == 1 else f"{name}-{taken[name]}.png")
         with written_whole(figure) as partial:
-            explanation_figure(describer, image, method).savefig(partial, dpi=120, format="png")
+            explanation_figure(describer, image, method).savefig(partial, dpi=120, format="png", metadata=MARK)
         print(f"{path}\n  {figure}")
     return 1 if failed else 0
 

@@ -1,16 +1,22 @@
 """One galaxy image -> what the models say about it, as plain data."""
 
+from pathlib import Path
+
 import torch
 from PIL import Image
 
 from .decision_tree import QUESTIONS, SHORT_NAMES
 from .images import read_file, read_rgb
+from .likeness import doubts
 from .model_files import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
+COLLECTIONS = (".zip", ".tar", ".tar.gz", ".tgz", ".parquet", ".csv", ".csv.gz", ".tsv")
 NUM_ANSWERS_SHOWN = 5
 MIN_REACH = 0.5
 """An answer is shown if at least half of the volunteers would be asked its question."""
+NO_CAPTION = "(the captioner wrote no word that it knows)"
+"""What people are shown for an empty caption; in data it stays empty."""
 
 
 class Describer:
@@ -76,10 +82,30 @@ def surest_answers(votes: dict[str, dict[str, float]]) -> list[dict]:
     return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]
 
 
+def read_named(path: str, **reading) -> Image.Image:
+    """The RGB image of a file of any kind that :func:`~galaxy_vision.images.read_rgb` takes, with its options.
+
+    Raises:
+        ValueError: one sentence: it cannot be read, or it is an address, a folder or a pattern, and no file.
+    """
+    if "://" in path:
+        raise ValueError("is an address, and nothing is fetched; download the image and give its file")
+    if not path or Path(path).is_dir():
+        raise ValueError("is a folder; give image files, or the whole folder to galaxy-vision predict --catalogue")
+    if any(sign in path for sign in "*?[") and not Path(path).exists():
+        raise ValueError(
+            "is a pattern that no file fits; give image files, or their folder to galaxy-vision predict --catalogue"
+        )
+    if path.lower().endswith(COLLECTIONS):
+        raise ValueError("holds many images or their names; give it to galaxy-vision predict --catalogue")
+    return read_rgb(read_file(path), **reading)
+
+
 def describe_file(describer: Describer, path: str, **reading) -> dict:
-    """As :class:`Describer`, for a file of any kind that :func:`read_rgb` takes, with its options; one that cannot be read gives
-    ``image`` and ``error``."""
+    """As :class:`Describer`, for a file that :func:`read_named` takes, with what was done to its pixels (``reading``) and why it may be
+    no galaxy (``doubts``); one that cannot be read gives ``image`` and ``error``."""
     try:
-        return {"image": path} | describer(read_rgb(read_file(path), **reading))
+        image = read_named(path, **reading)
+        return {"image": path, "reading": image.info["reading"], "doubts": doubts(image)} | describer(image)
     except ValueError as error:
         return {"image": path, "error": str(error)}

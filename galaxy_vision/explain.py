@@ -17,7 +17,8 @@ from pytorch_grad_cam import AblationCAM, EigenCAM, GradCAM, GradCAMPlusPlus, Hi
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from .decision_tree import QUESTION_OF_ANSWER, QUESTION_SLICES, QUESTIONS, SHORT_NAMES, answer_index
+from .decision_tree import QUESTION_SLICES
+from .explain_targets import target_index, target_list
 
 # These two methods print a progress bar for every image, which cannot be switched off from outside.
 ablation_cam.tqdm = score_cam.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
@@ -46,8 +47,6 @@ DEFAULT_METHOD = "hirescam"
 DEFAULT_STAGE = 1
 """The winners of benchmarks/heat_maps.py: on the structure, and gone when the weights are random (lab_notes.md)."""
 COLORMAP = "plasma"
-SPEAKING_QUESTIONS = ("t01_smooth_or_features", "t03_bar", "t04_spiral")
-"""Questions whose answers can be understood alone."""
 
 
 class _Scores(nn.Module):
@@ -83,50 +82,6 @@ class _WordScores(nn.Module):
         words = self.sequence.expand(len(pixel_values), -1)
         logits = self.model(pixel_values=pixel_values, decoder_input_ids=words[:, :-1]).logits
         return logits.float().log_softmax(-1).gather(-1, words[:, 1:, None])[..., 0]
-
-
-def target_index(config, target: str | int) -> int:
-    """Place of a target among the classes and the 37 answers that follow them.
-
-    Args:
-        config: of the classifier.
-        target: a class by name or number; or an answer by its short name (``"a06_bar"``), its number (``"a06"``), its whole stem,
-            or the bare word (``"bar"``) where one answer alone has it and no class.
-
-    Raises:
-        ValueError: there is no such class or answer, the word fits several answers, or the model knows no votes.
-    """
-    classes = config.num_labels
-    if isinstance(target, int):
-        if not 0 <= target < classes:
-            raise ValueError(f"target={target} is outside the {classes} classes; use 0 to {classes - 1}, or a name")
-        return target
-    if target in config.label2id:
-        return config.label2id[target]
-    word = target.strip().lower().replace(" ", "_").replace("-", "_")
-    meant = [name for name in SHORT_NAMES if name.split("_", 1)[1] == word]
-    if len(meant) > 1:
-        raise ValueError(f"target={target!r} is an answer of several questions; use one of {', '.join(meant)}")
-    try:
-        place = answer_index(meant[0] if meant else target)
-    except KeyError:
-        known = ", ".join([*config.label2id, *SHORT_NAMES])
-        raise ValueError(f"target={target!r} is neither a class nor an answer; use one of {known}") from None
-    if not config.predict_votes:
-        raise ValueError(f"target={target!r} is an answer, but this model was trained without votes; use a class")
-    return classes + place
-
-
-def target_name(config, index: int) -> str:
-    """What a place among classes and answers is called in figures: ``"barred spiral"``, ``"bar"``, ``"edgeon: yes"``."""
-    if index < config.num_labels:
-        return config.id2label[index]
-    place = index - config.num_labels
-    stem = QUESTIONS[QUESTION_OF_ANSWER[place]].stem
-    answer = SHORT_NAMES[place].split("_", 1)[1].replace("_", " ")
-    if stem in SPEAKING_QUESTIONS:
-        return answer
-    return f"{stem.split('_', 1)[1]}: {answer}".replace("_", " ")
 
 
 def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Sequence[int], method: str) -> np.ndarray:
@@ -165,7 +120,8 @@ def explain(
         model: a trained ``GalaxyResNetForImageClassification``.
         processor: its image processor.
         image: an RGB image, or a sequence of them, which then share one pass.
-        target: what to explain, as :func:`target_index` reads it, for all images or one for each; None is the predicted class.
+        target: what to explain, as :func:`~galaxy_vision.explain_targets.target_index` reads it, for all images or one for each;
+            None is the predicted class.
         method: a key of :data:`METHODS`.
         stage: stage of the backbone whose places are weighed, 1 to 4 (stride 4, 8, 16, 32): finer places, or more meaning.
 
@@ -174,23 +130,23 @@ def explain(
         is scaled to its own largest value; all of it is 0 where nothing speaks for the target.
 
     Raises:
-        ValueError: an unknown method, stage or target, or a number of targets that is not that of the images.
+        ValueError: an unknown method, stage or target, a number of targets that is not that of the images, or images that are
+            not PIL images.
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if stage not in (1, 2, 3, 4):
         raise ValueError(f"stage={stage} is not one of 1, 2, 3, 4")
     images = [image] if isinstance(image, Image.Image) else list(image)
+    if not images or not all(isinstance(each, Image.Image) for each in images):
+        raise ValueError("images are not PIL images, or there are none; galaxy_vision.images.read_rgb reads any file")
     pixels = processor(images, return_tensors="pt").pixel_values.to(model.device)
     scores = _Scores(copy.deepcopy(model).float().eval(), as_probabilities=method == "ablationcam")
     if target is None:
         with torch.no_grad():
             targets = scores(pixels)[:, : model.config.num_labels].argmax(1).tolist()
     else:
-        targets = [target] * len(images) if isinstance(target, str | int) else list(target)
-        if len(targets) != len(images):
-            raise ValueError(f"{len(targets)} targets were given for {len(images)} images; give one, or one for each")
-        targets = [target_index(model.config, each) for each in targets]
+        targets = [target_index(model.config, each) for each in target_list(target, len(images))]
     layer = scores.model.backbone.get_submodule(f"layer{stage}")
     maps = [
         _placed(heat, each, processor) for heat, each in zip(_maps(scores, layer, pixels, targets, method), images, strict=True)
@@ -202,7 +158,7 @@ class CaptionMaps(NamedTuple):
     """A caption and where each of its words looked.
 
     Attributes:
-        caption: the whole text.
+        caption: the whole text; empty where the model ended before the first word.
         words: its words and punctuation, in order.
         maps: (words, H, W) float32 in [0, 1] on the pixels of the image, 0 outside what the model saw.
     """
@@ -215,12 +171,17 @@ class CaptionMaps(NamedTuple):
 def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None):
     """The pixels (1, 3, S, S), the greedy caption as ids (1, 1 + T) without what follows its words, its text and its words."""
     pixels = processor(image)["pixel_values"].to(model.device)
-    sequence = model.generate(pixel_values=pixels, **({"max_new_tokens": max_new_tokens} if max_new_tokens else {}))
+    sequence = model.generate(pixel_values=pixels, **({} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}))
     ends = sequence[0, 1:].eq(model.config.eos_token_id) | sequence[0, 1:].eq(model.config.pad_token_id)
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
     words = processor.tokenizer.convert_ids_to_tokens(sequence[0, 1:].tolist())
     return pixels, sequence, processor.decode(sequence[0]), words
+
+
+def _nothing_said(image: Image.Image) -> CaptionMaps:
+    """What is known of a caption that ends before its first word."""
+    return CaptionMaps("", [], np.zeros((0, image.height, image.width), np.float32))
 
 
 def caption_attention(
@@ -240,6 +201,8 @@ def caption_attention(
     """
     with torch.inference_mode():
         pixels, sequence, caption, words = _write(model, processor, image, max_new_tokens)
+        if not words:
+            return _nothing_said(image)
         attention = model(pixel_values=pixels, decoder_input_ids=sequence[:, :-1]).cross_attentions[0][0]  # (T, places)
     side = model.config.grid_size
     grids = (attention / attention.max()).float().cpu().numpy().reshape(-1, side, side)
@@ -268,6 +231,8 @@ def caption_gradcam(
         raise ValueError(f"method={method!r} is not one of {', '.join(name for name in METHODS if name != 'ablationcam')}")
     with torch.no_grad():
         pixels, sequence, caption, words = _write(model, processor, image, max_new_tokens)
+    if not words:
+        return _nothing_said(image)
     scores = _WordScores(copy.deepcopy(model).float().eval(), sequence)
     layer = scores.model.encoder.backbone.get_submodule(f"layer{stage}")
     maps = _maps(scores, layer, pixels.expand(len(words), -1, -1, -1), range(len(words)), method)
@@ -283,8 +248,12 @@ def overlay(image: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image
         opacity: of the hottest places, 0 to 1.
 
     Raises:
-        ValueError: the sizes differ, or opacity is outside 0..1.
+        ValueError: the image is not RGB, the sizes differ, or opacity is outside 0..1.
     """
+    if image.mode != "RGB":
+        raise ValueError(
+            f"the image has the mode {image.mode}; give RGB, which galaxy_vision.images.read_rgb makes of any file"
+        )
     if heat.shape != (image.height, image.width):
         raise ValueError(
             f"the heat map is {heat.shape} and the image {(image.height, image.width)}; give one of the image's size"

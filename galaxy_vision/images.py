@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .image_names import IMAGE_SUFFIXES, image_id, is_image, normal_path
+from .pixels import as_array, as_rgb, is_deep
 
 FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
 """First bytes of a FITS file, and of any gzip file."""
@@ -35,7 +36,7 @@ _DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, Ov
 
 
 def read_rgb(
-    data: bytes, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
+    source, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
 ) -> Image.Image:
     """Decode a galaxy image completely and convert it to 8-bit RGB.
 
@@ -46,8 +47,12 @@ def read_rgb(
     FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the bottom).
     Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.fits_images`.
 
+    Arrays follow the rules of files: one deep channel is stretched, and :func:`galaxy_vision.pixels.as_rgb` says what colours
+    may be. Their rows are not flipped.
+
     Args:
-        data: the file's bytes, at most :data:`MAX_BYTES`.
+        source: the file's bytes, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor (H, W), (H, W, C) or
+            (C, H, W) of 1, 3 or 4 channels.
         hdu: number or name of the FITS extension; None for the first that holds an image.
         bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane, or of
             three the last as red and the first as blue (bands in order of wavelength).
@@ -63,18 +68,41 @@ def read_rgb(
     """
     if stretch not in STRETCHES:
         raise ValueError(f"stretch={stretch!r} is not known; use {', '.join(STRETCHES)}")
+    if isinstance(source, str | Path):
+        source = read_file(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = bytes(source)
+        _check_bytes(source)
+        if source.startswith(FITS_STARTS):
+            from .fits_images import read_fits  # astropy takes a second to import, and most images are none of these
+
+            return read_fits(source, hdu=hdu, bands=bands, stretch=stretch)
+    if hdu is not None or bands is not None:
+        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+    if isinstance(source, Image.Image):
+        return _to_rgb(_upright(source, ours=False), stretch)
+    if isinstance(source, bytes):
+        return _to_rgb(_upright(_open(source), ours=True), stretch)
+    array = as_array(source)
+    check_size(*array.shape[1::-1])
+    if is_deep(array):
+        return _stretched(array[..., 0], stretch)
+    ready = Image.fromarray(as_rgb(array))
+    ready.info = {"reading": "" if array.dtype == np.uint8 else f"colours converted from {array.dtype}"}
+    return ready
+
+
+def _check_bytes(data: bytes) -> None:
     if not data:
         raise ValueError(f"the file is empty (0 bytes); {_ANSWER}")
     if len(data) > MAX_BYTES:
         raise ValueError(
             f"file of {len(data) / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
         )
-    if data.startswith(FITS_STARTS):
-        from .fits_images import read_fits  # astropy takes a second to import, and most images are none of these
 
-        return read_fits(data, hdu=hdu, bands=bands, stretch=stretch)
-    if hdu is not None or bands is not None:
-        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+
+def _open(data: bytes) -> Image.Image:
+    """A file of :data:`FORMATS`, of which the header alone is decoded."""
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for magic, kind in _FOREIGN.items():
         if start.startswith(magic.lower()):
@@ -84,23 +112,29 @@ def read_rgb(
     if b"<script" in data:
         raise ValueError("the file is an image and a web page at once; save the image again without what is attached to it")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error
     except _DAMAGE as error:
         raise ValueError(f"unreadable image: damaged ({error}); download or save it again") from error
+
+
+def _upright(image: Image.Image, ours: bool) -> Image.Image:
+    """The only frame of an image, decoded and turned as its EXIF orientation says; a copy, unless the image is ours to change."""
     check_size(*image.size)
+    if 0 in image.size:
+        raise ValueError(f"image of {image.width}x{image.height} px has no pixels; give another")
     try:
         several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)  # which copies nothing where there is nothing to turn
+        upright = ImageOps.exif_transpose(image, in_place=ours) or image  # in place copies nothing where nothing is to turn
     except _DAMAGE as error:
-        raise ValueError(f"unreadable image: damaged {image.format} ({error}); download or save it again") from error
+        raise ValueError(f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again") from error
     if several:
         raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
-    return _to_rgb(image, stretch)
+    return upright
 
 
 def check_size(width: int, height: int) -> None:
@@ -112,25 +146,24 @@ def check_size(width: int, height: int) -> None:
 
 
 def _to_rgb(image: Image.Image, stretch: str) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        from .fits_images import stretch_planes
-
-        rgb, reading = stretch_planes(np.asarray(image)[None], stretch)
-        ready = Image.fromarray(rgb)
-    elif image.has_transparency_data:
-        layer = image.convert("RGBA")
-        sky = Image.new("RGBA", layer.size, (0, 0, 0, 255))
-        ready, reading = Image.alpha_composite(sky, layer).convert("RGB"), "transparency laid on black sky"
-    elif image.mode == "RGB":
-        ready, reading = image, ""
+    if is_deep(image):
+        return _stretched(np.asarray(image), stretch)
+    ready = image if image.mode == "RGB" and not image.has_transparency_data else Image.fromarray(as_rgb(image))
+    if image.has_transparency_data:
+        reading = "transparency laid on black sky"
     else:
-        try:
-            ready = image.convert("RGB")
-        except ValueError as error:
-            raise ValueError(f"colour mode {image.mode} cannot be converted; save the image as RGB") from error
-        reading = f"colours converted from {image.mode}"
+        reading = "" if image.mode == "RGB" else f"colours converted from {image.mode}"
     ready.info = {"reading": reading}
     return ready
+
+
+def _stretched(plane: np.ndarray, stretch: str) -> Image.Image:
+    from .fits_images import stretch_planes
+
+    rgb, reading = stretch_planes(plane[None], stretch)
+    image = Image.fromarray(rgb)
+    image.info = {"reading": reading}
+    return image
 
 
 def zip_directory_bytes(data: bytes) -> int | None:

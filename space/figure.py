@@ -9,7 +9,7 @@ from page import words_of
 from PIL import Image
 
 from galaxy_vision.decision_tree import QUESTIONS
-from galaxy_vision.describe import MIN_REACH
+from galaxy_vision.describe import MIN_REACH, NO_CAPTION
 from galaxy_vision.explain import overlay
 
 INK, ACCENT, PALE = "#1e2433", "#5b5bd6", "#dfe1ee"
@@ -24,7 +24,7 @@ def sheet(image: Image.Image, said: dict, heat: np.ndarray, target: str, method:
     ):
         axes = figure.add_subplot(grid[0, place])
         axes.imshow(picture)
-        axes.set_title(textwrap.shorten(title, 44), fontsize=10, color=INK)
+        axes.set_title(textwrap.shorten(title, 44), fontsize=10, color=INK, parse_math=False)
         axes.set_axis_off()
     ranked = sorted(said["probabilities"].items(), key=lambda item: item[1])
     axes = figure.add_subplot(grid[0, 2])
@@ -33,7 +33,9 @@ def sheet(image: Image.Image, said: dict, heat: np.ndarray, target: str, method:
     axes.set_title("class probability", fontsize=10, color=INK)
     _answers(figure.add_subplot(grid[1, :]), said["votes"])
     doubt = f"   (may be no galaxy: {'; '.join(said['doubts'])})" if said["doubts"] else ""
-    figure.suptitle(textwrap.fill(f"{said['class']}: {said['caption']}{doubt}", 110), fontsize=12, color=INK)
+    caption = said["caption"] if said["caption"].strip() else NO_CAPTION
+    words = textwrap.fill(f"{said['class']}: {caption}{doubt}", 110)
+    figure.suptitle(words, fontsize=12, color=INK, parse_math=False)  # names of classes and files are no formulae
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()

@@ -7,7 +7,7 @@ import numpy as np
 from studio import KEY_QUESTIONS, MAX_BATCH, MAX_BATCH_BYTES, heat_url, model_places, picture_url, versions
 
 from galaxy_vision.decision_tree import QUESTIONS
-from galaxy_vision.describe import MIN_REACH
+from galaxy_vision.describe import MIN_REACH, NO_CAPTION
 
 HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
 <p>Give it an image of a galaxy. It says what kind it is, what the volunteers of Galaxy&nbsp;Zoo would have answered,
@@ -47,8 +47,9 @@ def verdict(said: dict, words: list[str], maps: np.ndarray) -> str:
             )
         else:
             buttons.append(f'<span class="gv-mark">{escape(word)}</span>')
-    parts.append(f'<p class="gv-caption">{" ".join(buttons)}</p>')
-    parts.append('<p class="gv-hint">Click a word to see where the model looked when it wrote it.</p>')
+    parts.append(f'<p class="gv-caption">{" ".join(buttons) if said["caption"].strip() else escape(NO_CAPTION)}</p>')
+    if said["caption"].strip():
+        parts.append('<p class="gv-hint">Click a word to see where the model looked when it wrote it.</p>')
     if said["reading"]:
         parts.append(f'<p class="gv-hint">Read as: {escape(said["reading"])}.</p>')
     return f'<div class="gv-verdict" aria-live="polite">{"".join(parts)}</div>'

@@ -18,7 +18,8 @@ from PIL import Image
 import galaxy_vision
 from galaxy_vision.decision_tree import SHORT_NAMES
 from galaxy_vision.describe import Describer
-from galaxy_vision.explain import COLORMAP, caption_attention, explain, overlay, target_index, target_name
+from galaxy_vision.explain import COLORMAP, caption_attention, explain, overlay
+from galaxy_vision.explain_targets import target_index, target_name
 from galaxy_vision.image_names import FITS_SUFFIXES, IMAGE_SUFFIXES, is_image
 from galaxy_vision.images import read_file, read_member, read_rgb, zip_directory_bytes
 from galaxy_vision.likeness import doubts
@@ -125,7 +126,7 @@ def describe(image: Image.Image, name: str) -> dict:
 def targets() -> list[tuple[str, str]]:
     """What a heat map can explain: (words for the picker, name for :func:`galaxy_vision.explain.explain`)."""
     config = MODELS.get().classifier.config
-    named = [(f"class: {label}", label) for label in config.label2id]
+    named = [(f"class: {label}", label) for label in config.id2label.values()]
     if config.predict_votes:
         named += [(f"answer: {target_name(config, target_index(config, name))}", name) for name in SHORT_NAMES]
     return named

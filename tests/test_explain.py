@@ -1,11 +1,13 @@
 """Heat maps: in their place on the image, of what was asked for, and without a trace on the model."""
 
 import copy
+import io
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from galaxy_vision import (
     GalaxyCaptionerConfig,
@@ -16,15 +18,16 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.decision_tree import NUM_ANSWERS, QUESTION_SLICES, answer_index
+from galaxy_vision.describe import NO_CAPTION, Describer
 from galaxy_vision.explain import (
     METHODS,
     caption_attention,
     caption_gradcam,
     explain,
     overlay,
-    target_index,
-    target_name,
 )
+from galaxy_vision.explain_figure import MARK, explanation_figure, figure_files
+from galaxy_vision.explain_targets import target_index, target_name
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 
 CLASSES = ["elliptical", "spiral", "merger"]
@@ -214,3 +217,134 @@ def test_probabilities_of_answers_and_their_log_odds_agree(classifier):
     assert torch.allclose(odds.sigmoid(), share, atol=1e-5)
     for places in QUESTION_SLICES.values():
         assert torch.allclose(share[:, places].sum(1), torch.ones(2), atol=1e-5)
+
+
+def captioner_that_says(captioner, *words: str):
+    """The same captioner, allowed to write these words only; without any it ends at once."""
+    model, processor = copy.deepcopy(captioner[0]), captioner[1]
+    allowed = set(processor.tokenizer.convert_tokens_to_ids(list(words) or ["<eos>"]))
+    model.generation_config.suppress_tokens = sorted(set(range(model.config.vocab_size)) - allowed)
+    model.generation_config.max_new_tokens = 4
+    return model, processor
+
+
+@pytest.mark.parametrize("words", [(), ("<unk>",), (",",), ("<unk>", ","), ("<bos>",)])
+def test_a_caption_without_words_is_drawn_and_every_image_keeps_its_figure(classifier, captioner, words):
+    describer = Describer.__new__(Describer)
+    describer.rotations, describer.classifier, describer.image_processor = 1, classifier, GalaxyImageProcessor()
+    describer.captioner, describer.processor = captioner_that_says(captioner, *words)
+    image = noise((90, 70))
+    for looked in (caption_attention, caption_gradcam):
+        said = looked(describer.captioner, describer.processor, image)
+        assert said.caption == describer(image)["caption"]
+        assert (
+            said.maps.shape == (len(said.words), 70, 90) and bool(words) == bool(said.words) and set(said.words) <= set(words)
+        )
+    figure = explanation_figure(describer, image)
+    figure.savefig(io.BytesIO(), dpi=40, format="png")
+    drawn = figure.subfigs[1].get_suptitle()
+    assert drawn == (NO_CAPTION if not said.caption.strip() else f"“{said.caption}”")
+
+
+def test_whatever_stands_for_a_whole_number_or_a_name_is_a_target_and_nothing_else_is(classifier):
+    config, image, processor = classifier.config, noise((60, 60)), GalaxyImageProcessor()
+    merger = explain(classifier, processor, image, 2)
+    for number in (np.int64(2), np.uint8(2), np.array(2), torch.tensor(2), torch.tensor([2]), np.array([2]), [np.int32(2)]):
+        assert np.array_equal(explain(classifier, processor, image, number), merger)
+    for name in ("merger", "MERGER", " Merger ", np.str_("merger"), np.array("merger"), ["Merger"]):
+        assert np.array_equal(explain(classifier, processor, image, name), merger)
+    several = explain(classifier, processor, [image, image], torch.tensor([2, 1]))
+    assert np.array_equal(several[1], explain(classifier, processor, [image, image], ["Merger", "Spiral"])[1])
+    for wrong in (
+        True,
+        np.bool_(False),
+        torch.tensor(True),
+        2.0,
+        np.float32(2),
+        b"merger",
+        None,
+        ["merger"],
+        torch.tensor([2]),
+    ):
+        with pytest.raises(ValueError, match="use a class by name or whole number"):
+            target_index(config, wrong)
+    for outside in (-1, 3, np.int64(3), torch.tensor(-1)):
+        with pytest.raises(ValueError, match="outside the 3 classes"):
+            target_index(config, outside)
+
+
+def test_a_class_is_the_same_in_capitals_and_an_answer_of_its_name_needs_its_number(classifier):
+    config = classifier.config
+    assert [target_index(config, name) for name in ("spiral", "Spiral", "SPIRAL", "spiral ")] == [1] * 4
+    assert target_index(config, "A08_Spiral") == target_index(config, "A08") == 3 + answer_index("a08")
+    assert target_index(config, "No Bar") == target_index(config, "no-bar") == 3 + answer_index("a07")
+
+
+def test_a_name_with_several_meanings_is_refused_with_all_of_them():
+    def config(*names: str, **settings):
+        return GalaxyResNetConfig(id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)}, **settings)
+
+    cases = (
+        (("Sa", "SA", "E"), "sa", r"0 \(the class 'Sa'\), 1 \(the class 'SA'\)"),
+        (("S b", "S-b", "S_b"), "s b", r"0 \(the class 'S b'\), 1 .*2 \(the class 'S_b'\)"),
+        (("a06_bar", "E"), "a06_bar", r"0 \(the class 'a06_bar'\), a06_bar"),
+        (("A06", "E"), "a06_Bar", None),
+        (("A06", "E"), "a06 ", r"0 \(the class 'A06'\), a06_bar"),
+        (("a", "b", "c"), "2", "a class by its number or the answer a32_2"),
+        (("a", "b", "c"), "Yes", "a04_yes, a14_yes"),
+    )
+    for names, target, message in cases:
+        if message is None:
+            assert target_index(config(*names), target) == 2 + answer_index("a06")
+            continue
+        with pytest.raises(ValueError, match=message):
+            target_index(config(*names), target)
+    assert target_index(config("Sa", "SA", "E"), "SA") == 1 and target_index(config("S b", "S_b"), "S_b") == 1
+    assert (
+        target_index(config("2", "1"), "1") == 1 and target_index(config("E", "a06_bar", predict_votes=False), "A06 bar") == 1
+    )
+
+
+@pytest.mark.parametrize("images", [[], np.zeros((9, 9, 3), np.uint8), [np.zeros((9, 9, 3), np.uint8)], "galaxy.jpg"])
+def test_other_than_images_are_refused_in_one_sentence(classifier, images):
+    with pytest.raises(ValueError, match="not PIL images, or there are none"):
+        explain(classifier, GalaxyImageProcessor(), images)
+
+
+def test_an_image_that_is_not_rgb_is_not_drawn_under_a_map():
+    with pytest.raises(ValueError, match="mode I;16"):
+        overlay(Image.fromarray(np.zeros((9, 9), np.uint16)), np.zeros((9, 9), np.float32))
+
+
+def drawn(path, folder, **metadata) -> None:
+    folder.mkdir(exist_ok=True)
+    info = PngInfo()
+    for name, text in metadata.items():
+        info.add_text(name, text)
+    Image.new("RGB", (3, 3)).save(folder / path, pnginfo=info)
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [
+        (["a.jpg", "b/a.jpg", "a-2.jpg"], ["a", "a-3", "a-2"]),
+        (["a.jpg", "a.jpg", "c/a.png", "a.fits.gz"], ["a", "a-2", "a-3", "a-4"]),
+        (["J123456.78+012345.6.jpg", "J123456.99+012345.6.jpg"], ["J123456.78+012345.6", "J123456.99+012345.6"]),
+        (["A.jpg", "b/a.jpg", "A-2.jpg"], ["A", "a-3", "A-2"]),
+        (["a\\b.jpg", "b.jpg"], ["b", "b-2"]),
+        (["x.fits.fz", "y.FITS.GZ", "z.v2.tiff"], ["x", "y", "z.v2"]),
+        (["ä" * 120 + ".jpg", "ä" * 121 + ".jpg"], ["ä" * 100, "ä" * 100 + "-2"]),
+    ],
+)
+def test_every_image_has_a_figure_of_its_own_named_by_its_id(tmp_path, images, names):
+    assert figure_files(images, tmp_path) == [tmp_path / f"{name}.png" for name in names]
+
+
+def test_a_figure_replaces_no_file_that_is_not_a_figure_of_ours(tmp_path):
+    drawn("a.png", tmp_path)
+    drawn("b.png", tmp_path, Software="Matplotlib version3.9")
+    drawn("c.png", tmp_path, **MARK)
+    (tmp_path / "d.png").write_bytes(b"something else")
+    (tmp_path / "e.png").mkdir()
+    images = [str(tmp_path / f"{name}.png") for name in "abcde"]
+    assert [path.name for path in figure_files(images, tmp_path)] == ["a-2.png", "b-2.png", "c.png", "d-2.png", "e-2.png"]

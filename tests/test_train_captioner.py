@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +127,43 @@ def test_explain_draws_a_figure_of_every_image_that_can_be_read(run, classifier,
         assert figure.width > 1000
     assert cli(["explain", str(good), "--method", "magic", *models]) == 2
     assert "magic is not one of gradcam" in capsys.readouterr().err
+
+
+def test_explain_beside_the_images_leaves_them_as_they_are_and_replaces_its_own_figures(run, classifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = load_galaxies("simulated", num_simulated=200)["test"][0]["image"]
+    for name in ("a.png", "b/a.png", "a-2.png", "J1234.5+67.8.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        image.save(name)
+    given = ["a.png", "b/a.png", "a-2.png", "J1234.5+67.8.png"]
+    before = {name: Path(name).read_bytes() for name in given}
+    models = ["--model", str(classifier), "--captioner", str(run[0]), "--output_dir", "."]
+    figures = {"a-3.png", "a-4.png", "a-2-2.png", "J1234.5+67.8-2.png"}
+    for _ in range(2):
+        assert cli(["explain", *given, *models]) == 0
+        assert {name: Path(name).read_bytes() for name in given} == before
+        assert {path.name for path in Path().glob("*.png")} == figures | (set(given) - {"b/a.png"})
+
+
+def test_describe_of_what_is_no_image_file_is_one_sentence_that_names_predict(run, classifier, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    wrong = [str(tmp_path / "folder"), str(tmp_path / "*.jpg"), "https://example.org/a.jpg", "", "many.zip", "s3://x/y.fits"]
+    assert cli(["describe", *wrong, "--json", "--model", str(classifier), "--captioner", str(run[0])]) == 1
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["image"] for each in said] == wrong and not any("Errno" in each["error"] for each in said)
+    for path, each in zip(wrong, said, strict=True):
+        assert "is an address" in each["error"] if "://" in path else "galaxy-vision predict --catalogue" in each["error"]
+
+
+def test_describe_says_what_it_doubts_and_how_it_read_the_pixels(run, classifier, tmp_path, capsys):
+    Image.new("RGBA", (99, 99), (250, 250, 250, 255)).save(tmp_path / "blank.png")
+    models = ["--model", str(classifier), "--captioner", str(run[0])]
+    assert cli(["describe", str(tmp_path / "blank.png"), "--json", *models]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert "nothing in the middle stands out from the border" in said["doubts"] and said["reading"]
+    assert cli(["describe", str(tmp_path / "blank.png"), *models]) == 0
+    shown = capsys.readouterr().out
+    assert "this may not be a galaxy: " in shown and f"read as: {said['reading']}" in shown
 
 
 def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):

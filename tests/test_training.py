@@ -21,13 +21,14 @@ from tqdm.auto import tqdm
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.accelerator import make_accelerator
 from galaxy_vision.batches import augment, cache_pixels, make_loader
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import split_of
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.labels import assign_labels, get_scheme
-from galaxy_vision.training import Progress, _clip_gradients, make_accelerator, train_one_epoch
+from galaxy_vision.training import Progress, _clip_gradients, train_one_epoch
 from galaxy_vision.votes import with_votes_column
 
 
@@ -96,7 +97,7 @@ def test_two_processes_of_half_the_batch_learn_the_same_and_see_every_test_row_o
 
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_a_single_row_can_be_trained_on_at_the_smallest_size(script, tmp_path):
-    argv = [*FEW[:6], "--max_rows", "1", "--epochs", "1", "--mixed_precision", "no", "--output_dir", str(tmp_path)]
+    argv = [*FEW[:6], "--max_rows", "1", "--epochs", "1", "--output_dir", str(tmp_path)]
     results = train(script, *argv, report=True)
     assert results["split_rows"] == {"train": 1, "validation": 1, "test": 1}
     assert np.isfinite(results["history"][0]["train_loss"])
@@ -116,9 +117,9 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
     def targets(batch, pixels, generator):
         assert len(pixels) == len(batch["labels"]) == 2
         seen.append(set(batch["row"].tolist()))
-        return {"labels": batch["labels"]}
+        return {"labels": batch["labels"], "votes": None, "class_weights": None}
 
-    args = Namespace(seed=0, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
+    args = Namespace(seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
     parts = (optimizer, scheduler, processor, Progress(), args, targets, Namespace(terminating=False), bar)
     loss = train_one_epoch(accelerator, model, None, loader, *parts)
@@ -147,7 +148,7 @@ def test_arguments_come_from_a_json_file(tmp_path):
         "output_dir": str(tmp_path / "run"),
     }
     (tmp_path / "run.json").write_text(
-        json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced", "mixed_precision": "no"})
+        json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced"})
     )
     results = train_classifier(str(tmp_path / "run.json"), "--batch_size", "10")
     assert results["arguments"]["class_weighting"] == "balanced"
