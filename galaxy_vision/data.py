@@ -100,6 +100,10 @@ def _read(name: str, streaming: bool) -> DatasetDict:
             ) from error
         raise ValueError(f"dataset={name!r} has a damaged file ({reason}); download it or build it again") from error
     except ValueError as error:
+        if "corresponds to no data" in str(error):
+            raise ValueError(
+                f"dataset={name!r} has a split without rows ({error}); remove its files, and it is cut from train"
+            ) from error
         if "Config name is missing" not in str(error):
             raise
         choice = " ".join(str(error).split("Example")[0].split())

@@ -14,6 +14,10 @@ from pyarrow.dataset import ParquetFragmentScanOptions
 from .class_names import label_names
 from .image_folders import METADATA, files_in
 from .splits import SPLITS, split_name
+from .votes import ID_COLUMNS, vote_columns
+
+_OURS = {"image", "label", "captions", *ID_COLUMNS}
+"""Columns that are used, beside those of votes."""
 
 
 def parquet_names(folder: Path) -> list[str]:
@@ -38,7 +42,7 @@ def _files_by_split(folder: Path) -> dict[str, list[str]]:
             f"dataset={str(folder)!r} has files of the splits {', '.join(filter(None, found))}, and {len(found[None])} of none, such as "
             f"{name}; name a split in each file's name, or move the others away"
         )
-    return {split or "train": files for split, files in found.items()}
+    return {split or "train": found[split] for split in (*SPLITS, None) if split in found}
 
 
 def _has_configurations(folder: Path) -> bool:
@@ -63,7 +67,7 @@ def load_parquet_folder(name: str) -> DatasetDict:
     """
     builder = parquet_builder(name)
     files = {split: list(found) for split, found in builder.config.data_files.items()}
-    labels = label_features(files)
+    labels = label_features(files, name)
     given = (
         {"path": name} if _has_configurations(Path(name)) else {"path": "parquet", "data_files": _files_by_split(Path(name))}
     )
@@ -79,13 +83,28 @@ def load_parquet_folder(name: str) -> DatasetDict:
     return DatasetDict(data)
 
 
-def label_features(files: dict[str, list[str]]) -> dict[str, object]:
+def label_features(files: dict[str, list[str]], name: str) -> dict[str, object]:
     """File -> what its column ``label`` holds, None if it has none.
 
+    Args:
+        files: of each split.
+        name: of the data set, for errors.
+
     Raises:
+        ValueError: a file lacks a column of ours that another has, which ``datasets`` would fill with nulls.
         pyarrow.ArrowInvalid: a file is damaged.
     """
-    return {file: Features.from_arrow_schema(pq.read_schema(file)).get("label") for names in files.values() for file in names}
+    features = {file: Features.from_arrow_schema(pq.read_schema(file)) for names in files.values() for file in names}
+    ours = {file: {*_OURS & set(each), *vote_columns(each)} for file, each in features.items()}
+    first = next(iter(ours))
+    for file, columns in ours.items():
+        for lacks, has, missing in ((file, first, ours[first] - columns), (first, file, columns - ours[first])):
+            if missing:
+                raise ValueError(
+                    f"{Path(lacks).name} of dataset={name!r} has no column {min(missing)}, which {Path(has).name} has; give all files "
+                    "the same columns"
+                )
+    return {file: each.get("label") for file, each in features.items()}
 
 
 def _with_text(rows: Dataset, where: str) -> Dataset:
@@ -125,8 +144,9 @@ def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
         raise ValueError(
             f"dataset={name!r} has no split {' and '.join(missing)}, and streaming cannot cut one; leave --streaming out"
         )
-    if Path(name).is_dir():
-        labels = label_features(found)
+    local = Path(name).is_dir()
+    if local:
+        labels = label_features(found, name)
         if len({repr(label) for label in labels.values()}) > 1:
             first, *others = labels.items()
             file, label = next(each for each in others if repr(each[1]) != repr(first[1]))
@@ -134,9 +154,12 @@ def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
                 f"the files of dataset={name!r} have different classes, {_classes(first[1])} in {Path(first[0]).name} and "
                 f"{_classes(label)} in {Path(file).name}; leave --streaming out, which compares them by name"
             )
-    features = builder.info.features or load_dataset(name, split="train", streaming=True).features
+    features = builder.info.features
+    if features is None and local:
+        features = Features.from_arrow_schema(pq.read_schema(found["train"][0]))
+    features = features or load_dataset(name, split="train", streaming=True).features
     fingerprint = Hasher.hash([sorted(map(str, found["train"])), found["train"].origin_metadata])
-    exact = glob.escape if Path(name).is_dir() else str
+    exact = glob.escape if local else str
     return {split: [exact(file) for file in files] for split, files in found.items()}, features, fingerprint
 
 
