@@ -34,6 +34,7 @@ from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.objectives import CAPTIONER
 from galaxy_vision.orderly_end import Termination, orderly_end
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.publish import push_at_the_end
 from galaxy_vision.report import finish_run
 from galaxy_vision.starting_point import load_trained, other_view, set_defaults, take_over
 from galaxy_vision.streaming import TrainingStream
@@ -330,6 +331,8 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    if results:  # the main process; the run is whole whatever comes of it
+        push_at_the_end(args)
     return results
 
 

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from datasets import Dataset, Image, Value
 
 from .captions import claims_from_votes
-from .data import votes_of
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES
 from .metrics import published_values
+from .votes import votes_of
 
 
 def check_classifier_rows(
