@@ -59,8 +59,8 @@ def open_catalogue(path: str, index: Path, rows_per_part: int, columns: Columns)
     Args:
         path: the catalogue.
         index: what :func:`write_index` wrote, where :func:`needs_index`.
-        rows_per_part: rows of a part; Parquet is cut at the first row group that reaches them, a data set of the Hub, which is
-            streamed, into its files.
+        rows_per_part: rows of a part; Parquet is cut at the first row group that reaches them, a data set of the Hub,
+            which is streamed, into its files.
         columns: of tables.
 
     Raises:

@@ -23,8 +23,8 @@ class Row(NamedTuple):
     Attributes:
         id: as the catalogue has it; it may occur twice.
         source: where the row is in the catalogue; it occurs once.
-        load: gives the bytes of the image. Raises FileNotFoundError if there are none, and other errors if they cannot be
-            read.
+        load: gives the bytes of the image. Raises FileNotFoundError if there are none, and other errors if they
+            cannot be read.
     """
 
     id: str

@@ -54,8 +54,8 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
 def _files(path: Path, split: str | None) -> list[Path]:
     """The Parquet files of a folder that hold rows.
 
-    A name with an underscore in front belongs to a program that writes tables, such as Spark's ``_temporary``; pyarrow and
-    Dask leave them out too.
+    A name with an underscore in front belongs to a program that writes tables, such as Spark's ``_temporary``;
+    pyarrow and Dask leave them out too.
     """
     names = [path.name]
     if path.is_dir():

@@ -1,7 +1,7 @@
 """Tars, and folders of them as WebDataset writes -> entries of an index.
 
-A tar is a list of headers, each before its bytes, and ends with a block of zeros. One without was cut, and what follows the
-zeros is another tar, where several were joined by ``cat``.
+A tar is a list of headers, each before its bytes, and ends with a block of zeros. One without was cut, and what
+follows the zeros is another tar, where several were joined by ``cat``.
 """
 
 import os
@@ -38,9 +38,9 @@ class _Member(NamedTuple):
 def scan_tars(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
     """The images of a tar, or of all tars of a folder.
 
-    A name is a sample and a kind, as in WebDataset: ``a.jpg`` and ``a.mask.png`` are the kinds ``jpg`` and ``mask.png`` of
-    ``a``. ``columns.image`` names the kind that is the galaxy. Without it, a galaxy is every image but those beside a plainer
-    one of their sample.
+    A name is a sample and a kind, as in WebDataset: ``a.jpg`` and ``a.mask.png`` are the kinds ``jpg`` and
+    ``mask.png`` of ``a``. ``columns.image`` names the kind that is the galaxy. Without it, a galaxy is every image
+    but those beside a plainer one of their sample.
 
     Raises:
         ValueError: a tar is not complete, or it is open which image of a sample is the galaxy.
@@ -109,10 +109,8 @@ def _resolved(file: Path) -> list[_Member]:
     members, files, links = [], {}, {}
     for info in _headers(file):
         name = _inside(info.name)
-        target, bytes_at = (
-            None,
-            (info.offset if info.issparse() else info.offset_data, info.size, info.chksum, info.issparse()),
-        )
+        start = info.offset if info.issparse() else info.offset_data  # tarfile fills the holes of a sparse file
+        target, bytes_at = None, (start, info.size, info.chksum, info.issparse())
         if info.isfile():
             files[name] = bytes_at
             links.pop(name, None)
