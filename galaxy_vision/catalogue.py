@@ -1,7 +1,7 @@
 """A catalogue of any size -> numbered parts of rows, always cut in the same way.
 
-A part is what one process does at a time. What kind a catalogue is decides which of ``catalogue_index.py``, ``catalogue_tables.py``
-and ``catalogue_hub.py`` reads it.
+A part is what one process does at a time. What kind a catalogue is decides which of ``catalogue_index.py``,
+``catalogue_tables.py`` and ``catalogue_hub.py`` reads it.
 """
 
 from pathlib import Path
@@ -54,16 +54,17 @@ def write_index(path: str, index: Path, rows_per_part: int, columns: Columns) ->
 
 
 def open_catalogue(path: str, index: Path, rows_per_part: int, columns: Columns) -> Catalogue:
-    """Open a folder, zip, tar, table of paths (CSV), Parquet (file or folder), or a data set of the Hub by id (streamed).
+    """Open a folder, zip, tar, table of paths (CSV), Parquet (file or folder), or a data set of the Hub by id.
 
     Args:
         path: the catalogue.
         index: what :func:`write_index` wrote, where :func:`needs_index`.
-        rows_per_part: rows of a part; Parquet is cut at the first row group that reaches them, a streamed data set into its files.
+        rows_per_part: rows of a part; Parquet is cut at the first row group that reaches them, a data set of the Hub,
+            which is streamed, into its files.
         columns: of tables.
 
     Raises:
-        ValueError: there is no such catalogue, or it has no such columns, or no row, or has no use for one of ``columns``.
+        ValueError: there is no such catalogue, it has no such columns, no row, or no use for one of ``columns``.
     """
     kind = _checked_kind(path, columns)
     if kind == "parquet":
@@ -78,8 +79,10 @@ def _checked_kind(path: str, columns: Columns) -> str:
     for name, value in columns._asdict().items():
         if value is not None and name not in _OBEYED[kind]:
             argument = f"{name}_column" if name in ("id", "image") else name
-            what = {"images": "a folder of images", "hub": "a data set of the Hub", "csv": "a CSV table"}.get(kind, kind)
-            raise ValueError(f"{argument}={value!r} has no meaning for catalogue={path}, which is {what}; leave it out")
+            kinds = {"images": "a folder of images", "hub": "a data set of the Hub", "csv": "a CSV table"}
+            raise ValueError(
+                f"{argument}={value!r} has no meaning for catalogue={path}, which is {kinds.get(kind, kind)}; leave it out"
+            )
     return kind
 
 
@@ -98,8 +101,8 @@ def _kind(path: str) -> str:
             if place.name.lower().endswith(ending):
                 return kind
         raise ValueError(
-            f"catalogue={path} is not a folder or a file that ends with {', '.join(_FILES)}; unpack other archives first "
-            "(a compressed tar cannot be read in parts)"
+            f"catalogue={path} is not a folder or a file that ends with {', '.join(_FILES)}; "
+            "unpack other archives first (a compressed tar cannot be read in parts)"
         )
     if path.count("/") > 1 or place.suffix or not path or path.startswith((".", "/", "~")):
         raise ValueError(f"catalogue={path} does not exist; give a folder, file, or the id of a data set of the Hub")

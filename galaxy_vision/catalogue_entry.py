@@ -35,8 +35,8 @@ class Entry(NamedTuple):
 def files_in(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
     """The user's files at any depth, by name, as they are found: (path inside the folder, entry).
 
-    Links are followed, but not back into a folder that holds them. What is hidden, of the system, or neither a file nor a link
-    to nowhere is left out.
+    Links are followed, but not back into a folder that holds them. What is hidden, of the system, or neither a file
+    nor a link to nowhere is left out.
 
     Raises:
         ValueError: a folder cannot be listed.

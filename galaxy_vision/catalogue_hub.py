@@ -18,7 +18,7 @@ def open_streamed(repo_id: str, columns: Columns) -> Catalogue:
     """A data set of the Hub in any format that ``datasets`` streams: Parquet, WebDataset, ImageFolder, CSV ...
 
     Raises:
-        ValueError: it is not there, its configuration or split is not named or not there, or its columns cannot be used.
+        ValueError: it, its configuration or split is not there, a choice is not made, or its columns cannot be used.
     """
     from datasets import Image  # takes a second
 

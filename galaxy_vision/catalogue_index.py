@@ -1,5 +1,5 @@
-"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue (the directory
-of one zip or tar at a time is held, .6 kB a member)."""
+"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue (the
+directory of one zip or tar at a time is held, .6 kB a member)."""
 
 import hashlib
 import struct
@@ -76,9 +76,7 @@ def _scan_folder(folder: Path, columns: Columns, notes: list[str]) -> Iterator[E
                 continue
             yield Entry(image_id(name), name, name, size=state.st_size, check=state.st_mtime_ns)
     if archives:
-        notes.append(
-            f"{archives} zip or tar files in {folder} are not read, since it also holds images; describe them on their own"
-        )
+        notes.append(f"{archives} zip or tar files in {folder} are not read, since it holds images; describe them on their own")
 
 
 def _scan_zip(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:

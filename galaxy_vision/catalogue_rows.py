@@ -23,7 +23,8 @@ class Row(NamedTuple):
     Attributes:
         id: as the catalogue has it; it may occur twice.
         source: where the row is in the catalogue; it occurs once.
-        load: gives the bytes of the image. Raises FileNotFoundError if there are none, other errors if they cannot be read.
+        load: gives the bytes of the image. Raises FileNotFoundError if there are none, and other errors if they
+            cannot be read.
     """
 
     id: str
@@ -37,8 +38,8 @@ class Catalogue(NamedTuple):
     Attributes:
         part_rows: number of rows of each part; None where only reading it tells.
         rows: part number -> its rows, in order.
-        fingerprint: of names, sizes and whatever checksums the files carry (not of every byte), whatever the cut into parts;
-            takes a while.
+        fingerprint: of names, sizes and whatever checksums the files carry (not of every byte), whatever the cut into
+            parts; takes a while.
     """
 
     part_rows: list[int | None]
@@ -61,7 +62,7 @@ def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[
     """The columns of id (or None) and image.
 
     Raises:
-        ValueError: a given name is not there, none of the usual ones is there for the image, or a chosen one occurs twice.
+        ValueError: a given name is not there, none of the usual ones is for the image, or a chosen one occurs twice.
     """
     names = list(names)
     found = ", ".join(names)
@@ -81,7 +82,7 @@ def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[
 
 
 def check_types(schema: pa.Schema, id_column: str | None, image_column: str, where: str) -> None:
-    """Whether the cells of these columns can be an id, and an image: bytes of a file, a path, or a struct that holds one of them.
+    """Whether the cells of these columns can be an id and an image: bytes of a file, a path, or a struct of these.
 
     Raises:
         ValueError: ids are floats or nested, or images are pixels, bands or anything else.
@@ -98,7 +99,8 @@ def check_types(schema: pa.Schema, id_column: str | None, image_column: str, whe
     if not _holds_file(kind):
         shown = str(kind) if len(str(kind)) < 120 else f"{str(kind)[:120]}..."
         raise ValueError(
-            f"{where}: image column {image_column!r} is {shown}; give the bytes of an image file (JPEG, PNG, TIFF, FITS) or its path"
+            f"{where}: image column {image_column!r} is {shown}; "
+            "give the bytes of an image file (JPEG, PNG, TIFF, FITS) or its path"
         )
 
 

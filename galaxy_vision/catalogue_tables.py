@@ -52,8 +52,11 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
 
 
 def _files(path: Path, split: str | None) -> list[Path]:
-    """The Parquet files of a folder that hold rows: a name with an underscore in front is of one who writes tables, such as
-    Spark's ``_temporary``, as pyarrow and Dask take it too."""
+    """The Parquet files of a folder that hold rows.
+
+    A name with an underscore in front belongs to a program that writes tables, such as Spark's ``_temporary``;
+    pyarrow and Dask leave them out too.
+    """
     names = [path.name]
     if path.is_dir():
         names = [name for name, _ in files_in(path) if name.lower().endswith(".parquet")]

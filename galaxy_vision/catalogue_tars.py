@@ -1,7 +1,7 @@
 """Tars, and folders of them as WebDataset writes -> entries of an index.
 
-A tar is a list of headers, each before its bytes. What ends it is a block of zeros: a tar without is cut, and one behind it
-starts another tar, as where several were joined by ``cat``.
+A tar is a list of headers, each before its bytes, and ends with a block of zeros. One without was cut, and what
+follows the zeros is another tar, where several were joined by ``cat``.
 """
 
 import os
@@ -38,8 +38,9 @@ class _Member(NamedTuple):
 def scan_tars(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
     """The images of a tar, or of all tars of a folder.
 
-    A name is a sample and a kind, as in WebDataset: ``a.jpg`` and ``a.mask.png`` are the kinds ``jpg`` and ``mask.png`` of ``a``.
-    ``columns.image`` names the kind that is the galaxy. Without, it is every image but those beside a plainer one of their sample.
+    A name is a sample and a kind, as in WebDataset: ``a.jpg`` and ``a.mask.png`` are the kinds ``jpg`` and
+    ``mask.png`` of ``a``. ``columns.image`` names the kind that is the galaxy. Without it, a galaxy is every image
+    but those beside a plainer one of their sample.
 
     Raises:
         ValueError: a tar is not complete, or it is open which image of a sample is the galaxy.
@@ -79,8 +80,8 @@ def _galaxies(members: list[_Member], kind: str | None, where: Path, notes: list
             if len(plain[sample]) > 1:
                 kinds = sorted(plain[sample])
                 raise ValueError(
-                    f"{where} has {' and '.join(f'{sample}.{kind}' for kind in kinds)}; say by --image_column {kinds[0]} which "
-                    "kind is the galaxy"
+                    f"{where} has {' and '.join(f'{sample}.{kind}' for kind in kinds)}; "
+                    f"say by --image_column {kinds[0]} which kind is the galaxy"
                 )
     beside = 0
     for each in members:
@@ -90,9 +91,7 @@ def _galaxies(members: list[_Member], kind: str | None, where: Path, notes: list
         else:
             yield each
     if beside:
-        notes.append(
-            f"{beside} images in {where} lie beside a plainer one of their name, as a.mask.png beside a.jpg, and are left out"
-        )
+        notes.append(f"{beside} images in {where} lie beside a plainer one, as a.mask.png beside a.jpg, and are left out")
 
 
 def _sample(name: str) -> tuple[str, str]:
@@ -110,10 +109,8 @@ def _resolved(file: Path) -> list[_Member]:
     members, files, links = [], {}, {}
     for info in _headers(file):
         name = _inside(info.name)
-        target, bytes_at = (
-            None,
-            (info.offset if info.issparse() else info.offset_data, info.size, info.chksum, info.issparse()),
-        )
+        start = info.offset if info.issparse() else info.offset_data  # tarfile fills the holes of a sparse file
+        target, bytes_at = None, (start, info.size, info.chksum, info.issparse())
         if info.isfile():
             files[name] = bytes_at
             links.pop(name, None)
