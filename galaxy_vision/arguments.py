@@ -5,7 +5,7 @@ import importlib.util
 import json
 import math
 import sys
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -69,6 +69,9 @@ class TrainingRun:
     stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
 
     def __post_init__(self):
+        self.resolved: set[str] = (
+            set()
+        )  # arguments that nobody gave and the model that the run starts from, or a default, has set
         for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated", "shuffle_buffer"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is below 1")
@@ -86,7 +89,7 @@ class TrainingRun:
                 raise ValueError(f"{name}={getattr(self, name)} is not above 0, so nothing would be learned")
         if not 0.0 <= self.warmup_fraction < 1.0:
             raise ValueError(f"warmup_fraction={self.warmup_fraction} is outside 0 <= warmup_fraction < 1")
-        for name, value in vars(self).items():
+        for name, value in asdict(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is not a finite number")
         for name, choices in CHOICES.items():

@@ -101,8 +101,8 @@ def _base_models(args) -> list[str]:
 
 
 def _changed(args) -> dict:
-    """Arguments that are not their defaults, without those that say how a run went on and where it is."""
-    left_out = {"resume", "stop_after", "output_dir", "push_to_hub", "hub_model_id", "hub_private", "tracker"}
+    """Arguments that were given and are not their defaults, without those that say how a run went on and where it is."""
+    left_out = args.resolved | {"resume", "stop_after", "output_dir", "push_to_hub", "hub_model_id", "hub_private", "tracker"}
     defaults = {each.name: each.default for each in fields(args) if each.default is not MISSING}
     return {key: value for key, value in asdict(args).items() if key not in left_out and value != defaults.get(key)}
 

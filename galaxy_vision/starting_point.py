@@ -66,6 +66,8 @@ def take_over(args, settings: dict, source: str) -> str:
             raise SystemExit(
                 f"error: {source} has {name}={theirs!r}, and {name}={given!r} was given; leave --{name} out, or start from another"
             )
+        if given == defaults[name]:
+            args.resolved.add(name)
         setattr(args, name, theirs)
     return f"taken from {source}: {', '.join(f'{name}={value}' for name, value in settings.items())}"
 
@@ -80,6 +82,7 @@ def set_defaults(args, **defaults) -> None:
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+            args.resolved.add(name)
 
 
 def other_view(args, place: str, source: str) -> str | None:

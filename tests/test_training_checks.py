@@ -162,6 +162,7 @@ def test_both_scripts_refuse_with_one_line_before_anything_is_trained(tmp_path):
     for name, change in (
         ("unlabelled", lambda row: {"label": None, "votes": [0.0] * 37}),
         ("silent", lambda row: {"votes": [0.0] * 37}),
+        ("whole", lambda row: {}),
     ):
         for split, part in data.items():
             part = part.select(range(8)).map(change, features=part.features)
@@ -174,7 +175,7 @@ def test_both_scripts_refuse_with_one_line_before_anything_is_trained(tmp_path):
             argv = [*CAPTIONER, *streamed, "--dataset", str(tmp_path / "silent"), "--output_dir", str(tmp_path / "run")]
             train("train_captioner", *argv)
         with pytest.raises(SystemExit, match="^error: num_references=6 is more than the 5 captions"):
-            argv = [*CAPTIONER, *streamed, "--dataset", str(tmp_path / "unlabelled"), "--num_references", "6"]
+            argv = [*CAPTIONER, *streamed, "--dataset", str(tmp_path / "whole"), "--num_references", "6"]
             train("train_captioner", *argv, "--output_dir", str(tmp_path / "run"))
     assert not list((tmp_path / "run").glob("*/step-*"))
 
