@@ -81,18 +81,6 @@ def _whole(value: float, place: int, where: str) -> str | None:
     return str(int(value))
 
 
-def check_labels(labels: np.ndarray, feature: ClassLabel, where: str) -> None:
-    """Raise ValueError where an integer is not the label of a class.
-
-    Args:
-        labels: (N,) integers, -1 for none.
-        feature: the classes.
-        where: as in :func:`label_names`.
-    """
-    if len(wrong := np.flatnonzero((labels < UNLABELLED) | (labels >= feature.num_classes))):
-        _declared(int(labels[wrong[0]]), feature, int(wrong[0]), where)
-
-
 def with_named_labels(data: DatasetDict, name: str) -> DatasetDict:
     """A ``label`` of any kind -> ClassLabel with the classes of ``train``, the same in all splits.
 
@@ -109,7 +97,8 @@ def with_named_labels(data: DatasetDict, name: str) -> DatasetDict:
         for split, rows in data.items():
             column = rows.select_columns("label").with_format("arrow")[:]["label"].combine_chunks()
             labels = pc.fill_null(column, UNLABELLED).to_numpy(zero_copy_only=False)
-            check_labels(labels, first, f"{split} of dataset={name!r}")
+            for place in np.flatnonzero((labels < UNLABELLED) | (labels >= first.num_classes)):
+                _declared(int(labels[place]), first, int(place), f"{split} of dataset={name!r}")
         _check_classes(first.names, data, name)
         return data
     named = {split: label_names(rows, f"{split} of dataset={name!r}") for split, rows in data.items()}

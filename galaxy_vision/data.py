@@ -137,7 +137,7 @@ def _checked(rows: Dataset, split: str, name: str, label_scheme: str | None) -> 
         if column in rows.column_names and "float" in getattr(rows.features[column], "dtype", ""):
             raise ValueError(f"{where}: column `{column}` is of floats, which cannot hold 18 digits; store it as text or int64")
     try:
-        rows = with_votes_column(with_caption_lists(rows, where), label_scheme)
+        rows = with_votes_column(with_caption_lists(rows), label_scheme)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if "label" not in rows.features:

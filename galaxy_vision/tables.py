@@ -1,5 +1,6 @@
 """CSV tables -> checked chunks; an error names the file, the line and the column."""
 
+import codecs
 import csv
 import io
 import zlib
@@ -27,16 +28,18 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>",
 
 
 class _Lines(io.RawIOBase):
-    """The bytes of a file as long as its lines are not too long."""
+    """The bytes of a file as long as they are UTF-8 and its lines not too long."""
 
     def __init__(self, file, path: str):
         self.file, self.path, self.length = file, path, 0
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:
         data = self.file.read(len(buffer))
+        self.decoder.decode(data, final=not data)  # Arrow would print a traceback of a broken row of unequal length
         end = data.rfind(b"\n")
         self.length = self.length + len(data) if end < 0 else len(data) - end - 1
         if self.length > MAX_LINE:

@@ -42,12 +42,6 @@ def check_classifier_rows(
         votes[split] = _votes_of(rows) if predict_votes else None
     if stream is not None:
         votes["train"] = stream.votes if predict_votes else None
-    for split, known in votes.items():
-        if known is not None and len(wrong := np.argwhere((known < 0) | np.isinf(known))):
-            row, answer = wrong[0]
-            raise ValueError(
-                f"the {split} split of dataset={dataset!r} has {known[row, answer]:g} votes in row {row}; votes are 0 or more"
-            )
     counts = stream.class_counts if stream else np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names))
     rows, doubts = stream.num_rows if stream else len(labels["train"]), []
     voted = votes["train"] is not None and bool(_answered(votes["train"]).any())

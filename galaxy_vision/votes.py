@@ -1,15 +1,12 @@
 """The columns of a source -> votes, labels and captions."""
 
-import itertools
-import warnings
 import zlib
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset, Features, concatenate_datasets
+from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets
 
-from .class_names import check_labels
 from .dataset_writer import captions_of
 from .decision_tree import NUM_ANSWERS, hub_columns
 from .labels import assign_labels, get_scheme
@@ -89,12 +86,11 @@ def votes_and_labels(table: pa.Table, features: Features, label_scheme: str | No
     """(N, 37) float32 votes (None if there are none) and (N,) labels, -1 where uncertain, of rows with these features.
 
     Raises:
-        ValueError: a label is not that of a class, or as :func:`votes_of`.
+        ValueError: as :func:`votes_of`.
     """
     votes = votes_of(table)
     if has_labels(features, label_scheme):
         labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        check_labels(labels, features["label"], "the rows that were read")
     else:
         labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME)
     return None if votes is None else votes.astype(np.float32), labels
@@ -140,39 +136,16 @@ def written_captions(table: pa.Table, votes: np.ndarray) -> list[list[str]]:
 
 
 def reference_captions(table: pa.Table, votes: np.ndarray | None) -> list[list[str]]:
-    """The reference captions of each row, as many for each: those of the column ``captions`` (one text, or a list of which a short
-    one begins again), else those that follow from the votes.
-
-    Raises:
-        ValueError: a row has no caption, or the column holds something else.
-    """
+    """The reference captions of each row: those of the column ``captions``, where one text is a list of one and null a list of none,
+    else those that follow from the votes."""
     if "captions" not in table.column_names:
         return written_captions(table, votes)
-    kind = table["captions"].type
-    value = kind.value_type if isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType) else kind
-    if not (pa.types.is_string(value) or pa.types.is_large_string(value)):
-        raise ValueError(f"column `captions` holds {kind} values; it needs a text, or a list of texts")
-    given = [[each] if isinstance(each, str) else each or [] for each in table["captions"].to_pylist()]
-    given = [[text for text in texts if text and text.strip()] for texts in given]
-    if empty := [place for place, texts in enumerate(given) if not texts]:
-        raise ValueError(f"{_row_name(table, empty[0])} has no caption")
-    most = max(map(len, given), default=0)
-    return [list(itertools.islice(itertools.cycle(texts), most)) for texts in given]
+    return [[each] if isinstance(each, str) else each or [] for each in table["captions"].to_pylist()]
 
 
-def with_caption_lists(rows: Dataset, where: str) -> Dataset:
-    """``captions`` of every row as a list of equal length; without the column, and with a warning, where a row has none."""
-    if "captions" not in rows.column_names:
+def with_caption_lists(rows: Dataset) -> Dataset:
+    """``captions`` given as one text for each row -> lists of one text."""
+    if getattr(rows.features.get("captions"), "dtype", "") not in ("string", "large_string"):
         return rows
-    ids = [column for column in ID_COLUMNS if column in rows.column_names]
-    table = rows.select_columns(["captions", *ids]).with_format("arrow")[:]
-    if pa.types.is_fixed_size_list(table["captions"].type) and not table["captions"].null_count:
-        return rows  # as our builders write them
-    try:
-        captions = reference_captions(table, None)
-    except ValueError as error:
-        warnings.warn(f"{where}: {error}; captions of this data set are left out", stacklevel=2)
-        return rows.remove_columns("captions")
-    if captions == table["captions"].to_pylist():
-        return rows
-    return rows.remove_columns("captions").add_column("captions", captions)
+    captions = reference_captions(rows.select_columns(["captions"]).with_format("arrow")[:], None)
+    return rows.remove_columns("captions").add_column("captions", captions, feature=List(Value("string")))

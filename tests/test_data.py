@@ -15,7 +15,7 @@ from galaxy_vision.data import class_counts, load_galaxies
 from galaxy_vision.dataset_writer import captions_of
 from galaxy_vision.decision_tree import NUM_ANSWERS
 from galaxy_vision.parquet_folders import parquet_files
-from galaxy_vision.votes import reference_captions, votes_and_labels, with_caption_lists, with_votes_column
+from galaxy_vision.votes import reference_captions, with_caption_lists, with_votes_column
 
 
 def png(value: int) -> dict:
@@ -114,9 +114,6 @@ def test_a_label_that_is_not_a_class_is_refused_with_its_row(tmp_path, value, fo
     name = parquet(tmp_path / "data", train=train, test=outside(value))
     with pytest.raises(ValueError, match=f"row 4 of test of .* has label {value}, and its classes are 0 to 2 \\(a, b, c\\)"):
         load_galaxies(name)
-    table = outside(value).with_format("arrow")[:]
-    with pytest.raises(ValueError, match=f"row 4 of the rows that were read has label {value}"):
-        votes_and_labels(table, outside(value).features, None)
 
 
 def test_minus_one_is_no_label_in_every_form(tmp_path):
@@ -260,32 +257,21 @@ def test_captions_of_rows_without_ids_differ_as_those_of_rows_with_ids():
     assert streamed == turned[::-1]
 
 
-@pytest.mark.parametrize(
-    "given, made",
-    [
-        (["a spiral", "an elliptical"], [["a spiral"], ["an elliptical"]]),
-        ([["a", "b"], ["c"]], [["a", "b"], ["c", "c"]]),
-        ([["a", None, "b"], ["c", "", "d"]], [["a", "b"], ["c", "d"]]),
-    ],
-)
-def test_captions_are_lists_of_sentences_of_equal_length(given, made):
-    captioned = rows(["a", "b"], captions=given)
-    assert with_caption_lists(captioned, "train")["captions"] == made
-    assert reference_captions(captioned.with_format("arrow")[:], None) == made
+def test_captions_given_as_one_text_are_not_split_into_letters(tmp_path):
+    given = ["a spiral" if place % 2 else "an elliptical" for place in range(60)]
+    made = rows(list("ab") * 30, captions=given)
+    data = load_galaxies(parquet(tmp_path / "data", train=made))
+    found = {key: each for part in data.values() for key, each in zip(part["id"], part["captions"], strict=True)}
+    assert found == {f"g{place}": [each] for place, each in enumerate(given)}
+    assert reference_captions(made.with_format("arrow")[:], None) == [[each] for each in given]
+    lists = rows(["a", "b"], captions=[["one", "two"], ["three"]])
+    assert with_caption_lists(lists) is lists
+    assert with_caption_lists(rows(["a", "b"], captions=["one", None]))["captions"] == [["one"], []]
 
 
 def test_captions_of_ones_own_stay_where_labels_are_made_from_votes():
     captioned = rows(["a", "b"], captions=["mine", "too"], votes=some_votes(2).tolist()).remove_columns("label")
-    assert with_votes_column(with_caption_lists(captioned, "train"))["captions"] == [["mine"], ["too"]]
-
-
-@pytest.mark.parametrize("given", [["a spiral", None], [["a"], []], [[" "], ["b"]], [1, 2]])
-def test_captions_that_are_missing_are_left_out_and_said(given):
-    captioned = rows(["a", "b"], captions=given)
-    with pytest.warns(UserWarning, match="captions of this data set are left out"):
-        assert "captions" not in with_caption_lists(captioned, "train").column_names
-    with pytest.raises(ValueError, match="has no caption|holds int64 values"):
-        reference_captions(captioned.with_format("arrow")[:], None)
+    assert with_votes_column(with_caption_lists(captioned))["captions"] == [["mine"], ["too"]]
 
 
 def test_streaming_refuses_files_that_order_their_classes_differently(tmp_path):
@@ -326,4 +312,4 @@ def test_rows_of_each_class_are_counted(tmp_path):
 def test_a_fixed_list_of_captions_is_left_as_it_is():
     features = Features({"captions": List(Value("string"), length=2)})
     captioned = Dataset.from_dict({"captions": [["a", "b"]]}, features=features)
-    assert with_caption_lists(captioned, "train") is captioned
+    assert with_caption_lists(captioned) is captioned

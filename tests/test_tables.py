@@ -50,6 +50,8 @@ def test_a_cell_without_a_number_is_nan(table, cell):
         ("id,name,value,id\n1,x,1,2\n", "has two columns id; rename the one that is not meant"),
         ("id,name,value\n1,x,1\n".encode("utf-16"), "not a CSV table in UTF-8"),
         (b"id,name,value\n1,gal\xe1xia,1\n", "not a CSV table in UTF-8"),
+        (b"id,name,value\n1,gal\xe1xia,1,2\n", "not a CSV table in UTF-8"),
+        (b"id,name,value\n1,galaxia,1\n2,\xc3", "not a CSV table in UTF-8"),
         ("\n\n", "is empty"),
     ],
 )

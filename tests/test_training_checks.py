@@ -77,8 +77,8 @@ REFUSED = {
     "no row to validate": (dict(validation=rows([])), "has no row in its validation split"),
     "no row to test": (dict(test=rows([])), "has no row in its test split"),
     "nothing to choose by": (dict(validation=rows([None] * 4)), "no row of the validation split .* has a label, so no epoch"),
-    "votes below 0": (dict(train=rows(GOOD, KNOWN - 26)), "has -1 votes in row 0; votes are 0 or more"),
-    "endless votes": (dict(test=rows(GOOD, KNOWN * np.inf)), "has inf votes in row 0"),
+    "votes below 0": (dict(train=rows(GOOD, KNOWN - 26)), "row 0 has -1 votes for an answer"),
+    "endless votes": (dict(test=rows(GOOD, KNOWN * np.inf)), "row 0 has inf votes for an answer"),
     "votes in train alone": (dict(train=rows(GOOD, KNOWN)), "validation and test split .* has no votes; .*--no_predict_votes"),
     "rmse without votes": (dict(select_by="rmse_known"), "select_by=rmse_known needs votes"),
 }
