@@ -34,7 +34,7 @@ PROCESSOR_DOES_NOT_APPLY = {
 }
 
 
-MAPS = [(64, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2), (512, 1, 1)]  # of resnet10t, for 32 pixels a side
+MAPS = [(32, 16, 16), (32, 8, 8), (48, 4, 4), (192, 2, 2), (96, 1, 1)]  # of test_resnet, for 32 pixels a side
 
 
 class ModelInputs:
@@ -47,7 +47,7 @@ class ModelInputs:
         self.parent = parent
 
     def get_config(self) -> GalaxyResNetConfig:
-        return GalaxyResNetConfig(backbone="resnet10t", image_size=self.image_size, num_labels=self.num_labels)
+        return GalaxyResNetConfig(backbone="test_resnet", image_size=self.image_size, num_labels=self.num_labels)
 
     def prepare_config_and_inputs_for_common(self):
         shape = (self.batch_size, self.num_channels, self.image_size, self.image_size)

@@ -57,7 +57,6 @@ NO_TRANSFORMER = {
     "test_can_load_from_already_mapped_keys": "no weight was ever renamed",
     "test_reverse_loading_mapping": "no weight was ever renamed",
     "test_internal_model_config_and_subconfig_are_same": "a configuration has no parts",
-    "test_model_is_small": "the smallest ResNet of timm has five million weights",
     "test_model_weights_reload_no_missing_tied_weights": "a file without its weights is refused, where transformers makes them up",
 }
 """What does not apply to either of our models, to be merged into the list of each."""
