@@ -149,7 +149,7 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         if begun is not None:
             mask = (begun != (-1 if pad is None else pad)) if mask is None else mask.bool()
             if not mask.all():  # padding goes to the left, since a caption goes on at the right
-                order = mask.int().argsort(1, stable=True)
+                order = mask.int().argsort(dim=1, stable=True)
                 begun, mask = begun.gather(1, order), mask.gather(1, order)
                 some = mask.any(0)
                 kwargs |= {"decoder_input_ids": begun[:, some], "decoder_attention_mask": mask[:, some].long()}

@@ -196,16 +196,20 @@ def test_the_loss_ignores_padding_and_learns():
     assert [cut(row, model.config) for row in found] == [(4, 5, 3), (6, 7, 8, 3)]
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("captioner")
+def save_small(folder, **settings):
+    """A small captioner with its processor and ``galaxy.png`` in a folder."""
     tokenizer = build_tokenizer(CAPTIONS)
-    model = make_model(vocab_size=len(tokenizer), sharpness=1.0)
+    model = make_model(vocab_size=len(tokenizer), sharpness=1.0, **settings)
     processor = GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (212, 212, 3), dtype=np.uint8)).save(folder / "galaxy.png")
     return folder, model, processor
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return save_small(tmp_path_factory.mktemp("captioner"))
 
 
 def test_auto_classes_and_the_pipeline_load_what_was_saved(saved):
