@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from timm.utils import ModelEmaV3
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
@@ -22,27 +22,32 @@ from galaxy_vision import (
     GalaxyImageProcessor,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.arguments import TrainingRun, arg, parse_arguments
+from galaxy_vision.accelerator import make_accelerator, settle_precision, training_gain
+from galaxy_vision.arguments import DEFAULT_BACKBONE, TrainingRun, arg, parse_arguments
 from galaxy_vision.batches import cache_pixels, encode_captions, make_loader
 from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
-from galaxy_vision.checkpoints import Checkpoints, checkpoint_steps, save_best, sole_run
+from galaxy_vision.checkpoints import Checkpoints, checkpoint_precision, checkpoint_steps, save_best, sole_run
+from galaxy_vision.configuration_galaxy_captioner import LIMITS
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
+from galaxy_vision.objectives import CAPTIONER
+from galaxy_vision.orderly_end import Termination, orderly_end
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.publish import push_at_the_end
 from galaxy_vision.report import finish_run
+from galaxy_vision.starting_point import load_trained, other_view, set_defaults, take_over
 from galaxy_vision.streaming import TrainingStream
+from galaxy_vision.strict_loading import GENERATION, check_ranges
 from galaxy_vision.training import (
     Progress,
     evaluate_captions,
-    load_trained,
-    make_accelerator,
     parameter_groups,
     taught_targets,
     template_captions,
     train_one_epoch,
 )
+from galaxy_vision.training_checks import check_captioner_rows, check_number_of_captions, split_contents
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
 
@@ -59,8 +64,10 @@ class Arguments(TrainingRun):
     init_from: str | None = arg(None, "start from this trained captioner (folder or Hub id) with the same words")
     frozen_epochs: int = arg(0, "epochs in which the encoder's backbone is not trained")
     backbone_rate: float = arg(1.0, "learning rate of the backbone, as a share of that of the rest")
-    hidden_size: int = arg(256, "of the LSTM")
-    attention_stage: int = arg(3, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32)")
+    hidden_size: int | None = arg(None, "of the LSTM (default: that of --init_from, else 256)")
+    attention_stage: int | None = arg(
+        None, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32; default: that of --init_from, else 3)"
+    )
     use_attention: bool = arg(True, "weigh the places anew for every word; without it every word sees their mean")
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
     drop_rate: float = arg(0.1, "dropout of what the encoder says, and before the words are scored")
@@ -74,47 +81,73 @@ class Arguments(TrainingRun):
         for name in ("num_beams", "num_references", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is below 1")
+        for name in ("frozen_epochs", "backbone_rate"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} is below 0")
+        check_ranges(self, {"attention_stage": (2, 4), "hidden_size": LIMITS["hidden_size"]})
+        check_ranges(self, {name: GENERATION[name] for name in ("num_beams", "max_new_tokens")})
         if not 0.0 <= self.teacher_share <= 1.0:
             raise ValueError(f"teacher_share={self.teacher_share} is outside 0 <= teacher_share <= 1")
 
 
+ARCHITECTURE = ("backbone", "attention_stage", "hidden_size", "use_attention", "tie_word_embeddings")
+"""Arguments that are those of the captioner that a run starts from."""
+
+
 def main(argv: list[str] | None = None) -> dict | None:
     args = parse_arguments(Arguments, __doc__, argv)
-    with sole_run(Path(args.output_dir)):
-        return train(args)
+    output_dir = Path(args.output_dir)
+    with sole_run(output_dir), orderly_end(output_dir) as termination:
+        return train(args, termination)
 
 
-def train(args: Arguments) -> dict | None:
+def train(args: Arguments, termination: Termination) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
         raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
-    accelerator = make_accelerator(
-        args.mixed_precision, args.accumulation_steps, args.tracker, output_dir, some_frozen=args.frozen_epochs > 0
-    )
+    try:
+        accelerator = make_accelerator(
+            args.mixed_precision, args.accumulation_steps, args.tracker, output_dir, some_frozen=args.frozen_epochs > 0
+        )
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
     set_seed(args.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
 
-    # ------------------------------------------------------------------------------------------------------------------ data
-    classifier = None
-    image_processor = GalaxyImageProcessor(
-        size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
-    )
+    # ------------------------------------------------------------------------------------------------------- starting point
+    start, classifier = None, None
+    if args.init_from:
+        start = load_trained(GalaxyCaptionerForConditionalGeneration, "init_from", args.init_from)
+        vocabulary = load_trained(GalaxyCaptionerProcessor, "init_from", args.init_from).tokenizer.get_vocab()
+        accelerator.print(
+            take_over(args, {name: getattr(start.config, name) for name in ARCHITECTURE}, f"init_from={args.init_from!r}")
+        )
     if args.encoder:
         classifier = load_trained(GalaxyResNetForImageClassification, "encoder", args.encoder).eval()
         classifier = classifier.to(accelerator.device, memory_format=torch.channels_last)
-        image_processor = GalaxyImageProcessor.from_pretrained(args.encoder)
-    image_size = image_processor.size["height"]
+        image_processor = load_trained(GalaxyImageProcessor, "encoder", args.encoder)
+        settings = {"image_size": image_processor.size["height"], "crop_fraction": image_processor.crop_fraction}
+        settings |= {} if start else {"backbone": classifier.config.backbone}
+        accelerator.print(take_over(args, settings, f"encoder={args.encoder!r}"))
+    else:
+        image_processor = GalaxyImageProcessor(
+            size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
+        )
+    if start and (differing := other_view(args, args.init_from, f"init_from={args.init_from!r}")):
+        accelerator.print(differing)
+    set_defaults(args, backbone=DEFAULT_BACKBONE, hidden_size=256, attention_stage=3)
+
+    # ------------------------------------------------------------------------------------------------------------------ data
     progress = Progress()
     with accelerator.main_process_first():  # the others then read the cache
         try:
             data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
-            if "captions" not in data["test"].column_names:
-                raise ValueError(f"dataset={args.dataset!r} has no captions; build one with votes by datasets_scripts")
             if args.max_rows:
                 data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+            check_captioner_rows(args.dataset, data, args.num_references)
             cached = {split: cache_pixels(data[split], image_processor) for split in SPLITS if split in data}
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
@@ -122,37 +155,50 @@ def train(args: Arguments) -> dict | None:
         if not args.streaming:
             tokenizer = build_tokenizer(caption for captions in data["train"]["captions"] for caption in captions)
             cached["train"] = encode_captions(cached["train"], tokenizer)
+    contents = broadcast_object_list([split_contents(data) if accelerator.is_main_process else None])[0]
     if args.streaming:
         names = data["test"].features["label"].names
-        cached["train"] = TrainingStream(args, names, image_processor, progress, accelerator, with_captions=True)
-        fingerprint["train"], tokenizer = cached["train"].fingerprint, cached["train"].tokenizer
+        try:
+            cached["train"] = TrainingStream(args, names, image_processor, progress, accelerator, with_captions=True)
+            check_number_of_captions(args.dataset, "train", *cached["train"].captions_per_row, args.num_references)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from error
+        fingerprint["train"], contents["train"] = cached["train"].fingerprint, cached["train"].content
+        tokenizer = cached["train"].tokenizer
+    if start and vocabulary != tokenizer.get_vocab():
+        raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")
     processor = GalaxyCaptionerProcessor(image_processor, tokenizer)
     references = {split: cached[split].select_columns(["captions", "votes"]).to_list() for split in ("validation", "test")}
     loaders = {
-        split: make_loader(rows, image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
+        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
     }
 
     # ----------------------------------------------------------------------------------------------------------------- model
     config = GalaxyCaptionerConfig(
-        backbone=classifier.config.backbone if classifier else args.backbone,
-        image_size=image_size,
-        attention_stage=args.attention_stage,
-        use_attention=args.use_attention,
+        **{name: getattr(args, name) for name in ARCHITECTURE},
+        **({name: getattr(start.config, name) for name in ("embedding_size", "attention_size")} if start else {}),
+        image_size=args.image_size,
         vocab_size=len(tokenizer),
-        hidden_size=args.hidden_size,
         drop_rate=args.drop_rate,
-        tie_word_embeddings=args.tie_word_embeddings,
     )
     model = GalaxyCaptionerForConditionalGeneration(config)
     model.generation_config.max_new_tokens = args.max_new_tokens  # saved with the model
-    if args.init_from:
-        if load_trained(GalaxyCaptionerProcessor, "init_from", args.init_from).tokenizer.get_vocab() != tokenizer.get_vocab():
-            raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")
-        model.load_state_dict(GalaxyCaptionerForConditionalGeneration.from_pretrained(args.init_from).state_dict())
+    if start:
+        model.load_state_dict(start.state_dict())
     elif classifier:
         model.encoder.backbone.load_state_dict(classifier.backbone.state_dict())
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
+
+    def gain() -> float:
+        batch = next(iter(loaders["validation"]))
+        captions = [references["validation"][row]["captions"][0] for row in batch["row"].tolist()]
+        labels = tokenizer(captions, padding=True, return_tensors="pt")["input_ids"]
+        inputs = {"pixel_values": image_processor.normalize_pixels(batch["pixels"]), "labels": labels}
+        return training_gain(model, inputs)
+
+    recorded = checkpoint_precision(output_dir) if args.resume else None
+    settle_precision(accelerator, args.mixed_precision, gain, recorded)
 
     # ------------------------------------------------------------------------------------------------------------- optimiser
     backbone = set(model.encoder.backbone.parameters())
@@ -172,7 +218,7 @@ def train(args: Arguments) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------------ loop
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
-    checkpoints = Checkpoints(accelerator, args, model, states)
+    checkpoints = Checkpoints(accelerator, args, model, states, termination, contents)
     if args.resume:
         checkpoints.resume()
     else:
@@ -181,7 +227,7 @@ def train(args: Arguments) -> dict | None:
         accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
     accelerator.print(
         f"{args.dataset}: {', '.join(f'{rows.num_rows} {split}' for split, rows in cached.items())} galaxies, {len(tokenizer)} words; "
-        f"{config.backbone} at {image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
+        f"{args.backbone} at {args.image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
     )
 
     teacher_share = args.teacher_share if classifier and classifier.config.predict_votes else 0.0
@@ -202,7 +248,8 @@ def train(args: Arguments) -> dict | None:
     bar = tqdm(
         total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
     )
-    with bar, checkpoints.orderly_end():
+    termination.wait(True)  # for the end of the batch or evaluation at hand
+    with bar:
         while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
             for weight in backbone:
                 weight.requires_grad_(progress.epoch >= args.frozen_epochs)
@@ -219,7 +266,9 @@ def train(args: Arguments) -> dict | None:
                 targets,
                 checkpoints,
                 bar,
+                CAPTIONER,
             )
+            checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
             results = CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None
@@ -238,8 +287,10 @@ def train(args: Arguments) -> dict | None:
             accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             checkpoints.save(progress.epoch * len(loaders["train"]))
+            checkpoints.end_if_terminating()
 
     # ------------------------------------------------------------------------------------------------------------- test once
+    termination.wait(accelerator.num_processes > 1)  # nothing is to be saved any more, but several must end together
     accelerator.wait_for_everyone()
     best = GalaxyCaptionerForConditionalGeneration.from_pretrained(checkpoints.best).to(
         accelerator.device, memory_format=torch.channels_last
@@ -251,6 +302,8 @@ def train(args: Arguments) -> dict | None:
     }
     if classifier and classifier.config.predict_votes:
         captions["template, predicted votes"] = template_captions(accelerator, classifier, loaders["test"], image_processor)
+    checkpoints.end_if_terminating()
+    termination.wait(False)
 
     # ---------------------------------------------------------------------------------------------------------------- report
     results = None

@@ -22,6 +22,7 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
+from galaxy_vision.accelerator import make_accelerator
 from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.batches import cache_pixels, make_loader
 from galaxy_vision.catalogue import Columns, open_catalogue, write_index
@@ -30,7 +31,7 @@ from galaxy_vision.images import read_rgb
 from galaxy_vision.labels import get_scheme
 from galaxy_vision.parts import PartWriter
 from galaxy_vision.predict import Arguments, Models, describe_parts
-from galaxy_vision.training import Progress, make_accelerator, parameter_groups, train_one_epoch
+from galaxy_vision.training import Progress, parameter_groups, train_one_epoch
 
 Form = Callable[[], tuple[int, float]]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -10,18 +10,30 @@ from collections.abc import Iterator
 from datasets import Features
 from tqdm.auto import tqdm
 
+from galaxy_vision.class_names import sorted_names
 from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, galaxy_features, run_builder
+from galaxy_vision.image_folders import check_classes, folder_labels
 from galaxy_vision.images import ImageSource
+from galaxy_vision.splits import SPLITS, split_with
 
 
-def read_rows(images: ImageSource, class_names: list[str]) -> Iterator[dict | Dropped]:
-    """One row for each image; its file stem is its id, or ``folder/stem`` where several folders have a file of that name."""
+def read_rows(
+    images: ImageSource, labels: dict[str, tuple[str | None, str]], class_names: list[str]
+) -> Iterator[dict | Dropped]:
+    """One row for each image; its id is the stem of its file, or ``class/stem`` where several have it.
+
+    Args:
+        labels: key -> split (None if no folder names one) and class, from :func:`~galaxy_vision.image_folders.folder_labels`.
+    """
     named_so = Counter(key.rpartition("/")[2] for key in images.members)
+    missing = {split for split in SPLITS if split not in {split for split, _ in labels.values()}}
     for key in images.members:
-        folder, _, stem = key.rpartition("/")
-        galaxy_id = stem if named_so[stem] == 1 else key
+        (split, label), stem = labels[key], key.rpartition("/")[2]
+        galaxy_id = stem if named_so[stem] == 1 else "/".join(filter(None, (split, label, stem)))
+        if split == "train":
+            split = split_with(galaxy_id, missing)
         try:
-            yield {"image": images.read(key), "id": galaxy_id, "label": class_names.index(folder)}
+            yield {"image": images.read(key), "id": galaxy_id, "label": class_names.index(label), "split": split}
         except ValueError as error:
             yield Dropped(galaxy_id, str(error))
     yield from (Dropped(name, "duplicate id: only the first is kept") for name in images.duplicates)
@@ -29,20 +41,28 @@ def read_rows(images: ImageSource, class_names: list[str]) -> Iterator[dict | Dr
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
     images = ImageSource(args.images, by_folder=True)
-    class_names = sorted({key.rpartition("/")[0] for key in images.members})
-    if class_names[0] == "" or len(class_names) < 2:
-        found = ", ".join(filter(None, class_names)) or "none"
-        raise ValueError(
-            f"{args.images} has images in these folders: {found}; put those of each class into a folder of its name"
-        )
+    names = list(images.members.values())
+    labels = folder_labels(names, args.images)
+    check_classes(names, [label for _, label in labels], args.images)
+    given = {split for split, _ in labels} - {None}
+    if given and "train" not in given:
+        raise ValueError(f"{args.images} has folders of the splits {', '.join(sorted(given))}; it needs train")
+    class_names = sorted_names(label for _, label in labels)
     card = Card(args.title, "Galaxy images in class folders; no votes.", args.licence, args.citation)
-    rows = tqdm(read_rows(images, class_names), desc="galaxies", total=len(images.members), unit=" images")
+    if given:
+        cut = [split for split in SPLITS if split not in given]
+        how = f"; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from train by a hash of the id" if cut else ""
+        card = card._replace(splits=f"Splits are those of the folders{how}.")
+    rows = read_rows(images, dict(zip(images.members, labels, strict=True)), class_names)
+    rows = tqdm(rows, desc="galaxies", total=len(images.members), unit=" images")
     return rows, galaxy_features(class_names, with_votes=False), card
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = builder_parser(__doc__)
-    parser.add_argument("--images", required=True, help="zip or folder with one folder for each class")
+    parser.add_argument(
+        "--images", required=True, help="zip or folder with one folder for each class, also in folders of splits"
+    )
     parser.add_argument("--title", default="Galaxies in class folders", help="title of the dataset card")
     parser.add_argument("--licence", default="unknown", help="licence id of the Hub, such as cc-by-4.0")
     parser.add_argument("--citation", default="Cite the source of the images.", help="what the card asks users to cite")

@@ -18,15 +18,23 @@ from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
 from galaxy_vision.tables import read_chunks, read_header
 
 
-def read_mapping(path: str) -> dict[str, str]:
-    """objid -> asset_id.
+def read_mapping(path: str) -> tuple[dict[str, str], dict[str, str]]:
+    """objid -> asset_id; and objid -> why it has none, where the table contradicts itself.
 
     Raises:
         ValueError: a column is missing, or an id is not an integer.
     """
     columns = ["objid", "asset_id"]
     read_header(path, columns, "gz2_filename_mapping.csv")
-    return {objid: asset for chunk in read_chunks(path, columns, [], []) for objid, asset in chunk[columns].to_numpy()}
+    mapping, doubtful, owners = {}, {}, {}
+    for chunk in read_chunks(path, columns, [], []):
+        for objid, asset in zip(chunk["objid"], chunk["asset_id"], strict=True):
+            known, owner = mapping.setdefault(objid, asset), owners.setdefault(asset, objid)
+            if known != asset:
+                doubtful[objid] = "several images in the mapping"
+            if owner != objid:
+                doubtful |= dict.fromkeys((objid, owner), "image of several galaxies in the mapping")
+    return {objid: asset for objid, asset in mapping.items() if objid not in doubtful}, doubtful
 
 
 def vote_kind(header: list[str], path: str) -> str:
@@ -47,9 +55,9 @@ def vote_kind(header: list[str], path: str) -> str:
 
 
 def read_rows(
-    images: ImageSource, labels: str, header: list[str], mapping: dict[str, str], label_scheme: str
+    images: ImageSource, labels: str, header: list[str], mapping: dict[str, str], doubtful: dict[str, str], label_scheme: str
 ) -> Iterator[dict | Dropped]:
-    """One row for each row of the table, in its order."""
+    """One row for each row of the table, in its order; ``mapping`` and ``doubtful`` are those of :func:`read_mapping`."""
     kind = vote_kind(header, labels)
     value_columns = [f"{answer}_{kind}" for answer in ANSWERS]
     debiased_columns = [f"{answer}_debiased" for answer in ANSWERS]
@@ -74,7 +82,7 @@ def read_rows(
             if not totals[place] > 0:
                 reason = reason or "no classifications"
             if asset is None:
-                reason = reason or "not in the mapping"
+                reason = reason or doubtful.get(objid, "not in the mapping")
             elif asset not in images.members:
                 reason = reason or "no image"
             if reason is None:
@@ -96,7 +104,7 @@ def read_rows(
 
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
-    images, mapping = ImageSource(args.images), read_mapping(args.mapping)
+    images, (mapping, doubtful) = ImageSource(args.images), read_mapping(args.mapping)
     header = read_header(args.labels, ("dr7objid", "total_classifications"), "gz2_hart16.csv or an export with that column")
     found = {column: "string" for column in ("asset_id", "sample", "gz2_class") if column == "asset_id" or column in header}
     card = Card(
@@ -108,7 +116,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
         "and SDSS (York et al. 2000, AJ 120, 1579).",
         args.label_scheme,
     )
-    rows = tqdm(read_rows(images, args.labels, header, mapping, args.label_scheme), desc="galaxies", unit=" rows")
+    found_rows = read_rows(images, args.labels, header, mapping, doubtful, args.label_scheme)
+    rows = tqdm(found_rows, desc="galaxies", unit=" rows")
     return rows, galaxy_features(get_scheme(args.label_scheme).class_names, **found), card
 
 

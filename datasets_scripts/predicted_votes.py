@@ -20,6 +20,7 @@ from galaxy_vision.batches import cache_pixels, make_loader
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import Card, builder_parser, galaxy_features, run_builder, split_of
 from galaxy_vision.decision_tree import NOMINAL_CLASSIFICATIONS, votes_from_conditional
+from galaxy_vision.images import read_file
 from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
 from galaxy_vision.model_files import load_classifier
 from galaxy_vision.rotations import ROTATIONS, classify
@@ -48,7 +49,8 @@ def read_rows(given: list[Dataset], unlabelled: Dataset, votes: np.ndarray, labe
 
 
 def _row(row: dict, galaxy_id: str, votes, label: int) -> dict:
-    return {"image": row["image"]["bytes"], "id": galaxy_id, "votes": votes, "num_classifications": np.nan, "label": label}
+    data = row["image"]["bytes"] if row["image"]["bytes"] is not None else read_file(row["image"]["path"])
+    return {"image": data, "id": str(galaxy_id), "votes": votes, "num_classifications": np.nan, "label": label}
 
 
 def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
@@ -56,7 +58,7 @@ def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
     remedy = "build it with a script of this folder"
     if missing := sorted(needed - set(rows.column_names)):
         raise ValueError(f"dataset={name!r} has no column {' and '.join(missing)}; {remedy}")
-    if moved := [key for key in rows["id"] if split_of(key) != split]:
+    if moved := [key for key in map(str, rows["id"]) if split_of(key) != split]:
         raise ValueError(f"{split} of dataset={name!r} has rows that our hash puts elsewhere, such as id {moved[0]}; {remedy}")
 
 

@@ -13,10 +13,12 @@ __version__ = "0.1.0"
 _HOME = {
     "GalaxyCaptionerConfig": "configuration_galaxy_captioner",
     "GalaxyCaptionerForConditionalGeneration": "modeling_galaxy_captioner",
+    "GalaxyCaptionerModel": "modeling_galaxy_captioner",
     "GalaxyCaptionerProcessor": "processing_galaxy_captioner",
     "GalaxyImageProcessor": "image_processing_galaxy",
     "GalaxyResNetConfig": "configuration_galaxy_resnet",
     "GalaxyResNetForImageClassification": "modeling_galaxy_resnet",
+    "GalaxyResNetModel": "modeling_galaxy_resnet",
     "VoteFractions": "modeling_galaxy_resnet",
 }
 __all__ = [*_HOME, "__version__"]
@@ -59,9 +61,11 @@ def _register_processors(auto) -> None:
 def _register_models(auto) -> None:
     from .configuration_galaxy_captioner import GalaxyCaptionerConfig
     from .configuration_galaxy_resnet import GalaxyResNetConfig
-    from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-    from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
+    from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration, GalaxyCaptionerModel
+    from .modeling_galaxy_resnet import GalaxyResNetForImageClassification, GalaxyResNetModel
 
+    auto.AutoModel.register(GalaxyResNetConfig, GalaxyResNetModel)
+    auto.AutoModel.register(GalaxyCaptionerConfig, GalaxyCaptionerModel)
     auto.AutoModelForImageClassification.register(GalaxyResNetConfig, GalaxyResNetForImageClassification)
     auto.AutoModelForImageTextToText.register(GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration)
 

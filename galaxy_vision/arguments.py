@@ -16,6 +16,9 @@ from .hub import check_repo_id
 from .labels import SCHEMES
 from .strict_loading import check_backbone, check_ranges
 
+DEFAULT_BACKBONE = "resnet10t"
+"""Where neither the user nor a model that the run starts from names one."""
+
 CHOICES = {
     "label_scheme": (None, *SCHEMES),
     "mixed_precision": ("auto", "no", "bf16", "fp16"),
@@ -41,7 +44,7 @@ class TrainingRun:
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
     streaming: bool = arg(False, "read the training rows while training, for Parquet data sets that are larger than the disk")
     shuffle_buffer: int = arg(10_000, "with streaming: rows that each process holds and shuffles, undecoded")
-    backbone: str = arg("resnet10t", "any timm ResNet by name")
+    backbone: str | None = arg(None, "any timm ResNet by name (default: that of the model it starts from, else resnet10t)")
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
     drop_rate: float = arg(0.0, "dropout before the heads")
@@ -56,7 +59,7 @@ class TrainingRun:
     ema_decay: float = arg(0.998, "decay of the averaged weights that are evaluated and saved (0: off)")
     patience: int = arg(0, "stop after so many epochs without a better validation score (0: never)")
     seed: int = arg(0, "of weights, order and augmentation")
-    mixed_precision: str = arg("auto", "auto (launch flag, else bf16 where native), no, bf16 or fp16")
+    mixed_precision: str = arg("auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16")
     checkpoint_every: int = arg(0, "batches between checkpoints beside that of each epoch (0: none)")
     resume: bool = arg(False, "go on from the newest checkpoint of output_dir")
     tracker: str | None = arg(None, "tensorboard, trackio or wandb")
@@ -74,12 +77,15 @@ class TrainingRun:
             "patience",
             "checkpoint_every",
             "stop_after",
-            "learning_rate",
             "weight_decay",
-            "max_grad_norm",
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} is below 0")
+        for name in ("learning_rate", "max_grad_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)} is not above 0, so nothing would be learned")
+        if not 0.0 <= self.warmup_fraction < 1.0:
+            raise ValueError(f"warmup_fraction={self.warmup_fraction} is outside 0 <= warmup_fraction < 1")
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is not a finite number")
@@ -89,7 +95,8 @@ class TrainingRun:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {known}")
         if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
             raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
-        check_backbone(self.backbone)
+        if self.backbone is not None:
+            check_backbone(self.backbone)
         if self.image_size < 32:
             raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
         check_ranges(self, {"image_size": LIMITS["image_size"]})

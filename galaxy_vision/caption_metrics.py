@@ -115,7 +115,8 @@ class CaptionMetric(evaluate.Metric):
         for said, known in zip(predictions, references, strict=True):
             if not known["captions"]:
                 raise ValueError(f"row {len(self.rows)} has no reference captions; leave it out")
-            self.rows.append((said, list(known["captions"]), np.asarray(known["votes"], dtype=np.float64)))
+            captions = [known["captions"]] if isinstance(known["captions"], str) else list(known["captions"])
+            self.rows.append((said, captions, np.asarray(known["votes"], dtype=np.float64)))
 
     def add(self, *, prediction=None, reference=None, **kw) -> None:
         """Add one row."""

@@ -56,19 +56,24 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
     if ends is not None and not torch.equal(stops[EosTokenCriteria].eos_token_id.to(ends.device), ends):
         return False
     # If the first word of an image has enough continuations, no beam is ever empty; and then scores stay above NEVER.
-    if settings.num_beams > 1 and model.config.vocab_size - _count(ends) < candidates_of(settings):
+    if settings.num_beams > 1 and model.words.out_features - _count(ends) < candidates_of(settings):
         return False
     if settings.length_penalty < 0:
         return False
     parts = [model.words, *model.decoder.children()]
+    weights = [weight for each in parts for weight in each.parameters()]
     return (
         input_ids.shape[1] == 1
         and not model.training
         and all(type(each) in (nn.Linear, nn.Embedding, nn.LSTMCell, nn.Dropout) for each in parts)
+        and model.words.bias is None
+        and model.decoder.embedding.max_norm is None
         and not any(
             each._forward_hooks or each._forward_pre_hooks or "forward" in vars(each) for each in (model, model.decoder, *parts)
         )
-        and all(weight.dtype is torch.float32 and weight.device == input_ids.device for weight in model.decoder.parameters())
+        and all(
+            type(each) is nn.Parameter and each.dtype is torch.float32 and each.device == input_ids.device for each in weights
+        )
     )
 
 

@@ -1,20 +1,20 @@
-"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue (the directory of a zip
-alone is held, .6 kB a member)."""
+"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue (the directory
+of one zip or tar at a time is held, .6 kB a member)."""
 
 import hashlib
-import os
-import tarfile
+import struct
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
-from pyarrow import csv
 
-from .catalogue_rows import Catalogue, Columns, Row, choose_columns
+from .catalogue_csv import scan_csv
+from .catalogue_entry import Entry, files_in
+from .catalogue_rows import Catalogue, Columns, Row, read_path
+from .catalogue_tars import read_tar, scan_tars
 from .image_names import IMAGE_SUFFIXES, image_id, is_image
 from .images import MAX_BYTES, read_limited
 from .whole_files import written_whole
@@ -26,131 +26,121 @@ _INDEX = pa.schema(
     {
         "id": pa.string(),
         "source": pa.string(),
-        "file": pa.string(),
+        "file": pa.binary(),
         "offset": pa.int64(),
         "size": pa.int64(),
         "check": pa.int64(),
+        "sparse": pa.bool_(),
+        "absent": pa.string(),
     }
 )
+"""The fields of :class:`~galaxy_vision.catalogue_entry.Entry`."""
 
-_IN_ORDER = csv.ReadOptions(use_threads=False)  # only then does an error say its row
+_SURROGATES = ("utf-8", "surrogateescape")  # how Python holds the bytes of a name that is not UTF-8
 
 
-def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns: Columns) -> None:
+def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns: Columns) -> list[str]:
     """As :func:`~galaxy_vision.catalogue.write_index`, of a catalogue of that kind."""
-    scan = {"tars": _scan_tars, "images": _scan_folder, "zip": _scan_zip, "csv": _scan_csv}[kind]
-    entries = scan(path, columns)
+    scan = {"tars": scan_tars, "images": _scan_folder, "zip": _scan_zip, "csv": scan_csv}[kind]
+    notes = []
+    entries = scan(path, columns, notes)
     with written_whole(index) as unfinished:
         with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, _INDEX) as writer:
             parts = 0
             while part := list(islice(entries, rows_per_part)):
-                writer.write_batch(pa.record_batch(list(map(list, zip(*part, strict=True))), schema=_INDEX))
+                rows = [
+                    each._replace(id=_shown(each.id), source=_shown(each.source), file=each.file.encode(*_SURROGATES))
+                    for each in part
+                ]
+                writer.write_batch(pa.record_batch(list(map(list, zip(*rows, strict=True))), schema=_INDEX))
                 parts += 1
         if not parts:
             raise ValueError(f"catalogue={path} holds no row, or no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return notes
 
 
-def files_in(folder: Path, inside: str = "") -> Iterator[tuple[str, os.DirEntry]]:
-    """Files at any depth, by name, as they are found: (path inside the folder, entry)."""
-    with os.scandir(folder / inside) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    for entry in entries:
-        name = f"{inside}{entry.name}"
-        if entry.is_dir():
-            yield from files_in(folder, name + "/")
-        else:
-            yield name, entry
+def _shown(name: str) -> str:
+    """A name whose bytes are not UTF-8, as ``caf\\xe9.jpg``."""
+    return name if name.isascii() else name.encode(*_SURROGATES).decode("utf-8", "backslashreplace")
 
 
-def _scan_folder(folder: Path, columns: Columns) -> Iterator[tuple]:
-    for name, entry in files_in(folder):
+def _scan_folder(folder: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
+    archives = 0
+    for name, file in files_in(folder):
+        archives += Path(name).suffix.lower() in (".tar", ".zip")
         if is_image(name):
-            yield image_id(name), name, str(folder / name), 0, entry.stat().st_size, 0
+            try:
+                state = file.stat()
+            except OSError as error:  # such as a link to nowhere
+                yield Entry(image_id(name), name, name, absent=error.strerror)
+                continue
+            yield Entry(image_id(name), name, name, size=state.st_size, check=state.st_mtime_ns)
+    if archives:
+        notes.append(
+            f"{archives} zip or tar files in {folder} are not read, since it also holds images; describe them on their own"
+        )
 
 
-def _scan_zip(path: Path, columns: Columns) -> Iterator[tuple]:
+def _scan_zip(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
+    members = list(enumerate(_opened_zip(path).infolist()))
+    names = Counter(member.filename for _, member in members)
+    for place, member in sorted(members, key=lambda each: each[1].filename):
+        name = member.filename
+        if is_image(name) and not member.is_dir():
+            source = name if names[name] == 1 else f"{name}@{place}"
+            yield Entry(image_id(name), source, "", place, member.file_size, member.CRC)
+
+
+def _opened_zip(path: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = sorted(archive.infolist(), key=lambda member: member.filename)
-    except zipfile.BadZipFile as error:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise ValueError(f"catalogue={path} is not a complete zip file ({error}); download it again") from error
-    for member in members:
-        if is_image(member.filename):
-            yield image_id(member.filename), member.filename, str(path), member.header_offset, member.file_size, member.CRC
 
 
-def _scan_tars(path: Path, columns: Columns) -> Iterator[tuple]:
-    """As WebDataset names them: the id ends at the first dot, and what lies beside an image under the same id is not read."""
-    for file in sorted(path.rglob("*.tar")) if path.is_dir() else [path]:
-        prefix = f"{file.relative_to(path)}:" if path.is_dir() else ""
-        try:
-            with tarfile.open(file, "r:") as archive:
-                for member in archive:
-                    archive.members = []  # which would otherwise grow with the tar
-                    if member.isfile() and is_image(member.name):
-                        place = (member.offset_data, member.size, member.chksum)
-                        yield Path(member.name).name.split(".")[0], f"{prefix}{member.name}@{place[0]}", str(file), *place
-        except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # a size beyond the end fails in seek
-            raise ValueError(f"{file} is not a complete, uncompressed tar ({error}); download or unpack it again") from error
-
-
-def _scan_csv(path: Path, columns: Columns) -> Iterator[tuple]:
-    with _naming(path), csv.open_csv(path, read_options=_IN_ORDER) as opened:
-        names = opened.schema.names
-    id_column, image_column = choose_columns(names, columns, f"catalogue={path}")
-    read = [image_column, *([id_column] if id_column else [])]
-    options = csv.ConvertOptions(include_columns=read, column_types=dict.fromkeys(read, pa.string()))
-    root, number = Path(columns.image_root or path.parent), 0
-    with _naming(path), csv.open_csv(path, read_options=_IN_ORDER, convert_options=options) as opened:
-        for batch in opened:
-            paths = batch.column(image_column).to_pylist()
-            ids = batch.column(id_column).to_pylist() if id_column else [image_id(each or "") for each in paths]
-            for galaxy_id, image in zip(ids, paths, strict=True):
-                yield galaxy_id, f"{path.name}:{number}", str(root / image) if image else "", 0, -1, 0
-                number += 1
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Errors of pyarrow, which say the line and what was expected there, with the name of the file."""
-    try:
-        yield
-    except (ValueError, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"catalogue={path} cannot be read as a table in UTF-8: {reason}; write it again") from error
-
-
-def open_index(path: Path, index: Path, kind: str) -> Catalogue:
+def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogue:
     """The catalogue that :func:`write_index` has listed."""
     opened = pa.ipc.open_file(pa.memory_map(str(index)))
-    archive = zipfile.ZipFile(path) if kind == "zip" else None
+    read = _reader(path, kind, columns)
 
-    def load(source: str, file: str, offset: int, size: int) -> bytes:
-        if size > MAX_BYTES:
+    def load(entry: Entry) -> bytes:
+        if entry.absent:
+            raise FileNotFoundError(entry.absent)
+        if entry.size > MAX_BYTES:
             raise ValueError(
-                f"file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
+                f"file of {entry.size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
             )
-        if archive:
-            return archive.read(source)
-        if kind == "tars":
-            with open(file, "rb") as tar:
-                tar.seek(offset)
-                return tar.read(size)
-        if not file:
-            raise FileNotFoundError("the catalogue names no file")
-        return read_limited(file)
+        return read(entry)
+
+    def entries(part: int) -> Iterator[Entry]:
+        for row in zip(*opened.get_batch(part).to_pydict().values(), strict=True):
+            entry = Entry(*row)
+            yield entry._replace(file=entry.file.decode(*_SURROGATES))
 
     def rows(part: int) -> Iterator[Row]:
-        for entry in opened.get_batch(part).to_pylist():
-            place = [entry[name] for name in ("source", "file", "offset", "size")]
-            yield Row(entry["id"], entry["source"], partial(load, *place))
+        for entry in entries(part):
+            yield Row(entry.id, entry.source, lambda entry=entry: load(entry))
 
     def fingerprint() -> str:
         digest = hashlib.blake2b(digest_size=16)
-        with open(index, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        for part in range(opened.num_record_batches):
+            for entry in entries(part):
+                digest.update(repr(tuple(entry)).encode())
         return digest.hexdigest()
 
     part_rows = [opened.get_batch(part).num_rows for part in range(opened.num_record_batches)]
     return Catalogue(part_rows, rows, fingerprint)
+
+
+def _reader(path: Path, kind: str, columns: Columns) -> Callable[[Entry], bytes]:
+    """Reads the bytes of an image, which is there and not too large."""
+    if kind == "zip":
+        archive = _opened_zip(path)
+        members = archive.infolist()  # by place: two members may have one name
+        return lambda entry: archive.read(members[entry.offset])
+    if kind == "csv":
+        return lambda entry: read_path(Path(columns.image_root or path.parent), entry.file)
+    folder = path if path.is_dir() else path.parent
+    if kind == "tars":
+        return lambda entry: read_tar(folder / entry.file, entry)
+    return lambda entry: read_limited(folder / entry.file)

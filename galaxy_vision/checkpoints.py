@@ -1,4 +1,4 @@
-"""What a run needs to go on: checkpoints that are whole or not there, one run at a time in a folder, an end in order on SIGTERM.
+"""What a run needs to go on: checkpoints that are whole or not there, and one run at a time in a folder.
 
 A checkpoint is a folder ``checkpoints/step-N`` (N batches are done). It is written under another name, with a manifest of sizes and
 checksums as its last file, and renamed then. The two newest are kept. Nothing in it is unpickled but by torch's restricted loader.
@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,13 +20,11 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import nn
 
-from .training import Terminated
+from .orderly_end import Terminated, Termination, checkpoints_of, undisturbed
+from .training import on_any_process
 from .whole_files import CANNOT_WRITE, cannot_write, reason_and_room, write_json
 
 MANIFEST = "manifest.json"
-TERMINATED = 143
-"""Exit status of a run that SIGTERM has ended: 128 + 15, as shells say it. Ctrl-C gives 130, any error 1, wrong arguments 2."""
-
 FREE_TO_CHANGE = ("output_dir", "epochs", "patience", "checkpoint_every", "resume", "stop_after", "tracker")
 FREE_TO_CHANGE += ("push_to_hub", "hub_model_id", "hub_private")
 """Arguments that may differ between a run and its resumption; the others would make it another run."""
@@ -60,15 +57,26 @@ def sole_run(output_dir: Path) -> Iterator[None]:
 
 def checkpoint_steps(output_dir: Path) -> list[int]:
     """Batches that were done at each checkpoint of a run, the newest first, whole or not."""
-    found = (path.name.removeprefix("step-") for path in (output_dir / "checkpoints").glob("step-*"))
-    return sorted((int(step) for step in found if step.isdecimal()), reverse=True)
+    return [int(path.name.removeprefix("step-")) for path in checkpoints_of(output_dir)]
+
+
+def checkpoint_precision(output_dir: Path) -> str | None:
+    """Precision of the run that wrote the checkpoints, or None where no manifest tells it."""
+    for step in checkpoint_steps(output_dir):
+        try:
+            manifest = json.loads((output_dir / "checkpoints" / f"step-{step}" / MANIFEST).read_text())
+            return manifest["settings"]["mixed_precision"]
+        except (OSError, ValueError, KeyError, TypeError):  # a damaged one, which the resumption will name
+            continue
+    return None
 
 
 def remove_checkpoints(output_dir: Path) -> None:
-    """Of a finished run, at once: a kill in between leaves all of them or none."""
-    shutil.rmtree(output_dir / "best")  # of which a checkpoint has a copy
-    (output_dir / "checkpoints").rename(output_dir / "finished.tmp")
-    shutil.rmtree(output_dir / "finished.tmp")
+    """Of a finished run, at once: a kill in between leaves all of them or none, and SIGTERM comes too late."""
+    with undisturbed():
+        shutil.rmtree(output_dir / "best")  # of which a checkpoint has a copy
+        (output_dir / "checkpoints").rename(output_dir / "finished.tmp")
+        shutil.rmtree(output_dir / "finished.tmp")
 
 
 def save_best(model: nn.Module, folder: Path) -> None:
@@ -126,17 +134,30 @@ class Checkpoints:
         args: a :class:`~galaxy_vision.arguments.TrainingRun`.
         model: whose weights must be finite to be saved.
         states: name -> whatever else has ``state_dict`` and ``load_state_dict``.
-
-    Attributes:
-        terminating: whether SIGTERM has come to this process.
+        termination: of this run, from :func:`~galaxy_vision.orderly_end.orderly_end`.
+        contents: split -> digest of its rows, from :func:`~galaxy_vision.training_checks.split_contents`.
     """
 
-    def __init__(self, accelerator, args, model: nn.Module, states: dict):
-        self.accelerator, self.model, self.states, self.terminating = accelerator, model, states, False
+    def __init__(
+        self,
+        accelerator,
+        args,
+        model: nn.Module,
+        states: dict,
+        termination: Termination | None = None,
+        contents: dict[str, str] | None = None,
+    ):
+        self.contents = contents or {}
+        self.accelerator, self.model, self.states = accelerator, model, states
+        self.termination = termination or Termination()
         self.output_dir = Path(args.output_dir)
         self.folder, self.best = self.output_dir / "checkpoints", self.output_dir / "best"
         settings = {name: value for name, value in asdict(args).items() if name not in FREE_TO_CHANGE}
-        self.settings = settings | {"num_processes": accelerator.num_processes}
+        # The precision is the one that computes, not "auto": whatever a resumed run is told must come to the same.
+        self.settings = settings | {
+            "num_processes": accelerator.num_processes,
+            "mixed_precision": accelerator.mixed_precision,
+        }
 
     def save(self, step: int) -> None:
         """Write ``step-{step}`` and keep it and the one before.
@@ -145,13 +166,17 @@ class Checkpoints:
             FloatingPointError: a weight is NaN or infinite; nothing is written.
             SystemExit: it cannot be written; the checkpoints before stay as they are.
         """
-        floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
-        if not torch.stack([each.isfinite().all() for each in floats]).all():
-            raise FloatingPointError(f"weights are NaN or infinite after batch {step}; lower the learning rate and start again")
+        self.check_weights(step)
         partial, main = self.folder / "incomplete", self.accelerator.is_main_process
         self._together(step, lambda: self._begin(partial, step) if main else None)
         self._together(step, lambda: self.accelerator.save_state(str(partial)))
         self._together(step, lambda: self._finish(partial, step) if main else None)
+
+    def check_weights(self, step: int) -> None:
+        """Raises FloatingPointError if a weight is NaN or infinite after that batch."""
+        floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
+        if not torch.stack([each.isfinite().all() for each in floats]).all():
+            raise FloatingPointError(f"weights are NaN or infinite after batch {step}; lower the learning rate and start again")
 
     def _together(self, step: int, action: Callable[[], None]) -> None:
         """Do it on every process and wait for all; if one of them failed, all end."""
@@ -179,12 +204,13 @@ class Checkpoints:
         for path in files:
             _sync(path)
         checksums = {str(path.relative_to(partial)): _checksum(path) for path in files}
-        write_json(partial / MANIFEST, {"step": step, "settings": self.settings, "files": checksums})
+        write_json(partial / MANIFEST, {"step": step, "settings": self.settings, "contents": self.contents, "files": checksums})
         _sync(partial / MANIFEST)
         final = self.folder / f"step-{step}"
         shutil.rmtree(final, ignore_errors=True)  # one that was damaged, so that an older one was resumed
         partial.rename(final)
         _sync(self.folder)
+        self.termination.begun = True
         before = [each for each in checkpoint_steps(self.output_dir) if each < step]
         for other in set(checkpoint_steps(self.output_dir)) - {step, *before[:1]}:
             shutil.rmtree(self.folder / f"step-{other}")
@@ -193,7 +219,7 @@ class Checkpoints:
         """Load the newest whole checkpoint.
 
         Raises:
-            SystemExit: there is none, or it is of a run with other arguments.
+            SystemExit: there is none, or it is of a run with other arguments or other rows.
         """
         plan = [None, []]
         if self.accelerator.is_main_process:
@@ -204,6 +230,8 @@ class Checkpoints:
                     break
                 plan[1].append(f"step-{step} is damaged: {damage}")
         found, damaged = broadcast_object_list(plan)
+        if found is None and not damaged and (self.output_dir / "metrics.json").exists():
+            raise SystemExit(f"error: output_dir={self.output_dir} holds a run that is through; there is nothing to resume")
         if found is None:
             why = f" ({'; '.join(damaged)})" if damaged else ""
             raise SystemExit(
@@ -212,7 +240,8 @@ class Checkpoints:
             )
         for each in damaged:
             self.accelerator.print(f"{each}; going on from {Path(found).name}")
-        theirs = json.loads((Path(found) / MANIFEST).read_text())["settings"]
+        manifest = json.loads((Path(found) / MANIFEST).read_text())
+        theirs = manifest["settings"]
         changed = [
             f"{key}={value!r}, then {theirs.get(key)!r}" for key, value in self.settings.items() if theirs.get(key) != value
         ]
@@ -220,6 +249,13 @@ class Checkpoints:
             raise SystemExit(
                 f"error: {found} is of a run with other arguments ({'; '.join(changed)}); give the same, or another output_dir"
             )
+        known = manifest.get("contents", {})
+        if others := [split for split, content in self.contents.items() if known.get(split, content) != content]:
+            raise SystemExit(
+                f"error: {found} is of a run with other rows in the {' and '.join(others)} split; give the data set as it was, or "
+                "start again in another output_dir"
+            )
+        self.termination.begun = True
         self.accelerator.load_state(found)
         states = torch.load(Path(found) / "run.pt", map_location="cpu", weights_only=True)
         for name, each in self.states.items():
@@ -230,28 +266,16 @@ class Checkpoints:
                 shutil.copytree(Path(found) / "best", self.best)
         self.accelerator.wait_for_everyone()
 
-    @contextmanager
-    def orderly_end(self) -> Iterator[None]:
-        """Inside, SIGTERM is noted and not died of; Ctrl-C, SIGTERM and a loss that is no number end the run with one line.
+    @property
+    def terminating(self) -> bool:
+        """Whether SIGTERM has come to this process."""
+        return self.termination.noted
+
+    def end_if_terminating(self) -> None:
+        """To be called by all processes when the newest checkpoint is all that there is to save.
 
         Raises:
-            SystemExit: with status 130, :data:`TERMINATED` or 1.
+            Terminated: SIGTERM has come to one of the processes.
         """
-
-        def note(number, frame):
-            self.terminating = True
-
-        previous = signal.signal(signal.SIGTERM, note)
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.accelerator.print(f"stopped; go on with --resume --output_dir {self.output_dir}")
-            raise SystemExit(130) from None
-        except Terminated:
-            self.accelerator.print(f"SIGTERM: saved; go on with --resume --output_dir {self.output_dir}")
-            raise SystemExit(TERMINATED) from None
-        except FloatingPointError as error:
-            newest = f"{self.folder}/step-{checkpoint_steps(self.output_dir)[0]}"
-            raise SystemExit(f"error: {error}; the newest state before it is {newest}") from error
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+        if on_any_process(self.accelerator, self.terminating)[0]:
+            raise Terminated

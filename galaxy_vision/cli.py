@@ -43,7 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
     )
     evaluate.add_argument(
-        "--mixed_precision", default="auto", choices=("auto", "no", "bf16", "fp16"), help="as for training (%(default)s)"
+        "--mixed_precision",
+        default="auto",
+        choices=("auto", "no", "bf16", "fp16"),
+        help="auto: launch flag, else that of the training run (%(default)s)",
     )
     _add_rotations(evaluate)
     evaluate.add_argument(

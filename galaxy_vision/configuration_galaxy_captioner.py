@@ -10,7 +10,6 @@ FORMAT_VERSION = 1
 
 LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
 LIMITS |= {"vocab_size": (4, 65_536), "hidden_size": (1, 4096), "embedding_size": (1, 4096), "attention_size": (1, 4096)}
-LIMITS |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), (0, 65_535))
 """Least and largest values, so that a wrong file cannot ask for more memory than there is."""
 
 
@@ -31,10 +30,14 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
         attention_size: of the comparison between the LSTM's state and a place.
         drop_rate: dropout of what the encoder says, and before the words are scored.
         tie_word_embeddings: score words with the embedding itself.
+        use_cache: return the state after the last word, so that the next call reads only the words that follow.
+        eos_token_id: word that ends a caption, or several; None for captions that end by their length alone.
         format_version: of the fields; a model from a newer one is refused.
     """
 
     model_type = "galaxy_captioner"
+    keys_to_ignore_at_inference = ["cache", "past_key_values", "cross_attentions", "encoder_last_hidden_state"]
+    """``Trainer`` then hands the logits alone to ``compute_metrics``."""
 
     backbone: str = "resnet18"
     image_size: int = 64
@@ -48,10 +51,11 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
     drop_rate: float = 0.1
     tie_word_embeddings: bool = False
     is_encoder_decoder: bool = True
-    pad_token_id: int = 1
-    bos_token_id: int = 2
-    eos_token_id: int = 3
-    decoder_start_token_id: int = 2
+    use_cache: bool = True
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 2
+    eos_token_id: int | list[int] | None = 3
+    decoder_start_token_id: int | None = 2
     format_version: int = FORMAT_VERSION
 
     def validate_format(self):
@@ -68,6 +72,16 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
         check_ranges(self, LIMITS)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+
+    def validate_words(self):
+        """Raises ValueError for a special token that is not a word of the vocabulary."""
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
+            value = getattr(self, name)
+            for word in value if isinstance(value, list) else [value]:
+                if word is not None and (type(word) is not int or not 0 <= word < self.vocab_size):
+                    raise ValueError(f"{name}={value!r} is not an integer from 0 to {self.vocab_size - 1} (vocab_size - 1)")
+        if self.eos_token_id == []:
+            raise ValueError("eos_token_id=[] names no word; use None for captions that end by their length alone")
 
     @property
     def grid_size(self) -> int:

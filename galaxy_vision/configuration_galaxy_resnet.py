@@ -24,10 +24,12 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         drop_rate: dropout before the heads.
         format_version: of the fields; a model from a newer one is refused.
 
-    The classes are ``id2label`` and ``label2id``, as in every transformers model.
+    The classes are ``id2label`` and ``label2id``, and ``problem_type`` says whether they exclude each other, as in every transformers
+    model.
     """
 
     model_type = "galaxy_resnet"
+    keys_to_ignore_at_inference = ["vote_concentration"]  # so that compute_metrics of Trainer is given logits
 
     backbone: str = "resnet18"
     image_size: int = 64
@@ -48,6 +50,13 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         check_ranges(self, LIMITS)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+
+    def validate_problem(self):
+        """Raises ValueError for a problem_type that there is not."""
+        if self.problem_type not in (None, "single_label_classification", "multi_label_classification", "regression"):
+            raise ValueError(
+                f"problem_type={self.problem_type!r} is not single_label_classification, multi_label_classification or regression"
+            )
 
 
 # A saved folder then carries the code, so that it loads where this package is not installed.

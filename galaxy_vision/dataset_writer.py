@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import io
 import shlex
 import shutil
 import sys
@@ -15,14 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, List, Value
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
 
 from .captions import NUM_CAPTIONS, claims_from_votes, write_captions
 from .decision_tree import NUM_ANSWERS
 from .hub import push_folder
+from .images import FORMATS, read_rgb
 from .labels import SCHEMES, scheme_table
+from .splits import SPLITS, split_of
 from .whole_files import CANNOT_WRITE, cannot_write
 
-SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 ROWS_PER_SHARD = 5000
 ROWS_PER_GROUP = 100  # what is in memory at once: 100 images of 15 kB
 
@@ -35,7 +39,8 @@ class Dropped(NamedTuple):
 
 
 class Card(NamedTuple):
-    """What a dataset card says beyond counts: title, text, licence id of the Hub, citation, and the command that made it."""
+    """What a dataset card says beyond counts: title, text, licence id of the Hub, citation, the command that made it, and how its rows
+    were split."""
 
     title: str
     description: str
@@ -43,18 +48,7 @@ class Card(NamedTuple):
     citation: str
     label_scheme: str | None = None
     command: str = ""
-
-
-def split_of(galaxy_id: str) -> str:
-    """train, validation or test, from a hash of the id alone: adding rows moves no galaxy. Of ``folder/stem`` only the stem counts:
-    a galaxy that stands in two class folders stays in one split, and moves in none when the second is added."""
-    stem = galaxy_id.rpartition("/")[2]
-    share = int.from_bytes(hashlib.blake2b(stem.encode(), digest_size=8).digest(), "big") / 2**64
-    for split, size in SPLITS.items():
-        if share < size:
-            return split
-        share -= size
-    return "test"
+    splits: str = "Galaxies are split by a hash of their id, so that adding rows moves none."
 
 
 def galaxy_features(class_names: list[str], with_votes: bool = True, **source_ids: str) -> Features:
@@ -71,6 +65,28 @@ def captions_of(galaxy_id: str, votes) -> list[str]:
     """The reference captions of a galaxy: the same wherever its row comes from."""
     votes = np.asarray(votes, dtype=np.float32)  # as they are stored, so that a share at a limit falls on the same side
     return write_captions(claims_from_votes(votes), NUM_CAPTIONS, seed=zlib.crc32(galaxy_id.encode()))
+
+
+def stored_image(data: bytes) -> bytes:
+    """An image file as it is kept: as it came, if every reader decodes it to what :func:`~galaxy_vision.images.read_rgb` sees (8 bits, in
+    colour or grey); else, as of FITS, 16 bits or transparency, these pixels as a PNG.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+                return data
+            plain = ImageOps.exif_transpose(image)
+            seen = read_rgb(data)
+            if plain.mode in ("RGB", "L") and np.array_equal(np.asarray(plain.convert("RGB")), np.asarray(seen)):
+                return data
+    except UnidentifiedImageError:  # FITS
+        seen = read_rgb(data)
+    file = io.BytesIO()
+    seen.save(file, "PNG")
+    return file.getvalue()
 
 
 class _SplitWriter:
@@ -111,8 +127,8 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
     """Write the rows as they come, and rename the finished folder to ``output_dir`` as the last step.
 
     Args:
-        rows: dicts with the columns of ``features`` (``image`` as bytes, ``label`` -1 or None for uncertain; ``captions`` are written
-            from ``votes``), or :class:`Dropped`.
+        rows: dicts with the columns of ``features`` (``image`` as the bytes of a file, see :func:`stored_image`; ``label`` -1 or None for
+            uncertain; ``captions`` are written from ``votes``), or :class:`Dropped`. ``split`` is that of the row, if the source has any.
         output_dir: must not exist, so that nothing is lost.
         features: from :func:`galaxy_features`.
         card: text of the dataset card.
@@ -148,12 +164,15 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
             dropped.append(row)
             continue
         seen.add(key)
+        row = row | {"image": stored_image(row["image"])}
         label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
+        if label is not None and label >= features["label"].num_classes:
+            raise ValueError(f"galaxy {row['id']} has label {label}, and there are {features['label'].num_classes} classes")
         content.update(b"".join([key, hashlib.blake2b(row["image"]).digest(), repr(label).encode()]))
         if "votes" in row:
             row = row | {"captions": captions_of(row["id"], row["votes"])}
             content.update(np.asarray(row["votes"], dtype=np.float32).tobytes() + "\n".join(row["captions"]).encode())
-        split = split_of(row["id"])
+        split = row.pop("split", None) or split_of(row["id"])
         balance[split][label] += 1
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
     kept = sum(writer.rows for writer in writers.values())
@@ -163,10 +182,12 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
     for writer in writers.values():
         writer.finish()
     if dropped:
-        lines = ["id\treason", *(f"{each.id}\t{each.reason}" for each in dropped)]
-        (folder / "dropped.tsv").write_text("\n".join(lines) + "\n")
+        lines = ["id\treason", *("\t".join(" ".join(text.split()) for text in each) for each in dropped)]
+        (folder / "dropped.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     names = features["label"].names
-    (folder / "README.md").write_text(_render_card(card, names, balance, dropped, kept, list(features), content.hexdigest()))
+    (folder / "README.md").write_text(
+        _render_card(card, names, balance, dropped, kept, list(features), content.hexdigest()), encoding="utf-8"
+    )
 
 
 def _render_card(
@@ -197,7 +218,7 @@ def _render_card(
         reasons = Counter(each.reason.split(":")[0] for each in dropped).most_common()
         body.append("\n".join(["| dropped because | rows |", "|---|---|", *(f"| {reason} | {n} |" for reason, n in reasons)]))
         body.append("Every dropped row is listed in `dropped.tsv`.")
-    body += ["Galaxies are split by a hash of their id, so that adding rows moves none.", "\n".join(counts)]
+    body += [card.splits, "\n".join(counts)]
     if card.label_scheme in SCHEMES:
         body += [f"## Labels: scheme `{card.label_scheme}`", scheme_table(card.label_scheme)]
     body += ["## Licence and citation", card.citation]
@@ -231,7 +252,7 @@ def run_builder(
         unwritable = ours and getattr(error, "errno", None) in CANNOT_WRITE
         parser.exit(2, f"error: {cannot_write(error, folder) if unwritable else error}\n")
     if (listed := folder / "dropped.tsv").exists():
-        print(f"{len(listed.read_text().splitlines()) - 1} rows were dropped; {listed} says why")
+        print(f"{len(listed.read_text(encoding='utf-8').splitlines()) - 1} rows were dropped; {listed} says why")
     if args.push_to_hub:
         try:
             print(f"pushed to {push_folder(folder, args.push_to_hub, 'dataset')}")

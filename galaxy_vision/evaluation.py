@@ -1,5 +1,6 @@
 """A saved model and a data set -> scores, by the functions that end a training run."""
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,9 @@ import torch
 from datasets import Dataset, Value, concatenate_datasets
 from torch.nn import functional as F
 from transformers import AutoConfig
+from transformers.utils import cached_file
 
+from .accelerator import chosen_precision, make_accelerator
 from .batches import cache_pixels, make_loader
 from .caption_metrics import score_beside_rivals
 from .data import class_counts, load_galaxies
@@ -19,7 +22,7 @@ from .metrics import GalaxyMetric, training_constants
 from .model_files import load_captioner, load_classifier, refusing
 from .modeling_galaxy_resnet import GalaxyClassifierOutput
 from .rotations import check_rotations
-from .training import Examples, class_probabilities, evaluate, evaluate_captions, make_accelerator
+from .training import Examples, class_probabilities, evaluate, evaluate_captions
 from .twins import without_twins
 
 
@@ -44,7 +47,8 @@ def evaluate_saved(
         model: folder or Hub id.
         dataset: as in :func:`~galaxy_vision.data.load_galaxies`.
         split: of these, or ``"all"``: the whole data set, where none of it was used for training.
-        mixed_precision: as in :func:`~galaxy_vision.training.make_accelerator`.
+        mixed_precision: ``"auto"`` takes the launch flag, else the precision of the run that trained the model, so that the
+            scores are those of its end, else fp32; any other value is taken as it is.
         rotations: as in :func:`~galaxy_vision.rotations.classify`; of a classifier.
         without_twins_of: data sets that the model has learned from; galaxies which are in them too, under whatever id, are left out.
 
@@ -55,10 +59,11 @@ def evaluate_saved(
         OSError: there is no such model.
         ValueError: there is no such data set, the model is none of ours, or nothing can be compared.
     """
-    accelerator = make_accelerator(mixed_precision, 1, None, Path("."))
     check_rotations(rotations)
     with refusing(model):  # our own classes are registered, so the code that a folder carries is never run
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+        precision = chosen_precision(mixed_precision) or _precision_of_run(model)
+    accelerator = make_accelerator(precision, 1, None, Path("."))
     kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
@@ -79,9 +84,21 @@ def evaluate_saved(
     return about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
 
 
+def _precision_of_run(model: str) -> str:
+    """The one that run.json of a saved model tells; fp32 where there is none, or where it was fp16 and here is no GPU."""
+    path = cached_file(model, "run.json", _raise_exceptions_for_missing_entries=False)
+    if path is None:
+        return "no"
+    try:
+        precision = json.loads(Path(path).read_text(encoding="utf-8"))["hardware"]["mixed_precision"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged, so the precision of the run is not known; give --mixed_precision") from error
+    return "no" if precision == "fp16" and not torch.cuda.is_available() else precision
+
+
 def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
     model, processor = load_classifier(name)
-    model = model.to(accelerator.device)
+    model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     ours, theirs = (
         [model.config.id2label[place] for place in range(model.config.num_labels)],
         data[split].features["label"].names,
@@ -139,7 +156,7 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
     if "captions" not in data[split].column_names:
         raise ValueError("the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts")
     model, processor = load_captioner(name)
-    model = model.to(accelerator.device)
+    model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     rows = _pixels(accelerator, data, split, processor.image_processor)
     size = processor.image_processor.size["height"]
     loader = accelerator.prepare(make_loader(rows, size, batch_size, shuffle=False))

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from .captions import parse_claims, score_claims
+from .data import read_image
 from .whole_files import written_whole
 
 COLUMNS = 6  # of a sheet
@@ -88,12 +89,11 @@ def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path
         len(mistakes), f"The {len(mistakes)} most confident of {wrong} mistakes in {classes['rows']} galaxies"
     )
     for axes, mistake in zip(grid.flat, mistakes, strict=False):
-        row = rows[mistake["row"]]
-        _show_galaxy(axes, row["image"], crop_fraction)
+        _show_galaxy(axes, read_image(rows, mistake["row"]), crop_fraction)
         axes.set_title(f"{mistake['true']}\n", fontsize=10)
         said = f"said {mistake['predicted']}, {100 * mistake['probability']:.0f} %"
         axes.text(0.5, 1.025, said, transform=axes.transAxes, ha="center", va="bottom", fontsize=10, color=_WRONG)
-        _name_galaxy(axes, row, mistake["row"])
+        _name_galaxy(axes, rows, mistake["row"])
     return _save(figure, path)
 
 
@@ -114,7 +114,7 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
         len(names), COLUMNS, figsize=(16.0, 2.75 * len(names) + 0.5), layout="constrained", squeeze=False
     )
     figure.suptitle("Right answers, and where the model looked for that class (bright: much)", fontsize=13)
-    images = [rows[each["row"]]["image"].convert("RGB") for each in correct]
+    images = [read_image(rows, each["row"]) for each in correct]
     targets = [model.config.label2id[each["true"]] for each in correct]
     heats = explain(model, processor, images, target=targets)
     shown = dict.fromkeys(names, 0)
@@ -127,7 +127,7 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
         right.imshow(overlay(image, heat))
         left.set_title(each["true"], fontsize=10)
         right.set_title(f"{100 * each['probability']:.0f} %", fontsize=10)
-        _name_galaxy(left, rows[each["row"]], each["row"])
+        _name_galaxy(left, rows, each["row"])
     return _save(figure, path)
 
 
@@ -138,10 +138,10 @@ def draw_captions(captions: list[str], rows, path: Path) -> Path:
         len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=3.5
     )
     for axes, place in zip(grid.flat, chosen, strict=False):
-        row, caption = rows[int(place)], captions[place]
+        row, caption = rows.remove_columns("image")[int(place)], captions[place]
         scored = score_claims(parse_claims(caption), row["votes"])
         wrong = scored["contradicted"] + scored["ungrounded"]
-        axes.imshow(row["image"])
+        axes.imshow(read_image(rows, int(place)))
         axes.set_title(f"{row.get('id', place)}{'  ✗' * wrong}", fontsize=10, color=_WRONG if wrong else "black")
         axes.text(0.5, -0.03, textwrap.fill(caption, 32), transform=axes.transAxes, ha="center", va="top", fontsize=9)
     return _save(figure, path)
@@ -160,15 +160,15 @@ def _sheet(count: int, title: str, height: float = 3.1):
 
 def _show_galaxy(axes, image, crop_fraction: float) -> None:
     """The image, with the central square that the model sees."""
-    axes.imshow(image.convert("RGB"))
+    axes.imshow(image)
     side = crop_fraction * min(image.size)
     corner = [(length - side) / 2 - 0.5 for length in image.size]
     axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=0.8, linestyle=":"))
 
 
-def _name_galaxy(axes, row: dict, place: int) -> None:
+def _name_galaxy(axes, rows, place: int) -> None:
     """The galaxy's id, or its place in the split, inside the picture."""
-    name = str(row.get("id", f"row {place}"))
+    name = str(rows.select_columns("id")[place]["id"]) if "id" in rows.column_names else f"row {place}"
     axes.text(0.02, 0.02, name, transform=axes.transAxes, color="white", fontsize=8, va="bottom")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .file_kinds import REMEDY, check_kind, raw_mode, unread_kind
 from .image_names import IMAGE_SUFFIXES, image_id, is_image, normal_path
+from .pixels import LOWEST_PEAK, as_array, as_rgb, check_white, is_deep
 
 FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
 """First bytes of a FITS file, and of any gzip file."""
@@ -35,19 +37,24 @@ _DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, Ov
 
 
 def read_rgb(
-    data: bytes, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
+    source, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
 ) -> Image.Image:
     """Decode a galaxy image completely and convert it to 8-bit RGB.
 
     JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says, transparency laid on
-    black sky, CMYK, grey and palettes converted. 16-bit colour is divided by 257, the full range. One deep channel (16-bit
+    black sky, CMYK, grey and palettes converted. Of 16-bit colour the high byte is taken, the full range, which is
+    no stretch: colours of 12 bits are refused. One deep channel (16-bit
     grey, 32-bit integers, floats) is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
 
     FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the bottom).
     Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.fits_images`.
 
+    Arrays follow the rules of files: one deep channel is stretched, and :func:`galaxy_vision.pixels.as_rgb` says what colours
+    may be. Their rows are not flipped.
+
     Args:
-        data: the file's bytes, at most :data:`MAX_BYTES`.
+        source: the file's bytes, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor (H, W), (H, W, C) or
+            (C, H, W) of 1, 3 or 4 channels.
         hdu: number or name of the FITS extension; None for the first that holds an image.
         bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane, or of
             three the last as red and the first as blue (bands in order of wavelength).
@@ -59,22 +66,52 @@ def read_rgb(
         RGB image; ``image.info["reading"]`` says in words what was done to the pixels.
 
     Raises:
-        ValueError: and nothing else: not such an image, damaged, too large, an animation, or a second file type at once.
+        ValueError: and nothing else: not such an image, damaged, too large, an animation, a second file type at once, of a kind
+            whose pixels would be misread, or most of it white.
     """
+    image = _read(source, hdu, bands, stretch)
+    check_white(image)
+    return image
+
+
+def _read(source, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
     if stretch not in STRETCHES:
         raise ValueError(f"stretch={stretch!r} is not known; use {', '.join(STRETCHES)}")
+    if isinstance(source, str | Path):
+        source = read_file(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = bytes(source)
+        _check_bytes(source)
+        if source.startswith(FITS_STARTS):
+            from .fits_images import read_fits  # astropy takes a second to import, and most images are none of these
+
+            return read_fits(source, hdu=hdu, bands=bands, stretch=stretch)
+    if hdu is not None or bands is not None:
+        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+    if isinstance(source, Image.Image):
+        return _to_rgb(_upright(source, ours=False), stretch)
+    if isinstance(source, bytes):
+        return _to_rgb(_upright(_open(source), ours=True), stretch)
+    array = as_array(source)
+    check_size(*array.shape[1::-1])
+    if is_deep(array):
+        return _stretched(array[..., 0], stretch)
+    ready = Image.fromarray(as_rgb(array))
+    ready.info = {"reading": "" if array.dtype == np.uint8 else f"colours converted from {array.dtype}"}
+    return ready
+
+
+def _check_bytes(data: bytes) -> None:
     if not data:
         raise ValueError(f"the file is empty (0 bytes); {_ANSWER}")
     if len(data) > MAX_BYTES:
         raise ValueError(
             f"file of {len(data) / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
         )
-    if data.startswith(FITS_STARTS):
-        from .fits_images import read_fits  # astropy takes a second to import, and most images are none of these
 
-        return read_fits(data, hdu=hdu, bands=bands, stretch=stretch)
-    if hdu is not None or bands is not None:
-        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+
+def _open(data: bytes) -> Image.Image:
+    """A file of :data:`FORMATS`, of which the header alone is decoded."""
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for magic, kind in _FOREIGN.items():
         if start.startswith(magic.lower()):
@@ -84,23 +121,35 @@ def read_rgb(
     if b"<script" in data:
         raise ValueError("the file is an image and a web page at once; save the image again without what is attached to it")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if kind := unread_kind(data):
+            raise ValueError(f"unreadable image: {kind}; {REMEDY}") from error
         raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error
     except _DAMAGE as error:
         raise ValueError(f"unreadable image: damaged ({error}); download or save it again") from error
+
+
+def _upright(image: Image.Image, ours: bool) -> Image.Image:
+    """The only frame of an image, decoded and turned as its EXIF orientation says; a copy, unless the image is ours to change."""
     check_size(*image.size)
+    if 0 in image.size:
+        raise ValueError(f"image of {image.width}x{image.height} px has no pixels; give another")
+    sixteen_bits = ";16" in raw_mode(image) and not is_deep(image)
+    check_kind(image)
     try:
         several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)  # which copies nothing where there is nothing to turn
+        upright = ImageOps.exif_transpose(image, in_place=ours) or image  # in place copies nothing where nothing is to turn
     except _DAMAGE as error:
-        raise ValueError(f"unreadable image: damaged {image.format} ({error}); download or save it again") from error
+        raise ValueError(f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again") from error
     if several:
         raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
-    return _to_rgb(image, stretch)
+    if sixteen_bits and max(high for _, high in upright.getextrema()[:3]) < LOWEST_PEAK >> 8:
+        raise ValueError(f"16-bit colours of {image.format} with no value of {LOWEST_PEAK} or more, as if of 12 bits; {REMEDY}")
+    return upright
 
 
 def check_size(width: int, height: int) -> None:
@@ -112,25 +161,24 @@ def check_size(width: int, height: int) -> None:
 
 
 def _to_rgb(image: Image.Image, stretch: str) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        from .fits_images import stretch_planes
-
-        rgb, reading = stretch_planes(np.asarray(image)[None], stretch)
-        ready = Image.fromarray(rgb)
-    elif image.has_transparency_data:
-        layer = image.convert("RGBA")
-        sky = Image.new("RGBA", layer.size, (0, 0, 0, 255))
-        ready, reading = Image.alpha_composite(sky, layer).convert("RGB"), "transparency laid on black sky"
-    elif image.mode == "RGB":
-        ready, reading = image, ""
+    if is_deep(image):
+        return _stretched(np.asarray(image), stretch)
+    ready = image if image.mode == "RGB" and not image.has_transparency_data else Image.fromarray(as_rgb(image))
+    if image.has_transparency_data:
+        reading = "transparency laid on black sky"
     else:
-        try:
-            ready = image.convert("RGB")
-        except ValueError as error:
-            raise ValueError(f"colour mode {image.mode} cannot be converted; save the image as RGB") from error
-        reading = f"colours converted from {image.mode}"
+        reading = "" if image.mode == "RGB" else f"colours converted from {image.mode}"
     ready.info = {"reading": reading}
     return ready
+
+
+def _stretched(plane: np.ndarray, stretch: str) -> Image.Image:
+    from .fits_images import stretch_planes
+
+    rgb, reading = stretch_planes(plane[None], stretch)
+    image = Image.fromarray(rgb)
+    image.info = {"reading": reading}
+    return image
 
 
 def zip_directory_bytes(data: bytes) -> int | None:
@@ -152,10 +200,11 @@ class ImageSource:
 
     Args:
         path: of the zip file or folder.
-        by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is the one that holds it.
+        by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is its whole path.
 
     Attributes:
-        members: key -> path inside the source; the first in sorted order where a key occurs twice.
+        members: key -> path inside the source; where a key occurs twice, the first in sorted order, and of two zip members of one
+            name the first in the zip.
         duplicates: paths that were left out because their key is taken.
 
     Raises:
@@ -166,25 +215,26 @@ class ImageSource:
         self.path = Path(path)
         self._zip = None
         if self.path.is_dir():
-            names = [str(p.relative_to(self.path)) for p in self.path.rglob("*") if p.is_file()]
+            found = [(str(path.relative_to(self.path)), path) for path in self.path.rglob("*") if path.is_file()]
         elif self.path.is_file():
             try:
                 self._zip = zipfile.ZipFile(self.path)
             except zipfile.BadZipFile as error:
                 raise ValueError(f"{self.path} is not a complete zip file ({error}); download it again") from error
-            names = self._zip.namelist()
+            found = [(info.filename, info) for info in self._zip.infolist() if not info.filename.endswith(("/", "\\"))]
         else:
             raise ValueError(f"{self.path} does not exist; give the image zip or the unpacked folder")
         self.members: dict[str, str] = {}
         self.duplicates: list[str] = []
-        for name in sorted(names):
+        self._places: dict[str, Path | zipfile.ZipInfo] = {}  # a name is no place: a zip may hold one twice
+        for name, place in sorted(found, key=lambda each: each[0]):
             if not is_image(name):
                 continue
-            key = f"{normal_path(name).parent.name}/{image_id(name)}" if by_folder else image_id(name)
+            key = f"{normal_path(name).parent}/{image_id(name)}" if by_folder else image_id(name)
             if key in self.members:
                 self.duplicates.append(name)
                 continue
-            self.members[key] = name
+            self.members[key], self._places[key] = name, place
         if not self.members:
             raise ValueError(f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give the image zip or folder")
 
@@ -195,8 +245,8 @@ class ImageSource:
             ValueError: the image or its place in the zip is damaged, encrypted or too large.
             KeyError: there is no such image.
         """
-        name = self.members[key]
-        data = read_member(self._zip, name) if self._zip else read_file(self.path / name)
+        place = self._places[key]
+        data = read_member(self._zip, place) if self._zip else read_file(place)
         read_rgb(data)
         return data
 
@@ -233,16 +283,20 @@ def read_limited(path: str | Path) -> bytes:
     return data
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: str | zipfile.ZipInfo) -> bytes:
     """A member's bytes, with its stated size looked at before it is unpacked (zipfile stops at the stated size).
+
+    Args:
+        archive: the opened zip.
+        member: its entry; a name stands for the last of that name.
 
     Raises:
         ValueError: it is larger than :data:`MAX_BYTES`, damaged or encrypted.
     """
-    size = archive.getinfo(name).file_size
+    size = (member if isinstance(member, zipfile.ZipInfo) else archive.getinfo(member)).file_size
     if size > MAX_BYTES:
         raise ValueError(f"unpacked file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB")
     try:
-        return archive.read(name)
+        return archive.read(member)
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
         raise ValueError(f"unreadable in {Path(archive.filename or 'the zip').name}: {error}") from error

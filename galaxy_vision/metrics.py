@@ -50,6 +50,12 @@ def training_constants(votes) -> dict[str, np.ndarray | None]:
     }
 
 
+def published_values(votes) -> tuple[np.ndarray, np.ndarray]:
+    """Votes (..., 37) -> values of the Galaxy Challenge (..., 37), NaN where not known, and where they are known (..., 37)."""
+    published = kaggle_from_conditional(conditional_fractions(votes))
+    return published, ~np.isnan(published) & ~np.isnan(votes)
+
+
 class _Sums(dict):
     """Running sums by name; adding to a name that is not there starts it."""
 
@@ -228,10 +234,12 @@ class GalaxyMetric(evaluate.Metric):
         said, true, asked = conditional_fractions(concentration), conditional_fractions(votes), question_totals(votes)
         self.sums.add("rows", len(votes))
         # A row counts if every question that was reached has votes (in a few rows of GZ2 a question lost all of its own).
-        published = kaggle_from_conditional(true)
-        whole = ~np.isnan(published).any(-1) & ~np.isnan(votes).any(-1)
-        published = published[whole]
-        squared = (kaggle_from_conditional(said[whole]) - published) ** 2
+        published, answered = published_values(votes)
+        errors = np.where(answered, kaggle_from_conditional(said) - published, 0.0)
+        self.sums.add("answered", answered.sum())
+        self.sums.add("kaggle_answered", (errors**2).sum())
+        whole = answered.all(-1)
+        published, squared = published[whole], errors[whole] ** 2
         self.sums.add("whole", whole.sum())
         self.sums.add("kaggle", squared.mean(-1).sum())
         # A Poisson bootstrap needs no second pass; its weights follow from the row's content, so batches do not matter.
@@ -300,6 +308,8 @@ class GalaxyMetric(evaluate.Metric):
             "rows": int(sums["rows"]),
             "rows_with_all_questions": int(sums["whole"]),
             "rmse_37": _root(sums["kaggle"], sums["whole"]),
+            "known_answers": int(sums["answered"]),
+            "rmse_known": _root(sums["kaggle_answered"], sums["answered"]),
         }
         above, below = sums["kaggle_bootstrap"]
         result["interval_95"] = {"rmse_37": _interval(np.sqrt(above / np.maximum(below, 1)))} if sums["whole"] else {}

@@ -4,6 +4,7 @@ Only our own classes are built, so neither code nor a class that a folder names 
 (``strict_loading.py``); whether the parts fit each other is seen on a black image.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import GenerationConfig
 
 from .image_processing_galaxy import GalaxyImageProcessor
 from .images import MAX_BYTES
+from .losses import SINGLE_LABEL
 from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from .processing_galaxy_captioner import GalaxyCaptionerProcessor
@@ -21,9 +23,24 @@ from .processing_galaxy_captioner import GalaxyCaptionerProcessor
 BLACK = Image.new("RGB", (64, 64))
 
 
+def _fault_of_the_machine(error: BaseException) -> str | None:
+    """What the machine lacks, in words; None if it may be the files that are wrong."""
+    said = str(error).lower()
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in said or "out of memory" in said:
+        return "there is not enough memory for it; end what else uses it, or take a larger machine"
+    device = isinstance(error, RuntimeError) and re.match("(cuda|cudnn|cublas|hip|miopen|mps|nccl|xpu)\\b", said)
+    if device or isinstance(error, getattr(torch, "AcceleratorError", ())):
+        return "the device failed; try again, on the CPU if need be"
+    if isinstance(error, ImportError):
+        return "a library is missing or cannot be imported; install the requirements again"
+    if type(error).__module__.startswith("http"):  # of whichever client huggingface_hub uses
+        return "the Hub does not answer; try again"
+    return None
+
+
 @contextmanager
 def refusing(name: str | Path) -> Iterator[None]:
-    """Whatever wrong files make transformers raise, as one sentence.
+    """Whatever wrong files make transformers raise, as one sentence. What the machine is to blame for is not put down to the files.
 
     Raises:
         OSError: there is no such folder or model, or it has no weights.
@@ -36,14 +53,15 @@ def refusing(name: str | Path) -> Iterator[None]:
             )
     try:
         yield
-    except (OSError, ValueError) as error:
-        if not str(error).strip():
-            raise ValueError(f"{name} cannot be used: {type(error).__name__}; download or save it again") from error
-        raise
     except Exception as error:  # tokenizers raises Exception itself, and transformers whatever a wrong value runs into
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        if fault := _fault_of_the_machine(error):
+            raise ValueError(f"{name} cannot be loaded: {fault} ({type(error).__name__}: {reason})") from error
+        if isinstance(error, (OSError, ValueError)) and str(error).strip():
+            raise
+        files = "" if isinstance(error, (OSError, ValueError)) else " from its JSON files"
         raise ValueError(
-            f"{name} cannot be used: {reason} ({type(error).__name__}) from its JSON files; download or save it again"
+            f"{name} cannot be used: {reason} ({type(error).__name__}){files}; download or save it again"
         ) from error
 
 
@@ -53,10 +71,16 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
 
     Raises:
         OSError: there is no such folder or model, or it has no weights.
-        ValueError: it is damaged, no classifier of ours, of a newer version, or its parts do not fit.
+        ValueError: it is damaged, no classifier of ours, of a newer version, its parts do not fit, or its classes do not exclude each
+            other: whoever calls this reads them by softmax.
     """
     with refusing(name):
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()
+        if model.config.problem_type not in (None, SINGLE_LABEL):
+            raise ValueError(
+                f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs is not one class for each "
+                'image, which is all that this command reads; use pipeline("image-classification", model=...)'
+            )
         processor = GalaxyImageProcessor.from_pretrained(name)
         outputs = model(processor(BLACK, return_tensors="pt")["pixel_values"])
         if outputs.vote_concentration is not None:

@@ -7,18 +7,24 @@ from typing import NamedTuple
 import timm
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
-from .losses import dirichlet_multinomial_nll
+from .losses import SINGLE_LABEL, dirichlet_multinomial_nll, label_loss, problem_of
 from .strict_loading import StrictLoading, check_backbone
 
-IGNORED_LABEL = -1
-"""Label of an uncertain galaxy: it takes part in the vote loss only."""
+AUTO_CLASSES = {
+    "AutoModel": "GalaxyResNetModel",
+    "AutoModelForImageClassification": "GalaxyResNetForImageClassification",
+}
+"""The classes of this file that read a saved folder; both find their weights in that of the classifier."""
+
+HEADS = ("classifier", "vote_head")
+"""Modules that fine-tuning may make anew."""
 
 
 @dataclass
@@ -29,11 +35,13 @@ class GalaxyClassifierOutput(ModelOutput):
         loss: scalar, the sum of the class loss and the vote loss, whichever could be computed.
         logits: (B, number of classes).
         vote_concentration: (B, 37) Dirichlet concentrations > 0, or None without vote head.
+        hidden_states: maps (B, C, H, W) of the stem and of each stage, or None where they were not asked for.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     vote_concentration: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
 
 
 class VoteFractions(NamedTuple):
@@ -52,12 +60,14 @@ class VoteFractions(NamedTuple):
     upper: torch.Tensor
 
 
-class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
-    """Morphological class and Galaxy Zoo votes of a galaxy image."""
+class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
+    """What the models of this file share: the backbone, how it starts, and how it is saved."""
 
     config_class = GalaxyResNetConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    accepts_loss_kwargs = False  # else Trainer takes **kwargs for it, and does not divide by the steps it accumulates
     _no_split_modules: tuple = ()
 
     def __init__(self, config: GalaxyResNetConfig):
@@ -67,10 +77,6 @@ class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
         for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
             if not tensor.is_meta:
                 tensor._is_hf_initialized = True  # keep timm's own initialisation
-        self.dropout = nn.Dropout(config.drop_rate)
-        self.classifier = nn.Linear(self.backbone.num_features, config.num_labels)
-        self.vote_head = nn.Linear(self.backbone.num_features, NUM_ANSWERS) if config.predict_votes else None
-        self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -81,24 +87,93 @@ class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
 
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As in transformers. Either class of this file is then found in the folder where this package is not installed."""
+        module = type(self).__module__.rsplit(".", 1)[-1]
+        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
+        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def _asked(self, output_hidden_states: bool | None) -> bool:
+        return self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+
+
+class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
+    """The backbone alone: features of a galaxy image, for ``pipeline("image-feature-extraction")`` and searches by likeness."""
+
+    _keys_to_ignore_on_load_unexpected = [rf"^{head}\." for head in HEADS]  # so that it loads from a classifier
+
+    def __init__(self, config: GalaxyResNetConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None, **kwargs
+    ) -> BaseModelOutputWithPoolingAndNoAttention:
+        """Features of a batch.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor.
+            output_hidden_states: whether to return the maps of the stem and of each stage.
+
+        Returns:
+            ``last_hidden_state`` (B, D, H / 32, W / 32) and its mean over the places, ``pooler_output`` (B, D).
+        """
+        maps = None
+        if self._asked(output_hidden_states):
+            last, maps = self.backbone.forward_intermediates(pixel_values)
+        else:
+            last = self.backbone.forward_features(pixel_values)
+        return BaseModelOutputWithPoolingAndNoAttention(
+            last_hidden_state=last,
+            pooler_output=self.backbone.forward_head(last),
+            hidden_states=None if maps is None else tuple(maps),
+        )
+
+
+class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
+    """Morphological class and Galaxy Zoo votes of a galaxy image."""
+
+    _heads = HEADS
+
+    def __init__(self, config: GalaxyResNetConfig):
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.drop_rate)
+        self.classifier = nn.Linear(self.backbone.num_features, config.num_labels)
+        self.vote_head = nn.Linear(self.backbone.num_features, NUM_ANSWERS) if config.predict_votes else None
+        self.post_init()
+
+    @can_return_tuple
     def forward(
         self,
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
         votes: torch.Tensor | None = None,
         class_weights: torch.Tensor | None = None,
-        return_dict: bool | None = None,
+        output_hidden_states: bool | None = None,
         **kwargs,
     ) -> GalaxyClassifierOutput:
         """Classify a batch, and compute the loss of what is given.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
-            labels: (B,) class indices; -1 for uncertain.
+            labels: what ``config.problem_type`` asks for, see :func:`~galaxy_vision.losses.label_loss`. Where it is None, as in
+                transformers: numbers for a single class, several columns or fractions for classes that do not exclude each other.
             votes: (B, 37) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.
+            output_hidden_states: whether to return the maps of the stem and of each stage.
+
+        Raises:
+            ValueError: labels are not those of the problem, or there are votes for a model without their head.
         """
-        features = self.dropout(self.backbone(pixel_values))  # (B, D)
+        maps = None
+        if self._asked(output_hidden_states):
+            last, maps = self.backbone.forward_intermediates(pixel_values)
+            features = self.backbone.forward_head(last)
+        else:
+            features = self.backbone(pixel_values)  # (B, D)
+        features = self.dropout(features)
         logits = self.classifier(features)  # (B, classes)
         concentration = None
         if self.vote_head is not None:
@@ -107,19 +182,21 @@ class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
             concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, 37)
         loss = None
         if labels is not None:
-            decided = (labels != IGNORED_LABEL).sum().clamp(min=1)
-            # Divided by the number of rows, not of weights: a batch without a decided label then costs 0 and not NaN.
-            class_loss = F.cross_entropy(
-                logits.float(), labels, weight=class_weights, ignore_index=IGNORED_LABEL, reduction="sum"
-            )
-            loss = class_loss / decided
+            problem = problem_of(self.config, labels)
+            if problem != SINGLE_LABEL:
+                self.config.problem_type = problem  # saved with the model, and read by whoever turns logits into scores
+            loss = label_loss(problem, logits, labels, class_weights)
         if votes is not None:
             if concentration is None:
                 raise ValueError("votes were given but config.predict_votes is False; set it or leave votes out")
             vote_loss = dirichlet_multinomial_nll(concentration, votes).mean()
             loss = vote_loss if loss is None else loss + vote_loss
-        output = GalaxyClassifierOutput(loss=loss, logits=logits, vote_concentration=concentration)
-        return output.to_tuple() if return_dict is False else output
+        return GalaxyClassifierOutput(
+            loss=loss,
+            logits=logits,
+            vote_concentration=concentration,
+            hidden_states=None if maps is None else tuple(maps),
+        )
 
     @torch.no_grad()
     def predict_fractions(self, outputs: GalaxyClassifierOutput) -> VoteFractions:
@@ -148,6 +225,7 @@ class GalaxyResNetForImageClassification(StrictLoading, PreTrainedModel):
 
 
 # A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyResNetModel.register_for_auto_class("AutoModel")
 GalaxyResNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
 
-__all__ = ["GalaxyResNetForImageClassification"]
+__all__ = ["GalaxyResNetForImageClassification", "GalaxyResNetModel"]

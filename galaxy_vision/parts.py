@@ -60,15 +60,29 @@ def part_name(part: int, parts: int) -> str:
     return f"part-{part:05d}-of-{parts:05d}.parquet"
 
 
+def _made(path: Path) -> dict:
+    """What a part says of itself."""
+    try:
+        return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, "{}"))
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+
+
+def recorded_identity(output_dir: Path) -> dict:
+    """That of the parts that are there; empty where there is none."""
+    first = min(output_dir.glob("part-*.parquet"), default=None)
+    return _made(first).get("identity", {}) if first else {}
+
+
 def missing_parts(output_dir: Path, identity: dict) -> list[int]:
     """Numbers of the parts that are not there yet.
 
     Raises:
-        ValueError: a part is there that another model, catalogue or option has made.
+        ValueError: a part is there that another model, catalogue or option has made, or that is damaged.
     """
     found = set()
     for path in sorted(output_dir.glob("part-*.parquet")):
-        made = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, "{}"))
+        made = _made(path)
         theirs = made.get("identity", {})
         changed = [f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value]
         if changed:
@@ -77,17 +91,39 @@ def missing_parts(output_dir: Path, identity: dict) -> list[int]:
     return [part for part in range(identity["parts"]) if part not in found]
 
 
-def write_manifest(output_dir: Path, described: dict) -> dict:
-    """Count the rows of all parts by status, into :data:`MANIFEST`: its existence means that the run is complete.
+def count_rows(output_dir: Path, part_rows: list[int | None]) -> dict[str, int]:
+    """Status -> number of rows, over all parts, which must be there.
 
-    All parts must be there; what killed runs left is removed.
+    Args:
+        output_dir: of the parts.
+        part_rows: how many rows each part has in the catalogue; None where that is not known.
+
+    Raises:
+        ValueError: a part has another number of rows.
     """
+    counts = Counter()
+    for part, expected in enumerate(part_rows):
+        path = output_dir / part_name(part, len(part_rows))
+        table = pq.read_table(path, columns=["status"])
+        if expected not in (None, len(table)):
+            raise ValueError(
+                f"{path} has {len(table)} rows, and its part of the catalogue {expected}; remove it, and start again"
+            )
+        counts.update({row["values"]: row["counts"] for row in table["status"].value_counts().to_pylist()})
+    return dict(sorted(counts.items()))
+
+
+def first_error(output_dir: Path) -> str:
+    """What the first row that has an error says of it."""
+    for path in sorted(output_dir.glob("part-*.parquet")):
+        for row in pq.read_table(path, columns=["source", "status", "error"]).to_pylist():
+            if row["error"]:
+                return f"{row['source']} is {row['status']}: {row['error']}"
+    return "the catalogue has no row"
+
+
+def write_manifest(output_dir: Path, described: dict, counts: dict[str, int]) -> None:
+    """Write :data:`MANIFEST`: its existence means that the run is complete. What killed runs left is removed."""
     for left in output_dir.glob("_part-*.tmp"):
         left.unlink(missing_ok=True)
-    counts = Counter()
-    for part in range(described["identity"]["parts"]):
-        table = pq.read_table(output_dir / part_name(part, described["identity"]["parts"]), columns=["status"])
-        counts.update({row["values"]: row["counts"] for row in table["status"].value_counts().to_pylist()})
-    manifest = described | {"rows": counts.total(), "rows_by_status": dict(sorted(counts.items()))}
-    write_json(output_dir / MANIFEST, manifest)
-    return manifest
+    write_json(output_dir / MANIFEST, described | {"rows": sum(counts.values()), "rows_by_status": counts})

@@ -1,5 +1,6 @@
 """A training split that is larger than the disk -> shuffled batches, read while training (``--streaming``)."""
 
+import hashlib
 import json
 import os
 from collections import deque
@@ -16,11 +17,13 @@ from datasets import IterableDataset, concatenate_datasets, load_dataset
 from datasets.distributed import split_dataset_by_node
 
 from .batches import read_pixels
-from .data import locate_dataset, parquet_files, votes_and_labels
-from .dataset_writer import captions_of
+from .data import locate_dataset
 from .hardware import available_cores
 from .image_processing_galaxy import GalaxyImageProcessor
+from .parquet_folders import parquet_files
 from .processing_galaxy_captioner import SPECIAL_TOKENS, build_tokenizer
+from .training_checks import check_labels, check_references, update_content
+from .votes import reference_captions, votes_and_labels
 
 SAMPLE_ROWS = 200_000
 """Votes that are held for the constant answers: 30 MB, and quantiles to .1 %."""
@@ -48,13 +51,15 @@ class TrainingStream(torch.utils.data.IterableDataset):
         with_captions: batches also have ``input_ids``, of the words that the captions have.
 
     Raises:
-        ValueError: the data set cannot be streamed, or has too few rows for so many processes.
+        ValueError: the data set cannot be streamed, has too few rows for so many processes, labels that are none of its classes,
+            or rows without captions where they are wanted.
     """
 
     def __init__(
         self, args, label_names: list[str], processor: GalaxyImageProcessor, progress, accelerator, with_captions: bool = False
     ):
         super().__init__()
+        self.name = args.dataset
         self.label_names, self.label_scheme, self.processor, self.seed = label_names, args.label_scheme, processor, args.seed
         self.batch_size, self.steps_per_block = args.batch_size, -(-args.shuffle_buffer // args.batch_size)
         self.progress, self.device, self.with_captions = progress, accelerator.device, with_captions
@@ -79,23 +84,35 @@ class TrainingStream(torch.utils.data.IterableDataset):
 
     def _read_statistics(self) -> None:
         """One pass over everything but the images: rows, rows of each class, a sample of the votes, words of the captions."""
+        digest = hashlib.blake2b(json.dumps([self.label_names, self._sizes()]).encode(), digest_size=16)
         left_out = ["image"] if self.with_captions else ["image", "captions"]
         columns = [name for name in self.features if name not in left_out]
         chance, rows, words, sample, keys = np.random.default_rng([self.seed, self.rank]), 0, set(), None, np.empty(0)
-        counts = np.zeros(len(self.label_names), dtype=np.int64)
-        for table in self._rows(self.my_files, columns).iter(batch_size=ROWS_AT_ONCE):
-            votes, labels = votes_and_labels(table, self.features, self.label_scheme)
-            counts += np.bincount(labels[labels >= 0], minlength=len(counts))
-            rows += len(table)
-            if votes is not None:  # the rows with the smallest random keys are a random sample
-                keys = np.concatenate([keys, chance.random(len(votes))])
-                sample = votes if sample is None else np.concatenate([sample, votes])
-                kept = np.sort(np.argsort(keys)[: SAMPLE_ROWS // self.world])
-                keys, sample = keys[kept], sample[kept]
-            if self.with_captions:
-                words |= build_tokenizer(text for each in self._captions(table, votes) for text in each).get_vocab().keys()
-        gathered = gather_object([(rows, counts, sample, words)])
-        every_rows, every_counts, samples, every_words = zip(*gathered, strict=True)
+        counts, lengths = np.zeros(len(self.label_names), dtype=np.int64), set()
+        problem = None
+        try:
+            for table in self._rows(self.my_files, columns).iter(batch_size=ROWS_AT_ONCE):
+                votes, labels = votes_and_labels(table, self.features, self.label_scheme)
+                check_labels(self.name, "train", labels, len(counts))
+                update_content(digest, table)
+                counts += np.bincount(labels[labels >= 0], minlength=len(counts))
+                rows += len(table)
+                if votes is not None:  # the rows with the smallest random keys are a random sample
+                    keys = np.concatenate([keys, chance.random(len(votes))])
+                    sample = votes if sample is None else np.concatenate([sample, votes])
+                    kept = np.sort(np.argsort(keys)[: SAMPLE_ROWS // self.world])
+                    keys, sample = keys[kept], sample[kept]
+                if self.with_captions:
+                    captions = reference_captions(table, votes)
+                    lengths |= set(check_references(self.name, "train", pa.array(captions), 1))
+                    words |= build_tokenizer(text for each in captions for text in each).get_vocab().keys()
+        except ValueError as error:  # of one process; all of them end
+            problem = str(error)
+        gathered = gather_object([(problem, rows, counts, sample, words, lengths, digest.hexdigest())])
+        problems, every_rows, every_counts, samples, every_words, every_lengths, digests = zip(*gathered, strict=True)
+        if found := [each for each in problems if each]:
+            raise ValueError(found[0])
+        self.content = " ".join(digests)
         self.my_steps = -(-rows // self.batch_size)
         self.num_rows, self.steps = sum(every_rows), -(-max(every_rows) // self.batch_size)
         if min(every_rows) == 0:
@@ -106,12 +123,13 @@ class TrainingStream(torch.utils.data.IterableDataset):
         self.votes = None if samples[0] is None else np.concatenate(samples)
         words = set().union(*every_words) - set(SPECIAL_TOKENS.values())
         self.tokenizer = build_tokenizer(words) if self.with_captions else None
+        lengths = set().union(*every_lengths)
+        self.captions_per_row = (min(lengths), max(lengths)) if lengths else None
 
-    def _captions(self, table: pa.Table, votes: np.ndarray | None) -> list[list[str]]:
-        if "captions" in table.column_names:
-            return table["captions"].to_pylist()
-        names = table["id_str" if "id_str" in table.column_names else "id"].to_pylist()
-        return [captions_of(str(name), each) for name, each in zip(names, votes, strict=True)]
+    def _sizes(self) -> list:
+        """What the files are, wherever their folder is: name and size of each that is here, the address of the others."""
+        paths = map(Path, self.files)
+        return [[path.name, path.stat().st_size] if path.is_file() else str(path) for path in paths]
 
     def _batch(self, table: pa.Table, places: np.ndarray) -> dict[str, torch.Tensor]:
         """As :class:`~galaxy_vision.batches.PixelBatches` gives it; ``row`` is the place among this process's rows of the epoch."""
@@ -127,7 +145,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         if votes is not None:
             batch["votes"] = torch.from_numpy(votes)
         if self.with_captions:
-            captions = self._captions(table, votes)
+            captions = reference_captions(table, votes)
             ids = self.tokenizer([text for each in captions for text in each], padding=True, return_tensors="pt")["input_ids"]
             batch["input_ids"] = ids.view(len(captions), -1, ids.shape[-1])
         return batch

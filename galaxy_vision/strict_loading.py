@@ -5,6 +5,9 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 MAX_CLASSES = 10_000
+CLASS_NAMES = ("num_labels", "id2label", "label2id")
+"""Settings that say the same in three ways."""
+
 REFUSED = ("quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation")
 """Keys of config.json by which transformers would load other code; no model of ours has any."""
 
@@ -39,6 +42,32 @@ def check_backbone(name: str) -> None:
         raise ValueError(f"backbone={name!r} is not a timm ResNet; use for example {known}")
 
 
+def class_names(num_labels: int | None = None, id2label: dict | None = None, label2id: dict | None = None) -> tuple[dict, dict]:
+    """``id2label`` and ``label2id`` from what is given of them; numbers may be strings, as in JSON. Two classes if nothing is.
+
+    Raises:
+        ValueError: they contradict each other, or there are too many.
+    """
+    if num_labels is not None and (type(num_labels) is not int or not 0 <= num_labels <= MAX_CLASSES):
+        raise ValueError(f"num_labels={str(num_labels)[:80]} is not 0 to {MAX_CLASSES}")
+    if id2label is None and label2id is None:
+        id2label = {number: f"LABEL_{number}" for number in range(2 if num_labels is None else num_labels)}
+    try:
+        numbers = None if id2label is None else dict(sorted((int(number), name) for number, name in id2label.items()))
+        names = None if label2id is None else {name: int(number) for name, number in label2id.items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"id2label or label2id does not give numbers to names: {str(error)[:200]}") from error
+    if numbers is None:
+        numbers = {number: name for name, number in sorted(names.items(), key=lambda item: item[1])}
+    if names is None:
+        names = {name: number for number, name in numbers.items()}
+    if num_labels is not None and num_labels != len(numbers):
+        raise ValueError(
+            f"num_labels={num_labels} is not the number of names in id2label, {len(numbers)}; leave one of them out"
+        )
+    return numbers, names
+
+
 class StrictSettings:
     """To stand before ``PretrainedConfig`` among the bases of a configuration."""
 
@@ -56,34 +85,53 @@ class StrictSettings:
             )
         if found := [key for key in REFUSED if key in config_dict]:
             raise ValueError(f"config.json of {cls.model_type} cannot be used: {found[0]} is not for this model; remove it")
-        count = config_dict.get("num_labels", 0)  # of which transformers would make as many names
-        if type(count) is not int or not 0 <= count <= MAX_CLASSES:
-            raise ValueError(
-                f"config.json of {cls.model_type} cannot be used: num_labels={str(count)[:80]} is not 0 to {MAX_CLASSES}"
-            )
+        given = {name: value for name in CLASS_NAMES if (value := kwargs.pop(name, None)) is not None}
+        if given:  # another set of classes, as for fine-tuning, takes the place of the saved one as a whole
+            kept = len(config_dict.get("id2label") or ()) == given.get("num_labels") and len(given) == 1
+            config_dict = config_dict if kept else {key: value for key, value in config_dict.items() if key not in CLASS_NAMES}
+            config_dict = config_dict | given
         try:
-            return super().from_dict(config_dict, **kwargs)
-        except (StrictDataclassError, TypeError, AttributeError, KeyError) as error:
+            loaded = super().from_dict(config_dict, **kwargs)
+            (loaded[0] if isinstance(loaded, tuple) else loaded).validate()  # after keywords have replaced what was saved
+            return loaded
+        except (StrictDataclassError, ValueError, TypeError, AttributeError, KeyError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[-1].strip().removeprefix("ValueError: ")
             raise ValueError(f"config.json of {cls.model_type} cannot be used: {reason[:500]}") from error
+
+    def __post_init__(self, num_labels: int | None = None, **kwargs):
+        self.id2label, self.label2id = class_names(num_labels, self.id2label, self.label2id)
+        super().__post_init__(**kwargs)
+
+    def __setattr__(self, name: str, value):
+        """``id2label`` and ``label2id`` are two forms of one truth: setting one sets the other."""
+        if "_name_or_path" in self.__dict__ and value is not None and name in CLASS_NAMES[1:]:  # after __post_init__
+            numbers, names = class_names(**{name: value})
+            super().__setattr__("id2label", numbers)
+            super().__setattr__("label2id", names)
+        else:
+            super().__setattr__(name, value)
 
     def validate_classes(self):
         """Raises ValueError for classes that are not named one by one."""
         names = list(self.id2label.values())
         if list(self.id2label) != list(range(len(names))) or not all(isinstance(name, str) for name in names):
             raise ValueError("id2label is not a name for each of the numbers from 0 on")
+        if len(set(names)) < len(names):
+            raise ValueError(f"id2label has {len(names)} names of which {len(set(names))} differ; give each class its own")
         if self.label2id != {name: number for number, name in enumerate(names)}:
-            raise ValueError("label2id is not the reverse of id2label, or a name occurs twice")
+            raise ValueError("label2id is not the reverse of id2label; leave one of them out")
 
 
 class StrictLoading:
     """To stand before ``PreTrainedModel`` among the bases of a model."""
 
+    _heads: tuple[str, ...] = ()
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
         """As in transformers, but from safetensors alone, and complete.
 
-        ``ignore_mismatched_sizes=True`` takes a head of another size for fine-tuning, as in transformers.
+        ``ignore_mismatched_sizes=True`` takes a head of another size, or none, for fine-tuning: what ``_heads`` names is then made anew.
 
         Raises:
             OSError: there is no such model, or it has no safetensors.
@@ -105,7 +153,8 @@ class StrictLoading:
             else (f"{key} is {list(theirs)} and not {list(ours)}" for key, theirs, ours in info["mismatched_keys"])
         )
         wrong = {"missing": info["missing_keys"], "not of this model": info["unexpected_keys"], "of another shape": shapes}
-        wrong = {what: sorted(keys) for what, keys in wrong.items()}
+        new = tuple(f"{head}." for head in cls._heads) if any_size else ()
+        wrong = {what: sorted(key for key in keys if not key.startswith(new)) for what, keys in wrong.items()}
         if (generation := getattr(model, "generation_config", None)) is not None:
             try:
                 check_ranges(generation, GENERATION)

@@ -1,17 +1,29 @@
 """CSV tables -> checked chunks; an error names the file, the line and the column."""
 
+import csv
 import io
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import fsspec
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
 
 ROWS_PER_CHUNK = 2000
 MAX_LINE = 16 * 2**20
 """Longest line in bytes: a guard against files that are no tables, and which would be held as a whole."""
+BLOCK_BYTES = 4 * 2**20
+"""Bytes that are parsed at once; a row must lie within two of them."""
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What may stand between cells: the one that occurs most often in the header does."""
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "\\N")
+"""Cells of a column of numbers that hold none. In a column of text they are text: `NA` may be the name of a class."""
 
 
 class _Lines(io.RawIOBase):
@@ -33,66 +45,173 @@ class _Lines(io.RawIOBase):
         return len(data)
 
 
+class _Table(NamedTuple):
+    """An opened table: the names of its columns, what separates them, the rest of its lines, and the line of the first row."""
+
+    names: list[str]
+    separator: str
+    lines: io.BufferedReader
+    first_line: int
+
+
 @contextmanager
-def _named(path: str):
-    """The opened and unpacked file; errors of reading say which one it was."""
+def _opened(path: str) -> Iterator[_Table]:
+    """The unpacked file behind its header; errors of reading say which file it was."""
     try:
         with fsspec.open(path, "rb", compression="infer") as file, io.BufferedReader(_Lines(file, path), 1 << 20) as lines:
-            yield lines
+            number = 1
+            while (line := lines.readline()) and not line.strip(b"\xef\xbb\xbf \r\n"):
+                number += 1
+            if not line:
+                raise ValueError(f"{path} is empty; download it again")
+            header = line.decode("utf-8-sig").rstrip("\r\n")
+            unquoted = "".join(header.split('"')[::2])
+            separator = max(SEPARATORS, key=unquoted.count)  # the first, a comma, if there is none
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+            yield _Table(names, separator, lines, number + 1)
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); download it again") from error
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path} is empty; download it again") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}") from error
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a CSV table in UTF-8: {' '.join(str(error).split())[:200]}") from error
+
+
+def _require(table: _Table, path: str, needed: Sequence[str], give: str) -> None:
+    """Raise ValueError where a column is missing or stands there twice."""
+    if missing := [column for column in needed if column not in table.names]:
+        found = ", ".join(table.names[:8]) + (f" and {len(table.names) - 8} more" if len(table.names) > 8 else "")
+        raise ValueError(
+            f"{path} has no column {', '.join(missing[:5])}; its columns, read as separated by "
+            f"{SEPARATORS[table.separator]}, are {found}; give {give}"
+        )
+    if twice := [column for column in needed if table.names.count(column) > 1]:
+        raise ValueError(f"{path} has two columns {twice[0]}; rename the one that is not meant")
 
 
 def read_header(path: str, needed: Sequence[str], give: str) -> list[str]:
     """The column names of a table that must have some.
 
     Args:
-        path: CSV, also compressed.
+        path: CSV, also compressed; separated by commas, semicolons, tabs or bars.
         needed: columns that must be there.
         give: what to give instead of a table that lacks one, for the error.
 
     Raises:
-        ValueError: a column is missing, or the file is empty, damaged or no CSV table.
+        ValueError: a column is missing or there twice, or the file is empty, damaged or no CSV table.
     """
-    with _named(path) as lines:
-        header = list(pd.read_csv(lines, nrows=0).columns)
-    if missing := [column for column in needed if column not in header]:
-        raise ValueError(f"{path} has no column {', '.join(missing[:5])}; give {give}")
-    return header
+    with _opened(path) as table:
+        _require(table, path, needed, give)
+        return table.names
+
+
+def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of these columns as they stand in the file: text, in order.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the header, so that nobody knows which cell is of which column; or a
+            quotation mark is not closed, so that the rows behind it are in one cell.
+    """
+    unequal = []
+
+    def note(row) -> str:
+        unequal.append(row)
+        return "error"
+
+    names = [name if table.names.index(name) == place else f"{name}/{place}" for place, name in enumerate(table.names)]
+    read, last = list(dict.fromkeys([*columns, names[-1]])), ""
+    try:
+        opened = arrow_csv.open_csv(
+            table.lines,
+            # One thread: only then does an error say its row.
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=names),
+            parse_options=arrow_csv.ParseOptions(delimiter=table.separator, newlines_in_values=True, invalid_row_handler=note),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), include_columns=read, strings_can_be_null=False
+            ),
+        )
+        for batch in opened:
+            if len(batch):
+                last = batch.column(names[-1])[-1].as_py()
+            for start in range(0, len(batch), ROWS_PER_CHUNK):
+                yield batch.slice(start, ROWS_PER_CHUNK).select(columns)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):  # behind its header
+            return
+        if not unequal:
+            raise
+        row = unequal[0]
+        raise ValueError(
+            f"{path}, line {row.number + table.first_line - 1}: {row.actual_columns} cells where the header has "
+            f"{row.expected_columns}, separated by {SEPARATORS[table.separator]}; mend or remove the row (decimal commas "
+            "must be points)"
+        ) from error
+    if "\n" in last:
+        raise ValueError(
+            f"{path}: the last row has several lines in column {names[-1]}; close the quotation mark that begins it"
+        )
 
 
 def read_chunks(path: str, ids: Sequence[str], texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
     """The rows of a table in their order, :data:`ROWS_PER_CHUNK` at once.
 
     Args:
-        path: CSV, also compressed.
+        path: as in :func:`read_header`.
         ids: columns of integers that are read as text, since they have up to 18 digits and as floats have lost the last ones.
         texts: columns of text.
-        numbers: columns of numbers; an empty cell is NaN.
+        numbers: columns of numbers; a cell of :data:`MISSING` is NaN.
 
     Raises:
-        ValueError: a cell of ``ids`` is no integer, one of ``numbers`` no number, or the file is damaged or no CSV table.
+        ValueError: a cell of ``ids`` is no integer, one of ``numbers`` no finite number, a row has not as many cells as the
+            header, or the file is damaged or no CSV table.
     """
-    with _named(path) as lines:
-        text_types = dict.fromkeys([*ids, *texts], str)
-        # Without index_col=False, rows with more cells than the header would move the columns to the right.
-        for chunk in pd.read_csv(
-            lines, index_col=False, usecols=[*ids, *texts, *numbers], dtype=text_types, chunksize=ROWS_PER_CHUNK
-        ):
+    columns = [*ids, *texts, *numbers]
+    with _opened(path) as table:
+        _require(table, path, columns, "a table that has them")
+        line = table.first_line
+        for batch in _batches(table, path, columns):
+            chunk = {}
             for column in ids:
-                good = chunk[column].str.fullmatch(r"\d+", na=False)
-                _refuse(chunk[column][~good], path, "an integer; export the table with ids as text or 64-bit integers")
-            for column in numbers:
-                if not is_numeric_dtype(chunk[column]):
-                    read = pd.to_numeric(chunk[column], errors="coerce")
-                    _refuse(chunk[column][read.isna() & chunk[column].notna()], path, "a number; mend or remove the row")
-            yield chunk
+                cells = chunk[column] = batch.column(column).to_pylist()
+                for place, cell in enumerate(cells):
+                    if not (cell.isascii() and cell.isdigit()):
+                        expected = "an integer; export the table with ids as text or 64-bit integers"
+                        raise ValueError(f"{path}, line {line + place}, column {column}: {cell!r} is not {expected}")
+            chunk |= {column: batch.column(column).to_pylist() for column in texts}
+            chunk |= {column: _numbers(batch.column(column), path, column, line) for column in numbers}
+            yield pd.DataFrame(chunk)
+            line += len(batch)
 
 
-def _refuse(wrong: pd.Series, path: str, expected: str) -> None:
-    if len(wrong):  # the header is line 1
-        raise ValueError(f"{path}, line {wrong.index[0] + 2}, column {wrong.name}: {wrong.iloc[0]!r} is not {expected}")
+def _numbers(cells: pa.Array, path: str, column: str, line: int):
+    """(N,) float64 of a column of text, NaN where a cell holds no number; ``line`` is that of the first."""
+    cells = pc.utf8_trim_whitespace(cells)
+    known = pc.if_else(pc.is_in(cells, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), cells)
+    try:
+        values = pc.cast(known, pa.float64())
+        if pc.all(pc.is_finite(values)).as_py() is not False:
+            return values.to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        pass
+    for place, cell in enumerate(known):
+        try:
+            if not cell.is_valid or pc.is_finite(pc.cast(cell, pa.float64())).as_py():
+                continue
+        except pa.ArrowInvalid:
+            pass
+        remedy = "write a decimal point" if "," in cell.as_py() else "mend or remove the row"
+        raise ValueError(f"{path}, line {line + place}, column {column}: {cell.as_py()!r} is not a number; {remedy}")
+
+
+def read_text(path: str, needed: Sequence[str], give: str) -> pa.Table:
+    """A whole table as text: `00005` keeps its zeros, 18 digits stay, and `NA` is a word.
+
+    Args:
+        path, needed, give: as in :func:`read_header`.
+
+    Raises:
+        ValueError: as :func:`read_header` and :func:`read_chunks`.
+    """
+    with _opened(path) as table:
+        _require(table, path, needed, give)
+        columns = list(dict.fromkeys(table.names))
+        schema = pa.schema({name: pa.string() for name in columns})
+        return pa.Table.from_batches(list(_batches(table, path, columns)), schema)

@@ -1,65 +1,24 @@
 """One epoch and evaluation: plain functions on an Accelerator."""
 
 import math
-import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, broadcast, gather_object
+from accelerate.utils import broadcast, gather_object
 from torch import nn
 from tqdm.auto import tqdm
 
 from .batches import augment
 from .captions import claims_from_votes, write_captions
-from .hardware import available_cores, has_native_bf16, keep_freed_memory
-from .losses import dirichlet_multinomial_nll
-from .model_files import refusing
+from .objectives import CLASSIFIER, Objective, class_nll, mean_loss, vote_nll
+from .orderly_end import Terminated
 from .rotations import classify
 from .whole_files import write_json
-
-
-def make_accelerator(
-    mixed_precision: str, accumulation_steps: int, tracker: str | None, output_dir: Path, some_frozen: bool = False
-) -> Accelerator:
-    """An Accelerator that reads the flags of ``accelerate launch``.
-
-    Args:
-        mixed_precision: ``"auto"`` takes the launch flag, and bf16 where that says no and the device computes bf16 natively
-            (about twice as fast on a CPU with AVX-512 bf16); any other value is taken as it is.
-        accumulation_steps: batches for each optimiser step.
-        tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
-        output_dir: where trackers write.
-        some_frozen: weights are frozen for a part of the run, which several processes must know of.
-    """
-    keep_freed_memory()
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(available_cores())  # a bare `accelerate launch` sets one thread, which nobody chose
-    chosen = None if mixed_precision == "auto" else mixed_precision
-    if mixed_precision == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "no" and has_native_bf16():
-        chosen = "bf16"
-    return Accelerator(
-        mixed_precision=chosen,
-        gradient_accumulation_steps=accumulation_steps,
-        # Batches are copied to a GPU while it still computes; a copy that blocks would first wait for all that it was given.
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=some_frozen)],
-        log_with=tracker,
-        project_dir=output_dir,
-        step_scheduler_with_optimizer=False,
-    )
-
-
-def load_trained(kind: type, argument: str, place: str):
-    """``kind.from_pretrained(place)``, or an end with one line that names the argument it was given by."""
-    try:
-        with refusing(place):
-            return kind.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {argument}={place!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
 class Progress:
@@ -83,20 +42,54 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-class Terminated(Exception):
-    """SIGTERM has come to one of the processes, and a checkpoint was saved."""
+class _Ready(NamedTuple):
+    """A batch, what the model's forward takes of it, the seed of its dropout, and the weight of each of its rows."""
+
+    batch: dict
+    inputs: dict
+    seed: int
+    weight: float
+
+
+def _make_ready(accelerator, batch: dict, step: int, processor, progress, args, targets: Callable) -> _Ready:
+    # Augmentation and dropout depend on the place in the run only, so that a resumed run repeats them exactly.
+    place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + step
+    seed = (place * 1_009 + accelerator.process_index) % 2**63
+    generator = torch.Generator().manual_seed(seed)
+    weight = 0.0 if "spare" in batch else 1.0  # spare: of a process whose stream is through while others go on
+    if len(batch["pixels"]) == 1:  # batch normalisation needs more than one: two views of that galaxy
+        batch, weight = {key: value.repeat_interleave(2, dim=0) for key, value in batch.items()}, weight / 2
+    pixels = processor.normalize_pixels(batch["pixels"])
+    if args.augmentation:
+        pixels = augment(pixels, generator)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    return _Ready(batch, {"pixel_values": pixels} | targets(batch, pixels, generator), seed, weight)
 
 
 def train_one_epoch(
-    accelerator, model, ema, loader, optimizer, scheduler, processor, progress, args, targets: Callable, checkpoints, bar
-) -> float:
-    """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here.
+    accelerator,
+    model,
+    ema,
+    loader,
+    optimizer,
+    scheduler,
+    processor,
+    progress,
+    args,
+    targets: Callable,
+    checkpoints,
+    bar,
+    objective: Objective = CLASSIFIER,
+) -> float | None:
+    """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here, None if there was none.
 
     The order of the rows is a permutation by the seed and the epoch alone; batch k of process p of n is number k n + p of it.
+    The loss of an optimiser step is the mean over all its rows, of whatever batch and process.
 
     Args:
-        targets: ``targets(batch, pixels, generator)`` gives what the model's forward takes beside ``pixel_values``.
+        targets: ``targets(batch, pixels, generator)`` gives what the objective needs beside ``pixel_values``.
         checkpoints: a :class:`~galaxy_vision.checkpoints.Checkpoints`.
+        objective: the loss.
 
     Raises:
         FloatingPointError: a loss is NaN or infinite; nothing is learned from its batch, whose rows are in ``bad_batch.json``.
@@ -107,58 +100,56 @@ def train_one_epoch(
     if progress.step_in_epoch and not args.streaming:  # a stream begins where progress is
         batches = accelerator.skip_first_batches(loader, progress.step_in_epoch)
     model.train()
-    total, count, images, started = torch.zeros((), device=accelerator.device), 0, 0, time.perf_counter()
+    batches, sums, counts, images, started = iter(batches), 0.0, 0.0, 0, time.perf_counter()
+    # backward() divides by the batches of a step, and several processes by their number.
+    undivided = accelerator.gradient_accumulation_steps * accelerator.num_processes
     due = False
-    for batch in batches:
-        # Augmentation and dropout depend on the place in the run only, so that a resumed run repeats them exactly.
-        place = (args.seed * 1_000_003 + progress.epoch) * 1_000_003 + progress.step_in_epoch
-        seed = (place * 1_009 + accelerator.process_index) % 2**63
-        generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)
-        if len(batch["pixels"]) == 1:  # batch normalisation needs more than one: two views of that galaxy
-            batch = {key: value.repeat_interleave(2, dim=0) for key, value in batch.items()}
-        pixels = processor.normalize_pixels(batch["pixels"])
-        if args.augmentation:
-            pixels = augment(pixels, generator)
-        with accelerator.accumulate(model):
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-            loss = model(pixel_values=pixels, **targets(batch, pixels, generator)).loss
-            if "spare" in batch:  # of a process whose stream is through while others go on
-                loss = 0.0 * loss
-            # The one place where a classifier's step waits for the device. Nothing may be learned from a bad batch, so it stands
-            # before the optimiser; and before the backward pass, so that a GPU is busy with both while the next batch is made.
-            bad, terminating = _on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
-            if bad:
-                _refuse_batch(accelerator, batch["row"], loss.item(), progress, args)
-            accelerator.backward(loss)
-            if accelerator.sync_gradients:
-                _clip_gradients(accelerator, model, args.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            if accelerator.sync_gradients:
-                scheduler.step()
-                if ema is not None:
-                    # The step starts the average quickly; without it the first epochs would weigh on it for long.
-                    ema.update(accelerator.unwrap_model(model), step=scheduler.last_epoch)
-        progress.step_in_epoch += 1
-        if "spare" not in batch:
-            total += loss.detach()
-            count += 1
-            images += len(pixels) * accelerator.num_processes
-        bar.update(1)
-        if count % 20 == 0:
-            speed = images / (time.perf_counter() - started)
-            bar.set_postfix(loss=f"{(total / count).item():.3f}", images_per_s=f"{speed:.0f}")
-        at = progress.epoch * len(loader) + progress.step_in_epoch
-        due = due or terminating or (args.checkpoint_every > 0 and at % args.checkpoint_every == 0)
-        if due and accelerator.sync_gradients:  # gradients that are still summed up are not part of a checkpoint
+    while group := list(islice(batches, args.accumulation_steps)):
+        group = [
+            _make_ready(accelerator, batch, progress.step_in_epoch + place, processor, progress, args, targets)
+            for place, batch in enumerate(group)
+        ]
+        group_counts = [ready.weight * objective.counts(ready.inputs) for ready in group]
+        step_counts = accelerator.reduce(torch.stack(group_counts).sum(0), "sum")
+        for place, (ready, batch_counts) in enumerate(zip(group, group_counts, strict=True)):
+            last = place == len(group) - 1
+            torch.manual_seed(ready.seed)
+            with nullcontext() if last else accelerator.no_sync(model):
+                batch_sums = ready.weight * objective.sums(model, ready.inputs)
+                loss = undivided * mean_loss(batch_sums, step_counts)
+                # The one place where a classifier's step waits for the device. Nothing may be learned from a bad batch, so it
+                # stands before the optimiser; and before the backward pass, so that a GPU is busy with both while the next batch
+                # is made.
+                bad, terminating = on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
+                if bad:
+                    _refuse_batch(accelerator, ready.batch["row"], mean_loss(batch_sums, batch_counts).item(), progress, args)
+                accelerator.backward(loss)
+            sums, counts = sums + batch_sums.detach(), counts + batch_counts
+            images += len(ready.batch["row"]) * accelerator.num_processes * (ready.weight > 0)
+            progress.step_in_epoch += 1
+            at = progress.epoch * len(loader) + progress.step_in_epoch
+            due = due or terminating or (args.checkpoint_every > 0 and at % args.checkpoint_every == 0)
+            bar.update(1)
+            if progress.step_in_epoch % 20 == 0:
+                speed = images / (time.perf_counter() - started)
+                bar.set_postfix(loss=f"{mean_loss(sums, counts).item():.3f}", images_per_s=f"{speed:.0f}")
+        _clip_gradients(accelerator, model, args.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+        if ema is not None:
+            # The step starts the average quickly; without it the first epochs would weigh on it for long.
+            ema.update(accelerator.unwrap_model(model), step=scheduler.last_epoch)
+        if due:  # gradients that are still summed up are not part of a checkpoint
             checkpoints.save(at)
             due = False
             if terminating:
                 raise Terminated
         if args.stop_after and at >= args.stop_after:
             raise KeyboardInterrupt
-    return (accelerator.reduce(total / max(count, 1), "mean")).item()
+    if not torch.is_tensor(sums):  # resumed after the last batch of the epoch
+        return None
+    return mean_loss(*accelerator.reduce((sums, counts), "sum")).item()
 
 
 def _clip_gradients(accelerator, model: nn.Module, max_norm: float) -> None:
@@ -170,7 +161,7 @@ def _clip_gradients(accelerator, model: nn.Module, max_norm: float) -> None:
         nn.utils.clip_grads_with_norm_(model.parameters(), max_norm, norm)
 
 
-def _on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:
+def on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:
     """Whether each holds on any process, so that all of them do the same."""
     if accelerator.num_processes == 1:
         return flags
@@ -258,10 +249,10 @@ def evaluate(
         probabilities: output of the model -> (B, C) class probabilities.
 
     Returns:
-        Their results and the mean loss on the main process; None on the others.
+        Their results and the loss (None where no row has a label or votes) on the main process; None on the others.
     """
     _share_statistics(accelerator, model.eval())
-    loss_sum, rows = 0.0, 0
+    sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # classes and votes, each sum and count
     for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
         with accelerator.autocast():
             pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
@@ -280,11 +271,14 @@ def evaluate(
             metrics["examples"].add_batch(ready["row"], ready["probabilities"], ready["labels"])
         if "votes" in metrics:
             metrics["votes"].add_batch(predictions=ready["concentration"].numpy(), references=ready["votes"].numpy())
-        loss_sum += _loss_from(ready) * len(ready["row"])
+        sums[0] += class_nll(ready["probabilities"], ready["labels"])
+        if "votes" in metrics:
+            sums[1] += vote_nll(ready["concentration"], ready["votes"])
     if not accelerator.is_main_process:
         return None
     results = {name: metric.compute() for name, metric in metrics.items()}
-    return results | {"loss": loss_sum / rows, "rows": rows}
+    loss = mean_loss(*sums.T).item() if sums[:, 1].any() else None
+    return results | {"loss": loss, "rows": rows}
 
 
 @torch.inference_mode()
@@ -337,15 +331,3 @@ def template_captions(accelerator, classifier, loader, image_processor) -> list[
         for row, predicted in zip(rows.tolist(), concentration.float().cpu().numpy(), strict=True):
             written[row] = write_captions(claims_from_votes(predicted), 1, seed=row)[0]
     return [written[row] for row in sorted(written)] if accelerator.is_main_process else None
-
-
-def _loss_from(ready: dict) -> float:
-    """The loss of the model's forward, unweighted, from gathered outputs."""
-    decided = ready["labels"] >= 0
-    loss = 0.0
-    if decided.any():
-        chosen = ready["probabilities"][decided, ready["labels"][decided]].clamp_min(1e-12)
-        loss += -chosen.log().mean().item()
-    if "votes" in ready:
-        loss += dirichlet_multinomial_nll(ready["concentration"], ready["votes"]).mean().item()
-    return loss

@@ -28,6 +28,7 @@ import torch
 from datasets import load_dataset
 from filelock import FileLock
 
+from galaxy_vision import accelerator
 from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
 from galaxy_vision.hardware import available_cores
 from galaxy_vision.simulation import simulate_galaxy
@@ -39,6 +40,15 @@ LONGEST = ("test_streaming.py", "test_hub.py", "test_training.py", "test_predict
 """Files that take longest, in that order."""
 
 torch.set_num_threads(1)  # models this small wait more than they compute on several, and sums depend on the number
+
+NATIVE_BF16 = bool(int(os.environ.get("GALAXY_VISION_NATIVE_BF16") or accelerator.has_native_bf16()))
+"""Whether ``--mixed_precision auto`` comes to bf16: the variable, 0 or 1, says it, or else the processor does.
+
+So for every process that imports this file; a fresh interpreter of a test asks the processor, and its clock.
+"""
+
+accelerator.has_native_bf16 = lambda device=None: NATIVE_BF16
+accelerator.SECONDS = accelerator.WORTHWHILE = 0.0  # a few passes, then bf16, however fast: two runs choose the same
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -141,8 +151,8 @@ def galaxies():
 
 
 FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", "resnet10t", "--epochs", "2", "--batch_size", "40"]
-FEW += ["--mixed_precision", "no", "--drop_rate", "0.1"]
-CAPTIONER = [*FEW[:2], "--batch_size", "40", "--mixed_precision", "no", "--epochs", "2", "--hidden_size", "32"]
+FEW += ["--drop_rate", "0.1"]
+CAPTIONER = [*FEW[:2], "--batch_size", "40", "--epochs", "2", "--hidden_size", "32"]
 CAPTIONER += ["--frozen_epochs", "1", "--max_new_tokens", "12", "--teacher_share", "0.5"]
 
 

@@ -1,6 +1,5 @@
 """The real builders on tiny files of every format, and on every kind of bad input."""
 
-import io
 import sys
 import zipfile
 
@@ -105,6 +104,38 @@ def test_class_folders_with_the_same_file_names_keep_both_in_one_split(tmp_path,
     assert "arms/2.png\tduplicate id" in (tmp_path / "out" / "dropped.tsv").read_text()
     assert split_of("arms/1") == split_of("round/1") == split_of("1")
     assert all({split_of(key) for key in part["id"]} == {split} for split, part in data.items())
+
+
+def test_class_folders_in_a_zip_are_named_by_their_path_and_keep_their_splits(tmp_path, galaxies):
+    folders = ("Train/spiral/barred", "Train/spiral/plain", "Train/round", "Test/round", "Test/spiral/barred")
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for number, folder in enumerate(folders):
+            for place in range(20):
+                archive.writestr(f"cutouts/{folder}/{place}.jpg", galaxies[(20 * number + place) % 60][0])
+        archive.writestr("__MACOSX/cutouts/Train/round/._0.jpg", b"x")
+    data = build("class_folders", tmp_path / "out", images=tmp_path / "images.zip")
+    names = data["train"].features["label"].names
+    assert names == ["round", "spiral/barred", "spiral/plain"]
+    assert len(data["test"]) == 40 and len(data["train"]) + len(data["validation"]) == 60
+    assert all(
+        key == f"{'test' if split == 'test' else 'train'}/{names[label]}/{key.rpartition('/')[2]}"
+        for split, rows in data.items()
+        for key, label in zip(rows["id"], rows["label"], strict=True)
+    )
+    assert "Splits are those of the folders; validation is cut from train" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_class_folders_that_cannot_be_meant_are_refused(tmp_path, galaxies, capsys):
+    for name in ("one", "beside", "nested"):
+        for folder in {"one": ["a"], "beside": ["a", "b", "."], "nested": ["a", "a/b", "c"]}[name]:
+            (tmp_path / name / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / folder / f"{len(folder)}.jpg").write_bytes(galaxies[0][0])
+    said = refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "one")
+    assert "one class only: its 1 images lie in a; put those of each class into a folder of its name" in said
+    assert "images beside class folders, such as 1.jpg" in refused(
+        capsys, "class_folders", tmp_path / "out", images=tmp_path / "beside"
+    )
+    assert "such as a/1.jpg beside a/b" in refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "nested")
 
 
 @pytest.fixture
@@ -214,7 +245,7 @@ def test_a_cell_that_is_no_number_is_named_with_file_line_and_column(tmp_path, c
     said = refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
     assert f"line 61, column {column}: 'many' is not a number" in said
     files = without(gz2_files, "mapping", spoiled("asset_id", 2, ""))
-    assert "line 4, column asset_id: nan is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+    assert "line 4, column asset_id: '' is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +257,39 @@ def test_a_table_that_is_none_is_named(tmp_path, capsys, challenge_files, gz2_fi
     for name, files in (("galaxy_zoo_challenge", challenge_files), ("galaxy_zoo_2", gz2_files)):
         error = refused(capsys, name, tmp_path / "out", **(files | {"labels": table}))
         assert str(table) in error and said in error
+
+
+def test_tables_may_be_separated_by_semicolons_and_tabs(tmp_path, challenge_files, gz2_files):
+    known = all_rows(build("galaxy_zoo_challenge", tmp_path / "commas", **challenge_files))
+    for name, separator in (("semicolons", ";"), ("tabs", "\t")):
+        table = pd.read_csv(challenge_files["labels"], dtype=str)
+        table.to_csv(tmp_path / f"{name}.csv", index=False, sep=separator, encoding="utf-8-sig")
+        rows = all_rows(
+            build("galaxy_zoo_challenge", tmp_path / name, **challenge_files | {"labels": tmp_path / f"{name}.csv"})
+        )
+        assert {key: row["votes"].tolist() for key, row in rows.items()} == {
+            key: row["votes"].tolist() for key, row in known.items()
+        }
+    mapping = tmp_path / "mapping.tsv"
+    pd.read_csv(gz2_files["mapping"], dtype=str).to_csv(mapping, index=False, sep="\t")
+    assert len(all_rows(build("galaxy_zoo_2", tmp_path / "gz2", **gz2_files | {"mapping": mapping}))) == 60
+
+
+def test_an_objid_with_two_images_and_an_image_of_two_objids_are_dropped_and_listed(tmp_path, gz2_files):
+    def contradict(table):
+        again = table.iloc[[4, 5]].assign(asset_id=["11", "6"])  # 4 has two images now; 5 the same one twice
+        again.iloc[0, table.columns.get_loc("asset_id")] = "9005"
+        shared = table.iloc[[7]].assign(objid="999", asset_id=table["asset_id"].iloc[8])
+        return pd.concat([again, table, shared])
+
+    files = without(gz2_files, "mapping", contradict)
+    rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **files))
+    ids = [str(587722981736120320 + 7 * place) for place in range(60)]
+    assert set(ids) - set(rows) == {ids[4], ids[8]}
+    assert rows[ids[5]]["asset_id"] == "6"
+    listed = (tmp_path / "out" / "dropped.tsv").read_text().splitlines()
+    assert f"{ids[4]}\tseveral images in the mapping" in listed
+    assert f"{ids[8]}\timage of several galaxies in the mapping" in listed
 
 
 def test_a_truncated_zip_is_refused(tmp_path, capsys, challenge_files):
@@ -259,10 +323,9 @@ def test_a_mapping_without_images_is_refused_with_the_count(tmp_path, capsys, gz
     assert "60 x no image" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
-def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tmp_path, capsys, challenge_files):
+def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tmp_path, capsys, challenge_files, galaxies):
     def rows():
-        buffer = io.BytesIO()
-        yield {"image": buffer.getvalue(), "id": "1", "label": 0}
+        yield {"image": galaxies[0][0], "id": "1", "label": 0}
         raise KeyboardInterrupt
 
     from galaxy_vision.dataset_writer import Card, galaxy_features

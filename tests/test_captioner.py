@@ -277,7 +277,7 @@ def test_captions_survive_the_tokenizer_and_unknown_words_are_marked():
 
 def test_the_processor_prepares_labels_and_refuses_nothing_at_all(saved):
     processor = saved[2]
-    labels = processor(text=CAPTIONS)["labels"]
+    labels = processor(text_target=CAPTIONS)["labels"]
     assert (labels[0] == -100).sum() > 0 and (labels[1] != -100).all()
     with pytest.raises(ValueError, match="neither images nor text"):
         processor()

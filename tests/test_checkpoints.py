@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision import training as training_module
+from galaxy_vision.accelerator import make_accelerator
 from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.checkpoints import (
-    TERMINATED,
     Checkpoints,
     checkpoint_damage,
     checkpoint_steps,
@@ -28,7 +28,8 @@ from galaxy_vision.checkpoints import (
     sole_run,
 )
 from galaxy_vision.data import load_galaxies
-from galaxy_vision.training import Progress, make_accelerator
+from galaxy_vision.orderly_end import TERMINATED
+from galaxy_vision.training import Progress
 
 
 def small_run(output_dir, **arguments):

@@ -1,13 +1,10 @@
 """Catalogues of every kind in, Parquet out: each row once, whatever is broken, killed or split."""
 
-import io
 import json
 import random
 import shutil
 import signal
-import tarfile
 import time
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -16,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from astropy.table import Table
-from conftest import in_two_processes, new_process
-from datasets import Dataset, Features, Image, Value
+from catalogues import FIRST_ID, images_in, make_tars, make_zip
+from conftest import NATIVE_BF16, in_two_processes, new_process
 from filelock import FileLock
 from transformers import AutoModelForImageClassification
 
@@ -29,7 +26,6 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.catalogue import Columns, needs_index, open_catalogue, write_index
 from galaxy_vision.cli import main as console
 from galaxy_vision.decision_tree import ANSWERS, QUESTION_SLICES
 from galaxy_vision.images import read_rgb
@@ -37,8 +33,6 @@ from galaxy_vision.predict import Models, main
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
 
 NAMES = ["elliptical", "barred spiral", "edge-on disc"]
-NO_COLUMNS = Columns()
-FIRST_ID = 587722981736120320  # 18 digits: a float would lose the last
 
 
 def small_model(folder, **settings):
@@ -57,19 +51,12 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory, galaxies):
-    """60 images in nested folders, one of them damaged, one empty, and labels beside."""
-    folder = tmp_path_factory.mktemp("images")
-    for place, (data, *_) in enumerate(galaxies):
-        inside = folder / ("north" if place < 25 else "south/deep")
-        inside.mkdir(parents=True, exist_ok=True)
-        (inside / f"{FIRST_ID + place}.jpg").write_bytes({7: data[: len(data) // 2], 30: b""}.get(place, data))
-        (inside / f"{FIRST_ID + place}.json").write_text("{}")
-    return folder
+    return images_in(tmp_path_factory.mktemp("images"), galaxies)
 
 
 def run(model, catalogue, output_dir, *more, code=0):
     argv = ["--model", str(model), "--catalogue", str(catalogue), "--output_dir", str(output_dir)]
-    assert main([*argv, "--batch_size", "8", "--mixed_precision", "no", "--rows_per_part", "8", *more]) == code
+    assert main([*argv, "--batch_size", "8", "--rows_per_part", "8", *more]) == code
     return pd.read_parquet(output_dir) if code == 0 else None
 
 
@@ -90,7 +77,7 @@ def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):
         known = outputs.logits.softmax(-1)[0]
         assert row["class"] == NAMES[int(known.argmax())]
         said = [row[f"probability_{name}"] for name in ("elliptical", "barred_spiral", "edge_on_disc")]
-        assert np.allclose(said, known, atol=1e-5)
+        assert np.allclose(said, known, atol=1e-2 if NATIVE_BF16 else 1e-5)
         votes = classifier.predict_fractions(outputs)
         for kind, values in (("fraction", votes.conditional), ("lower", votes.lower), ("upper", votes.upper)):
             assert np.allclose([row[f"{answer}_{kind}"] for answer in ANSWERS], values[0], atol=1e-5)
@@ -119,79 +106,6 @@ def test_astropy_reads_a_part(model, images, tmp_path):
     first = Table.read(sorted(tmp_path.glob("part-*"))[0])
     assert list(first["id"]) == list(table["id"][:8])
     assert np.isnan(first["probability_elliptical"][7])
-
-
-def rows_of(path, tmp_path, columns=NO_COLUMNS, rows_per_part=16):
-    index = tmp_path / "_index.arrow"
-    if needs_index(str(path)):
-        write_index(str(path), index, rows_per_part, columns)
-    opened = open_catalogue(str(path), index, rows_per_part, columns)
-    parts = [list(opened.rows(part)) for part in range(len(opened.part_rows))]
-    assert [len(part) for part in parts] == opened.part_rows
-    return [row for part in parts for row in part]
-
-
-def make_zip(images, path):
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(images.rglob("*.*")):
-            archive.write(file, f"images_gz2/{file.relative_to(images)}")
-        archive.writestr(f"__MACOSX/._{FIRST_ID}.jpg", b"not an image")
-    return path
-
-
-def make_tars(images, path):
-    path.mkdir()
-    for number, inside in enumerate(("north", "south")):
-        with tarfile.open(path / f"shard-{number:04d}.tar", "w") as archive:
-            archive.add(images / inside, ".")
-    return path
-
-
-def make_parquet(images, path, kind):
-    path.mkdir()
-    files = sorted(images.rglob("*.jpg"))
-    for number, some in enumerate((files[:25], files[25:])):
-        data = [{"bytes": file.read_bytes(), "path": None} for file in some]
-        if kind == "bytes":
-            data = [each["bytes"] for each in data]
-        if kind == "paths":
-            data = [str(file) for file in some]
-        table = pa.table({"id": [int(file.stem) for file in some], "image": data})
-        pq.write_table(table, path / f"train-{number}.parquet", row_group_size=7)
-    return path
-
-
-def make_csv(images, path):
-    files = sorted(images.rglob("*.jpg"))
-    table = pd.DataFrame({"id_str": [file.stem for file in files], "file_loc": [file.relative_to(images) for file in files]})
-    table.to_csv(path, index=False)
-    return path
-
-
-@pytest.mark.parametrize("kind", ["zip", "tars", "structs", "bytes", "paths", "csv", "csv.gz"])
-def test_every_kind_of_catalogue_holds_the_same_galaxies(kind, images, tmp_path):
-    columns = Columns(image_root=str(images)) if kind.startswith("csv") else Columns()
-    if kind == "zip":
-        path = make_zip(images, tmp_path / "images.zip")
-    elif kind == "tars":
-        path = make_tars(images, tmp_path / "tars")
-    elif kind.startswith("csv"):
-        path = make_csv(images, tmp_path / f"table.{kind}")
-    else:
-        path = make_parquet(images, tmp_path / "parquet", kind)
-    known = {file.stem: file.read_bytes() for file in images.rglob("*.jpg")}
-    rows = rows_of(path, tmp_path, columns)
-    assert len(rows) == len({row.source for row in rows}) == 60
-    assert {row.id: row.load() for row in rows} == known
-
-
-def test_a_streamed_parquet_folder_of_datasets_is_read_as_it_is(images, tmp_path):
-    files = sorted(images.rglob("*.jpg"))
-    features = Features({"id": Value("string"), "image": Image()})
-    rows = {"id": [file.stem for file in files], "image": [{"bytes": file.read_bytes(), "path": file.name} for file in files]}
-    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "train-00000.parquet")
-    read = rows_of(tmp_path, tmp_path)
-    assert [(row.id, row.load()) for row in read] == [(file.stem, file.read_bytes()) for file in files]
 
 
 def test_rows_with_the_same_id_are_all_kept_and_told_apart_by_source(model, galaxies, tmp_path):
@@ -263,7 +177,7 @@ def same_parts(one, other):
 
 def arguments(model, images, output_dir) -> list[str]:
     where = ["--model", model, "--catalogue", str(images), "--output_dir", str(output_dir), "--embedding"]
-    return [*where, "--batch_size", "8", "--rows_per_part", "8", "--mixed_precision", "no"]
+    return [*where, "--batch_size", "8", "--rows_per_part", "8"]
 
 
 def test_two_processes_write_the_rows_of_one(clean, model, images, tmp_path):
@@ -355,21 +269,6 @@ def test_threads_change_no_bit_and_mix_no_rows(images, model, tmp_path, monkeypa
     numbers = [name for name in one.columns if one[name].dtype.kind == "f"]
     assert np.allclose(one[numbers], device[numbers], atol=1e-5, equal_nan=True)
     pd.testing.assert_frame_equal(one.drop(columns=[*numbers, "embedding"]), device.drop(columns=[*numbers, "embedding"]))
-
-
-def test_memory_does_not_hold_the_catalogue(tmp_path):
-    """An index of a million rows is opened without reading it."""
-    file = io.StringIO()
-    file.write("id,path\n")
-    file.writelines(f"{FIRST_ID + place},galaxies/{place}.jpg\n" for place in range(200_000))
-    (tmp_path / "table.csv").write_text(file.getvalue())
-    before = pa.total_allocated_bytes()
-    write_index(str(tmp_path / "table.csv"), tmp_path / "i.arrow", 4096, Columns())
-    opened = open_catalogue(str(tmp_path / "table.csv"), tmp_path / "i.arrow", 4096, Columns())
-    row = next(opened.rows(48))
-    assert (row.id, row.source) == (str(FIRST_ID + 48 * 4096), f"table.csv:{48 * 4096}")
-    assert pa.total_allocated_bytes() - before < 1 << 20
-    assert sum(opened.part_rows) == 200_000
 
 
 def test_two_runs_in_one_folder_refuse_each_other(model, images, tmp_path, capsys):

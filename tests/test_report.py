@@ -14,7 +14,7 @@ from galaxy_vision.cli import main as cli
 from galaxy_vision.data import load_galaxies
 from galaxy_vision.report import rebuild_report
 
-SIMULATED = ["--dataset", "simulated", "--num_simulated", "200", "--mixed_precision", "no"]
+SIMULATED = ["--dataset", "simulated", "--num_simulated", "200"]
 
 
 @pytest.fixture(params=["classifier_run", "captioner_run"])
@@ -138,7 +138,7 @@ def test_classes_are_compared_by_name_or_not_at_all(classifier_run, tmp_path, ga
             file = tmp_path / kind / names[place % 2] / f"{place}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(jpeg)
-    settings = ["--model", model, "--mixed_precision", "no", "--output", str(tmp_path / "scores.json")]
+    settings = ["--model", model, "--output", str(tmp_path / "scores.json")]
     assert cli(["evaluate", *settings, "--dataset", str(tmp_path / "known")]) == 0
     support = {
         row["label"]: row["support"] for row in json.loads((tmp_path / "scores.json").read_text())["classes"]["per_class"]

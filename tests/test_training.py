@@ -21,13 +21,15 @@ from tqdm.auto import tqdm
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.accelerator import make_accelerator
 from galaxy_vision.batches import augment, cache_pixels, make_loader
-from galaxy_vision.data import load_galaxies, with_votes_column
+from galaxy_vision.data import load_galaxies
 from galaxy_vision.dataset_writer import split_of
 from galaxy_vision.decision_tree import answer_index, hub_columns
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.labels import assign_labels, get_scheme
-from galaxy_vision.training import Progress, _clip_gradients, make_accelerator, train_one_epoch
+from galaxy_vision.training import Progress, _clip_gradients, train_one_epoch
+from galaxy_vision.votes import with_votes_column
 
 
 def train_classifier(*argv: str):
@@ -95,7 +97,7 @@ def test_two_processes_of_half_the_batch_learn_the_same_and_see_every_test_row_o
 
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_a_single_row_can_be_trained_on_at_the_smallest_size(script, tmp_path):
-    argv = [*FEW[:6], "--max_rows", "1", "--epochs", "1", "--mixed_precision", "no", "--output_dir", str(tmp_path)]
+    argv = [*FEW[:6], "--max_rows", "1", "--epochs", "1", "--output_dir", str(tmp_path)]
     results = train(script, *argv, report=True)
     assert results["split_rows"] == {"train": 1, "validation": 1, "test": 1}
     assert np.isfinite(results["history"][0]["train_loss"])
@@ -115,9 +117,9 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
     def targets(batch, pixels, generator):
         assert len(pixels) == len(batch["labels"]) == 2
         seen.append(set(batch["row"].tolist()))
-        return {"labels": batch["labels"]}
+        return {"labels": batch["labels"], "votes": None, "class_weights": None}
 
-    args = Namespace(seed=0, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
+    args = Namespace(seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
     parts = (optimizer, scheduler, processor, Progress(), args, targets, Namespace(terminating=False), bar)
     loss = train_one_epoch(accelerator, model, None, loader, *parts)
@@ -146,7 +148,7 @@ def test_arguments_come_from_a_json_file(tmp_path):
         "output_dir": str(tmp_path / "run"),
     }
     (tmp_path / "run.json").write_text(
-        json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced", "mixed_precision": "no"})
+        json.dumps(arguments | {"max_rows": 20, "ema_decay": 0.0, "class_weighting": "balanced"})
     )
     results = train_classifier(str(tmp_path / "run.json"), "--batch_size", "10")
     assert results["arguments"]["class_weighting"] == "balanced"
@@ -204,19 +206,25 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_data_set_with_a_damaged_file_is_named(tmp_path, galaxies):
-    rows = Dataset.from_list([{"image": {"bytes": data, "path": None}, "label": 0} for data, _, _ in galaxies])
+    files = [{"bytes": data, "path": None} for data, _, _ in galaxies]
+    rows = Dataset.from_list([{"image": file, "label": place % 2} for place, file in enumerate(files)])
     for name in ("whole", "middle", "footer", "name [1]"):
         (tmp_path / name).mkdir()
         rows.cast_column("image", Image()).to_parquet(tmp_path / name / "train.parquet")
-    assert sum(map(len, load_galaxies(str(tmp_path / "whole")).values())) == len(galaxies)
+    for name in ("whole", "name [1]"):
+        assert sum(map(len, load_galaxies(str(tmp_path / name)).values())) == len(galaxies)
     content = (tmp_path / "whole" / "train.parquet").read_bytes()
     (tmp_path / "middle" / "train.parquet").write_bytes(content[:2000] + b"\xff" * 60_000 + content[62_000:])
     (tmp_path / "footer" / "train.parquet").write_bytes(content[:-9])
     for name in ("middle", "footer"):
         with pytest.raises(ValueError, match=rf"dataset='.*{name}' has a damaged file \(.+; download it or build it again"):
             load_galaxies(str(tmp_path / name))
+    shutil.copytree(tmp_path / "whole", tmp_path / "card [1]")
+    (tmp_path / "card [1]" / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files: train.parquet\n---\n"
+    )
     with pytest.raises(ValueError, match="takes .* in its name for a pattern, so rename it"):
-        load_galaxies(str(tmp_path / "name [1]"))
+        load_galaxies(str(tmp_path / "card [1]"))
 
 
 def test_a_model_to_start_from_that_is_not_there_is_named(tmp_path):
@@ -260,7 +268,11 @@ def test_labels_of_strings_and_of_integers_become_classes_by_their_sorted_names(
 
 @pytest.mark.parametrize(
     "label, said",
-    [(lambda place: 0.5, "holds float64 values"), (lambda place: None, "null"), (lambda place: [place], "holds list values")],
+    [
+        (lambda place: 0.5, "row 0 of train of .* has label 0.5, which does not name a class"),
+        (lambda place: None, "null"),
+        (lambda place: [place], "holds list values"),
+    ],
 )
 def test_labels_that_are_no_classes_are_refused(tmp_path, galaxies, label, said):
     name = parquet(tmp_path / "data", galaxies, [label(place) for place in range(60)])
@@ -278,7 +290,7 @@ def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
     (folder / "metadata.csv").write_text("\n".join(lines))
     data = load_galaxies(str(folder))
     assert sum(map(len, data.values())) == 60 and data["train"].features["label"].names == ["elliptical", "spiral"]
-    assert all(row["label"] == row["id"] % 2 for row in data["train"].select_columns(["id", "label"]))
+    assert all(row["label"] == int(row["id"]) % 2 for row in data["train"].select_columns(["id", "label"]))
     in_parquet = tmp_path / "in_parquet"
     shutil.copytree(folder, in_parquet)
     (in_parquet / "metadata.csv").unlink()
@@ -289,9 +301,8 @@ def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
     other = tmp_path / "more"
     shutil.copytree(folder, other)
     (other / "7.jpg").unlink()
-    data = load_galaxies(str(other))
-    with pytest.raises(ValueError, match=r"row \d+: unreadable: .*7.jpg"):
-        [cache_pixels(rows, GalaxyImageProcessor()) for rows in data.values()]
+    with pytest.raises(ValueError, match=r"row 7 of metadata.csv names '7.jpg', which is not an image there; remove the row"):
+        load_galaxies(str(other))
 
 
 def test_metadata_without_labels_leave_them_to_the_class_folders(tmp_path, galaxies):

@@ -1,0 +1,329 @@
+"""Data sets in tables as people have them: labels compare by name, captions are sentences, and what cannot be meant is refused."""
+
+import io
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
+from PIL import Image as PillowImage
+
+from galaxy_vision.class_names import sorted_names
+from galaxy_vision.data import class_counts, load_galaxies
+from galaxy_vision.dataset_writer import captions_of
+from galaxy_vision.decision_tree import NUM_ANSWERS
+from galaxy_vision.parquet_folders import parquet_files
+from galaxy_vision.votes import reference_captions, votes_and_labels, with_caption_lists, with_votes_column
+
+
+def png(value: int) -> dict:
+    file = io.BytesIO()
+    PillowImage.new("RGB", (8, 8), (value % 256, value // 256, 40)).save(file, "PNG")
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def rows(labels, kind=None, start: int = 0, **columns) -> Dataset:
+    """A data set of one split; ``kind`` is the feature of ``label``."""
+    known = {"image": [png(start + place) for place in range(len(labels))], "label": labels} | columns
+    known.setdefault("id", [f"g{start + place}" for place in range(len(labels))])
+    made = Dataset.from_dict(known).cast_column("image", Image())
+    return made if kind is None else made.cast_column("label", kind)
+
+
+def parquet(folder, **splits: Dataset) -> str:
+    """One Parquet file for each split, named after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, each in splits.items():
+        each.to_parquet(folder / f"{split}.parquet")
+    return str(folder)
+
+
+def labels(data: DatasetDict) -> dict[str, str]:
+    """Id -> name of its class."""
+    names = {split: each.features["label"].names for split, each in data.items()}
+    return {
+        key: None if label is None or label < 0 else names[split][label]
+        for split, each in data.items()
+        for key, label in zip(each["id"], each["label"], strict=True)
+    }
+
+
+ABC, CAB = ClassLabel(names=["a", "b", "c"]), ClassLabel(names=["c", "a", "b"])
+
+
+@pytest.mark.parametrize("saved", ["parquet", "one split", "save_to_disk"])
+def test_labels_compare_by_name_where_files_order_their_classes_differently(tmp_path, saved):
+    train, test = rows(list("abc") * 20, ABC), rows(list("abc") * 5, CAB, start=100)
+    assert test["label"][:3] == [1, 2, 0]
+    if saved == "save_to_disk":
+        DatasetDict(train=train, test=test).save_to_disk(tmp_path / "data")
+        name = str(tmp_path / "data")
+    else:
+        second = {"train-1": test} if saved == "one split" else {"test": test}
+        name = parquet(tmp_path / "data", **({"train-0": train} if saved == "one split" else {"train": train}), **second)
+    data = load_galaxies(name)
+    assert data["train"].features["label"] == data["test"].features["label"] == ABC
+    assert labels(data) == {f"g{place}": "abc"[place % 3] for place in range(60)} | {
+        f"g{100 + place}": "abc"[place % 3] for place in range(15)
+    }
+
+
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ((list("abc") * 20, ABC), (list("abc") * 5, None)),
+        ((list("abc") * 20, None), (list("abc") * 5, CAB)),
+        ((["1", "2", "10"] * 20, None), ([1, 2, 10] * 5, None)),
+        (([1, 2, 10] * 20, None), ([1.0, 2.0, 10.0] * 5, None)),
+        (([1.0, 2.0, None] * 20, None), ([1, 2, -1] * 5, None)),
+        ((["a", "b ", "é"] * 20, None), (["a", " b", "e\u0301"] * 5, None)),
+    ],
+)
+def test_labels_of_any_kind_compare_by_name(tmp_path, train, test):
+    data = load_galaxies(parquet(tmp_path / "data", train=rows(*train), test=rows(*test, start=100)))
+    found = labels(data)
+    assert [found[f"g{place}"] for place in range(3)] == [found[f"g{100 + place}"] for place in range(3)]
+    assert data["train"].features == data["test"].features == data["validation"].features
+
+
+def test_classes_of_any_type_are_read_from_pandas_too(tmp_path):
+    table = rows(list("ab") * 30).with_format("arrow")[:]
+    table = table.set_column(table.column_names.index("label"), "label", table["label"].combine_chunks().dictionary_encode())
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / "train.parquet")
+    assert labels(load_galaxies(str(tmp_path / "data"))) == {f"g{place}": "ab"[place % 2] for place in range(60)}
+
+
+def outside(value: int, count: int = 5) -> Dataset:
+    """A split whose fifth row has a label that its classes do not have."""
+    made = rows(list("abc") * count, ABC, start=100)
+    table = made.data.table
+    values = table["label"].to_pylist()
+    values[4] = value
+    return Dataset(
+        table.set_column(table.column_names.index("label"), "label", pa.array(values, pa.int64())).cast(table.schema)
+    )
+
+
+@pytest.mark.parametrize("form", ["same", "other order"])
+@pytest.mark.parametrize("value", [3, 99, -2])
+def test_a_label_that_is_not_a_class_is_refused_with_its_row(tmp_path, value, form):
+    train = rows(list("abc") * 20, ABC if form == "same" else CAB)
+    name = parquet(tmp_path / "data", train=train, test=outside(value))
+    with pytest.raises(ValueError, match=f"row 4 of test of .* has label {value}, and its classes are 0 to 2 \\(a, b, c\\)"):
+        load_galaxies(name)
+    table = outside(value).with_format("arrow")[:]
+    with pytest.raises(ValueError, match=f"row 4 of the rows that were read has label {value}"):
+        votes_and_labels(table, outside(value).features, None)
+
+
+def test_minus_one_is_no_label_in_every_form(tmp_path):
+    forms = (outside(-1, 20), rows(["0", "1", "-1"] * 20), rows([0, 1, -1] * 20), rows([0.0, 1.0, None] * 20))
+    for number, split in enumerate(forms):
+        found = labels(load_galaxies(parquet(tmp_path / str(number), train=split)))
+        assert len(found) == 60 and list(found.values()).count(None) == (20 if number else 1)
+
+
+@pytest.mark.parametrize(
+    "train, test, said",
+    [
+        (
+            (list("ab") * 30, ClassLabel(names=["a", "b"])),
+            (list("abc") * 5, ABC),
+            "test .* has 5 rows of class 'c' \\(first: row 2\\)",
+        ),
+        (
+            (list("ab") * 30, None),
+            (["a", "d", None], None),
+            "has 1 rows of class 'd' \\(first: row 1\\), which train does not have \\(a, b\\)",
+        ),
+        (([0, 1] * 30, None), ([0, 7], None), "has 1 rows of class '7'"),
+        ((list("ab") * 30, ClassLabel(names=["a", "b"])), ([0, 1], None), "has 1 rows of class '0'|has 1 rows of class '1'"),
+        (([True, False] * 30, None), ([True], None), "holds bool values; it needs names of classes, or integers"),
+        ((["a"] * 60, None), (["a"], None), "has one class only \\(a\\), and there is nothing to tell apart"),
+        (([None] * 30 + [""] * 30, Value("string")), (["", None], None), "has 0 different values"),
+        (([-5, -3, 1] * 20, None), ([1], None), "row 0 of train of .* has label -5, which does not name a class; write names"),
+        (([0.5, 1.0] * 30, None), ([1.0], None), "row 0 of train of .* has label 0.5"),
+    ],
+)
+def test_classes_that_cannot_be_meant_are_refused(tmp_path, train, test, said):
+    with pytest.raises(ValueError, match=said):
+        load_galaxies(parquet(tmp_path / "data", train=rows(*train), test=rows(*test, start=100)))
+
+
+@pytest.mark.parametrize(
+    "names, found",
+    [
+        (("Train", "Test"), {"train", "test"}),
+        (("galaxies_training", "galaxies_testing"), {"train", "test"}),
+        (("data/Train/0", "data/holdout/0"), {"train", "test"}),
+        (("training_data/train", "training_data/test"), {"train", "test"}),
+        (("part-0", "part-1"), {"train"}),
+    ],
+)
+def test_parquet_files_of_any_spelling_are_their_splits(tmp_path, names, found):
+    for number, name in enumerate(names):
+        path = tmp_path / "data" / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows(list("ab") * 30, start=100 * number).to_parquet(path)
+    data = load_galaxies(str(tmp_path / "data"))
+    assert sum(map(len, data.values())) == 120 and set(data) == {"train", "validation", "test"}
+    if "test" in found:
+        assert set(data["test"]["id"]) == {f"g{100 + place}" for place in range(60)}
+
+
+def test_hidden_and_system_files_beside_parquet_files_are_not_read(tmp_path):
+    name = parquet(tmp_path / "data", train=rows(list("ab") * 30), test=rows(list("ab"), start=100))
+    for path in (".ipynb_checkpoints/train.parquet", "@eaDir/test.parquet", "__MACOSX/train.parquet", "._train.parquet"):
+        (tmp_path / "data" / path).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / path).write_bytes(b"x")
+    assert len(load_galaxies(name)["test"]) == 2
+    hidden = tmp_path / ".cache" / "data"
+    shutil.copytree(tmp_path / "data", hidden)  # which the user names
+    assert len(load_galaxies(str(hidden))["test"]) == 2
+
+
+def test_files_and_splits_that_contradict_each_other_are_named(tmp_path):
+    name = parquet(tmp_path / "one", train=rows(list("ab") * 30), test=rows(list("ab")), catalogue=rows(list("ab")))
+    with pytest.raises(ValueError, match="files of the splits test, train, and 1 of none, such as catalogue.parquet"):
+        load_galaxies(name)
+    DatasetDict(train=rows(list("ab") * 30), val=rows(["a"]), valid=rows(["b"])).save_to_disk(tmp_path / "two")
+    with pytest.raises(ValueError, match="has the splits train, val, valid, of which several mean validation"):
+        load_galaxies(str(tmp_path / "two"))
+    for number, (train, test) in enumerate((((), ("label",)), (("id",), ()))):
+        parts = {"train": rows(list("ab") * 30).remove_columns(train), "test": rows(list("ab")).remove_columns(test)}
+        lacks, has = ("test", "train") if test else ("train", "test")
+        with pytest.raises(
+            ValueError, match=f"{lacks}.parquet of .* has no column .*, which {has}.parquet has; give all files"
+        ):
+            load_galaxies(parquet(tmp_path / f"three{number}", **parts))
+    name = parquet(tmp_path / "four", train=rows(list("ab") * 30, size=[1] * 60), test=rows(list("ab"), size=["x", "y"]))
+    with pytest.raises(ValueError, match="files of dataset=.* do not fit together .*give all the same columns"):
+        load_galaxies(name)
+
+
+def test_what_save_to_disk_wrote_is_loaded(tmp_path):
+    rows(list("ab") * 30).save_to_disk(tmp_path / "one")
+    DatasetDict(Train=rows(list("ab") * 30), val=rows(list("ab"), start=100)).save_to_disk(tmp_path / "more")
+    assert labels(load_galaxies(str(tmp_path / "one"))) == {f"g{place}": "ab"[place % 2] for place in range(60)}
+    assert set(load_galaxies(str(tmp_path / "more"))["validation"]["id"]) == {"g100", "g101"}
+
+
+@pytest.mark.parametrize(
+    "columns, said",
+    [
+        ({"id": [1.5e17] * 60}, "column `id` is of floats, which cannot hold 18 digits"),
+        ({"votes": [[1.0] * 36] * 60}, "row 0 .* has 36 votes; it needs one for each of the 37 answers"),
+        ({"votes": [[1.0] * 37] * 59 + [[-1.0] * 37]}, "row 59 .id g59. has -1 votes for an answer"),
+        ({"votes": ["many"] * 60}, "column `votes` holds string values; it needs lists of 37 numbers"),
+    ],
+)
+def test_columns_that_cannot_be_meant_are_named(tmp_path, columns, said):
+    with pytest.raises(ValueError, match=f"train of dataset=.*{said}"):
+        load_galaxies(parquet(tmp_path / "data", train=rows(list("ab") * 30, **columns)))
+
+
+def test_a_data_set_without_images_or_rows_is_named(tmp_path):
+    name = parquet(tmp_path / "none", train=rows(list("ab") * 30).remove_columns("image"))
+    with pytest.raises(ValueError, match="train of dataset=.* has columns .'label', 'id'.; it needs `image`"):
+        load_galaxies(name)
+    name = parquet(tmp_path / "empty", train=rows(list("ab") * 30), test=rows(list("ab")).select([]))
+    with pytest.raises(ValueError, match="dataset=.* has a split without rows .*; remove its files, and it is cut from train"):
+        load_galaxies(name)
+
+
+def some_votes(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 40, (count, NUM_ANSWERS)).astype(np.float32)
+
+
+def test_a_row_without_votes_moves_no_votes(tmp_path):
+    votes = some_votes(60).tolist()
+    votes[7] = None
+    data = load_galaxies(parquet(tmp_path / "data", train=rows(list("ab") * 30, votes=votes).remove_columns("label")))
+    found = {key: each for part in data.values() for key, each in zip(part["id"], part["votes"], strict=True)}
+    assert np.isnan(found["g7"]).all()
+    assert all(found[f"g{place}"] == votes[place] for place in range(60) if place != 7)
+
+
+def test_captions_of_rows_without_ids_differ_as_those_of_rows_with_ids():
+    votes = some_votes(80)
+    votes[:, :3] = (40, 1, 0)  # all of one class
+    table = rows(["x"] * 80, votes=votes.tolist()).remove_columns("label")
+    first = {captions[0] for captions in with_votes_column(table.remove_columns("id"))["captions"]}
+    known = {captions_of(f"g{place}", each)[0] for place, each in enumerate(votes)}
+    assert len(first) > 0.8 * len(known)
+    turned = with_votes_column(table.remove_columns("id").select(range(79, -1, -1)))["captions"]
+    assert turned[::-1] == with_votes_column(table.remove_columns("id"))["captions"][:]
+    streamed = reference_captions(table.remove_columns(["id", "image"]).with_format("arrow")[:], votes.astype(np.float64))
+    assert streamed == turned[::-1]
+
+
+@pytest.mark.parametrize(
+    "given, made",
+    [
+        (["a spiral", "an elliptical"], [["a spiral"], ["an elliptical"]]),
+        ([["a", "b"], ["c"]], [["a", "b"], ["c", "c"]]),
+        ([["a", None, "b"], ["c", "", "d"]], [["a", "b"], ["c", "d"]]),
+    ],
+)
+def test_captions_are_lists_of_sentences_of_equal_length(given, made):
+    captioned = rows(["a", "b"], captions=given)
+    assert with_caption_lists(captioned, "train")["captions"] == made
+    assert reference_captions(captioned.with_format("arrow")[:], None) == made
+
+
+def test_captions_of_ones_own_stay_where_labels_are_made_from_votes():
+    captioned = rows(["a", "b"], captions=["mine", "too"], votes=some_votes(2).tolist()).remove_columns("label")
+    assert with_votes_column(with_caption_lists(captioned, "train"))["captions"] == [["mine"], ["too"]]
+
+
+@pytest.mark.parametrize("given", [["a spiral", None], [["a"], []], [[" "], ["b"]], [1, 2]])
+def test_captions_that_are_missing_are_left_out_and_said(given):
+    captioned = rows(["a", "b"], captions=given)
+    with pytest.warns(UserWarning, match="captions of this data set are left out"):
+        assert "captions" not in with_caption_lists(captioned, "train").column_names
+    with pytest.raises(ValueError, match="has no caption|holds int64 values"):
+        reference_captions(captioned.with_format("arrow")[:], None)
+
+
+def test_streaming_refuses_files_that_order_their_classes_differently(tmp_path):
+    parts = {"train": rows(list("abc"), ABC), "validation": rows(list("abc"), ABC), "test": rows(list("abc"), CAB)}
+    with pytest.raises(
+        ValueError, match="different classes, a, b, c in train.parquet and c, a, b in test.parquet; leave --streaming"
+    ):
+        parquet_files(parquet(tmp_path / "other", **parts))
+    name = parquet(tmp_path / "Same [1]", Training=parts["train"], Dev=parts["validation"], Holdout=rows(list("abc"), ABC))
+    files, features, _ = parquet_files(name)
+    assert list(files) == ["train", "validation", "test"]
+    assert features["label"] == ABC
+    assert len(load_galaxies(name, streaming=True)["test"]) == 3
+
+
+def test_rows_without_ids_are_split_by_their_image(tmp_path):
+    made = rows(list("ab") * 30).remove_columns("id")
+    data = load_galaxies(parquet(tmp_path / "one", train=made))
+    again = load_galaxies(parquet(tmp_path / "two", train=made.select(range(59, -1, -1))))
+    for split in data:
+        images = [
+            sorted(row["bytes"] for row in each[split].with_format("arrow")[:]["image"].to_pylist()) for each in (data, again)
+        ]
+        assert images[0] == images[1]
+
+
+def test_classes_stand_in_the_order_of_their_numbers_or_names():
+    assert sorted_names({"10", "2", "1"}) == ["1", "2", "10"]
+    assert sorted_names({"02", "2", "1"}) == ["1", "02", "2"]
+    assert sorted_names({"10", "2", "b"}) == ["10", "2", "b"]
+
+
+def test_rows_of_each_class_are_counted(tmp_path):
+    data = load_galaxies(parquet(tmp_path / "data", train=rows(["a", "b", None, "b"] * 15)))
+    assert sum(class_counts(each, 2) for each in data.values()).tolist() == [15, 30]
+
+
+def test_a_fixed_list_of_captions_is_left_as_it_is():
+    features = Features({"captions": List(Value("string"), length=2)})
+    captioned = Dataset.from_dict({"captions": [["a", "b"]]}, features=features)
+    assert with_caption_lists(captioned, "train") is captioned

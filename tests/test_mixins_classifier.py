@@ -1,0 +1,97 @@
+"""What transformers promises of its own models, configurations and image processors, by its own tests, for the classifier."""
+
+import unittest
+
+import torch
+from transformers_mixins import NO_TRANSFORMER, load, promises_all_but
+
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification, GalaxyResNetModel
+
+modeling = load("test_modeling_common")
+configuration = load("test_configuration_common")
+image_processing = load("test_image_processing_common")
+
+DOES_NOT_APPLY = {
+    "test_attention_outputs": "a ResNet has no attention",
+    "test_attn_implementation_composite_models": "a ResNet has no attention",
+    "test_sliding_window_mask": "a ResNet has no attention",
+    "test_multimodal_outputs_are_returned": "there are images only",
+    "test_bc_cache_name_forward": "nothing is generated",
+    "test_causal_lm_loss_honors_shift_labels": "nothing is generated",
+    "test_encoder_decoder_loss_no_double_shift": "nothing is generated",
+    "test_resize_*embeddings*": "there are no words",
+    "test_model_get_set_embeddings": "there are no words, as in the ResNet of transformers",
+    "test_enable_input_require_grads_with_gradient_checkpointing": "timm's layers are not checkpointed; ask transformers, and it says so",
+    "test_can_load_ignoring_mismatched_shapes": "heads of another size raise ValueError in one sentence, and not RuntimeError",
+    "test_can_init_all_missing_weights": "as below: weights are missing on purpose",
+    "test_correct_missing_keys": "a model without heads is refused, where transformers makes them up; ignore_mismatched_sizes=True allows it",
+}
+ONE_BACKEND = "there is one image processor, by torchvision"
+PROCESSOR_DOES_NOT_APPLY = {
+    "test_backends_equivalence*": ONE_BACKEND,
+    "test_save_load_backends*": ONE_BACKEND,
+    "test_image_processor_preprocess_arguments": "preprocess takes its arguments as keywords",
+}
+
+
+MAPS = [(64, 16, 16), (64, 8, 8), (128, 4, 4), (256, 2, 2), (512, 1, 1)]  # of resnet10t, for 32 pixels a side
+
+
+class ModelInputs:
+    """Small models and inputs, in the form that the mixins ask for."""
+
+    batch_size, num_channels, image_size, num_labels = 2, 3, 32, 3
+    is_training = True
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def get_config(self) -> GalaxyResNetConfig:
+        return GalaxyResNetConfig(backbone="resnet10t", image_size=self.image_size, num_labels=self.num_labels)
+
+    def prepare_config_and_inputs_for_common(self):
+        shape = (self.batch_size, self.num_channels, self.image_size, self.image_size)
+        return self.get_config(), {"pixel_values": torch.rand(shape, device=modeling.torch_device)}
+
+
+@promises_all_but(NO_TRANSFORMER | DOES_NOT_APPLY)
+class TestClassifier(modeling.ModelTesterMixin, unittest.TestCase):
+    all_model_classes = (GalaxyResNetModel, GalaxyResNetForImageClassification)
+    has_attentions = False
+    test_resize_embeddings = False
+
+    def setUp(self):
+        self.model_tester = ModelInputs(self)
+        self.config_tester = configuration.ConfigTester(
+            self,
+            config_class=GalaxyResNetConfig,
+            has_text_modality=False,
+            common_properties=["backbone", "image_size", "num_channels"],
+        )
+
+    def test_config(self):
+        self.config_tester.run_common_tests()
+
+    def test_hidden_states_output(self):
+        """In the place of that of transformers, which is about words: a map for the stem and for each stage."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        for by_config in (False, True):
+            config.output_hidden_states = by_config
+            for model_class in self.all_model_classes:
+                model = model_class(config).to(modeling.torch_device).eval()
+                said = model(**inputs) if by_config else model(**inputs, output_hidden_states=True)
+                assert [tuple(each.shape[1:]) for each in said.hidden_states] == MAPS
+                assert by_config or model(**inputs).hidden_states is None
+
+
+class ImageTester(image_processing.ImageProcessingTester):
+    def __init__(self, parent):
+        super().__init__(parent, size={"height": 20, "width": 20}, crop_fraction=0.6)
+
+    def _get_image_processing_classes(self):
+        return {"torchvision": GalaxyImageProcessor}
+
+
+@promises_all_but(PROCESSOR_DOES_NOT_APPLY)
+class TestImageProcessor(image_processing.ImageProcessingTestMixin, unittest.TestCase):
+    image_processor_tester_class = ImageTester

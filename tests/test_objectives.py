@@ -1,0 +1,148 @@
+"""A mean over rows is a sum and a count: however rows are cut into batches, accumulated and dealt, the loss is the same."""
+
+import json
+from argparse import Namespace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import in_two_processes
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from galaxy_vision import (
+    GalaxyCaptionerConfig,
+    GalaxyCaptionerForConditionalGeneration,
+    GalaxyResNetConfig,
+    GalaxyResNetForImageClassification,
+)
+from galaxy_vision.accelerator import make_accelerator
+from galaxy_vision.losses import dirichlet_multinomial_nll
+from galaxy_vision.metrics import GalaxyMetric
+from galaxy_vision.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
+from galaxy_vision.training import Progress, evaluate, train_one_epoch
+
+ROWS, CLASSES = 16, 3
+PROCESSOR = SimpleNamespace(normalize_pixels=lambda pixels: pixels.float() / 255)
+
+
+class Toy(torch.nn.Module):
+    """A classifier without batch statistics: 3 x 4 x 4 pixels to classes and votes."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(48, CLASSES + 37)
+        torch.nn.init.normal_(self.head.weight, std=0.1, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.zeros_(self.head.bias)
+
+    def forward(self, pixel_values):
+        scores = self.head(pixel_values.flatten(1))
+        return SimpleNamespace(logits=scores[:, :CLASSES], vote_concentration=scores[:, CLASSES:].exp())
+
+
+def rows() -> list[dict]:
+    """16 rows, of which few are decided, most of them in the beginning, and a question is unknown in some."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (ROWS, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    votes = torch.randint(0, 20, (ROWS, 37), generator=generator).float()
+    votes[3:7, 18:25] = float("nan")
+    labels = torch.tensor([0, 2, 1, 0, -1, -1, 1, -1, -1, -1, -1, -1, -1, -1, 2, -1])
+    return [
+        {"pixels": pixels[place], "labels": labels[place], "votes": votes[place], "row": torch.tensor(place)}
+        for place in range(ROWS)
+    ]
+
+
+def known_loss() -> float:
+    """The class loss over the decided rows and the vote loss over all, by hand in one batch."""
+    batch = torch.utils.data.default_collate(rows())
+    output = Toy()(PROCESSOR.normalize_pixels(batch["pixels"]))
+    decided = batch["labels"] >= 0
+    classes = F.cross_entropy(output.logits[decided], batch["labels"][decided])
+    return (classes + dirichlet_multinomial_nll(output.vote_concentration.double(), batch["votes"]).mean()).item()
+
+
+@pytest.mark.parametrize("batch_size", range(1, ROWS + 1))
+def test_the_validation_loss_does_not_depend_on_the_batch_size(batch_size, tmp_path):
+    accelerator = make_accelerator("no", 1, None, tmp_path)
+    loader = accelerator.prepare(DataLoader(rows(), batch_size))
+    metrics = {"classes": GalaxyMetric("classes"), "votes": GalaxyMetric("votes")}
+    results = evaluate(accelerator, Toy(), loader, PROCESSOR, metrics, "validation")
+    assert results["loss"] == pytest.approx(known_loss(), rel=1e-6)
+    assert results["rows"] == ROWS
+
+
+def test_a_loss_of_nothing_is_none_and_not_zero(tmp_path):
+    accelerator = make_accelerator("no", 1, None, tmp_path)
+    unlabelled = [row | {"labels": torch.tensor(-1)} for row in rows()]
+    results = evaluate(accelerator, Toy(), DataLoader(unlabelled, 4), PROCESSOR, {"classes": GalaxyMetric("classes")}, "")
+    assert results["loss"] is None
+
+
+def one_step(accelerator, batch_size: int, accumulated: int) -> tuple[float, list]:
+    """The loss of an epoch of one optimiser step, and the weights after it."""
+    model = Toy()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader, model, optimizer = accelerator.prepare(DataLoader(rows(), batch_size), model, optimizer)
+    args = Namespace(
+        seed=0, accumulation_steps=accumulated, augmentation=False, max_grad_norm=1e9, checkpoint_every=0, stop_after=0
+    )
+
+    def targets(batch, pixels, generator):
+        return {"labels": batch["labels"], "votes": batch["votes"], "class_weights": torch.tensor([1.0, 0.5, 2.0])}
+
+    scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0), tqdm(disable=True)
+    parts = (optimizer, scheduler, PROCESSOR, Progress(), args, targets, SimpleNamespace(terminating=False), bar)
+    loss = train_one_epoch(accelerator, model, None, loader, *parts)
+    return loss, accelerator.unwrap_model(model).head.weight.tolist()
+
+
+@pytest.mark.parametrize("batch_size, accumulated", [(8, 2), (4, 4), (3, 6), (5, 4), (1, 16), (7, 100)])
+def test_accumulated_batches_teach_what_one_large_batch_does(batch_size, accumulated, tmp_path):
+    whole = one_step(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
+    parts = one_step(make_accelerator("no", accumulated, None, tmp_path), batch_size, accumulated)
+    assert parts[0] == pytest.approx(whole[0], rel=1e-5)
+    assert torch.allclose(torch.tensor(parts[1]), torch.tensor(whole[1]), atol=1e-5)
+
+
+def step_together(output) -> None:
+    found = [
+        one_step(make_accelerator("no", accumulated, None, output), 16 // 2 // accumulated, accumulated)
+        for accumulated in (1, 2)
+    ]
+    output.with_suffix(f".{torch.distributed.get_rank()}").write_text(json.dumps(found))
+
+
+def test_two_processes_teach_what_one_does(tmp_path):
+    assert in_two_processes(step_together, tmp_path / "found") == [0, 0]
+    whole = one_step(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
+    for rank in (0, 1):
+        for loss, weights in json.loads((tmp_path / f"found.{rank}").read_text()):
+            assert loss == pytest.approx(whole[0], rel=1e-5)
+            assert torch.allclose(torch.tensor(weights), torch.tensor(whole[1]), atol=1e-5)
+
+
+def test_the_objectives_are_the_losses_of_the_models():
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(5, 3, 32, 32, generator=generator)
+    labels, votes = torch.tensor([0, -1, 1, 1, -1]), torch.randint(0, 9, (5, 37), generator=generator).float()
+    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1})
+    model = GalaxyResNetForImageClassification(config).eval()
+    for given in (votes, None):
+        inputs = {"pixel_values": pixels, "labels": labels, "votes": given, "class_weights": torch.tensor([1.0, 3.0])}
+        ours = mean_loss(CLASSIFIER.sums(model, inputs), CLASSIFIER.counts(inputs))
+        assert ours.item() == pytest.approx(model(**inputs).loss.item(), rel=1e-5)
+    captioner = GalaxyCaptionerForConditionalGeneration(
+        GalaxyCaptionerConfig(backbone="resnet10t", image_size=32, hidden_size=8, vocab_size=9)
+    ).eval()
+    inputs = {"pixel_values": pixels, "labels": torch.randint(3, 9, (5, 7), generator=generator)}
+    inputs["labels"][1:, 4:] = -100
+    ours = mean_loss(CAPTIONER.sums(captioner, inputs), CAPTIONER.counts(inputs))
+    assert ours.item() == pytest.approx(captioner(**inputs).loss.item(), rel=1e-6)
+
+
+def test_the_loss_of_known_probabilities():
+    probabilities = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]])
+    total, count = class_nll(probabilities, torch.tensor([0, -1, 1]))
+    assert total.item() == pytest.approx(-torch.log(torch.tensor(0.45)).item(), rel=1e-6) and count == 2

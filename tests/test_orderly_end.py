@@ -1,0 +1,136 @@
+"""However a run is ended, and whenever: its status, one line, and a checkpoint to go on from to the same weights."""
+
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+
+import pytest
+import torch
+from conftest import CAPTIONER, FEW, load_script
+from safetensors.torch import load_file
+
+from galaxy_vision.checkpoints import checkpoint_steps, remove_checkpoints
+from galaxy_vision.orderly_end import orderly_end
+
+
+def terminating(function, at: int = 1):
+    """The function, which sends SIGTERM to its own process before its call number ``at``."""
+    calls = [0]
+
+    def wrapped(*args, **kw):
+        calls[0] += 1
+        if calls[0] == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return function(*args, **kw)
+
+    return wrapped
+
+
+PHASES = {  # module, function and which of its calls
+    "the last validation": ("galaxy_vision.training", "classify", 2),
+    "the test": ("galaxy_vision.training", "classify", 3),
+    "the report": ("galaxy_vision.report", "write_report", 1),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weights(
+    phase, classifier_run, tmp_path, monkeypatch, capsys
+):
+    module, name, call = PHASES[phase]
+    monkeypatch.setattr("galaxy_vision.report.write_report", lambda folder, rows=None: [])
+    main, argv = load_script("train_classifier").main, [*FEW, "--output_dir", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.{name}", terminating(getattr(import_module(module), name), call))
+        with pytest.raises(SystemExit) as end:
+            main(argv)
+    assert end.value.code == 143
+    assert "SIGTERM: saved; go on with --resume" in capsys.readouterr().out
+    assert checkpoint_steps(tmp_path)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    results = main([*argv, "--resume"])
+    one, other = (load_file(folder / "model.safetensors") for folder in (classifier_run[0], tmp_path))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert results["classes"] == classifier_run[1]["classes"]
+
+
+def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(captioner_run, classifier_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("galaxy_vision.report.write_report", lambda folder, rows=None: [])
+    script = load_script("train_captioner")
+    argv = [*CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(script, "template_captions", terminating(script.template_captions))
+        with pytest.raises(SystemExit, match="143"):
+            script.main(argv)
+    script.main([*argv, "--resume"])
+    one, other = (load_file(folder / "model.safetensors") for folder in (captioner_run[0], tmp_path))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_sigterm_before_anything_was_learned_ends_with_143_and_says_so(tmp_path, monkeypatch, capsys):
+    script = load_script("train_classifier")
+    monkeypatch.setattr(script, "load_galaxies", terminating(script.load_galaxies))
+    with pytest.raises(SystemExit, match="143"):
+        script.main([*FEW, "--output_dir", str(tmp_path)])
+    assert capsys.readouterr().out.endswith("SIGTERM: nothing was learned yet; start again\n")
+    assert checkpoint_steps(tmp_path) == []
+
+
+def test_sigterm_is_noted_while_it_waits_and_ends_the_run_as_soon_as_it_does_not(tmp_path):
+    with pytest.raises(SystemExit, match="143"), orderly_end(tmp_path) as termination:
+        termination.wait(True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert termination.noted
+        termination.wait(False)
+        pytest.fail("the run went on")
+
+
+def test_sigterm_while_the_checkpoints_are_removed_comes_too_late(tmp_path, monkeypatch):
+    for name in ("best", "checkpoints/step-3"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr("shutil.rmtree", terminating(shutil.rmtree, at=2))
+    with orderly_end(tmp_path) as termination:
+        remove_checkpoints(tmp_path)
+        assert not termination.noted
+    assert not any(tmp_path.iterdir())
+
+
+def test_sigterm_when_the_run_is_through_does_not_promise_a_checkpoint(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="143"), orderly_end(tmp_path) as termination:
+        termination.begun = True
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "the run was through" in capsys.readouterr().out
+
+
+def test_the_end_is_one_line_in_every_way(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="130"), orderly_end(tmp_path):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().out == "stopped; nothing was learned yet; start again\n"
+    with pytest.raises(SystemExit, match="^error: the loss is nan$"), orderly_end(tmp_path):
+        raise FloatingPointError("the loss is nan")
+    (tmp_path / "checkpoints" / "step-0").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="the loss is nan; the newest state before it is .*step-0$"), orderly_end(tmp_path):
+        raise FloatingPointError("the loss is nan")
+
+
+def test_a_training_in_a_thread_leaves_the_handlers_alone(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: orderly_end(tmp_path).__enter__().waits).result() is False
+
+
+@pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
+def test_weights_that_overflow_in_the_last_step_of_an_epoch_end_with_one_line(script, tmp_path, monkeypatch):
+    argv = ["--num_simulated", "200", "--max_rows", "8", "--image_size", "32", "--mixed_precision", "no", "--ema_decay", "0"]
+    step = torch.optim.AdamW.step
+
+    def overflow(self, *args, **kw):
+        result = step(self, *args, **kw)
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(float("inf"))
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflow)
+    with pytest.raises(SystemExit, match="^error: weights are NaN or infinite after batch 1; .* state before it is .*step-0$"):
+        load_script(script).main([*argv, "--output_dir", str(tmp_path)])

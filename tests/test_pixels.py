@@ -1,0 +1,132 @@
+"""Whatever an image is given as, its numbers mean the same picture, or one sentence says what they may mean."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_images import COLOURS, encoded, fits_file, source
+
+from galaxy_vision.images import read_rgb
+from galaxy_vision.pixels import as_rgb
+
+RGB = np.asarray(COLOURS)
+DEEP = (source(200.0) * 10).astype(np.uint16)
+
+SAME = {
+    "bytes": lambda path: path.read_bytes(),
+    "bytearray": lambda path: bytearray(path.read_bytes()),
+    "memoryview": lambda path: memoryview(path.read_bytes()),
+    "string": str,
+    "path": Path,
+    "opened file": Image.open,
+    "image": lambda path: Image.open(path).copy(),
+    "uint8": lambda path: RGB,
+    "uint8, channels first": lambda path: RGB.transpose(2, 0, 1),
+    "int64": lambda path: RGB.astype(np.int64),
+    "uint16 of 8 bits": lambda path: RGB.astype(np.uint16),
+    "uint16 of 16 bits": lambda path: RGB * np.uint16(257),
+    "big-endian uint16": lambda path: (RGB * np.uint16(257)).astype(">u2"),
+    "floats from 0 to 1": lambda path: RGB / 255,
+    "float16 from 0 to 1": lambda path: (RGB / 255).astype(np.float16),
+    "floats from 0 to 255": lambda path: RGB.astype(np.float32),
+    "opaque RGBA": lambda path: np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)]),
+    "tensor": lambda path: torch.from_numpy(RGB.copy()).permute(2, 0, 1),
+    "tensor from 0 to 1": lambda path: torch.from_numpy(RGB.copy()).permute(2, 0, 1) / 255,
+    "tensor with gradient": lambda path: (torch.from_numpy(RGB.copy()).permute(2, 0, 1) / 255).requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_one_picture_given_in_any_form_is_that_picture(kind, tmp_path):
+    COLOURS.save(tmp_path / "galaxy.png")
+    given = SAME[kind](tmp_path / "galaxy.png")
+    seen = read_rgb(given)
+    assert seen.mode == "RGB" and (np.asarray(seen) == RGB).all()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda counts: Image.fromarray(counts),
+        lambda counts: Image.open(io.BytesIO(encoded(Image.fromarray(counts), "PNG"))),
+        lambda counts: counts,
+        lambda counts: counts[..., None],
+        lambda counts: counts[None].astype(">i4"),
+        lambda counts: counts.astype(np.float64),
+        lambda counts: torch.from_numpy(counts.astype(np.float32))[None],
+        lambda counts: np.ma.masked_array(counts, mask=np.zeros(counts.shape, bool)),
+    ],
+)
+def test_a_deep_channel_is_stretched_as_in_a_file(form):
+    known = np.asarray(read_rgb(encoded(Image.fromarray(DEEP), "PNG")))
+    seen = read_rgb(form(DEEP))
+    assert (np.asarray(seen) == known).all() and seen.info["reading"].startswith("asinh stretch")
+
+
+def test_masked_pixels_get_the_level_of_the_sky():
+    counts = np.ma.masked_greater(DEEP, 2800)
+    known = read_rgb(np.where(counts.mask, np.nan, DEEP.astype(float)))
+    seen = read_rgb(counts)
+    assert (np.asarray(seen) == np.asarray(known)).all() and "pixels at sky level" in seen.info["reading"]
+
+
+def test_an_image_that_was_given_is_left_as_it_was():
+    exif = Image.Exif()
+    exif[274] = 6
+    given = Image.open(io.BytesIO(encoded(COLOURS, "PNG", exif=exif)))
+    assert (np.asarray(read_rgb(given)) == np.rot90(RGB, -1)).all()
+    assert given.size == COLOURS.size and given.getexif()[274] == 6
+    plain = COLOURS.copy()
+    plain.info = {"mine": 1}
+    read_rgb(plain).putpixel((0, 0), (1, 2, 3))
+    assert plain.info == {"mine": 1} and (np.asarray(plain) == RGB).all()
+
+
+REFUSED = {
+    "list": ([[1, 2], [3, 4]], "list is not an image"),
+    "nothing": (None, "NoneType is not an image"),
+    "no pixels": (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\) is not an image"),
+    "image without pixels": (Image.new("RGB", (0, 4)), "0x4 px has no pixels"),
+    "a row": (np.zeros(9), r"shape \(9,\) is not an image"),
+    "a batch": (np.zeros((2, 8, 8, 3), np.uint8), r"shape \(2, 8, 8, 3\) is not an image"),
+    "two channels": (np.zeros((8, 8, 2), np.uint8), "has not 1, 3 or 4 channels"),
+    "five bands": (np.zeros((5, 8, 8)), "has not 1, 3 or 4 channels"),
+    "channels at both ends": (np.zeros((3, 8, 3), np.uint8), "channels first or last"),
+    "complex": (np.zeros((8, 8), complex), "type complex128 is not an image"),
+    "strings": (np.full((8, 8), "a"), "is not an image; give integers or floats"),
+    "too large": (np.zeros((5000, 2), np.uint8), "2x5000 px is larger than the limit of 4096"),
+    "NaN colours": (np.where(RGB > 250, np.nan, RGB / 255), "of the colours are NaN or infinite"),
+    "flux in three bands": (RGB * 0.013 - 0.4, "colours of float64 from -0.4 to .* are not 0 to 1"),
+    "fractions of 255": (RGB * 0.99, "colours of float64 from 0 to .* are not 0 to 1, nor whole numbers"),
+    "12-bit colours": (RGB.astype(np.uint16) * 15, "colours of uint16 from 0 to .* nor 16 bits up to 4096 or more"),
+    "signed colours": (RGB.astype(np.int16) - 128, "colours of int16 from -128 to 127 are not 0 to 255"),
+    "int8 colours": ((RGB.astype(np.int16) - 128).astype(np.int8), "colours of int8 from -128 to 127"),
+    "mostly NaN": (np.full((8, 8), np.nan), "100% of the pixels are NaN"),
+    "a URL": ("https://example.org/galaxy.jpg", "galaxy.jpg"),
+    "no file": ("nowhere.jpg", "nowhere.jpg"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_numbers_that_may_mean_several_things_are_refused_in_one_sentence(name):
+    given, sentence = REFUSED[name]
+    with pytest.raises(ValueError, match=sentence) as refused:
+        read_rgb(given)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
+
+
+def test_a_fits_path_and_its_options_are_read(tmp_path):
+    (tmp_path / "galaxy.fits").write_bytes(fits_file(source(400.0).astype(np.float32)))
+    assert np.asarray(read_rgb(str(tmp_path / "galaxy.fits"), hdu=1, stretch="linear")).max() == 255
+    with pytest.raises(ValueError, match="hdu and bands choose a part of a FITS file"):
+        read_rgb(RGB, hdu=1)
+
+
+def test_transparency_is_black_sky_in_arrays_too():
+    layer = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+    layer[:, :16, 3] = 0
+    for seen in (as_rgb(layer), as_rgb(layer.transpose(2, 0, 1)), as_rgb(layer / 255), as_rgb(Image.fromarray(layer))):
+        assert (seen[:, :16] == 0).all() and (seen[:, 16:] == RGB[:, 16:]).all()
