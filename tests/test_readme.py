@@ -43,3 +43,12 @@ def test_the_end_of_a_test_run_names_the_command_that_runs_what_was_left_out_of_
     pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports[3:]}, write_line=lines.append))
     pytest_terminal_summary(SimpleNamespace(stats={}, write_line=lines.append))
     assert len(lines) == 1
+
+
+def test_an_error_of_ours_is_the_last_line_of_a_quiet_launch_and_stands_below_one_line_of_usage():
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet", "--cpu"]
+    wrong = ["train_classifier.py", "--backbone", "nothing"]
+    done = subprocess.run([*launch, *wrong], cwd=REPOSITORY, capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode != 0 and "error: backbone='nothing' is not a timm ResNet" in lines[-1]
+    assert lines[-2].startswith("usage: train_classifier.py")
