@@ -95,7 +95,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
-        raise SystemExit(f"output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
+        raise SystemExit(f"error: output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
 
     # ------------------------------------------------------------------------------------------------------------------ seed
     try:

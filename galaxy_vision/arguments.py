@@ -128,7 +128,9 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: str | None = None):
     """Arguments from the command line; a JSON file that stands first gives the defaults. Wrong ones end with status 2 and one line."""
-    parser = HfArgumentParser(kind, prog=prog, description=description, formatter_class=_Help, allow_abbrev=False)
+    usage = "%(prog)s [ARGUMENTS.json] [--NAME VALUE ...]    (--help lists them)"  # an error stands below it, and is to be seen
+    settings = {"prog": prog, "usage": usage, "description": description, "formatter_class": _Help, "allow_abbrev": False}
+    parser = HfArgumentParser(kind, **settings)
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv and argv[0].endswith(".json"):

@@ -46,7 +46,7 @@ def explain(
         raise ValueError("There is no file; send one image.")
     image = studio.read_image(read_file(file), hdu, bands, stretch)
     drawn = studio.overlay_png(image, studio.heat_map(image, target, method), opacity)
-    return written(f"{Path(file).stem[:60] or 'galaxy'}-heat.png", drawn)
+    return written(f"{studio.download_stem(Path(file).name)}-heat.png", drawn)
 
 
 @_or_error

@@ -87,7 +87,7 @@ def _shown(session: dict) -> tuple:
     if session["shown"] is None:
         raise gr.Error("The image was deleted after fifteen minutes; give it again.", print_exception=False)
     said = session["shown"]["said"]
-    return session["shown"]["image"], said, Path(said["image"]).stem[:60] or "galaxy"
+    return session["shown"]["image"], said, studio.download_stem(said["image"])
 
 
 def write_figure(session: dict, target: str, method: str, opacity: float) -> str:

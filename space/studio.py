@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import os
+import struct
 import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from galaxy_vision.decision_tree import SHORT_NAMES
 from galaxy_vision.describe import Describer
 from galaxy_vision.explain import COLORMAP, caption_attention, explain, overlay
 from galaxy_vision.explain_targets import target_index, target_name
-from galaxy_vision.image_names import FITS_SUFFIXES, IMAGE_SUFFIXES, is_image
+from galaxy_vision.image_names import FITS_SUFFIXES, IMAGE_SUFFIXES, image_id, is_hidden, is_image, normal_path
 from galaxy_vision.images import read_file, read_member, read_rgb, zip_directory_bytes
 from galaxy_vision.likeness import doubts
 
@@ -185,11 +187,15 @@ def _data_url(image: Image.Image, kind: str, **options) -> str:
 def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Files, and the images in zips among them, as (name, function that reads its bytes), in order; nothing is unpacked to disk.
 
+    A member is named by its path inside the zip. A name that occurs several times has its row behind it: ``a.jpg@3``.
+
     Raises:
         ValueError: more than MAX_BATCH images or MAX_BATCH_BYTES, or a damaged zip.
     """
     found, total = [], 0
     for path in map(Path, paths):
+        if is_hidden(path.name):
+            continue
         if path.suffix.lower() != ".zip":
             found.append((path.name, lambda path=path: read_file(path)))
             total += path.stat().st_size
@@ -203,12 +209,11 @@ def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]
             )
         try:
             archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
             raise ValueError(f"{path.name} is a damaged zip file ({error}); make it again") from error
-        for info in archive.infolist():
-            inside = Path(info.filename)
-            if is_image(info.filename):
-                found.append((inside.name, lambda archive=archive, info=info: read_member(archive, info.filename)))
+        for info in archive.infolist():  # by entry: two of them may have one name
+            if is_image(info.filename) and not info.is_dir():
+                found.append((_inside(info.filename), lambda archive=archive, info=info: read_member(archive, info)))
                 total += info.file_size
     if not found:
         raise ValueError("There is no image in these files; give JPEG, PNG, TIFF, WebP, GIF or FITS, or a zip of them.")
@@ -220,7 +225,19 @@ def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]
         raise ValueError(
             f"{total >> 20} MiB unpacked are more than the limit of {MAX_BATCH_BYTES >> 20} MiB; give fewer images"
         )
-    yield from found
+    times = Counter(name for name, _ in found)
+    for place, (name, read) in enumerate(found, 1):
+        yield (name if times[name] == 1 else f"{name}@{place}"), read
+
+
+def _inside(name: str) -> str:
+    """The path of a member as people read it, without what leads out of the zip."""
+    return "/".join(part for part in normal_path(name).parts if part not in ("/", "//", ".."))
+
+
+def download_stem(name: str) -> str:
+    """What the names of the files begin with that a visitor takes away about this image."""
+    return image_id(name)[:60] or "galaxy"
 
 
 def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tuple[list[dict], list[str]]:

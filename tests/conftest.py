@@ -68,6 +68,21 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say at the end that tests of the demo were left out, which a line of dots hides, and the command that runs them."""
+    skipped = {report.nodeid.split("::")[0] for report in terminalreporter.stats.get("skipped", ())}
+    files = [REPOSITORY / name for name in sorted(skipped) if Path(name).name.startswith("test_space")]
+    if not files:
+        return
+    count = sum(file.read_text().count("\ndef test_") for file in files)
+    if importlib.util.find_spec("gradio") is None:
+        missing, command = "gradio is not installed", 'pip install -e ".[test,space]" && pytest tests/test_space*.py'
+    else:
+        missing, command = "GALAXY_VISION_BROWSER names no Chromium", 'pip install -e ".[test,browser]" && '
+        command += "GALAXY_VISION_BROWSER=$(command -v chromium) pytest -n 0 tests/test_space*.py"
+    terminalreporter.write_line(f"{count} tests of the demo were left out, since {missing}; they are run by: {command}")
+
+
 def load_script(name: str):
     """A training script as a module."""
     spec = importlib.util.spec_from_file_location(name, REPOSITORY / f"{name}.py")

@@ -296,7 +296,7 @@ def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(here, fin
     prevent, sentence, status = HINDRANCES[hindrance]
     prevent(monkeypatch, here)
     before = content(finished)
-    assert main(["push", str(finished), "someone/later"]) == status
+    assert main(["push", str(finished), "someone/later", "--private"]) == status
     said = capsys.readouterr()
     assert re.search(sentence, said.err) and len(said.err.splitlines()) == 1 and not said.out and not caplog.records
     assert content(finished) == before
@@ -309,7 +309,7 @@ def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(here, fin
     assert content(finished) == before
     said = capsys.readouterr().err if status == 130 else ended.value.code
     assert said.strip().endswith(f"push it later by: galaxy-vision push {finished} someone/later --private")
-    assert len(said.splitlines()) == 1 and (status != 130 or ended.value.code == 130)
+    assert re.search(sentence, said) and len(said.splitlines()) == 1 and (status != 130 or ended.value.code == 130)
 
 
 @pytest.mark.parametrize("wrong", ["some one/later", "a/b/c", "x" * 200, "someone/later.git"])

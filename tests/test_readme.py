@@ -1,8 +1,10 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
-from conftest import REPOSITORY
+import pytest
+from conftest import REPOSITORY, pytest_terminal_summary
 
 
 def test_the_readme_lists_every_file_of_the_house():
@@ -26,3 +28,27 @@ def test_the_python_lines_of_the_readme_run_as_they_are():
     done = subprocess.run([sys.executable, "-c", lines], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "t03_bar_a06_bar" in done.stdout and done.stdout.count("spiral galaxy") == 2
+
+
+@pytest.mark.parametrize("gradio", [True, False])
+def test_the_end_of_a_test_run_names_the_command_that_runs_what_was_left_out_of_the_demo(gradio, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", sys.modules.get("gradio", pytest) if gradio else None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: sys.modules[name])
+    lines, files = [], ["tests/test_space_browser.py::test_a", "tests/test_space_browser.py::test_b", "tests/test_space.py"]
+    reports = [SimpleNamespace(nodeid=each) for each in [*files, "tests/test_real_data.py::test_c"]]
+    pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports}, write_line=lines.append))
+    count = sum((REPOSITORY / "tests" / f"test_space{name}.py").read_text().count("\ndef test_") for name in ("", "_browser"))
+    assert len(lines) == 1 and lines[0].startswith(f"{count} tests of the demo were left out")
+    assert ("[test,browser]" if gradio else 'pip install -e ".[test,space]" && pytest tests/test_space*.py') in lines[0]
+    pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports[3:]}, write_line=lines.append))
+    pytest_terminal_summary(SimpleNamespace(stats={}, write_line=lines.append))
+    assert len(lines) == 1
+
+
+def test_an_error_of_ours_is_the_last_line_of_a_quiet_launch_and_stands_below_one_line_of_usage():
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet", "--cpu"]
+    wrong = ["train_classifier.py", "--backbone", "nothing"]
+    done = subprocess.run([*launch, *wrong], cwd=REPOSITORY, capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode != 0 and "error: backbone='nothing' is not a timm ResNet" in lines[-1]
+    assert lines[-2].startswith("usage: train_classifier.py")

@@ -1,11 +1,13 @@
 """What rascals send to the running demo: one clear sentence for each, the next visitor is served, and nothing else can be read."""
 
+import gzip
 import io
 import json
 import os
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from gradio_client.exceptions import AppError
 from test_images import COLOURS, HOSTILE, SKY, encoded, fits_file, source
 from test_space import EXAMPLES
 
+from galaxy_vision.image_names import image_id
 from galaxy_vision.images import MAX_BYTES
 
 HOLES = np.where(np.arange(48) < 30, np.nan, SKY[0])
@@ -228,3 +231,54 @@ def test_no_file_of_the_server_is_served(demo_server):
                 for way in ways:
                     answer = browser.get(way.format(spelled), follow_redirects=False)
                     assert answer.status_code in (307, 400, 403, 404), (way, spelled, answer.status_code)
+
+
+def galaxy(place: int) -> bytes:
+    return EXAMPLES[place].read_bytes()
+
+
+def test_every_image_in_a_zip_is_a_row_with_its_own_pixels_and_the_files_of_systems_are_none(client, tmp_path):
+    """By the class probabilities: each row says what the file says when it is sent alone."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two members with one name
+        for name, data in (
+            ("twice.jpg", galaxy(0)),
+            ("twice.jpg", galaxy(1)),
+            ("a/1.jpg", galaxy(2)),
+            ("b\\1.jpg", galaxy(3)),
+            ("J123456.78+012345.6.jpg", galaxy(4)),
+            ("__MACOSX/._1.jpg", b"resource fork"),
+            ("a/.hidden.jpg", galaxy(5)),
+            ("a/@eaDir/1.jpg", galaxy(5)),
+            ("folder.jpg/", b""),
+            ("notes.txt", b"words"),
+        ):
+            file.writestr(name, data)
+    files = [sent(tmp_path, "many.zip", archive.getvalue()), sent(tmp_path, "Thumbs.db", b"of Windows")]
+    rows, _ = client.predict(files, api_name="/batch")
+    assert [row["file"] for row in rows] == ["twice.jpg@1", "twice.jpg@2", "a/1.jpg", "b/1.jpg", "J123456.78+012345.6.jpg"]
+    for place, row in enumerate(rows):
+        assert row["probability"] == client.predict(handle_file(EXAMPLES[place]), api_name="/describe")["probability"]
+
+
+def test_deep_images_and_fits_are_read_alike_alone_and_in_a_zip(client, tmp_path):
+    deep = np.rint(200 * source(400.0) / source(400.0).max()).astype(np.uint16) + 100
+    files = {"deep.png": encoded(Image.fromarray(deep), "PNG"), "deep.fits": fits_file(source(400.0))}
+    rows, _ = client.predict([sent(tmp_path, "deep.zip", zipped(**files))], api_name="/batch")
+    for row, (name, data) in zip(rows, files.items(), strict=True):
+        said = client.predict(sent(tmp_path, name, data), api_name="/describe")
+        assert "asinh stretch" in said["reading"] and said["probability"] == row["probability"]
+
+
+@pytest.mark.parametrize("name", ["J123456.78+012345.6.jpg", "n.4321.png", "J12.3+4.fits.gz"])
+def test_what_is_taken_away_is_named_by_the_whole_id_of_the_galaxy(client, tmp_path, name):
+    data = gzip.compress(fits_file(source(400.0))) if name.endswith("gz") else galaxy(0)
+    path = client.predict(sent(tmp_path, name, data), api_name="/explain")
+    assert Path(path).name == f"{image_id(name)}-heat.png"
+
+
+def test_the_number_of_a_class_as_text_is_no_answer_about_arms(client):
+    with pytest.raises(AppError, match="a class by its number or the answer a32_2"):
+        client.predict(handle_file(EXAMPLES[0]), target="2", api_name="/explain")
+    assert client.predict(handle_file(EXAMPLES[0]), target="Spiral", api_name="/explain")
