@@ -74,7 +74,9 @@ def _written(tags: dict, strips: list[bytes], order: str, big: bool) -> bytes:
     entry, start = (20, 16) if big else (12, 8)
     place = start + (8 if big else 2) + entry * len(tags) + (8 if big else 4)
     longer, entries = b"", []
-    first = place + sum(_size(kind, values or strips) for kind, values in tags.values() if _size(kind, values or strips) > entry // 2 - 2)
+    first = place + sum(
+        _size(kind, values or strips) for kind, values in tags.values() if _size(kind, values or strips) > entry // 2 - 2
+    )
     offsets = np.cumsum([first, *map(len, strips[:-1])]).tolist()
     for tag, (kind, values) in sorted(tags.items()):
         values = offsets if values is None else values
