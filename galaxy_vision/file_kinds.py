@@ -4,6 +4,7 @@ Tried by hand-written files of every type, order, layout and compression (``test
 """
 
 import io
+import re
 from collections.abc import Mapping
 
 from PIL import Image, TiffImagePlugin
@@ -11,8 +12,11 @@ from PIL import Image, TiffImagePlugin
 KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floats"}
 WHITE_IS_ZERO, GREY, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)
 COLOURS = {PALETTE: "palette", MASK: "mask", CMYK: "CMYK", YCBCR: "YCbCr", 8: "LAB"}
+MAX_CHANNELS = 99
 PLANAR, UNCOMPRESSED, JPEG = 2, 1, 7
 REMEDY = "save it as FITS, or as PNG of 8-bit RGB or 16-bit grey"
+_SOF = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..(.)", re.DOTALL)
+"""The header of a JPEG's frame, whose first number after its length is the bits of a colour."""
 STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF", b"RIFF": "WebP"}
 STARTS |= {start: "TIFF" for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")}
 """First bytes of each format; BigTIFF has the last two."""
@@ -31,19 +35,22 @@ def check_kind(image: Image.Image) -> None:
         raise ValueError(f"16-bit grey {image.format} with transparency would keep 8 bits; save it without transparency")
 
 
-def unread_kind(data: bytes) -> str | None:
-    """What a file is that Pillow does not open, in words: ``"TIFF of one channel of 64-bit floats"``; None if it is of no format."""
+def why_unread(data: bytes) -> str | None:
+    """Why Pillow does not open a file that begins as one of our formats, as a sentence; None if it begins otherwise."""
     name = next((name for start, name in STARTS.items() if data.startswith(start)), None)
+    damaged = f"unreadable image: damaged {name}; download or save it again"
+    if name == "JPEG" and (found := _SOF.search(data)) and found[1] != b"\x08":
+        return f"JPEG of {found[1][0]} bits is not known, only of 8; {REMEDY}"
     if name != "TIFF":
-        return name and f"{name} of a kind that is not known, such as 12 bits, or damaged"
+        return name and damaged
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if b"+" in data[:4] else 8])
         file = io.BytesIO(data)
         file.seek(tags.next)
         tags.load(file)
-        return f"TIFF of {tiff_kind(tags)}"
+        return damaged if tiff_is_read(tags) else f"TIFF of {tiff_kind(tags)} is not known; {REMEDY}"
     except Exception:  # a directory that is damaged fails in as many ways as there are
-        return "TIFF without a directory that can be read"
+        return f"unreadable image: damaged TIFF, or a BigTIFF that is big-endian; {REMEDY}"
 
 
 def raw_mode(image: Image.Image) -> str:
@@ -66,17 +73,18 @@ def tiff_is_read(tags: Mapping) -> bool:
             return True
         if photometric == WHITE_IS_ZERO:
             return False  # the numbers come as they are, dark for bright
+        little = getattr(tags, "prefix", b"II") == b"II"
         if kind == 1:
-            return depth in (12, 16)
+            return depth == 16 or (depth == 12 and little)
         # libtiff has turned the bytes of compressed files already, and Pillow turns them once more.
-        return (kind, depth) in ((2, 16), (2, 32), (3, 32)) and (plain or getattr(tags, "prefix", b"II") == b"II")
+        return (kind, depth) in ((2, 16), (2, 32), (3, 32)) and (plain or little)
     if kind != 1 or depth > 16:
         return False
     if photometric == GREY:  # with transparency
         return depth == 8 and not planar
     if photometric in (RGB, CMYK):
         return not (depth == 16 and planar and plain)
-    return photometric == PALETTE or (photometric == YCBCR and tags.get(259) == JPEG)
+    return (photometric == PALETTE and depth <= 8) or (photometric == YCBCR and tags.get(259) == JPEG)
 
 
 def tiff_kind(tags: Mapping) -> str:
@@ -94,7 +102,7 @@ def tiff_kind(tags: Mapping) -> str:
 
 def _bits(tags: Mapping) -> tuple[int, ...]:
     bits = tuple(tags.get(258, (1,)))
-    return bits * tags.get(277, 1) if len(bits) == 1 else bits
+    return bits * min(tags.get(277, 1), MAX_CHANNELS) if len(bits) == 1 else bits
 
 
 def _kinds(tags: Mapping) -> tuple[int, ...]:

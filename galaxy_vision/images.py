@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .file_kinds import REMEDY, check_kind, raw_mode, unread_kind
+from .file_kinds import REMEDY, check_kind, raw_mode, why_unread
 from .image_names import IMAGE_SUFFIXES, image_id, is_image, normal_path
 from .pixels import LOWEST_PEAK, as_array, as_rgb, check_white, is_deep
 
@@ -123,8 +123,8 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        if kind := unread_kind(data):
-            raise ValueError(f"unreadable image: {kind}; {REMEDY}") from error
+        if sentence := why_unread(data):
+            raise ValueError(sentence) from error
         raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error

@@ -16,8 +16,7 @@ SOME_WHITE, MOST_WHITE = 0.02, 0.25
 """Shares of pixels that are 255 in all colours which are odd, and which no galaxy has. Of 34,404 images of Galaxy Zoo (SDSS, whole
 field, three sizes) not one has a single such pixel; 16 bits that were cut to 8 have .05 to 1 (lab_notes.md, "Pixels cut to 8 bits")."""
 STRETCH = "give galaxy_vision.images.read_rgb(image), which stretches it to 8 bits"
-
-CUT = f"overexposed, or deeper than 8 bits and cut to them; {STRETCH}"
+CUT = "overexposed, or cut to 8 bits before; give galaxy_vision.images.read_rgb(path) of the original file"
 
 
 def as_rgb(image, channels: str | None = None) -> np.ndarray:
@@ -38,6 +37,8 @@ def as_rgb(image, channels: str | None = None) -> np.ndarray:
     """
     if not isinstance(image, Image.Image):
         return _array_as_rgb(as_array(image, channels))
+    if 0 in image.size:
+        raise ValueError(f"image of {image.width}x{image.height} px has no pixels; give another")
     check_kind(image)
     if is_deep(image):
         raise ValueError(f"image of mode {image.mode} is one deep channel, not the 8 bits of a screen; {STRETCH}")
@@ -100,11 +101,9 @@ def as_array(image, channels: str | None = None) -> np.ndarray:
 
 
 def white_share(image) -> float:
-    """Share of pixels that are 255 in all colours, of an 8-bit RGB PIL image or (H, W, 3), on a grid of some 64 x 64."""
-    if isinstance(image, Image.Image):
-        image = np.asarray(image.resize((64, 64), Image.Resampling.NEAREST))
-    step = max(1, min(image.shape[:2]) // 64)
-    return float((image[::step, ::step] == 255).all(-1).mean())
+    """Share of pixels that are 255 in all colours, of an 8-bit RGB PIL image or (H, W, 3), on a grid of 64 x 64."""
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    return float((np.asarray(image.resize((64, 64), Image.Resampling.NEAREST)) == 255).all(-1).mean())
 
 
 def check_white(image) -> float:
