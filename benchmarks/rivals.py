@@ -70,6 +70,7 @@ def trainer(args, tuned: bool = False):
     if tuned:
         model = model.to(memory_format=torch.channels_last)
         settings = {"optim": "adamw_torch_fused", "bf16": args.bf16, "dataloader_num_workers": cores()}
+        settings["use_cpu"] = device() == "cpu"  # without it, bf16 asks for a GPU
 
     def measure():
         clock = Clock()

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from rivals import WARM_STEPS
-from speed_forms import CLASSES, DEVICE, Form, caption_forms, classifier, prediction_forms, training_forms
+from speed_forms import CLASSES, DEVICE, Form, bf16_pays, caption_forms, classifier, prediction_forms, training_forms
 from tqdm.auto import tqdm
 
 from galaxy_vision import GalaxyImageProcessor
@@ -76,7 +76,7 @@ class Rival:
     def __init__(self, name: str, args, images: Path, model: Path, work: Path):
         python = args.zoobot if name.startswith("zoobot") else sys.executable
         command = [python, str(Path(__file__).with_name("rivals.py")), name, "--images", str(images), "--model", str(model)]
-        command += ["--work", str(work / name)] + ["--bf16"] * has_native_bf16()
+        command += ["--work", str(work / name)] + ["--bf16"] * args.bf16
         for option in ("backbone", "image_size", "batch_size", "steps", "predicted"):
             command += [f"--{option}", str(getattr(args, option))]
         self.name, self.log = name, open(work / f"{name}.log", "w+")  # noqa: SIM115 (closed with the process)
@@ -210,6 +210,7 @@ def main() -> None:
         "gpu": torch.cuda.get_device_name() if DEVICE == "cuda" else None,
     }
     machine |= {"torch": torch.__version__, "native_bf16": has_native_bf16()}
+    args.bf16 = bf16_pays(args)
     settings = {name: value for name, value in vars(args).items() if name not in ("output", "zoobot")}
     print(json.dumps(machine | settings, default=str))
     results = {"machine": machine, "settings": settings}

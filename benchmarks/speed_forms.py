@@ -22,7 +22,7 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.accelerator import make_accelerator
+from galaxy_vision.accelerator import WORTHWHILE, make_accelerator, settle_precision, training_gain
 from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.batches import cache_pixels, make_loader
 from galaxy_vision.catalogue import Columns, open_catalogue, write_index
@@ -63,6 +63,15 @@ def precisions() -> dict[str, tuple[bool, torch.memory_format]]:
     return forms | ({"bf16, channels last": (True, torch.channels_last)} if has_native_bf16() else {})
 
 
+def bf16_pays(args) -> bool:
+    """Whether a rival is tuned by bf16, which on some CPUs that have it is slower."""
+    if not has_native_bf16():
+        return False
+    pixels = torch.randn(args.batch_size, 3, args.image_size, args.image_size)
+    inputs = {"pixel_values": pixels, "labels": torch.zeros(args.batch_size, dtype=torch.int64)}
+    return training_gain(classifier(args).to(DEVICE, memory_format=torch.channels_last), inputs) >= WORTHWHILE
+
+
 def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Path) -> dict[str, Form]:
     """Limits of a training step, our epoch with and without the decoding, and what the decoding alone costs."""
     processor = GalaxyImageProcessor(size={"height": args.image_size, "width": args.image_size})
@@ -78,7 +87,7 @@ def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Pat
     pixels = processor.normalize_pixels(batch["pixels"])
     for name, (bf16, layout) in precisions().items():
         forms[f"limit, {name}"] = timed(step_of(args, batch, pixels, bf16, layout), args.steps * args.batch_size)
-    epoch = our_epoch(args, processor, work)
+    epoch = our_epoch(args, processor, work, {"pixel_values": pixels, "labels": batch["labels"], "votes": batch["votes"]})
     warm = make_loader(cached.select(range(args.steps * args.batch_size)), args.image_size, args.batch_size, shuffle=True)
     forms["ours, warm epoch"] = timed(epoch(warm), args.steps * args.batch_size)
 
@@ -115,11 +124,15 @@ def step_of(args, batch: dict, pixels: torch.Tensor, bf16: bool, layout: torch.m
     return steps
 
 
-def our_epoch(args, processor: GalaxyImageProcessor, work: Path) -> Callable:
-    """loader -> an epoch of ``train_classifier.py`` over it: augmentation, clipping, schedule, averaged weights and all."""
+def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -> Callable:
+    """loader -> an epoch of ``train_classifier.py`` over it: augmentation, clipping, schedule, averaged weights and all.
+
+    Its precision is measured on a batch of ``inputs``, as there.
+    """
     run = TrainingRun(output_dir=str(work / "run"), batch_size=args.batch_size)
     accelerator = make_accelerator("auto", 1, None, work / "run")
     model = classifier(args).to(accelerator.device, memory_format=torch.channels_last)
+    settle_precision(accelerator, "auto", lambda: training_gain(model, inputs))
     ema = ModelEmaV3(model, decay=run.ema_decay, use_warmup=True)
     optimizer = torch.optim.AdamW(parameter_groups(model, run.weight_decay), lr=run.learning_rate, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -157,7 +170,6 @@ def decode_all(processor: GalaxyImageProcessor, jpegs: list[bytes]) -> None:
 
 def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[str, Form]:
     """Limits of model and decoding, and our prediction of a catalogue: reading, decoding, model, votes with intervals, Parquet."""
-    accelerator = make_accelerator("auto", 1, None, work)
     forms = {}
     for name, (bf16, layout) in precisions().items():
         for size in (32, 256):
@@ -168,7 +180,10 @@ def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[
     backends = {"ours": "torch"} | ({"ours, OpenVINO": "openvino"} if DEVICE == "cpu" and find_spec("openvino") else {})
     for name, backend in backends.items():
         output = work / f"predicted_{backend}"
+        accelerator = make_accelerator("auto", 1, None, work)
         models = Models(Arguments(str(model_folder), str(files), str(output), backend=backend), accelerator)
+        settle_precision(accelerator, "auto", lambda models=models: models.bf16_gain(catalogue))
+        models.compute = models.compute_in(accelerator.mixed_precision)
 
         def predicted(models=models, output=output):
             shutil.rmtree(output, ignore_errors=True)

@@ -48,7 +48,7 @@ def make_accelerator(
         timeout: how long processes wait for each other (default: that of torch).
 
     Raises:
-        ValueError: the device does not compute in this precision.
+        ValueError: the device does not compute in this precision, or an earlier run of several processes has ended here.
     """
     keep_freed_memory()
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
@@ -76,10 +76,14 @@ def forget_earlier_run() -> None:
     """Let a run in this process have another precision than the one before it, as in a notebook.
 
     Accelerate keeps one state for the whole process and refuses to change its precision. The process group of a distributed
-    run is kept elsewhere, in PartialState, and stays, unless an ended run has destroyed it.
+    run is kept elsewhere, in PartialState, and stays.
+
+    Raises:
+        ValueError: it was a distributed run, whose end has destroyed that group; a new one might meet what is left of it.
     """
-    ended = bool(PartialState._shared_state) and PartialState().use_distributed and not torch.distributed.is_initialized()
-    AcceleratorState._reset_state(reset_partial_state=ended)
+    if PartialState._shared_state and PartialState().use_distributed and not torch.distributed.is_initialized():
+        raise ValueError("a run of several processes has ended in this one; start the next by a launch of its own")
+    AcceleratorState._reset_state()
 
 
 def chosen_precision(mixed_precision: str) -> str | None:

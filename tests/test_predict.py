@@ -70,6 +70,7 @@ def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):
     table = clean[1].set_index("id")
     classifier = AutoModelForImageClassification.from_pretrained(model, trust_remote_code=False).eval()
     processor = GalaxyImageProcessor.from_pretrained(model)
+    atol = 2e-2 if NATIVE_BF16 else 1e-5
     for place in (0, 26, 59):
         row = table.loc[str(FIRST_ID + place)]
         with torch.inference_mode():
@@ -77,16 +78,16 @@ def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):
         known = outputs.logits.softmax(-1)[0]
         assert row["class"] == NAMES[int(known.argmax())]
         said = [row[f"probability_{name}"] for name in ("elliptical", "barred_spiral", "edge_on_disc")]
-        assert np.allclose(said, known, atol=1e-2 if NATIVE_BF16 else 1e-5)
+        assert np.allclose(said, known, atol=atol)
         votes = classifier.predict_fractions(outputs)
         for kind, values in (("fraction", votes.conditional), ("lower", votes.lower), ("upper", votes.upper)):
-            assert np.allclose([row[f"{answer}_{kind}"] for answer in ANSWERS], values[0], atol=1e-5)
+            assert np.allclose([row[f"{answer}_{kind}"] for answer in ANSWERS], values[0], atol=atol)
         reach = [votes.reach[0, answers.start] for answers in QUESTION_SLICES.values()]
-        assert np.allclose([row[f"{question}_reach"] for question in QUESTION_SLICES], reach, atol=1e-5)
+        assert np.allclose([row[f"{question}_reach"] for question in QUESTION_SLICES], reach, atol=atol)
         with torch.inference_mode():
             pixels = processor(read_rgb((images / row["source"]).read_bytes()), return_tensors="pt").pixel_values
             known = classifier.backbone(pixels)
-        assert np.allclose(row["embedding"], known[0], atol=1e-4)
+        assert np.allclose(row["embedding"], known[0], atol=10 * atol)
 
 
 def test_a_broken_image_is_a_row_that_says_why(clean):
