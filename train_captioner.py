@@ -34,6 +34,7 @@ from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.objectives import CAPTIONER
 from galaxy_vision.orderly_end import Termination, orderly_end
 from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.publish import push_at_the_end
 from galaxy_vision.report import finish_run
 from galaxy_vision.starting_point import load_trained, other_view, set_defaults, take_over
 from galaxy_vision.streaming import TrainingStream
@@ -46,7 +47,7 @@ from galaxy_vision.training import (
     template_captions,
     train_one_epoch,
 )
-from galaxy_vision.training_checks import check_captioner_rows, split_contents
+from galaxy_vision.training_checks import check_captioner_rows, check_number_of_captions, split_contents
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
 
@@ -146,8 +147,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
             data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
             if args.max_rows:
                 data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
-            if not args.streaming:
-                check_captioner_rows(args.dataset, data, args.num_references)
+            check_captioner_rows(args.dataset, data, args.num_references)
             cached = {split: cache_pixels(data[split], image_processor) for split in SPLITS if split in data}
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
@@ -160,7 +160,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         names = data["test"].features["label"].names
         try:
             cached["train"] = TrainingStream(args, names, image_processor, progress, accelerator, with_captions=True)
-            check_captioner_rows(args.dataset, data, args.num_references, cached["train"])
+            check_number_of_captions(args.dataset, "train", *cached["train"].captions_per_row, args.num_references)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
         fingerprint["train"], contents["train"] = cached["train"].fingerprint, cached["train"].content
@@ -268,6 +268,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
                 bar,
                 CAPTIONER,
             )
+            checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
             results = CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None
@@ -330,6 +331,8 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    if results:  # the main process; the run is whole whatever comes of it
+        push_at_the_end(args)
     return results
 
 

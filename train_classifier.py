@@ -24,6 +24,7 @@ from galaxy_vision.data import class_counts, load_galaxies
 from galaxy_vision.dataset_writer import SPLITS
 from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
 from galaxy_vision.orderly_end import Termination, orderly_end
+from galaxy_vision.publish import push_at_the_end
 from galaxy_vision.report import finish_run
 from galaxy_vision.starting_point import (
     architecture,
@@ -234,6 +235,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
                 checkpoints,
                 bar,
             )
+            checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")
             found = {"loss": results["loss"]} | results.get("votes", {}) if results else {args.select_by: 0.0}
@@ -289,6 +291,8 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    if results:  # the main process; the run is whole whatever comes of it
+        push_at_the_end(args)
     return results
 
 

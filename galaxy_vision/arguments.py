@@ -12,6 +12,7 @@ from typing import get_args, get_type_hints
 from transformers import HfArgumentParser
 
 from .configuration_galaxy_resnet import LIMITS
+from .hub import check_repo_id
 from .labels import SCHEMES
 from .strict_loading import check_backbone, check_ranges
 
@@ -109,6 +110,8 @@ class TrainingRun:
             )
         if self.push_to_hub and not self.hub_model_id:
             raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
+        if self.push_to_hub:
+            check_repo_id("hub_model_id", self.hub_model_id)
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")
 

@@ -166,13 +166,17 @@ class Checkpoints:
             FloatingPointError: a weight is NaN or infinite; nothing is written.
             SystemExit: it cannot be written; the checkpoints before stay as they are.
         """
-        floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
-        if not torch.stack([each.isfinite().all() for each in floats]).all():
-            raise FloatingPointError(f"weights are NaN or infinite after batch {step}; lower the learning rate and start again")
+        self.check_weights(step)
         partial, main = self.folder / "incomplete", self.accelerator.is_main_process
         self._together(step, lambda: self._begin(partial, step) if main else None)
         self._together(step, lambda: self.accelerator.save_state(str(partial)))
         self._together(step, lambda: self._finish(partial, step) if main else None)
+
+    def check_weights(self, step: int) -> None:
+        """Raises FloatingPointError if a weight is NaN or infinite after that batch."""
+        floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
+        if not torch.stack([each.isfinite().all() for each in floats]).all():
+            raise FloatingPointError(f"weights are NaN or infinite after batch {step}; lower the learning rate and start again")
 
     def _together(self, step: int, action: Callable[[], None]) -> None:
         """Do it on every process and wait for all; if one of them failed, all end."""

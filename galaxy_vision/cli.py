@@ -216,15 +216,19 @@ def run_push(args: argparse.Namespace) -> int:
     """Upload and print the address. The card of a run then names the repository, where it named the folder."""
     from .hub import push_folder
 
-    folder, told = Path(args.folder), ("metrics.json", "run.json", "config.json")
-    if args.repo_type == "model" and all((folder / name).is_file() for name in told):
-        from .model_card import write_card
-
-        write_card(folder, *(json.loads((folder / name).read_text()) for name in told[:2]), pushed=args.repo_id)
+    folder = Path(args.folder)
     try:
-        print(push_folder(args.folder, args.repo_id, args.repo_type, args.private))
+        if args.repo_type == "model" and all((folder / name).is_file() for name in ("metrics.json", "run.json", "config.json")):
+            from .publish import push_run
+
+            print(push_run(folder, args.repo_id, args.private))
+        else:
+            print(push_folder(folder, args.repo_id, args.repo_type, args.private))
     except ValueError as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("stopped before the push was complete: nothing of it is visible; give the same command again", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import PILImageResampling, pil_torch_interpolation_mapping
 from transformers.processing_utils import ImagesKwargs
 
-from .pixels import as_rgb, is_scaled
+from .pixels import CUT, SOME_WHITE, as_rgb, check_white, is_scaled
 
 MAX_SIZE = 4096
 """Largest side of what the model reads, so that a wrong file cannot ask for more memory than there is."""
@@ -153,6 +154,11 @@ class GalaxyImageProcessor(TorchvisionBackend):
         """
         channels = getattr(input_data_format, "value", input_data_format)
         rgb = np.array(as_rgb(image, channels and channels.removeprefix("channels_")))
+        share, highest = check_white(rgb), int(rgb.max(initial=0))
+        if share > SOME_WHITE:
+            warnings.warn(f"{share:.0%} of the pixels are white: {CUT}", stacklevel=2)
+        elif highest <= 1:
+            warnings.warn(f"no pixel is brighter than {highest} of 255: blank, or {CUT}", stacklevel=2)
         pixels = torch.from_numpy(rgb).permute(2, 0, 1)
         return pixels.to(device or getattr(image, "device", "cpu")), is_scaled(image)
 

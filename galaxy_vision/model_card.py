@@ -20,25 +20,33 @@ PICTURES = {
 }
 
 
-def write_card(folder: Path, results: dict, run: dict, pushed: str | None = None) -> Path:
-    """Write README.md: the same bytes for the same metrics.json, run.json, configuration and set of figures.
+def write_card(folder: Path, results: dict, run: dict) -> Path:
+    """Write README.md: the same bytes for the same metrics.json, run.json, configuration and set of figures."""
+    with written_whole(folder / "README.md") as partial:
+        partial.write_bytes(card_text(folder, results, run).encode())
+    return folder / "README.md"
+
+
+def card_text(folder: Path, results: dict, run: dict, name: str | None = None, pushed: bool = False) -> str:
+    """The content of README.md.
 
     Args:
         folder: of the finished run, with config.json and the figures.
         results: content of metrics.json.
         run: content of run.json, see :func:`~galaxy_vision.report.describe_run`.
-        pushed: id that the folder has on the Hub; None takes that of the run, if it was pushed.
+        name: of the model; None takes the id that the run has on the Hub if it was pushed, else the name of the folder.
+        pushed: whether a given name is an id of the Hub.
     """
     config = json.loads((folder / "config.json").read_text())
-    captioner, dataset = "captions" in results, run["dataset"]
-    if pushed is None and run["arguments"]["push_to_hub"]:
-        pushed = run["arguments"]["hub_model_id"]
-    name = pushed or folder.resolve().name
+    captioner, dataset, asked = "captions" in results, run["dataset"], run["arguments"]
+    if name is None:  # runs of older versions say what was asked for, and not whether it was done
+        repo_id = run["pushed"] if "pushed" in run else asked["push_to_hub"] and asked["hub_model_id"]
+        name, pushed = repo_id or folder.resolve().name, bool(repo_id)
     card = ModelCard.from_template(
         card_data(name, results, run, config),
         template_path=str(TEMPLATE),
         name=name,
-        pushed=bool(pushed),
+        pushed=pushed,
         captioner=captioner,
         config={"predict_votes": False} | config,
         classes=_listed(list(config["id2label"].values())) if not captioner else "",
@@ -54,9 +62,7 @@ def write_card(folder: Path, results: dict, run: dict, pushed: str | None = None
         table=caption_table(results["captions"]) if captioner else classifier_tables(results),
         pictures=[(title, file) for title, file in PICTURES.items() if (folder / file).is_file()],
     )
-    with written_whole(folder / "README.md") as partial:
-        card.save(partial)
-    return folder / "README.md"
+    return str(card)
 
 
 def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardData:

@@ -19,7 +19,6 @@ from . import __version__, figures
 from .checkpoints import remove_checkpoints
 from .data import load_galaxies, locate_dataset
 from .hardware import available_cores, cpu_model
-from .hub import push_folder
 from .image_processing_galaxy import GalaxyImageProcessor
 from .model_card import write_card
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
@@ -44,7 +43,7 @@ SHEETS = ("mistakes.png", "heat_maps.png", "captions.png")
 
 
 def finish_run(args, accelerator, data: dict, results: dict) -> None:
-    """Write metrics.json, run.json, figures and card of a run that is complete, and push it if ``args.push_to_hub`` says so.
+    """Write metrics.json, run.json, figures and card of a run that is complete.
 
     Args:
         args: a :class:`~galaxy_vision.arguments.TrainingRun`; its ``output_dir`` holds the model already.
@@ -56,8 +55,6 @@ def finish_run(args, accelerator, data: dict, results: dict) -> None:
     write_json(folder / "run.json", describe_run(args, accelerator, data, results))
     write_report(folder, data["test"])
     remove_checkpoints(folder)
-    if args.push_to_hub:
-        print(f"pushed to {push_folder(folder, args.hub_model_id, private=args.hub_private)}")
 
 
 def describe_run(args, accelerator, data: dict, results: dict) -> dict:
@@ -78,6 +75,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "arguments": asdict(args),
         "changed_arguments": _changed(args),
         "seed": args.seed,
+        "pushed": None,  # or the id on the Hub, once it is there
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
         "base_models": _base_models(args),

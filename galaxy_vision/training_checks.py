@@ -113,14 +113,13 @@ def _answered(votes: np.ndarray) -> np.ndarray:
     return np.stack(totals, 1) > 0  # NaN is not
 
 
-def check_captioner_rows(dataset: str, data: dict, num_references: int, stream=None) -> None:
+def check_captioner_rows(dataset: str, data: dict, num_references: int) -> None:
     """Refuse rows of which no captioner can be learned, or by which no epoch can be chosen.
 
     Args:
         dataset: its name, for messages.
         data: rows by split, those to train on among them unless they are streamed.
         num_references: captions of a row that are drawn from.
-        stream: :class:`~galaxy_vision.streaming.TrainingStream` of the training rows.
 
     Raises:
         ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are drawn from;
@@ -141,9 +140,6 @@ def check_captioner_rows(dataset: str, data: dict, num_references: int, stream=N
             raise ValueError(f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some")
         captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
         check_references(dataset, split, captions, num_references if split == "train" else 1)
-    if stream is not None:
-        fewest, most = stream.captions_per_row
-        _check_number(dataset, "train", fewest, most, num_references)
     wanted = _votes_of(data["validation"])
     if not any(len(claims_from_votes(row)) for row in wanted):
         raise ValueError(
@@ -161,11 +157,12 @@ def check_references(dataset: str, split: str, captions, num_references: int) ->
     lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy()
     if pc.any(pc.is_null(pc.list_flatten(captions))).as_py():
         raise ValueError(f"the {split} split of dataset={dataset!r} has a caption that is null; leave it out of its list")
-    _check_number(dataset, split, fewest := int(lengths.min()), most := int(lengths.max()), num_references)
+    check_number_of_captions(dataset, split, fewest := int(lengths.min()), most := int(lengths.max()), num_references)
     return fewest, most
 
 
-def _check_number(dataset: str, split: str, fewest: int, most: int, num_references: int) -> None:
+def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, num_references: int) -> None:
+    """Raises ValueError if the rows of a split, which have ``fewest`` to ``most`` captions, cannot all be drawn from."""
     if fewest == 0:
         raise ValueError(f"the {split} split of dataset={dataset!r} has a row without captions; leave the row out")
     if fewest < num_references:

@@ -35,7 +35,12 @@ def write_json(path: Path, content: dict) -> None:
         ValueError: a number in it is NaN or infinite, which JSON does not have.
     """
     with written_whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+        partial.write_text(json_text(content))
+
+
+def json_text(content: dict) -> str:
+    """What :func:`write_json` writes."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def cannot_write(error: OSError, folder: Path) -> str:

@@ -19,13 +19,14 @@ LFS = re.compile(r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batc
 
 class Hub(ThreadingHTTPServer):
     """Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of the next
-    commits lose their connection half way; ``requests``, what was asked."""
+    commits lose their connection half way; ``answers``, the statuses with which the next commits are refused; ``requests``, what was
+    asked."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.repos, self.objects, self.drops, self.requests = {}, {}, 0, []
+        self.repos, self.objects, self.drops, self.answers, self.requests = {}, {}, 0, [], []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self):
@@ -146,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(200, found)
         if not self.trusted():
             return self.refuse(401, "Invalid credentials")
+        if self.server.answers and "/commit/" in path:
+            return self.refuse(self.server.answers.pop(0), "Not now")
         if path == "/api/repos/create":
             return self.create(json.loads(body))
         if LFS.fullmatch(path):

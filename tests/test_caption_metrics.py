@@ -83,3 +83,12 @@ def test_what_cannot_be_scored_is_refused():
         CaptionMetric().add_batch(predictions=["a"], references=[])
     with pytest.raises(ValueError, match="no reference captions"):
         CaptionMetric().add_batch(predictions=["a"], references=[{"captions": [], "votes": np.zeros(37)}])
+
+
+def test_one_text_as_a_reference_is_one_caption_and_not_its_letters():
+    votes = [20.0] * 37
+    one, listed = (
+        CaptionMetric().compute(predictions=["a smooth galaxy"], references=[{"captions": captions, "votes": votes}])
+        for captions in ("a smooth galaxy", ["a smooth galaxy"])
+    )
+    assert one == listed and one["bleu_1"] == pytest.approx(1)

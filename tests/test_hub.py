@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,13 @@ import pytest
 import torch
 from conftest import CAPTIONER, FEW, REPOSITORY
 from hub_stand_in import TOKEN, Hub
+from huggingface_hub import HfApi, constants
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.arguments import TrainingRun
+from galaxy_vision.cli import main
+from galaxy_vision.publish import push_at_the_end
 
 NO_PACKAGE = """
 import importlib.metadata, sys
@@ -227,3 +232,126 @@ def test_the_card_of_a_folder_that_is_pushed_later_names_the_repository(hub, run
 def test_a_run_that_is_to_be_pushed_says_where_before_it_starts():
     with pytest.raises(ValueError, match="hub_model_id"):
         TrainingRun(push_to_hub=True)
+
+
+@pytest.fixture
+def here(hub, monkeypatch):
+    """The stand-in as the Hub of this process, and no waiting between attempts."""
+    for name, value in (("ENDPOINT", hub.url), ("HF_HUB_OFFLINE", False), ("HF_HUB_DISABLE_XET", True)):
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    disable_progress_bars()
+    yield hub
+    enable_progress_bars()
+
+
+@pytest.fixture
+def finished(classifier_run, tmp_path):
+    return shutil.copytree(classifier_run[0], tmp_path / "finished")
+
+
+def content(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def offline(patch, hub):
+    patch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def nobody_there(patch, hub):
+    patch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+
+
+def xet_fails(patch, hub):
+    def fail(*args, **kwargs):
+        raise RuntimeError("Data processing error: File reconstruction error\nmore of it")
+
+    patch.setattr(HfApi, "create_commit", fail)
+
+
+def pressed(patch, hub):
+    def press(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    patch.setattr(HfApi, "create_commit", press)
+
+
+HINDRANCES = {
+    "wrong token": (lambda patch, hub: patch.setenv("HF_TOKEN", "hf_wrong"), "the Hub refuses someone/later: .*401", 2),
+    "no right to write": (lambda patch, hub: hub.answers.append(403), "the Hub refuses someone/later: .*403.* may write", 2),
+    "down": (lambda patch, hub: hub.answers.extend([503] * 99), "no connection to the Hub .* in 4 attempts .*503", 2),
+    "dropped": (lambda patch, hub: setattr(hub, "drops", 99), "no connection to the Hub .* in 4 attempts", 2),
+    "offline": (offline, "HF_HUB_OFFLINE is set", 2),
+    "nobody there": (nobody_there, "no connection to the Hub .* in 4 attempts", 2),
+    "no Hub": (lambda patch, hub: patch.setattr(constants, "ENDPOINT", "127.0.0.1"), "someone/later", 2),
+    "xet": (xet_fails, r"no connection .* \(Data processing error: File reconstruction error\); try again later", 2),
+    "Ctrl-C": (pressed, "stopped before the push was complete", 130),
+}
+"""Name -> what prevents a push, what is said of it, and the status of ``galaxy-vision push``."""
+
+
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(here, finished, hindrance, capsys, caplog, monkeypatch):
+    prevent, sentence, status = HINDRANCES[hindrance]
+    prevent(monkeypatch, here)
+    before = content(finished)
+    assert main(["push", str(finished), "someone/later"]) == status
+    said = capsys.readouterr()
+    assert re.search(sentence, said.err) and len(said.err.splitlines()) == 1 and not said.out and not caplog.records
+    assert content(finished) == before
+    repo = here.repos.get(("model", "someone/later"))
+    assert repo is None or len(repo["commits"]) == 1  # the empty one
+    args = TrainingRun(push_to_hub=True, hub_model_id="someone/later", hub_private=True, output_dir=str(finished))
+    prevent(monkeypatch, here)
+    with pytest.raises(SystemExit) as ended:
+        push_at_the_end(args)
+    assert content(finished) == before
+    said = capsys.readouterr().err if status == 130 else ended.value.code
+    assert said.strip().endswith(f"push it later by: galaxy-vision push {finished} someone/later --private")
+    assert len(said.splitlines()) == 1 and (status != 130 or ended.value.code == 130)
+
+
+@pytest.mark.parametrize("wrong", ["some one/later", "a/b/c", "x" * 200, "someone/later.git"])
+def test_an_id_that_no_repository_can_have_is_refused_before_training_and_by_push(here, finished, wrong, capsys):
+    with pytest.raises(ValueError, match="hub_model_id"):
+        TrainingRun(push_to_hub=True, hub_model_id=wrong)
+    assert main(["push", str(finished), wrong]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1 and not here.repos
+
+
+def test_after_a_push_the_card_and_the_record_name_the_repository_here_and_there(here, finished, capsys):
+    here.answers[:] = [503, 429]  # of a Hub that is overloaded for a moment
+    assert main(["push", str(finished), "someone/later"]) == 0
+    assert capsys.readouterr().out.strip() == f"{here.url}/someone/later"
+    assert len(here.repos["model", "someone/later"]["commits"]) == 2  # the empty one, and the whole
+    pushed = here.files("someone/later")
+    for name in ("README.md", "run.json"):
+        assert pushed[name] == (finished / name).read_bytes()
+    assert json.loads(pushed["run.json"])["pushed"] == "someone/later" and b'("someone/later"' in pushed["README.md"]
+    before = content(finished)
+    assert main(["report", str(finished)]) == 0  # made again, it still names the repository
+    assert (finished / "README.md").read_bytes() == before["README.md"]
+    assert main(["push", str(finished), "someone/moved"]) == 0
+    assert b'("someone/moved"' in here.files("someone/moved")["README.md"]
+
+
+def test_a_card_that_a_person_has_edited_is_uploaded_as_it_is(here, finished, capsys):
+    card = (finished / "README.md").read_text().replace("## Limits", "## Limits\n\n* Mine: not for dwarf galaxies.")
+    (finished / "README.md").write_text(card)
+    assert main(["push", str(finished), "someone/later"]) == 0
+    assert here.files("someone/later")["README.md"].decode() == card == (finished / "README.md").read_text()
+    assert "uploaded as it is" in capsys.readouterr().err
+
+
+def test_damaged_records_are_one_line_and_hidden_files_stay_at_home(here, finished, capsys):
+    (finished / ".env").write_text("SECRET=1")
+    (finished / ".ipynb_checkpoints").mkdir()
+    (finished / ".ipynb_checkpoints" / "a.json").write_text("{}")
+    assert main(["push", str(finished), "someone/later"]) == 0
+    assert not [name for name in here.files("someone/later") if name.startswith(".") and name != ".gitattributes"]
+    for damaged in ("{", "[]", "{}"):
+        (finished / "run.json").write_text(damaged)
+        capsys.readouterr()
+        assert main(["push", str(finished), "someone/later"]) == 2
+        assert "is damaged" in capsys.readouterr().err

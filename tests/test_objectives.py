@@ -17,10 +17,11 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
+from galaxy_vision.accelerator import make_accelerator
 from galaxy_vision.losses import dirichlet_multinomial_nll
 from galaxy_vision.metrics import GalaxyMetric
 from galaxy_vision.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
-from galaxy_vision.training import Progress, evaluate, make_accelerator, train_one_epoch
+from galaxy_vision.training import Progress, evaluate, train_one_epoch
 
 ROWS, CLASSES = 16, 3
 PROCESSOR = SimpleNamespace(normalize_pixels=lambda pixels: pixels.float() / 255)

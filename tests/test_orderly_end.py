@@ -118,3 +118,19 @@ def test_the_end_is_one_line_in_every_way(tmp_path, capsys):
 def test_a_training_in_a_thread_leaves_the_handlers_alone(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: orderly_end(tmp_path).__enter__().waits).result() is False
+
+
+@pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
+def test_weights_that_overflow_in_the_last_step_of_an_epoch_end_with_one_line(script, tmp_path, monkeypatch):
+    argv = ["--num_simulated", "200", "--max_rows", "8", "--image_size", "32", "--mixed_precision", "no", "--ema_decay", "0"]
+    step = torch.optim.AdamW.step
+
+    def overflow(self, *args, **kw):
+        result = step(self, *args, **kw)
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(float("inf"))
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflow)
+    with pytest.raises(SystemExit, match="^error: weights are NaN or infinite after batch 1; .* state before it is .*step-0$"):
+        load_script(script).main([*argv, "--output_dir", str(tmp_path)])
