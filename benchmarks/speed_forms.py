@@ -141,7 +141,7 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -
     checkpoints = SimpleNamespace(terminating=False)
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
-        return {"labels": batch["labels"], "votes": batch["votes"]}
+        return {"labels": batch["labels"], "votes": batch["votes"], "class_weights": None}
 
     def over(loader) -> Callable:
         loader = accelerator.prepare(loader)
