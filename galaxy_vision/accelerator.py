@@ -165,14 +165,15 @@ def bf16_gain(compute: Callable[[int, bool], None], images: int) -> float:
     count = min(2, images)  # batch normalisation needs two
     for bf16 in (False, True):
         timed(count, bf16)  # the first pass of a shape also builds what computes it
-    slower = max(timed(count, bf16) for bf16 in (False, True))
-    fitting = int(count * SECONDS / (8 * slower))  # two passes that build, and three rounds of two
+    fastest = {bf16: timed(count, bf16) for bf16 in (False, True)}
+    fitting = int(count * SECONDS / (8 * max(fastest.values())))  # two passes that build, and three rounds of two
     if fitting > count:
         count = min(images, fitting)
         for bf16 in (False, True):
             timed(count, bf16)
-    fastest = {False: math.inf, True: math.inf}
-    while math.isinf(fastest[True]) or time.perf_counter() - started < SECONDS:
+        fastest = {False: math.inf, True: math.inf}
+    while True:
         for bf16 in fastest:
             fastest[bf16] = min(fastest[bf16], timed(count, bf16))
-    return fastest[False] / fastest[True]
+        if time.perf_counter() - started > SECONDS:
+            return fastest[False] / fastest[True]

@@ -48,7 +48,8 @@ def evaluate_saved(
         dataset: as in :func:`~galaxy_vision.data.load_galaxies`.
         split: of these, or ``"all"``: the whole data set, where none of it was used for training.
         mixed_precision: ``"auto"`` takes the launch flag, else the precision of the run that trained the model, so that the
-            scores are those of its end, else fp32; any other value is taken as it is.
+            scores are those of its end, else fp32; any other value is taken as it is. With the run's batch size on its
+            machine the scores are the same to the rounding of fp32: on some CPUs the last digits depend on threads.
         rotations: as in :func:`~galaxy_vision.rotations.classify`; of a classifier.
         without_twins_of: data sets that the model has learned from; galaxies which are in them too, under whatever id, are left out.
 
@@ -64,6 +65,7 @@ def evaluate_saved(
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         precision = chosen_precision(mixed_precision) or _precision_of_run(model)
     accelerator = make_accelerator(precision, 1, None, Path("."))
+    torch.use_deterministic_algorithms(True, warn_only=True)  # as in training
     kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
