@@ -83,7 +83,7 @@ def tiff_is_read(tags: Mapping) -> bool:
     if photometric == GREY:  # with transparency
         return depth == 8 and not planar
     if photometric in (RGB, CMYK):
-        return not (depth == 16 and planar and plain)
+        return len(bits) in (3, 4) and not (depth == 16 and planar and plain)
     return (photometric == PALETTE and depth <= 8) or (photometric == YCBCR and tags.get(259) == JPEG)
 
 
