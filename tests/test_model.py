@@ -106,20 +106,24 @@ def test_a_saved_folder_runs_where_the_package_is_not_installed(saved, tmp_path)
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Block())\n"
-        "from transformers import AutoModelForImageClassification, AutoImageProcessor\n"
+        "from transformers import AutoModel, AutoModelForImageClassification, AutoImageProcessor\n"
         "from PIL import Image\n"
         f"m = AutoModelForImageClassification.from_pretrained({str(folder)!r}, trust_remote_code=True).eval()\n"
         f"p = AutoImageProcessor.from_pretrained({str(folder)!r}, trust_remote_code=True)\n"
         f"o = m(**p(Image.open({str(folder / 'galaxy.png')!r}), return_tensors='pt'))\n"
         "f = m.predict_fractions(o)\n"
-        "print(json.dumps([o.logits.tolist(), f.upper.tolist(), 'galaxy_vision' in sys.modules]))\n"
+        f"b = AutoModel.from_pretrained({str(folder)!r}, trust_remote_code=True).eval()\n"
+        f"e = b(**p(Image.open({str(folder / 'galaxy.png')!r}), return_tensors='pt')).pooler_output\n"
+        "print(json.dumps([o.logits.tolist(), f.upper.tolist(), e.tolist(), 'galaxy_vision' in sys.modules]))\n"
     )
     environment = os.environ | {"HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    logits, upper, imported = json.loads(done.stdout.splitlines()[-1])
+    logits, upper, features, imported = json.loads(done.stdout.splitlines()[-1])
     with torch.no_grad():
-        known = model(**processor(Image.open(folder / "galaxy.png"), return_tensors="pt"))
+        pixels = processor(Image.open(folder / "galaxy.png"), return_tensors="pt")
+        known = model(**pixels)
+        assert torch.allclose(torch.tensor(features), model.backbone(pixels["pixel_values"]), atol=1e-5)
     assert not imported
     assert torch.allclose(torch.tensor(logits), known.logits, atol=1e-5)
     assert torch.allclose(torch.tensor(upper), model.predict_fractions(known).upper, atol=1e-5)

@@ -19,6 +19,7 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.cli import main as cli
+from galaxy_vision.model_files import load_captioner, load_classifier
 
 KINDS = {
     "classifier": (GalaxyResNetForImageClassification, GalaxyResNetConfig, AutoModelForImageClassification),
@@ -132,6 +133,45 @@ def test_another_number_of_classes_can_be_asked_for_when_fine_tuning(kept):
         )
         assert model.classifier.out_features == 5
         assert {key for key, *_ in info["mismatched_keys"]} == {"classifier.weight", "classifier.bias"}
+
+
+FAULTS = [  # what is raised, what is said of it, whether the files are to blame
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "there is not enough memory for it", False),
+    (MemoryError(), "there is not enough memory for it", False),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "not enough memory", False),
+    (OSError(12, "Cannot allocate memory"), "there is not enough memory for it", False),
+    (RuntimeError("CUDA error: device-side assert triggered"), "the device failed", False),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"), "the device failed", False),
+    (ModuleNotFoundError("No module named 'scipy'"), "a library is missing", False),
+    (type("ReadTimeout", (Exception,), {"__module__": "httpx"})("timed out"), "the Hub does not answer", False),
+    (Exception("unknown token type"), "from its JSON files; download or save it again", True),
+    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "from its JSON files; download or save it again", True),
+]
+
+
+@pytest.mark.parametrize(("error", "sentence", "by_files"), FAULTS)
+def test_what_the_machine_lacks_is_not_put_down_to_the_files(saved, monkeypatch, error, sentence, by_files):
+    kind, folder = saved
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(KINDS[kind][0], "from_pretrained", fail)
+    load = {"classifier": load_classifier, "captioner": load_captioner}[kind]
+    with pytest.raises(ValueError, match=sentence) as raised:
+        load(folder)
+    assert len(str(raised.value).splitlines()) == 1 and raised.value.__cause__ is error
+    assert by_files == ("JSON" in str(raised.value)) == ("download" in str(raised.value))
+
+
+def test_an_interrupt_is_let_through(saved, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    kind, folder = saved
+    monkeypatch.setattr(KINDS[kind][0], "from_pretrained", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        {"classifier": load_classifier, "captioner": load_captioner}[kind](folder)
 
 
 def test_the_console_script_the_scripts_and_the_pipeline_refuse_it_too(saved, tmp_path, capsys):
