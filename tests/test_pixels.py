@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 from test_images import COLOURS, encoded, fits_file, source
+from transformers import pipeline
 
+from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.images import read_rgb
 from galaxy_vision.pixels import as_rgb
@@ -254,3 +256,21 @@ def test_a_batch_of_one_array_is_its_images():
     batch = np.stack([RGB, RGB[::-1]])
     known = torch.cat([GalaxyImageProcessor()(each, return_tensors="pt").pixel_values for each in batch])
     assert torch.equal(GalaxyImageProcessor()(batch, return_tensors="pt").pixel_values, known)
+
+
+def test_the_standard_pipeline_refuses_deep_files_and_takes_what_read_rgb_makes_of_them(tmp_path):
+    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t")).eval()
+    classify = pipeline("image-classification", model=model, image_processor=GalaxyImageProcessor(), device="cpu")
+    (tmp_path / "deep.png").write_bytes(encoded(Image.fromarray(DEEP), "PNG"))
+    (tmp_path / "flux.fits").write_bytes(fits_file(primary=source(400.0).astype(np.float32)))
+    (tmp_path / "counts.fits").write_bytes(fits_file(primary=DEEP.astype(np.int16)))
+    for name in ("deep.png", "counts.fits"):
+        with pytest.raises(ValueError, match=r"(99|100)% of the pixels are white.*read_rgb\(path\) of the original file"):
+            classify(str(tmp_path / name))
+    with pytest.warns(UserWarning, match=r"cut to 8 bits before; give galaxy_vision.images.read_rgb\(path\)"):  # noise or black
+        classify(str(tmp_path / "flux.fits"))
+    for path in tmp_path.iterdir():
+        rgb = read_rgb(path)
+        with torch.no_grad():
+            known = model(**GalaxyImageProcessor()(rgb, return_tensors="pt")).logits.softmax(-1).max().item()
+        assert classify(rgb)[0]["score"] == pytest.approx(known, abs=1e-5)
