@@ -5,13 +5,15 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from test_captioner import make_model, pixels
+from PIL import Image
+from test_captioner import make_model, pixels, save_small
 from torch.utils import _pytree as pytree
 from transformers import AutoModel, AutoModelForImageTextToText, GenerationConfig, Trainer, TrainingArguments
 from transformers.modeling_outputs import BaseModelOutput
 
 from galaxy_vision import GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration
 from galaxy_vision import modeling_galaxy_captioner as modeling
+from galaxy_vision.explain import caption_attention
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS, STATE
 
 WORDS = torch.tensor([[2, 4, 5, 6], [2, 7, 8, 9]])
@@ -262,6 +264,16 @@ def test_a_caption_may_end_with_several_words_or_with_none(tmp_path):
     loaded = GalaxyCaptionerForConditionalGeneration.from_pretrained(tmp_path)
     assert loaded.config.eos_token_id == loaded.generation_config.eos_token_id == [3, 5]
     assert torch.equal(loaded.generate(pixel_values=pixels(6), max_new_tokens=30, num_beams=3), written)
+
+
+def test_attention_is_that_of_the_words_before_any_end(tmp_path):
+    for ends in ([3, 4, 5], None):
+        _, model, processor = save_small(tmp_path, seed=6, eos_token_id=ends)
+        image = Image.open(tmp_path / "galaxy.png")
+        written = model.generate(**processor(image), max_new_tokens=12)[0, 1:].tolist()
+        ended = [place for place, word in enumerate(written) if word in (ends or []) or word == 1]
+        said = caption_attention(model, processor, image, max_new_tokens=12)
+        assert len(said.words) == (ended[0] if ended else 12)
 
 
 def test_words_that_are_not_in_the_vocabulary_cannot_be_special_ones():
