@@ -394,6 +394,21 @@ def test_the_loss_of_accumulated_batches_is_that_of_one_large_batch():
     assert sum(parts).item() == pytest.approx(known.item(), rel=1e-5)
 
 
+def test_trainer_learns_the_same_from_batches_that_it_accumulates(tmp_path):
+    labels = torch.tensor([[4, 3, -100, -100], [5, 6, 7, 3], [8, 3, -100, -100], [3, -100, -100, -100]])
+    rows = [{"pixel_values": image, "labels": words} for image, words in zip(pixels(4), labels, strict=True)]
+    learned = []
+    for size in (1, 4):
+        model = make_model(vocab_size=20, drop_rate=0.0)
+        model.encoder.backbone.requires_grad_(False)  # its statistics are otherwise those of a batch
+        settings = {"per_device_train_batch_size": size, "gradient_accumulation_steps": 4 // size, "max_steps": 1}
+        settings |= {"learning_rate": 1.0, "optim": "sgd", "max_grad_norm": 0.0, "report_to": [], "use_cpu": True}
+        Trainer(model, TrainingArguments(str(tmp_path), **settings), train_dataset=rows).train()
+        learned.append(model.words.weight)
+    assert torch.allclose(*learned, atol=1e-5)
+    assert not torch.allclose(learned[0], make_model(vocab_size=20).words.weight, atol=1e-2)
+
+
 def test_trainer_trains_it_and_its_metrics_see_the_scores_of_words(tmp_path):
     model, seen = make_model(vocab_size=20), []
     rows = [{"pixel_values": pixels(4)[row], "labels": torch.tensor([4 + row, 5, 3])} for row in range(4)]
