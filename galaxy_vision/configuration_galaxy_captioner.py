@@ -84,6 +84,12 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
             raise ValueError("eos_token_id=[] names no word; use None for captions that end by their length alone")
 
     @property
+    def closing_words(self) -> list[int]:
+        """What ends a caption or follows its end."""
+        ends = self.eos_token_id if isinstance(self.eos_token_id, list) else [self.eos_token_id]
+        return [word for word in (*ends, self.pad_token_id) if word is not None]
+
+    @property
     def grid_size(self) -> int:
         """Places a side of the attention grid."""
         return -(-self.image_size // 2 ** (self.attention_stage + 1))

@@ -172,7 +172,7 @@ def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int 
     """The pixels (1, 3, S, S), the greedy caption as ids (1, 1 + T) without what follows its words, its text and its words."""
     pixels = processor(image)["pixel_values"].to(model.device)
     sequence = model.generate(pixel_values=pixels, **({} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}))
-    ends = sequence[0, 1:].eq(model.config.eos_token_id) | sequence[0, 1:].eq(model.config.pad_token_id)
+    ends = torch.isin(sequence[0, 1:], sequence.new_tensor(model.config.closing_words))
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
     words = processor.tokenizer.convert_ids_to_tokens(sequence[0, 1:].tolist())

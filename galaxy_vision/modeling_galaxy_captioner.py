@@ -102,6 +102,7 @@ class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
 class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, GenerationMixin):
     """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
 
+    accepts_loss_kwargs = True  # Trainer then says how many words it adds up, see num_items_in_batch
     _is_stateful = True
     _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
 

@@ -65,7 +65,6 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
             ValueError: nothing was given, not as many texts as images, or a text that no caption of this vocabulary begins with.
         """
         self._refuse_unknown(kwargs)
-        kwargs = {name: value for name, value in kwargs.items() if value is not None or name == "return_tensors"}
         settings = self._merge_kwargs(ProcessingKwargs, tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         for_images, for_text = settings["images_kwargs"], settings["text_kwargs"]
         for_text = {name: value for name, value in for_text.items() if name in TEXT_SETTINGS}

@@ -252,11 +252,13 @@ def test_a_saved_folder_writes_captions_where_the_package_is_not_installed(saved
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Block())\n"
-        "from transformers import AutoModelForImageTextToText, AutoProcessor\n"
+        "from transformers import AutoModel, AutoModelForImageTextToText, AutoProcessor\n"
         "from PIL import Image\n"
         f"m = AutoModelForImageTextToText.from_pretrained({str(folder)!r}, trust_remote_code=True).eval()\n"
         f"p = AutoProcessor.from_pretrained({str(folder)!r}, trust_remote_code=True)\n"
         f"ready = p(Image.open({str(folder / 'galaxy.png')!r}))\n"
+        f"e = AutoModel.from_pretrained({str(folder)!r}, trust_remote_code=True).eval()\n"
+        "assert (e(**ready).last_hidden_state == m.encoder(**ready).last_hidden_state).all()\n"
         "print(p.batch_decode(m.generate(**ready, max_new_tokens=9, num_beams=2))[0])\n"
     )
     environment = os.environ | {"HF_HOME": str(tmp_path)}

@@ -5,13 +5,15 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from test_captioner import make_model, pixels
+from PIL import Image
+from test_captioner import make_model, pixels, save_small
 from torch.utils import _pytree as pytree
 from transformers import AutoModel, AutoModelForImageTextToText, GenerationConfig, Trainer, TrainingArguments
 from transformers.modeling_outputs import BaseModelOutput
 
 from galaxy_vision import GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration
 from galaxy_vision import modeling_galaxy_captioner as modeling
+from galaxy_vision.explain import caption_attention
 from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS, STATE
 
 WORDS = torch.tensor([[2, 4, 5, 6], [2, 7, 8, 9]])
@@ -264,6 +266,16 @@ def test_a_caption_may_end_with_several_words_or_with_none(tmp_path):
     assert torch.equal(loaded.generate(pixel_values=pixels(6), max_new_tokens=30, num_beams=3), written)
 
 
+def test_attention_is_that_of_the_words_before_any_end(tmp_path):
+    for ends in ([3, 4, 5], None):
+        _, model, processor = save_small(tmp_path, seed=6, eos_token_id=ends)
+        image = Image.open(tmp_path / "galaxy.png")
+        written = model.generate(**processor(image), max_new_tokens=12)[0, 1:].tolist()
+        ended = [place for place, word in enumerate(written) if word in (ends or []) or word == 1]
+        said = caption_attention(model, processor, image, max_new_tokens=12)
+        assert len(said.words) == (ended[0] if ended else 12)
+
+
 def test_words_that_are_not_in_the_vocabulary_cannot_be_special_ones():
     for wrong in ({"eos_token_id": 128}, {"eos_token_id": [3, 128]}, {"eos_token_id": []}, {"pad_token_id": -1}):
         with pytest.raises(Exception, match=next(iter(wrong))):
@@ -380,6 +392,21 @@ def test_the_loss_of_accumulated_batches_is_that_of_one_large_batch():
             for rows in (slice(0, 2), slice(2, 3))
         ]
     assert sum(parts).item() == pytest.approx(known.item(), rel=1e-5)
+
+
+def test_trainer_learns_the_same_from_batches_that_it_accumulates(tmp_path):
+    labels = torch.tensor([[4, 3, -100, -100], [5, 6, 7, 3], [8, 3, -100, -100], [3, -100, -100, -100]])
+    rows = [{"pixel_values": image, "labels": words} for image, words in zip(pixels(4), labels, strict=True)]
+    learned = []
+    for size in (1, 4):
+        model = make_model(vocab_size=20, drop_rate=0.0)
+        model.encoder.backbone.requires_grad_(False)  # its statistics are otherwise those of a batch
+        settings = {"per_device_train_batch_size": size, "gradient_accumulation_steps": 4 // size, "max_steps": 1}
+        settings |= {"learning_rate": 1.0, "optim": "sgd", "max_grad_norm": 0.0, "report_to": [], "use_cpu": True}
+        Trainer(model, TrainingArguments(str(tmp_path), **settings), train_dataset=rows).train()
+        learned.append(model.words.weight)
+    assert torch.allclose(*learned, atol=1e-5)
+    assert not torch.allclose(learned[0], make_model(vocab_size=20).words.weight, atol=1e-2)
 
 
 def test_trainer_trains_it_and_its_metrics_see_the_scores_of_words(tmp_path):

@@ -137,6 +137,9 @@ def test_the_standard_pipeline_says_what_ours_says(saved, captions, standard, im
     assert [each["generated_text"] for each in several] == beams
     begun = standard(picture, text="a smooth", max_new_tokens=6)[0]["generated_text"]
     assert begun.startswith("a smooth")
+    rows = [{"images": image, "text": text} for image, text in zip(images[:2], ("a smooth", ""), strict=True)]
+    together = list(standard((row for row in rows), batch_size=2, max_new_tokens=6))
+    assert together[0][0]["generated_text"] == begun and together == [standard(row, max_new_tokens=6) for row in rows]
     chat = [{"role": "user", "content": [{"type": "image", "image": picture}]}]
     assert standard(chat, max_new_tokens=6)[0]["generated_text"][-1] == {"role": "assistant", "content": known}
 
