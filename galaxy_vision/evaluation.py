@@ -1,7 +1,8 @@
 """A saved model and a data set -> scores, by the functions that end a training run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +66,6 @@ def evaluate_saved(
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         precision = chosen_precision(mixed_precision) or _precision_of_run(model)
     accelerator = make_accelerator(precision, 1, None, Path("."))
-    torch.use_deterministic_algorithms(True, warn_only=True)  # as in training
     kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
@@ -76,7 +76,8 @@ def evaluate_saved(
         before = len(data[split])
         for other in without_twins_of:
             data[split] = without_twins(data[split], concatenate_datasets(list(load_galaxies(other).values())))
-    results = kinds[config.model_type](accelerator, model, data, split, batch_size, rotations)
+    with _determinism():
+        results = kinds[config.model_type](accelerator, model, data, split, batch_size, rotations)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if results is None:
@@ -86,9 +87,22 @@ def evaluate_saved(
     return about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
 
 
+@contextmanager
+def _determinism() -> Iterator[None]:
+    """As training has it, which may choose other algorithms on a GPU; afterwards as the caller had it."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
 def _precision_of_run(model: str) -> str:
     """The one that run.json of a saved model tells; fp32 where there is none, or where it was fp16 and here is no GPU."""
-    path = cached_file(model, "run.json", _raise_exceptions_for_missing_entries=False)
+    path = cached_file(
+        model, "run.json", _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+    )
     if path is None:
         return "no"
     try:
