@@ -22,6 +22,8 @@ from .images import FITS_STARTS, MAX_BYTES, MAX_SIDE, check_size
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
 MAX_HDUS = 200
+MAX_MEMBERS, GZIP_BYTES = 10_000, 1 << 16
+"""Most members of a gzip file, each of which takes time however short it is; and bytes that are unpacked at once."""
 _COUNT = re.compile(rb"(?:HIERARCH +)?(?:Z?NAXIS|TFIELDS) *= *\+?0*(\d{4,})", re.IGNORECASE)
 """A header card with more axes or columns than the 999 of the FITS standard (4.0, section 4.4); astropy would count through them all."""
 ROWS_AT_ONCE = 256  # of the stretch, whose steps take ten times the memory of the image
@@ -51,7 +53,7 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
                 f"unreadable image: damaged FITS file ({card[0][:60].decode('latin-1')}, more than 999); save it again"
             )
     try:
-        with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
+        with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True, uint=False) as hdus:
             place, chosen = _choose_hdu(hdus, hdu)
             shape = tuple(chosen.shape)
             _check_shape(shape, place)
@@ -78,16 +80,24 @@ class _Refusal(ValueError):
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj(31)
-    try:
-        unpacked = stream.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise ValueError(f"unreadable image: damaged gzip file ({error}); download it again") from error
-    if len(unpacked) > limit:
-        raise ValueError(f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first")
-    if not stream.eof:
-        raise ValueError("unreadable image: truncated gzip file; download it again")
-    return unpacked
+    """The members of a gzip file, one after the other."""
+    unpacked, place = bytearray(), 0
+    for _ in range(MAX_MEMBERS):
+        stream = zlib.decompressobj(31)
+        while not stream.eof:
+            piece = data[place : place + GZIP_BYTES]  # a stream copies what follows it, so that is kept short
+            if not piece:
+                raise ValueError("unreadable image: truncated gzip file; download it again")
+            try:
+                unpacked += stream.decompress(piece, limit + 1 - len(unpacked))
+            except zlib.error as error:
+                raise ValueError(f"unreadable image: damaged gzip file ({error}); download it again") from error
+            if len(unpacked) > limit:
+                raise ValueError(f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first")
+            place += len(piece) - len(stream.unused_data)
+        if not data.startswith(FITS_STARTS[1], place):  # padding or nothing
+            return bytes(unpacked)
+    raise ValueError(f"gzip file has more than {MAX_MEMBERS} members; unpack it first")
 
 
 def _choose_hdu(hdus: fits.HDUList, hdu: int | str | None):

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .file_kinds import REMEDY, check_kind, raw_mode, why_unread
 from .image_names import IMAGE_SUFFIXES, image_id, is_image, normal_path
-from .pixels import as_array, as_rgb, is_deep
+from .pixels import LOWEST_PEAK, as_array, as_rgb, check_white, is_deep
 
 FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
 """First bytes of a FITS file, and of any gzip file."""
@@ -41,7 +42,8 @@ def read_rgb(
     """Decode a galaxy image completely and convert it to 8-bit RGB.
 
     JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says, transparency laid on
-    black sky, CMYK, grey and palettes converted. 16-bit colour is divided by 257, the full range. One deep channel (16-bit
+    black sky, CMYK, grey and palettes converted. Of 16-bit colour the high byte is taken, the full range, which is
+    no stretch: colours of 12 bits are refused. One deep channel (16-bit
     grey, 32-bit integers, floats) is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
 
     FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the bottom).
@@ -64,8 +66,15 @@ def read_rgb(
         RGB image; ``image.info["reading"]`` says in words what was done to the pixels.
 
     Raises:
-        ValueError: and nothing else: not such an image, damaged, too large, an animation, or a second file type at once.
+        ValueError: and nothing else: not such an image, damaged, too large, an animation, a second file type at once, of a kind
+            whose pixels would be misread, or most of it white.
     """
+    image = _read(source, hdu, bands, stretch)
+    check_white(image)
+    return image
+
+
+def _read(source, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
     if stretch not in STRETCHES:
         raise ValueError(f"stretch={stretch!r} is not known; use {', '.join(STRETCHES)}")
     if isinstance(source, str | Path):
@@ -114,6 +123,8 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if sentence := why_unread(data):
+            raise ValueError(sentence) from error
         raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error
@@ -126,6 +137,8 @@ def _upright(image: Image.Image, ours: bool) -> Image.Image:
     check_size(*image.size)
     if 0 in image.size:
         raise ValueError(f"image of {image.width}x{image.height} px has no pixels; give another")
+    sixteen_bits = ";16" in raw_mode(image) and not is_deep(image)
+    check_kind(image)
     try:
         several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
         image.load()
@@ -134,6 +147,8 @@ def _upright(image: Image.Image, ours: bool) -> Image.Image:
         raise ValueError(f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again") from error
     if several:
         raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
+    if sixteen_bits and max(high for _, high in upright.getextrema()[:3]) < LOWEST_PEAK >> 8:
+        raise ValueError(f"16-bit colours of {image.format} with no value of {LOWEST_PEAK} or more, as if of 12 bits; {REMEDY}")
     return upright
 
 
@@ -188,7 +203,8 @@ class ImageSource:
         by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is the one that holds it.
 
     Attributes:
-        members: key -> path inside the source; the first in sorted order where a key occurs twice.
+        members: key -> path inside the source; where a key occurs twice, the first in sorted order, and of two zip members of one
+            name the first in the zip.
         duplicates: paths that were left out because their key is taken.
 
     Raises:
@@ -199,25 +215,26 @@ class ImageSource:
         self.path = Path(path)
         self._zip = None
         if self.path.is_dir():
-            names = [str(p.relative_to(self.path)) for p in self.path.rglob("*") if p.is_file()]
+            found = [(str(path.relative_to(self.path)), path) for path in self.path.rglob("*") if path.is_file()]
         elif self.path.is_file():
             try:
                 self._zip = zipfile.ZipFile(self.path)
             except zipfile.BadZipFile as error:
                 raise ValueError(f"{self.path} is not a complete zip file ({error}); download it again") from error
-            names = self._zip.namelist()
+            found = [(info.filename, info) for info in self._zip.infolist() if not info.filename.endswith(("/", "\\"))]
         else:
             raise ValueError(f"{self.path} does not exist; give the image zip or the unpacked folder")
         self.members: dict[str, str] = {}
         self.duplicates: list[str] = []
-        for name in sorted(names):
+        self._places: dict[str, Path | zipfile.ZipInfo] = {}  # a name is no place: a zip may hold one twice
+        for name, place in sorted(found, key=lambda each: each[0]):
             if not is_image(name):
                 continue
             key = f"{normal_path(name).parent.name}/{image_id(name)}" if by_folder else image_id(name)
             if key in self.members:
                 self.duplicates.append(name)
                 continue
-            self.members[key] = name
+            self.members[key], self._places[key] = name, place
         if not self.members:
             raise ValueError(f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give the image zip or folder")
 
@@ -228,8 +245,8 @@ class ImageSource:
             ValueError: the image or its place in the zip is damaged, encrypted or too large.
             KeyError: there is no such image.
         """
-        name = self.members[key]
-        data = read_member(self._zip, name) if self._zip else read_file(self.path / name)
+        place = self._places[key]
+        data = read_member(self._zip, place) if self._zip else read_file(place)
         read_rgb(data)
         return data
 
@@ -266,16 +283,20 @@ def read_limited(path: str | Path) -> bytes:
     return data
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: str | zipfile.ZipInfo) -> bytes:
     """A member's bytes, with its stated size looked at before it is unpacked (zipfile stops at the stated size).
+
+    Args:
+        archive: the opened zip.
+        member: its entry; a name stands for the last of that name.
 
     Raises:
         ValueError: it is larger than :data:`MAX_BYTES`, damaged or encrypted.
     """
-    size = archive.getinfo(name).file_size
+    size = (member if isinstance(member, zipfile.ZipInfo) else archive.getinfo(member)).file_size
     if size > MAX_BYTES:
         raise ValueError(f"unpacked file of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB")
     try:
-        return archive.read(name)
+        return archive.read(member)
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
         raise ValueError(f"unreadable in {Path(archive.filename or 'the zip').name}: {error}") from error

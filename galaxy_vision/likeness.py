@@ -1,8 +1,8 @@
-"""Does an image look like a galaxy cut-out at all? Five measured properties with limits; no learning.
+"""Does an image look like a galaxy cut-out at all? Six measured properties with limits; no learning.
 
 A classifier names a class for any picture. These properties hold for nearly every cut-out that Galaxy Zoo showed (a galaxy in the middle of a
 dark sky, brightest at its centre, smooth over a few pixels, of pale colours) and fail for most photographs, text, noise and blank frames.
-It is a warning, not proof: a white ball on black cloth passes.
+It is a warning, not proof: a pale ball on black cloth passes.
 """
 
 from typing import NamedTuple
@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+
+from .pixels import SOME_WHITE, white_share
 
 SIDE = 64  # pixels of the reduced image, 0.13 petroR90 each in a Galaxy Zoo cut-out
 FRAME = 6  # pixels of its frame, which shows sky
@@ -30,18 +32,20 @@ PROPERTIES = {
     "contrast": Property(0.12, 2, "nothing in the middle stands out from the border", ""),
     "smoothness": Property(0.50, 2, "it is grainy or striped, and galaxies are smooth", ""),
     "offset": Property(-1, 0.30, "", "its brightest part is not in the middle"),
+    "white": Property(-1, SOME_WHITE, "", "much of it is white: overexposed, or cut from more than 8 bits"),
     "colour": Property(-1, 0.72, "", "its colours are stronger than those of galaxies"),
 }
 
 
 def measure(image: Image.Image) -> dict[str, float]:
-    """The five numbers of an RGB image, on its central square reduced to 64 x 64 px, brightness from 0 to 1.
+    """The six numbers of an RGB image, on its central square reduced to 64 x 64 px, brightness from 0 to 1.
 
     * sky: median brightness of the frame;
     * contrast: 99 % quantile of the middle quarter above the sky;
     * smoothness: correlation of the brightness of neighbouring pixels in the middle quarter, the smaller of both directions;
     * offset: distance of the light's centre of gravity, in the brightest connected patch near the middle, from the image's centre,
       in sides;
+    * white: share of pixels that are 255 in all colours;
     * colour: saturation (max - min) / max of the light of that patch above the sky.
     """
     side = min(image.size)
@@ -70,7 +74,14 @@ def measure(image: Image.Image) -> dict[str, float]:
         offset = float(np.hypot(row - (SIDE - 1) / 2, column - (SIDE - 1) / 2) / SIDE)
         above = np.clip(rgb[patch].mean(0) - np.median(rgb[frame], axis=0), 0, None)
         colour = float((above.max() - above.min()) / max(above.max(), 1e-6))
-    return {"sky": sky, "contrast": contrast, "smoothness": smoothness, "offset": offset, "colour": colour}
+    return {
+        "sky": sky,
+        "contrast": contrast,
+        "smoothness": smoothness,
+        "offset": offset,
+        "white": white_share(image),
+        "colour": colour,
+    }
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

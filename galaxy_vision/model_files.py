@@ -1,7 +1,7 @@
 """A folder or Hub id -> a trained model and its processor that work together, or one sentence that says why not.
 
 Only our own classes are built, so neither code nor a class that a folder names is ever used. What its settings say is checked against limits
-(``strict_loading.py``); whether the parts fit each other is seen on a black image.
+(``strict_loading.py``); whether the parts fit each other is seen on a grey image.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from .modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from .processing_galaxy_captioner import GalaxyCaptionerProcessor
 
-BLACK = Image.new("RGB", (64, 64))
+GREY = Image.new("RGB", (64, 64), (9, 9, 9))
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
     with refusing(name):
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()
         processor = GalaxyImageProcessor.from_pretrained(name)
-        outputs = model(processor(BLACK, return_tensors="pt")["pixel_values"])
+        outputs = model(processor(GREY, return_tensors="pt")["pixel_values"])
         if outputs.vote_concentration is not None:
             model.predict_fractions(outputs)
     return model, processor
@@ -72,7 +72,7 @@ def load_captioner(name: str | Path) -> tuple[GalaxyCaptionerForConditionalGener
         processor = GalaxyCaptionerProcessor.from_pretrained(name)
         if (Path(name) / "generation_config.json").is_file():  # one that is damaged was left out in silence
             GenerationConfig.from_pretrained(name)
-        processor.batch_decode(model.generate(pixel_values=processor(BLACK)["pixel_values"]))
+        processor.batch_decode(model.generate(pixel_values=processor(GREY)["pixel_values"]))
         if len(processor.tokenizer) != model.config.vocab_size:
             raise ValueError(
                 f"{name}: its tokenizer has {len(processor.tokenizer)} words and its config.json says "

@@ -130,6 +130,38 @@ def test_fits_may_be_gzipped(packed):
     assert pixels(packed(fits_file(source(400.0).astype(np.float32)))).max() > 240
 
 
+@pytest.mark.parametrize("cut", [1, 80, 2880, 3000, 70000])
+def test_a_gzip_of_several_members_is_their_whole_content(cut):
+    data = fits_file(np.tile(source(400.0), (4, 4)).astype(np.float32))
+    parts = [data[:cut], data[cut:-9], b"", data[-9:]]
+    assert (pixels(b"".join(map(gzip.compress, parts))) == pixels(data)).all()
+    assert (pixels(b"".join(map(gzip.compress, parts)) + bytes(512)) == pixels(data)).all()  # as tapes pad it
+    with pytest.raises(ValueError, match="truncated gzip file"):
+        read_rgb(b"".join(map(gzip.compress, parts))[:-10])
+
+
+def test_a_gzip_of_very_many_members_is_refused_soon():
+    with pytest.raises(ValueError, match="more than 10000 members"):
+        read_rgb(gzip.compress(b"") * 200_000)
+
+
+BLANKS = [("u1", 255, 255), ("i2", -32768, -32768), ("u2", 0, -32768), ("i4", -999, -999), ("u4", 0, -(2**31))]
+
+
+@pytest.mark.parametrize("kind, value, blank", BLANKS)
+@pytest.mark.parametrize("hdu", [fits.ImageHDU, fits.CompImageHDU])
+def test_blank_integers_of_every_type_are_missing_pixels(kind, value, blank, hdu):
+    counts = source(400.0).clip(0, 254).astype(kind)
+    known = counts.astype(np.float32)
+    counts[:5], known[:5] = value, np.nan
+    made = hdu(counts)
+    made.header["BLANK"] = blank  # in the numbers of the file, which for unsigned types are shifted
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), made]).writeto(file)
+    assert (pixels(file.getvalue()) == pixels(fits_file(known))).all()
+    assert "12.5% NaN" in read_rgb(file.getvalue()).info["reading"]
+
+
 @pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1"])
 def test_tile_compressed_fits_is_the_same_picture(kind):
     counts = source(400.0).astype(np.int32)
@@ -335,6 +367,54 @@ def test_a_zip_is_read_in_memory_whatever_its_names_say(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="unpacked file of 3 MiB is larger than the limit of 1 MiB"):
         source.read("bomb")
     assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+def numbered(value: int) -> bytes:
+    return encoded(Image.new("RGB", (8, 8), (value, value, value)), "PNG")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_zip_members_of_one_name_the_first_is_read_and_the_other_is_listed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name, value in [("b/2.png", 2), ("b/1.png", 10), ("b/2.png", 3), ("b\\1.png", 11), ("a/1.png", 12), ("b/2.png", 4)]:
+            archive.writestr(name, numbered(value))
+    images_of = ImageSource(tmp_path / "images.zip")
+    assert images_of.members == {"1": "a/1.png", "2": "b/2.png"}
+    assert images_of.read("1") == numbered(12) and images_of.read("2") == numbered(2)
+    assert images_of.duplicates == ["b/1.png", "b/2.png", "b/2.png", "b\\1.png"]
+    by_folder = ImageSource(tmp_path / "images.zip", by_folder=True)
+    assert {key: by_folder.read(key) for key in by_folder.members} == {
+        "a/1": numbered(12),
+        "b/1": numbered(10),
+        "b/2": numbered(2),
+    }
+    assert by_folder.duplicates == ["b/2.png", "b/2.png", "b\\1.png"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_names_with_backslashes_dots_and_of_the_system_in_a_source(packed, tmp_path):
+    names = [
+        ".git/a.png",
+        "__MACOSX/._b.png",
+        "sub/.ipynb_checkpoints/c.png",
+        "@eaDir/d.png",
+        "J12.34+56.7.png",
+        "spiral/e.png",
+    ]
+    if packed:
+        with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+            for name in [*names, "round\\f.png"]:
+                archive.writestr(name, numbered(5))
+            archive.mkdir("folder.png")
+        images_of = ImageSource(tmp_path / "images.zip", by_folder=True)
+        assert list(images_of.members) == ["/J12.34+56.7", "round/f", "spiral/e"]
+    else:
+        for name in names:
+            (tmp_path / ".hidden" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / ".hidden" / name).write_bytes(numbered(5))
+        images_of = ImageSource(tmp_path / ".hidden", by_folder=True)  # what the user names may be hidden
+        assert list(images_of.members) == ["/J12.34+56.7", "spiral/e"]
+    assert all(images_of.read(key) == numbered(5) for key in images_of.members) and not images_of.duplicates
 
 
 def test_sources_take_every_image_suffix(tmp_path):

@@ -1,6 +1,7 @@
 """Whatever an image is given as, its numbers mean the same picture, or one sentence says what they may mean."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import torch
 from PIL import Image
 from test_images import COLOURS, encoded, fits_file, source
+from transformers import pipeline
 
+from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.images import read_rgb
 from galaxy_vision.pixels import as_rgb
 
@@ -130,3 +134,143 @@ def test_transparency_is_black_sky_in_arrays_too():
     layer[:, :16, 3] = 0
     for seen in (as_rgb(layer), as_rgb(layer.transpose(2, 0, 1)), as_rgb(layer / 255), as_rgb(Image.fromarray(layer))):
         assert (seen[:, :16] == 0).all() and (seen[:, 16:] == RGB[:, 16:]).all()
+
+
+WHITE = Image.new("RGB", (80, 60), "white")
+
+
+def pasted(share: float) -> Image.Image:
+    """A grey image of which this share, from the left, is white."""
+    image = Image.new("RGB", (100, 100), (40, 40, 40))
+    image.paste(WHITE.resize((round(100 * share), 100)), (0, 0))
+    return image
+
+
+@pytest.mark.parametrize("form", [lambda image: image, np.asarray, lambda image: encoded(image, "PNG")])
+def test_an_image_that_is_mostly_white_is_refused_by_every_reader(form):
+    with pytest.raises(
+        ValueError, match=r"(59|60|61)% of the pixels are white, more than 25%.*read_rgb\(path\) of the original"
+    ):
+        read_rgb(form(pasted(0.6)))
+    if not isinstance(form(WHITE), bytes):
+        with pytest.raises(ValueError, match="100% of the pixels are white"):
+            GalaxyImageProcessor()([COLOURS, form(WHITE)])
+    assert read_rgb(form(pasted(0.2))).size == (100, 100)
+
+
+def test_the_processor_warns_of_some_white_and_of_black_and_not_of_a_galaxy(galaxies):
+    processor = GalaxyImageProcessor()
+    with pytest.warns(UserWarning, match="(9|10|11)% of the pixels are white: overexposed, or cut to 8 bits"):
+        processor(pasted(0.1))
+    for value in (0, 1):
+        with pytest.warns(UserWarning, match=f"no pixel is brighter than {value} of 255: blank, or"):
+            processor(np.full((9, 9, 3), value, np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        processor([Image.open(io.BytesIO(data)) for data, _, _ in galaxies])
+
+
+def cut(values) -> Image.Image:
+    """As transformers' load_image leaves a deep image that is no galaxy_vision's to open."""
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def test_what_a_standard_pipeline_leaves_of_deep_images_is_refused_or_warned_of(galaxies):
+    """Its load_image has cut them to 8 bits before the processor sees them."""
+    said = {"refused": 0, "warned": 0}
+    for data, _, _ in galaxies:
+        flux = 5.8 * np.sinh(np.asarray(Image.open(io.BytesIO(data)).convert("L")) / 255 * np.arcsinh(500 / 5.8))  # sky sigmas
+        for counts in (1000 + 30 * flux, 65535 * flux / flux.max(), flux / flux.max()):
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                try:
+                    GalaxyImageProcessor()(cut(counts))
+                    said["warned"] += bool(warned)
+                except ValueError:
+                    said["refused"] += 1
+    assert said["refused"] + said["warned"] == 3 * len(galaxies) and said["refused"] > len(galaxies)
+
+
+DEEP_FORMS = {
+    "mode I;16": Image.fromarray(DEEP),
+    "mode I": Image.fromarray(DEEP.astype(np.int32)),
+    "mode F": Image.fromarray(DEEP.astype(np.float32)),
+    "uint16": DEEP,
+    "uint16, one channel first": DEEP[None],
+    "int8": (DEEP % 100).astype(np.int8),
+    "floats from 0 to 1": (DEEP / DEEP.max()).astype(np.float32),
+    "tensor": torch.from_numpy(DEEP.astype(np.float32)),
+    "NaN": np.where(DEEP > 3000, np.nan, DEEP),
+}
+
+
+@pytest.mark.parametrize("name", DEEP_FORMS)
+def test_the_processor_refuses_a_deep_channel_and_takes_it_stretched(name):
+    with pytest.raises(ValueError, match="deep, not the 8 bits|one deep channel, not the 8 bits") as error:
+        GalaxyImageProcessor()(DEEP_FORMS[name])
+    assert "give galaxy_vision.images.read_rgb(image), which stretches it to 8 bits" in str(error.value)
+    assert GalaxyImageProcessor()(read_rgb(DEEP_FORMS[name]), return_tensors="pt").pixel_values.shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_the_processor_sees_the_same_picture_in_any_form(kind, tmp_path):
+    COLOURS.save(tmp_path / "galaxy.png")
+    given = SAME[kind](tmp_path / "galaxy.png")
+    known = GalaxyImageProcessor()(COLOURS, return_tensors="pt").pixel_values
+    if isinstance(given, bytes | bytearray | memoryview):
+        pytest.raises((TypeError, ValueError), GalaxyImageProcessor(), given)
+        return
+    for images in (given, [given]):
+        assert torch.equal(GalaxyImageProcessor()(images, return_tensors="pt").pixel_values, known)
+    if "0 to 1" in kind:  # the usual way to say that they are scaled already
+        assert torch.equal(GalaxyImageProcessor()(given, do_rescale=False, return_tensors="pt").pixel_values, known)
+
+
+def test_grey_and_channels_that_a_shape_does_not_tell():
+    grey = RGB[..., 0]
+    known = GalaxyImageProcessor()(np.repeat(grey[..., None], 3, -1), return_tensors="pt").pixel_values
+    for given in (grey, grey[..., None], grey[None], torch.from_numpy(grey.copy()), Image.fromarray(grey)):
+        assert torch.equal(GalaxyImageProcessor()(given, return_tensors="pt").pixel_values, known)
+        assert torch.equal(GalaxyImageProcessor()([given], return_tensors="pt").pixel_values, known)
+    thin = RGB[:3]
+    with pytest.raises(ValueError, match="channels first or last; give input_data_format"):
+        GalaxyImageProcessor()(thin)
+    last = GalaxyImageProcessor()(thin, input_data_format="channels_last", return_tensors="pt").pixel_values
+    first = GalaxyImageProcessor()(
+        thin.transpose(2, 0, 1), input_data_format="channels_first", return_tensors="pt"
+    ).pixel_values
+    assert torch.equal(last, first)
+    assert torch.equal(
+        last,
+        GalaxyImageProcessor()(Image.fromarray(thin), input_data_format="channels_first", return_tensors="pt").pixel_values,
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name not in ("a batch", "a URL", "too large")])
+def test_the_processor_refuses_what_may_mean_several_things(name):
+    with pytest.raises((TypeError, ValueError)):
+        GalaxyImageProcessor()(REFUSED[name][0])
+
+
+def test_a_batch_of_one_array_is_its_images():
+    batch = np.stack([RGB, RGB[::-1]])
+    known = torch.cat([GalaxyImageProcessor()(each, return_tensors="pt").pixel_values for each in batch])
+    assert torch.equal(GalaxyImageProcessor()(batch, return_tensors="pt").pixel_values, known)
+
+
+def test_the_standard_pipeline_refuses_deep_files_and_takes_what_read_rgb_makes_of_them(tmp_path):
+    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t")).eval()
+    classify = pipeline("image-classification", model=model, image_processor=GalaxyImageProcessor(), device="cpu")
+    (tmp_path / "deep.png").write_bytes(encoded(Image.fromarray(DEEP), "PNG"))
+    (tmp_path / "flux.fits").write_bytes(fits_file(primary=source(400.0).astype(np.float32)))
+    (tmp_path / "counts.fits").write_bytes(fits_file(primary=DEEP.astype(np.int16)))
+    for name in ("deep.png", "counts.fits"):
+        with pytest.raises(ValueError, match=r"(99|100)% of the pixels are white.*read_rgb\(path\) of the original file"):
+            classify(str(tmp_path / name))
+    with pytest.warns(UserWarning, match=r"cut to 8 bits before; give galaxy_vision.images.read_rgb\(path\)"):  # noise or black
+        classify(str(tmp_path / "flux.fits"))
+    for path in tmp_path.iterdir():
+        rgb = read_rgb(path)
+        with torch.no_grad():
+            known = model(**GalaxyImageProcessor()(rgb, return_tensors="pt")).logits.softmax(-1).max().item()
+        assert classify(rgb)[0]["score"] == pytest.approx(known, abs=1e-5)
