@@ -134,7 +134,8 @@ def training_gain(model: nn.Module, inputs: dict[str, torch.Tensor]) -> float:
         inputs: one batch of what ``forward`` takes, for a loss; each with the images on the first axis.
     """
     trial = copy.deepcopy(model).train()  # which has batch statistics of its own
-    inputs = {name: value.to(model.device) for name, value in inputs.items()}
+    repeats = 2 if len(inputs["pixel_values"]) == 1 else 1  # batch normalisation needs two images, as in train_one_epoch
+    inputs = {name: value.repeat_interleave(repeats, dim=0).to(model.device) for name, value in inputs.items()}
     inputs["pixel_values"] = inputs["pixel_values"].contiguous(memory_format=torch.channels_last)
 
     def compute(count: int, bf16: bool) -> None:
@@ -162,7 +163,7 @@ def bf16_gain(compute: Callable[[int, bool], None], images: int) -> float:
         return time.perf_counter() - started
 
     started = time.perf_counter()
-    count = min(2, images)  # batch normalisation needs two
+    count = min(2, images)  # of which batch normalisation needs two
     for bf16 in (False, True):
         timed(count, bf16)  # the first pass of a shape also builds what computes it
     fastest = {bf16: timed(count, bf16) for bf16 in (False, True)}

@@ -261,6 +261,13 @@ def test_the_measurement_leaves_model_and_random_numbers_alone(tmp_path, answer)
     assert all(weight.grad is None for weight in model.parameters())
 
 
+def test_a_single_image_can_be_measured():
+    """Batch normalisation of a map of one pixel needs two; README's smallest run has one row."""
+    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=False)
+    inputs = {"pixel_values": torch.zeros(1, 3, 32, 32), "labels": torch.tensor([0])}
+    assert training_gain(GalaxyResNetForImageClassification(config), inputs) > 0
+
+
 @pytest.mark.parametrize(
     ("text", "native"),
     [
