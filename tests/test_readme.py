@@ -22,6 +22,14 @@ def test_the_readme_lists_every_file_of_the_house():
                 assert f"`{path.name}`" in readme, path.name
 
 
+def test_every_test_that_the_table_of_faults_names_is_there():
+    rows = [line for line in (REPOSITORY / "docs" / "robustness.md").read_text().splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"\btest_\w+", row.rstrip(" |").rpartition(" | ")[2])}
+    tests = {path.stem: path.read_text() for path in (REPOSITORY / "tests").glob("test_*.py")}
+    known = {name for text in tests.values() for name in re.findall(r"def (test_\w+)\(", text)} | set(tests)
+    assert len(rows) > 200 and named - known == set()
+
+
 def test_the_python_lines_of_the_readme_run_as_they_are():
     section = (REPOSITORY / "README.md").read_text().split("## Use a trained model")[1].split("\n## ")[0]
     lines = "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
