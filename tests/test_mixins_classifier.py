@@ -31,6 +31,9 @@ PROCESSOR_DOES_NOT_APPLY = {
     "test_backends_equivalence*": ONE_BACKEND,
     "test_save_load_backends*": ONE_BACKEND,
     "test_image_processor_preprocess_arguments": "preprocess takes its arguments as keywords",
+    "test_call_numpy_4_channels": "a fourth channel is transparency and never read; a mean of four channels is refused",
+    "test_fast_image_processor_explicit_none_preserved": "do_resize=None is false, and the pixel cache needs a size",
+    "test_image_processor_from_dict_with_kwargs_has_attributes": "do_convert_rgb=False is refused: the models read RGB",
 }
 
 

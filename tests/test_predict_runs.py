@@ -178,7 +178,7 @@ def test_one_image_that_could_be_read_is_enough(model, table, tmp_path):
 def test_of_several_processes_one_says_what_is_wrong(model, table, tmp_path, capsys, monkeypatch):
     """The others end with the same status, instead of waiting for a plan."""
     monkeypatch.setattr("accelerate.Accelerator.is_main_process", False)
-    monkeypatch.setattr("galaxy_vision.predict.broadcast_object_list", lambda plan: [None, None, "is of another run"])
+    monkeypatch.setattr("galaxy_vision.predict.broadcast_object_list", lambda made: [None, "is of another run"])
     with pytest.raises(SystemExit) as ended:
         run(model, table, tmp_path / "out")
     assert ended.value.code == 2
