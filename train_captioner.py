@@ -22,32 +22,30 @@ from galaxy_vision import (
     GalaxyImageProcessor,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.accelerator import make_accelerator, settle_precision, training_gain
-from galaxy_vision.arguments import DEFAULT_BACKBONE, TrainingRun, arg, parse_arguments
-from galaxy_vision.batches import cache_pixels, encode_captions, make_loader
-from galaxy_vision.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
-from galaxy_vision.checkpoints import Checkpoints, checkpoint_precision, checkpoint_steps, save_best, sole_run
-from galaxy_vision.configuration_galaxy_captioner import LIMITS
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.dataset_writer import SPLITS
-from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
-from galaxy_vision.objectives import CAPTIONER
-from galaxy_vision.orderly_end import Termination, orderly_end
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
-from galaxy_vision.publish import push_at_the_end
-from galaxy_vision.report import finish_run
-from galaxy_vision.starting_point import load_trained, other_view, set_defaults, take_over
-from galaxy_vision.streaming import TrainingStream
-from galaxy_vision.strict_loading import GENERATION, check_ranges
-from galaxy_vision.training import (
-    Progress,
-    evaluate_captions,
-    parameter_groups,
-    taught_targets,
-    template_captions,
-    train_one_epoch,
-)
-from galaxy_vision.training_checks import check_captioner_rows, check_number_of_captions, split_contents
+from galaxy_vision.data.batches import cache_pixels, encode_captions, make_loader
+from galaxy_vision.data.checks import check_number_of_captions, split_contents
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.splits import SPLITS
+from galaxy_vision.data.streaming import TrainingStream
+from galaxy_vision.evaluation.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
+from galaxy_vision.evaluation.evaluate import evaluate_captions, template_captions
+from galaxy_vision.evaluation.objectives import CAPTIONER
+from galaxy_vision.evaluation.publish import push_at_the_end
+from galaxy_vision.evaluation.report import finish_run
+from galaxy_vision.models.configuration_galaxy_captioner import LIMITS
+from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.models.strict_loading import GENERATION, check_ranges
+from galaxy_vision.runtime.accelerator import make_accelerator, settle_precision, training_gain
+from galaxy_vision.runtime.arguments import arg, parse_arguments
+from galaxy_vision.runtime.files import sole_run
+from galaxy_vision.runtime.orderly_end import Termination, orderly_end
+from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun
+from galaxy_vision.training.checkpoints import Checkpoints, Progress, checkpoint_precision, checkpoint_steps, save_best
+from galaxy_vision.training.checks import check_captioner_rows
+from galaxy_vision.training.distillation import taught_targets
+from galaxy_vision.training.loop import parameter_groups, train_one_epoch
+from galaxy_vision.training.starting_point import load_trained, other_view, set_defaults, take_over
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
 

@@ -16,17 +16,25 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.accelerator import make_accelerator, settle_precision, training_gain
-from galaxy_vision.arguments import DEFAULT_BACKBONE, TrainingRun, arg, parse_arguments
-from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.checkpoints import Checkpoints, checkpoint_precision, checkpoint_steps, save_best, sole_run
-from galaxy_vision.data import class_counts, load_galaxies
-from galaxy_vision.dataset_writer import SPLITS
-from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
-from galaxy_vision.orderly_end import Termination, orderly_end
-from galaxy_vision.publish import push_at_the_end
-from galaxy_vision.report import finish_run
-from galaxy_vision.starting_point import (
+from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.checks import split_contents
+from galaxy_vision.data.load import class_counts, load_galaxies
+from galaxy_vision.data.splits import SPLITS
+from galaxy_vision.data.streaming import TrainingStream
+from galaxy_vision.evaluation.evaluate import Examples, evaluate
+from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, training_constants
+from galaxy_vision.evaluation.publish import push_at_the_end
+from galaxy_vision.evaluation.report import finish_run
+from galaxy_vision.models.strict_loading import check_backbone
+from galaxy_vision.runtime.accelerator import make_accelerator, settle_precision, training_gain
+from galaxy_vision.runtime.arguments import arg, parse_arguments
+from galaxy_vision.runtime.files import sole_run
+from galaxy_vision.runtime.orderly_end import Termination, orderly_end
+from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun
+from galaxy_vision.training.checkpoints import Checkpoints, Progress, checkpoint_precision, checkpoint_steps, save_best
+from galaxy_vision.training.checks import check_classifier_rows
+from galaxy_vision.training.loop import parameter_groups, train_one_epoch
+from galaxy_vision.training.starting_point import (
     architecture,
     load_timm_backbone,
     load_trained,
@@ -34,16 +42,6 @@ from galaxy_vision.starting_point import (
     set_defaults,
     take_over,
 )
-from galaxy_vision.streaming import TrainingStream
-from galaxy_vision.strict_loading import check_backbone
-from galaxy_vision.training import (
-    Examples,
-    Progress,
-    evaluate,
-    parameter_groups,
-    train_one_epoch,
-)
-from galaxy_vision.training_checks import check_classifier_rows, split_contents
 
 # ---------------------------------------------------------------------------------------------------------------- arguments
 

@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.modeling_outputs import BaseModelOutput
 
-from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.data import load_galaxies
+from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.load import load_galaxies
 
 
 def matrix_floor(model, rows: int, steps: int, like: torch.Tensor) -> None:

@@ -18,8 +18,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.data import load_galaxies
+from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.load import load_galaxies
 
 SIZES = [(128, 3), (256, 3), (512, 3), (256, 2), (256, 4)]
 

@@ -29,15 +29,16 @@ from pytorch_grad_cam.metrics.road import ROADLeastRelevantFirstAverage, ROADMos
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.stats import spearmanr
+from structure_masks import structure_masks
 from tqdm.auto import tqdm
 from transformers import AutoModelForImageClassification
 
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.decision_tree import answer_index, conditional_fractions
-from galaxy_vision.explain import METHODS, _Scores, explain
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.simulation import draw_parameters, simulate_galaxy
-from galaxy_vision.simulation_truth import structure_masks
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.inference.explain import METHODS, _Scores, explain
+from galaxy_vision.models.decision_tree import answer_index, conditional_fractions
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
+from galaxy_vision.simulation.parameters import draw_parameters
+from galaxy_vision.simulation.render import simulate_galaxy
 
 SIMULATION_SEED = 7919  # a survey that no model was trained on
 STRUCTURES = {"bar": "a06_bar", "ring": "a19_ring", "companion": "a24_merger"}

@@ -24,7 +24,7 @@ SHOWN = ("loss", "macro F1", "RMSE-37")
 
 
 def augment_one_by_one(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04):
-    """As :func:`galaxy_vision.batches.augment`, with as many resamplings as there are images."""
+    """As :func:`galaxy_vision.data.batches.augment`, with as many resamplings as there are images."""
     turned = []
     for image in pixels:
         angle, zoom, dx, dy, mirror = torch.rand(5, generator=generator).tolist()
@@ -42,7 +42,7 @@ def unfused(*args, fused: bool, adamw=torch.optim.AdamW, **kwargs) -> torch.opti
 def scores(argv: list[str], plain: bool) -> list[float]:
     with ExitStack() as replaced:
         if plain:
-            replaced.enter_context(mock.patch("galaxy_vision.training.augment", augment_one_by_one))
+            replaced.enter_context(mock.patch("galaxy_vision.data.batches.augment", augment_one_by_one))
             replaced.enter_context(mock.patch("torch.channels_last", torch.contiguous_format))
             replaced.enter_context(mock.patch("torch.optim.AdamW", unfused))
             argv = [*argv, "--mixed_precision", "no"]

@@ -20,7 +20,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from galaxy_vision.catalogue import Columns, open_catalogue
+from galaxy_vision.predict.catalogue import open_catalogue
+from galaxy_vision.predict.rows import Columns
 
 
 def make_catalogue(images: Path, folder: Path, rows: int) -> None:

@@ -26,9 +26,9 @@ from speed_forms import CLASSES, DEVICE, Form, bf16_pays, caption_forms, classif
 from tqdm.auto import tqdm
 
 from galaxy_vision import GalaxyImageProcessor
-from galaxy_vision.hardware import available_cores, cpu_model, has_native_bf16
-from galaxy_vision.simulation import simulate_galaxy
-from galaxy_vision.whole_files import write_json
+from galaxy_vision.runtime.files import write_json
+from galaxy_vision.runtime.hardware import available_cores, cpu_model, has_native_bf16
+from galaxy_vision.simulation.render import simulate_galaxy
 
 SIDE = 424
 """Pixels of a cut-out of Galaxy Zoo 2."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gradio_client import Client, handle_file
 
-from galaxy_vision.simulation import simulate_galaxy
+from galaxy_vision.simulation.render import simulate_galaxy
 
 APP = Path(__file__).parent.parent / "space" / "app.py"
 NUM_GALAXIES = 40

@@ -22,16 +22,20 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.accelerator import WORTHWHILE, make_accelerator, settle_precision, training_gain
-from galaxy_vision.arguments import TrainingRun
-from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.catalogue import Columns, open_catalogue, write_index
-from galaxy_vision.hardware import available_cores, decoding_threads, has_native_bf16
-from galaxy_vision.images import read_rgb
-from galaxy_vision.labels import get_scheme
-from galaxy_vision.parts import PartWriter
-from galaxy_vision.predict import Arguments, Models, describe_parts
-from galaxy_vision.training import Progress, parameter_groups, train_one_epoch
+from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.labels import get_scheme
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.predict.arguments import Arguments
+from galaxy_vision.predict.catalogue import open_catalogue, write_index
+from galaxy_vision.predict.models import Models
+from galaxy_vision.predict.parts import PartWriter
+from galaxy_vision.predict.rows import Columns
+from galaxy_vision.predict.run import describe_parts
+from galaxy_vision.runtime.accelerator import WORTHWHILE, make_accelerator, settle_precision, training_gain
+from galaxy_vision.runtime.hardware import available_cores, decoding_threads, has_native_bf16
+from galaxy_vision.training.arguments import TrainingRun
+from galaxy_vision.training.checkpoints import Progress
+from galaxy_vision.training.loop import parameter_groups, train_one_epoch
 
 Form = Callable[[], tuple[int, float]]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from datasets import concatenate_datasets
 
-from galaxy_vision.data import load_galaxies
+from galaxy_vision.data.load import load_galaxies
 
 
 def write_rows(folder: Path, rows: int) -> None:

@@ -47,7 +47,7 @@ echo "training: two nodes end with the weights of one node, byte by byte"
 python - "$work" <<'PYTHON'
 import sys
 from pathlib import Path
-from galaxy_vision.data import load_galaxies
+from galaxy_vision.data.load import load_galaxies
 folder = Path(sys.argv[1]) / "galaxies"
 folder.mkdir()
 for place, image in enumerate(load_galaxies("simulated", num_simulated=400)["train"]["image"]):

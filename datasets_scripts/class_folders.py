@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from datasets import Features
 from tqdm.auto import tqdm
 
-from galaxy_vision.class_names import sorted_names
-from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, galaxy_features, run_builder
-from galaxy_vision.image_folders import check_classes, folder_labels
-from galaxy_vision.images import ImageSource
-from galaxy_vision.splits import SPLITS, split_with
+from galaxy_vision.data.builder import builder_parser, run_builder
+from galaxy_vision.data.class_names import sorted_names
+from galaxy_vision.data.image_folders import check_classes, folder_labels
+from galaxy_vision.data.schema import Card, Dropped, galaxy_features
+from galaxy_vision.data.splits import SPLITS, split_with
+from galaxy_vision.images.archives import ImageSource
 
 
 def read_rows(
@@ -23,7 +24,7 @@ def read_rows(
     """One row for each image; its id is the stem of its file, or ``class/stem`` where several have it.
 
     Args:
-        labels: key -> split (None if no folder names one) and class, from :func:`~galaxy_vision.image_folders.folder_labels`.
+        labels: key -> split (None if no folder names one) and class, from :func:`~galaxy_vision.data.image_folders.folder_labels`.
     """
     named_so = Counter(key.rpartition("/")[2] for key in images.members)
     missing = {split for split in SPLITS if split not in {split for split, _ in labels.values()}}

@@ -11,11 +11,12 @@ import numpy as np
 from datasets import Features
 from tqdm.auto import tqdm
 
-from galaxy_vision.dataset_writer import Card, Dropped, builder_parser, check_fractions, galaxy_features, run_builder
-from galaxy_vision.decision_tree import ANSWERS, conditional_fractions, votes_from_conditional
-from galaxy_vision.images import ImageSource
-from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
-from galaxy_vision.tables import read_chunks, read_header
+from galaxy_vision.data.builder import builder_parser, check_fractions, run_builder
+from galaxy_vision.data.csv_tables import read_chunks, read_header
+from galaxy_vision.data.labels import SCHEMES, assign_labels, get_scheme
+from galaxy_vision.data.schema import Card, Dropped, galaxy_features
+from galaxy_vision.images.archives import ImageSource
+from galaxy_vision.models.decision_tree import ANSWERS, conditional_fractions, votes_from_conditional
 
 
 def read_mapping(path: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -16,14 +16,16 @@ from datasets import Dataset, Features, Image
 from tqdm.auto import tqdm
 
 from galaxy_vision import GalaxyResNetForImageClassification
-from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.dataset_writer import Card, builder_parser, galaxy_features, run_builder, split_of
-from galaxy_vision.decision_tree import NOMINAL_CLASSIFICATIONS, votes_from_conditional
-from galaxy_vision.images import read_file
-from galaxy_vision.labels import SCHEMES, assign_labels, get_scheme
-from galaxy_vision.model_files import load_classifier
-from galaxy_vision.rotations import ROTATIONS, classify
+from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.builder import builder_parser, run_builder
+from galaxy_vision.data.labels import SCHEMES, assign_labels, get_scheme
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.schema import Card, galaxy_features
+from galaxy_vision.data.splits import split_of
+from galaxy_vision.images.limits import read_file
+from galaxy_vision.inference.loading import load_classifier
+from galaxy_vision.inference.rotations import ROTATIONS, classify
+from galaxy_vision.models.decision_tree import NOMINAL_CLASSIFICATIONS, votes_from_conditional
 
 
 @torch.inference_mode()

@@ -5,8 +5,8 @@ python datasets_scripts/simulated_galaxies.py --num_galaxies 3000 --seed 0 --out
 
 import argparse
 
-from galaxy_vision.dataset_writer import builder_parser, run_builder
-from galaxy_vision.simulated_dataset import simulated_source
+from galaxy_vision.data.builder import builder_parser, run_builder
+from galaxy_vision.data.simulated import simulated_source
 
 
 def make(args: argparse.Namespace):

@@ -11,15 +11,26 @@ import wrapt
 __version__ = "0.1.0"
 
 _HOME = {
-    "GalaxyCaptionerConfig": "configuration_galaxy_captioner",
-    "GalaxyCaptionerForConditionalGeneration": "modeling_galaxy_captioner",
-    "GalaxyCaptionerModel": "modeling_galaxy_captioner",
-    "GalaxyCaptionerProcessor": "processing_galaxy_captioner",
-    "GalaxyImageProcessor": "image_processing_galaxy",
-    "GalaxyResNetConfig": "configuration_galaxy_resnet",
-    "GalaxyResNetForImageClassification": "modeling_galaxy_resnet",
-    "GalaxyResNetModel": "modeling_galaxy_resnet",
-    "VoteFractions": "modeling_galaxy_resnet",
+    "ANSWERS": "models.decision_tree",
+    "Describer": "inference.describe",
+    "GalaxyCaptionerConfig": "models.configuration_galaxy_captioner",
+    "GalaxyCaptionerForConditionalGeneration": "models.modeling_galaxy_captioner",
+    "GalaxyCaptionerModel": "models.modeling_galaxy_captioner",
+    "GalaxyCaptionerProcessor": "models.processing_galaxy_captioner",
+    "GalaxyImageProcessor": "models.image_processing_galaxy",
+    "GalaxyResNetConfig": "models.configuration_galaxy_resnet",
+    "GalaxyResNetForImageClassification": "models.modeling_galaxy_resnet",
+    "GalaxyResNetModel": "models.modeling_galaxy_resnet",
+    "QUESTIONS": "models.decision_tree",
+    "VoteFractions": "models.modeling_galaxy_resnet",
+    "claims_from_votes": "captions.claims",
+    "conditional_fractions": "models.decision_tree",
+    "conditional_from_kaggle": "models.decision_tree",
+    "kaggle_from_conditional": "models.decision_tree",
+    "parse_claims": "captions.reading",
+    "read_rgb": "images.decode",
+    "score_claims": "captions.claims",
+    "write_captions": "captions.writing",
 }
 __all__ = [*_HOME, "__version__"]
 
@@ -32,8 +43,8 @@ def __getattr__(name: str):
 
 @wrapt.when_imported("transformers.models.auto.configuration_auto")
 def _register_configurations(auto) -> None:
-    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-    from .configuration_galaxy_resnet import GalaxyResNetConfig
+    from .models.configuration_galaxy_captioner import GalaxyCaptionerConfig
+    from .models.configuration_galaxy_resnet import GalaxyResNetConfig
 
     auto.AutoConfig.register("galaxy_resnet", GalaxyResNetConfig)
     auto.AutoConfig.register("galaxy_captioner", GalaxyCaptionerConfig)
@@ -41,9 +52,9 @@ def _register_configurations(auto) -> None:
 
 @wrapt.when_imported("transformers.models.auto.image_processing_auto")
 def _register_image_processors(auto) -> None:
-    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-    from .configuration_galaxy_resnet import GalaxyResNetConfig
-    from .image_processing_galaxy import GalaxyImageProcessor
+    from .models.configuration_galaxy_captioner import GalaxyCaptionerConfig
+    from .models.configuration_galaxy_resnet import GalaxyResNetConfig
+    from .models.image_processing_galaxy import GalaxyImageProcessor
 
     for config in (GalaxyResNetConfig, GalaxyCaptionerConfig):
         auto.AutoImageProcessor.register(config, image_processor_classes={"torchvision": GalaxyImageProcessor})
@@ -51,18 +62,18 @@ def _register_image_processors(auto) -> None:
 
 @wrapt.when_imported("transformers.models.auto.processing_auto")
 def _register_processors(auto) -> None:
-    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-    from .processing_galaxy_captioner import GalaxyCaptionerProcessor
+    from .models.configuration_galaxy_captioner import GalaxyCaptionerConfig
+    from .models.processing_galaxy_captioner import GalaxyCaptionerProcessor
 
     auto.AutoProcessor.register(GalaxyCaptionerConfig, GalaxyCaptionerProcessor)
 
 
 @wrapt.when_imported("transformers.models.auto.modeling_auto")
 def _register_models(auto) -> None:
-    from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-    from .configuration_galaxy_resnet import GalaxyResNetConfig
-    from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration, GalaxyCaptionerModel
-    from .modeling_galaxy_resnet import GalaxyResNetForImageClassification, GalaxyResNetModel
+    from .models.configuration_galaxy_captioner import GalaxyCaptionerConfig
+    from .models.configuration_galaxy_resnet import GalaxyResNetConfig
+    from .models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration, GalaxyCaptionerModel
+    from .models.modeling_galaxy_resnet import GalaxyResNetForImageClassification, GalaxyResNetModel
 
     auto.AutoModel.register(GalaxyResNetConfig, GalaxyResNetModel)
     auto.AutoModel.register(GalaxyCaptionerConfig, GalaxyCaptionerModel)
@@ -72,8 +83,8 @@ def _register_models(auto) -> None:
 
 @wrapt.when_imported("transformers.pipelines")
 def _register_pipelines(pipelines) -> None:
-    from .modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-    from .pipeline import TASK, GalaxyCaptionPipeline
+    from .inference.pipeline import TASK, GalaxyCaptionPipeline
+    from .models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 
     pipelines.PIPELINE_REGISTRY.register_pipeline(
         TASK, GalaxyCaptionPipeline, pt_model=GalaxyCaptionerForConditionalGeneration, type="multimodal"

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .images import STRETCHES
-from .whole_files import CANNOT_WRITE, cannot_write, write_json, written_whole
+from .images.limits import STRETCHES
+from .runtime.files import CANNOT_WRITE, cannot_write, write_json, written_whole
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 """Trained models of the repository, in a checkout that was installed with ``pip install -e``."""
@@ -105,7 +105,7 @@ def _positive(text: str) -> int:
 
 def run_describe(args: argparse.Namespace) -> int:
     """Print what is said of each image; 1 if any could not be read."""
-    from .describe import NO_CAPTION, describe_file  # torch and transformers take seconds to import
+    from .inference.describe import NO_CAPTION, describe_file  # torch and transformers take seconds to import
 
     if (describer := _load_describer(args)) is None:
         return 2
@@ -132,9 +132,9 @@ def run_describe(args: argparse.Namespace) -> int:
 
 def run_explain(args: argparse.Namespace) -> int:
     """Draw a figure of each image; 1 if any could not be read."""
-    from .describe import read_named
-    from .explain import DEFAULT_METHOD, METHODS
-    from .explain_figure import MARK, explanation_figure, figure_files
+    from .inference.describe import read_named
+    from .inference.explain import DEFAULT_METHOD, METHODS
+    from .inference.explain_figure import MARK, explanation_figure, figure_files
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
@@ -158,7 +158,7 @@ def run_explain(args: argparse.Namespace) -> int:
 
 def _load_describer(args: argparse.Namespace):
     """Both models, or None after a line that says what is wrong."""
-    from .describe import Describer
+    from .inference.describe import Describer
 
     try:
         return Describer(args.model, args.captioner, getattr(args, "rotations", 1))
@@ -170,9 +170,9 @@ def _load_describer(args: argparse.Namespace):
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Print the table of scores, and write them all to ``--output``; under ``accelerate launch`` the main process does."""
-    from .caption_metrics import caption_table
-    from .evaluation import evaluate_saved
-    from .metrics import summary_table
+    from .evaluation.caption_metrics import caption_table
+    from .evaluation.metrics import summary_table
+    from .evaluation.saved import evaluate_saved
 
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
     if args.output and not Path(args.output).resolve().parent.is_dir():
@@ -196,7 +196,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def run_report(args: argparse.Namespace) -> int:
     """Make the figures and the card of a finished run again, and say what was left as it was."""
-    from .report import SHEETS, rebuild_report
+    from .evaluation.report import SHEETS, rebuild_report
 
     try:
         written, reason = rebuild_report(Path(args.folder))
@@ -214,12 +214,12 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_push(args: argparse.Namespace) -> int:
     """Upload and print the address. The card of a run then names the repository, where it named the folder."""
-    from .hub import push_folder
+    from .runtime.hub import push_folder
 
     folder = Path(args.folder)
     try:
         if args.repo_type == "model" and all((folder / name).is_file() for name in ("metrics.json", "run.json", "config.json")):
-            from .publish import push_run
+            from .evaluation.publish import push_run
 
             print(push_run(folder, args.repo_id, args.private))
         else:
@@ -234,7 +234,7 @@ def run_push(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Write the graph and print where it is."""
-    from .export import export
+    from .inference.openvino import export
 
     try:
         print(export(args.model, args.output_dir))
@@ -256,7 +256,7 @@ def _refuse(message: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["predict"]:  # has a parser of its own; torch and transformers take seconds to import
-        from .predict import main as predict
+        from .predict.run import main as predict
 
         return predict(argv[1:])
     args = build_parser().parse_args(argv)

@@ -8,8 +8,8 @@ import studio
 from many_galaxies import run_batch
 from uploads import uploads_only, written
 
-from galaxy_vision.explain import DEFAULT_METHOD, METHODS
-from galaxy_vision.images import STRETCHES, read_file
+from galaxy_vision.images.limits import STRETCHES, read_file
+from galaxy_vision.inference.explain import DEFAULT_METHOD, METHODS
 
 
 def _or_error(function):

@@ -21,7 +21,7 @@ from many_galaxies import many_galaxies
 from one_galaxy import look_at_example, one_galaxy
 from uploads import sweep_for_ever
 
-from galaxy_vision.images import MAX_BYTES
+from galaxy_vision.images.limits import MAX_BYTES
 
 KEEP_SECONDS = 600
 THEME = gr.themes.Base(

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageClassification
 
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.labels import assign_labels, get_scheme
-from galaxy_vision.simulation import simulate_galaxy
+from galaxy_vision.data.labels import assign_labels, get_scheme
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
+from galaxy_vision.simulation.render import simulate_galaxy
 
 SEED = 12
 MIN_PETRO_R90 = 11.0  # arcsec

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from page import words_of
 from PIL import Image
 
-from galaxy_vision.decision_tree import QUESTIONS
-from galaxy_vision.describe import MIN_REACH, NO_CAPTION
-from galaxy_vision.explain import overlay
+from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
+from galaxy_vision.inference.explain import overlay
+from galaxy_vision.models.decision_tree import QUESTIONS
 
 INK, ACCENT, PALE = "#1e2433", "#5b5bd6", "#dfe1ee"
 

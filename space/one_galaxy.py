@@ -11,8 +11,8 @@ import studio
 from figure import sheet
 from uploads import uploads_only, written
 
-from galaxy_vision.explain import DEFAULT_METHOD, METHODS
-from galaxy_vision.images import STRETCHES, read_file
+from galaxy_vision.images.limits import STRETCHES, read_file
+from galaxy_vision.inference.explain import DEFAULT_METHOD, METHODS
 
 EXAMPLES = sorted((studio.HERE / "examples").glob("*.jpg"))
 NUMBERS = itertools.count(1)  # of the pictures that were asked for, by whomever: which of two came later

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from studio import KEY_QUESTIONS, MAX_BATCH, MAX_BATCH_BYTES, heat_url, model_places, picture_url, versions
 
-from galaxy_vision.decision_tree import QUESTIONS
-from galaxy_vision.describe import MIN_REACH, NO_CAPTION
+from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
+from galaxy_vision.models.decision_tree import QUESTIONS
 
 HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
 <p>Give it an image of a galaxy. It says what kind it is, what the volunteers of Galaxy&nbsp;Zoo would have answered,

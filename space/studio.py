@@ -18,13 +18,23 @@ import torch
 from PIL import Image
 
 import galaxy_vision
-from galaxy_vision.decision_tree import SHORT_NAMES
-from galaxy_vision.describe import Describer
-from galaxy_vision.explain import COLORMAP, caption_attention, explain, overlay
-from galaxy_vision.explain_targets import target_index, target_name
-from galaxy_vision.image_names import FITS_SUFFIXES, IMAGE_SUFFIXES, image_id, is_hidden, is_image, normal_path
-from galaxy_vision.images import read_file, read_member, read_rgb, zip_directory_bytes
-from galaxy_vision.likeness import doubts
+from galaxy_vision.images.archives import read_member
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.images.likeness import doubts
+from galaxy_vision.images.limits import (
+    FITS_SUFFIXES,
+    IMAGE_SUFFIXES,
+    image_id,
+    is_hidden,
+    is_image,
+    normal_path,
+    read_file,
+    zip_directory_bytes,
+)
+from galaxy_vision.inference.describe import Describer
+from galaxy_vision.inference.explain import COLORMAP, caption_attention, explain, overlay
+from galaxy_vision.inference.explain_targets import target_index, target_name
+from galaxy_vision.models.decision_tree import SHORT_NAMES
 
 HERE = Path(__file__).resolve().parent
 MAX_SIDE = 1024  # larger images are reduced before anything else, so that page, API and downloads speak of the same pixels
@@ -126,7 +136,7 @@ def describe(image: Image.Image, name: str) -> dict:
 
 
 def targets() -> list[tuple[str, str]]:
-    """What a heat map can explain: (words for the picker, name for :func:`galaxy_vision.explain.explain`)."""
+    """What a heat map can explain: (words for the picker, name for :func:`galaxy_vision.inference.explain.explain`)."""
     config = MODELS.get().classifier.config
     named = [(f"class: {label}", label) for label in config.id2label.values()]
     if config.predict_votes:

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from galaxy_vision.catalogue import Columns, Row, needs_index, open_catalogue, write_index
+from galaxy_vision.predict.catalogue import needs_index, open_catalogue, write_index
+from galaxy_vision.predict.rows import Columns, Row
 
 FIRST_ID = 587722981736120320  # 18 digits: a float would lose the last
 NO_COLUMNS = Columns()

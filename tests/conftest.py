@@ -28,10 +28,10 @@ import torch
 from datasets import load_dataset
 from filelock import FileLock
 
-from galaxy_vision import accelerator
-from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
-from galaxy_vision.hardware import available_cores
-from galaxy_vision.simulation import simulate_galaxy
+from galaxy_vision.models.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, kaggle_from_conditional
+from galaxy_vision.runtime import accelerator
+from galaxy_vision.runtime.hardware import available_cores
+from galaxy_vision.simulation.render import simulate_galaxy
 
 REPOSITORY = Path(__file__).parent.parent
 NUM_GALAXIES = 60
@@ -96,7 +96,7 @@ def train(name: str, *argv: str, report: bool = False) -> dict:
     """The real main([...]) of a training script; figures and card, which take half of its time, only with ``report``."""
     with pytest.MonkeyPatch.context() as patch:
         if not report:
-            patch.setattr("galaxy_vision.report.write_report", lambda folder, rows=None: [])
+            patch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
         return load_script(name).main(list(argv))
 
 
@@ -107,7 +107,9 @@ def _call(target, args: tuple) -> None:
 def new_process(target, *args):
     """A real process, to be started, that calls ``target(*args)``. Its imports are paid for once for all of them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["galaxy_vision.predict", "galaxy_vision.streaming", "galaxy_vision.report", "pandas"])
+    context.set_forkserver_preload(
+        ["galaxy_vision.predict.run", "galaxy_vision.data.streaming", "galaxy_vision.evaluation.report", "pandas"]
+    )
     return context.Process(target=_call, args=(target, args))
 
 

@@ -18,8 +18,8 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.labels import get_scheme
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.data.labels import get_scheme
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
 CAPTIONS = ["a barred spiral galaxy with two loosely wound arms .", "a smooth, round galaxy .", "an edge-on disc galaxy ."]
 

@@ -11,18 +11,12 @@ from accelerate.state import AcceleratorState
 from conftest import CAPTIONER, FEW, in_two_processes, train
 from safetensors.torch import load_file
 
-import galaxy_vision.accelerator as module
+import galaxy_vision.runtime.accelerator as module
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.accelerator import (
-    bf16_gain,
-    forget_earlier_run,
-    make_accelerator,
-    settle_precision,
-    training_gain,
-)
-from galaxy_vision.evaluation import evaluate_saved
-from galaxy_vision.hardware import has_native_bf16
-from galaxy_vision.predict import main as predict
+from galaxy_vision.evaluation.saved import evaluate_saved
+from galaxy_vision.predict.run import main as predict
+from galaxy_vision.runtime.accelerator import bf16_gain, forget_earlier_run, make_accelerator, settle_precision, training_gain
+from galaxy_vision.runtime.hardware import has_native_bf16
 
 TINY = [*FEW, "--max_rows", "30", "--epochs", "1", "--batch_size", "10"]
 
@@ -35,7 +29,7 @@ def answer(monkeypatch):
         measured = []
         monkeypatch.setattr(module, "has_native_bf16", lambda device=None: native)
         monkeypatch.setattr(module, "WORTHWHILE", 1.1)
-        for name in ("galaxy_vision.accelerator", "galaxy_vision.predict"):
+        for name in ("galaxy_vision.runtime.accelerator", "galaxy_vision.predict.models"):
             monkeypatch.setattr(f"{name}.bf16_gain", lambda *args: measured.append(bf16_gain(*args)) or gain)
         return measured
 
@@ -280,13 +274,13 @@ def test_a_single_image_can_be_measured():
 )
 def test_what_the_processor_says_of_bf16_is_read_as_words(text, native, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{text}\n")
-    monkeypatch.setattr("galaxy_vision.hardware._CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("galaxy_vision.runtime.hardware._CPU_INFO", tmp_path / "cpuinfo")
     assert has_native_bf16("cpu") == native
 
 
 def test_the_run_of_a_model_tells_evaluation_its_precision(classifier_run, tmp_path, monkeypatch):
     """Or nothing does: then it is fp32, and never a matter of measurement."""
-    from galaxy_vision import evaluation
+    from galaxy_vision.evaluation import saved as evaluation
 
     monkeypatch.setattr(evaluation, "make_accelerator", lambda precision, *args: (_ for _ in ()).throw(ValueError(precision)))
     for record, precision in (

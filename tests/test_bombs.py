@@ -14,10 +14,13 @@ from limits import MEBIBYTES, soon
 from PIL import Image
 from test_fuzz import challenge_table, run_builder, write, zipped
 
-from galaxy_vision.caption_reading import parse_claims
-from galaxy_vision.catalogue import Columns, open_catalogue, write_index
-from galaxy_vision.images import MAX_SIDE, ImageSource, read_file, read_rgb
-from galaxy_vision.tables import read_chunks, read_header
+from galaxy_vision.captions.reading import parse_claims
+from galaxy_vision.data.csv_tables import read_chunks, read_header
+from galaxy_vision.images.archives import ImageSource
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.images.limits import MAX_SIDE, read_file
+from galaxy_vision.predict.catalogue import open_catalogue, write_index
+from galaxy_vision.predict.rows import Columns
 
 BOMB = 300 * 2**20
 """Bytes that a bomb of .3 MB unpacks to: more than the limit, and than the memory that the tests of archives allow."""
@@ -163,7 +166,8 @@ def test_a_long_caption():
 
 
 def test_arguments_that_are_nested_or_endless(tmp_path, capsys):
-    from galaxy_vision.arguments import TrainingRun, parse_arguments
+    from galaxy_vision.runtime.arguments import parse_arguments
+    from galaxy_vision.training.arguments import TrainingRun
 
     for text in ("[" * 100_000, '{"a":' * 100_000, '{"epochs": ' + "9" * 10**6 + "}", json.dumps({"dataset": "x" * 10**7})):
         (tmp_path / "run.json").write_text(text)

@@ -11,15 +11,16 @@ from conftest import build, builder
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import GalaxyImageProcessor
-from galaxy_vision.dataset_writer import split_of, write_dataset
-from galaxy_vision.decision_tree import (
+from galaxy_vision.data.splits import split_of
+from galaxy_vision.data.writer import write_dataset
+from galaxy_vision.inference.rotations import classify
+from galaxy_vision.models.decision_tree import (
     ANSWERS,
     KAGGLE_COLUMNS,
     conditional_fractions,
     kaggle_from_conditional,
     votes_from_conditional,
 )
-from galaxy_vision.rotations import classify
 
 
 def all_rows(data):
@@ -328,7 +329,7 @@ def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tm
         yield {"image": galaxies[0][0], "id": "1", "label": 0}
         raise KeyboardInterrupt
 
-    from galaxy_vision.dataset_writer import Card, galaxy_features
+    from galaxy_vision.data.schema import Card, galaxy_features
 
     with pytest.raises(KeyboardInterrupt):
         write_dataset(rows(), tmp_path / "out", galaxy_features(["a"], with_votes=False), Card("t", "d", "mit", "c"))

@@ -6,8 +6,9 @@ import pytest
 from conftest import REPOSITORY
 from test_captions import SPIRAL, votes_of
 
-from galaxy_vision.caption_metrics import CaptionMetric, best_constants, bleu, caption_table, cider_d, tokenize
-from galaxy_vision.captions import claims_from_votes, write_captions
+from galaxy_vision.captions.claims import claims_from_votes
+from galaxy_vision.captions.writing import write_captions
+from galaxy_vision.evaluation.caption_metrics import CaptionMetric, best_constants, bleu, caption_table, cider_d, tokenize
 
 ROUND = votes_of(a01=0.9, a02=0.1, a16=0.8, a17=0.2, a15=1)
 
@@ -70,7 +71,7 @@ def test_the_template_of_true_votes_is_the_ceiling_and_a_constant_is_not():
 def test_evaluate_loads_the_file_and_batches_add_up():
     known = rows(4)
     texts = [row["captions"][1] for row in known]
-    loaded = evaluate.load(str(REPOSITORY / "galaxy_vision" / "caption_metrics.py"))
+    loaded = evaluate.load(str(REPOSITORY / "galaxy_vision" / "evaluation" / "caption_metrics.py"))
     for text, row in zip(texts, known, strict=True):
         loaded.add(prediction=text, reference=row)
     assert loaded.compute() == CaptionMetric().compute(predictions=texts, references=known)

@@ -13,9 +13,9 @@ from transformers.generation.logits_process import LogitsProcessor, MinLengthLog
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
-from galaxy_vision import modeling_galaxy_captioner as modeling
-from galaxy_vision.caption_search import Decoder
-from galaxy_vision.simulation import simulate_galaxy
+from galaxy_vision.models import modeling_galaxy_captioner as modeling
+from galaxy_vision.models.generation_galaxy_captioner import Decoder
+from galaxy_vision.simulation.render import simulate_galaxy
 
 
 @functools.cache

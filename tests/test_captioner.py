@@ -18,10 +18,10 @@ from galaxy_vision import (
     GalaxyCaptionerProcessor,
     GalaxyImageProcessor,
 )
-from galaxy_vision.caption_search import Decoder
-from galaxy_vision.explain import caption_attention
-from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.inference.explain import caption_attention
+from galaxy_vision.models.generation_galaxy_captioner import Decoder
+from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
 CAPTIONS = ["a smooth, round galaxy", "a barred spiral galaxy with two loosely wound arms", "an edge-on disc galaxy"]
 
@@ -109,9 +109,9 @@ def test_a_beam_search_that_does_not_reorder_its_state_goes_wrong():
         return None if len(rows) == len(self.hidden) else take(self, rows)
 
     for place, without, asked in (
-        ("caption_search.Decoder.take", keep_order, {}),
+        ("models.generation_galaxy_captioner.Decoder.take", keep_order, {}),
         (
-            "modeling_galaxy_captioner.DecoderState.reorder_cache",
+            "models.modeling_galaxy_captioner.DecoderState.reorder_cache",
             lambda self, beam_idx: self,
             {"return_dict_in_generate": True},
         ),

@@ -12,9 +12,9 @@ from transformers import AutoModel, AutoModelForImageTextToText, GenerationConfi
 from transformers.modeling_outputs import BaseModelOutput
 
 from galaxy_vision import GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration
-from galaxy_vision import modeling_galaxy_captioner as modeling
-from galaxy_vision.explain import caption_attention
-from galaxy_vision.modeling_galaxy_captioner import MAX_NEW_TOKENS, STATE
+from galaxy_vision.inference.explain import caption_attention
+from galaxy_vision.models import modeling_galaxy_captioner as modeling
+from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS, STATE
 
 WORDS = torch.tensor([[2, 4, 5, 6], [2, 7, 8, 9]])
 HALVES = (torch.bfloat16, torch.float16)

@@ -11,7 +11,7 @@ from test_captioner import save_small
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from galaxy_vision.images import read_rgb
+from galaxy_vision.images.decode import read_rgb
 
 
 @pytest.fixture(scope="module")

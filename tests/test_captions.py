@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galaxy_vision import caption_grammar as grammar
-from galaxy_vision.captions import Claim, Claims, claims_from_votes, parse_claims, score_claims, write_captions
-from galaxy_vision.decision_tree import QUESTION_SLICES, QUESTIONS, SHORT_NAMES, answer_index
+from galaxy_vision.captions import grammar
+from galaxy_vision.captions.claims import Claim, Claims, claims_from_votes, score_claims
+from galaxy_vision.captions.reading import parse_claims
+from galaxy_vision.captions.writing import write_captions
+from galaxy_vision.models.decision_tree import QUESTION_SLICES, QUESTIONS, SHORT_NAMES, answer_index
 
 ANSWERS_OF = {question.stem: SHORT_NAMES[QUESTION_SLICES[question.stem]] for question in QUESTIONS}
 

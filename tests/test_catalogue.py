@@ -15,7 +15,8 @@ from datasets import Dataset, Features, Image, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galaxy_vision.catalogue import Columns, needs_index, open_catalogue, write_index
+from galaxy_vision.predict.catalogue import needs_index, open_catalogue, write_index
+from galaxy_vision.predict.rows import Columns
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("galaxy_vision.catalogue_entry.os.scandir", refuse)
+    monkeypatch.setattr("galaxy_vision.predict.entry.os.scandir", refuse)
     with pytest.raises(ValueError, match=r"catalogue.folder cannot be listed \(Permission denied\)"):
         rows_of(folder)
 

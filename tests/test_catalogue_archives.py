@@ -8,7 +8,8 @@ import zipfile
 import pytest
 from catalogues import found, rows_of
 
-from galaxy_vision.catalogue import Columns, write_index
+from galaxy_vision.predict.catalogue import write_index
+from galaxy_vision.predict.rows import Columns
 
 POSITIONS = [f"J123456.{place}+012345.6" for place in range(3)]
 

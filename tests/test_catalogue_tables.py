@@ -18,7 +18,7 @@ from catalogues import FIRST_ID, found, rows_of
 from conftest import REPOSITORY
 from hub_stand_in import TOKEN, Hub
 
-from galaxy_vision.catalogue import Columns
+from galaxy_vision.predict.rows import Columns
 
 DATA = [b"\xff\xd8 one", b"\x89PNG two"]
 
@@ -235,7 +235,8 @@ def written(**columns) -> bytes:
 
 READ_THE_HUB = """
 import json, sys
-from galaxy_vision.catalogue import Columns, open_catalogue
+from galaxy_vision.predict.catalogue import open_catalogue
+from galaxy_vision.predict.rows import Columns
 told = {}
 for name, columns in json.loads(sys.argv[1]):
     try:

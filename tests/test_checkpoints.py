@@ -16,20 +16,13 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from galaxy_vision import GalaxyResNetForImageClassification
-from galaxy_vision import training as training_module
-from galaxy_vision.accelerator import make_accelerator
-from galaxy_vision.arguments import TrainingRun
-from galaxy_vision.checkpoints import (
-    Checkpoints,
-    checkpoint_damage,
-    checkpoint_steps,
-    remove_checkpoints,
-    save_best,
-    sole_run,
-)
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.orderly_end import TERMINATED
-from galaxy_vision.training import Progress
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.runtime.accelerator import make_accelerator
+from galaxy_vision.runtime.files import remove_checkpoints, sole_run
+from galaxy_vision.runtime.orderly_end import TERMINATED
+from galaxy_vision.training import loop as training_module
+from galaxy_vision.training.arguments import TrainingRun
+from galaxy_vision.training.checkpoints import Checkpoints, Progress, checkpoint_damage, checkpoint_steps, save_best
 
 
 def small_run(output_dir, **arguments):
@@ -116,7 +109,7 @@ def test_a_checkpoint_cannot_run_code(saved, tmp_path):
 
     torch.save({"progress": Bomb()}, path)
     manifest = json.loads((path.parent / "manifest.json").read_text())
-    from galaxy_vision.checkpoints import _checksum
+    from galaxy_vision.training.checkpoints import _checksum
 
     manifest["files"]["run.pt"] = _checksum(path)
     (path.parent / "manifest.json").write_text(json.dumps(manifest))

@@ -10,12 +10,12 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as PillowImage
 
-from galaxy_vision.class_names import sorted_names
-from galaxy_vision.data import class_counts, load_galaxies
-from galaxy_vision.dataset_writer import captions_of
-from galaxy_vision.decision_tree import NUM_ANSWERS
-from galaxy_vision.parquet_folders import parquet_files
-from galaxy_vision.votes import reference_captions, with_caption_lists, with_votes_column
+from galaxy_vision.captions.writing import captions_of
+from galaxy_vision.data.class_names import sorted_names
+from galaxy_vision.data.load import class_counts, load_galaxies
+from galaxy_vision.data.parquet_folders import parquet_files
+from galaxy_vision.data.votes import reference_captions, with_caption_lists, with_votes_column
+from galaxy_vision.models.decision_tree import NUM_ANSWERS
 
 
 def png(value: int) -> dict:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from galaxy_vision.decision_tree import (
+from galaxy_vision.models.decision_tree import (
     ANSWERS,
     KAGGLE_COLUMNS,
     QUESTION_SLICES,

@@ -17,18 +17,12 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.decision_tree import NUM_ANSWERS, QUESTION_SLICES, answer_index
-from galaxy_vision.describe import NO_CAPTION, Describer
-from galaxy_vision.explain import (
-    METHODS,
-    caption_attention,
-    caption_gradcam,
-    explain,
-    overlay,
-)
-from galaxy_vision.explain_figure import MARK, explanation_figure, figure_files
-from galaxy_vision.explain_targets import target_index, target_name
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.inference.describe import NO_CAPTION, Describer
+from galaxy_vision.inference.explain import METHODS, caption_attention, caption_gradcam, explain, overlay
+from galaxy_vision.inference.explain_figure import MARK, explanation_figure, figure_files
+from galaxy_vision.inference.explain_targets import target_index, target_name
+from galaxy_vision.models.decision_tree import NUM_ANSWERS, QUESTION_SLICES, answer_index
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
 CLASSES = ["elliptical", "spiral", "merger"]
 SIZES = [(212, 212), (300, 180), (90, 131)]
@@ -209,7 +203,7 @@ def test_an_overlay_shows_the_image_where_it_is_cold_and_the_colour_where_it_is_
 
 def test_probabilities_of_answers_and_their_log_odds_agree(classifier):
     """What Ablation-CAM explains and what the others explain rank the answers of a question alike."""
-    from galaxy_vision.explain import _Scores
+    from galaxy_vision.inference.explain import _Scores
 
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

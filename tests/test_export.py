@@ -10,7 +10,7 @@ import torch
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.cli import main as console
-from galaxy_vision.export import GRAPH, to_openvino
+from galaxy_vision.inference.openvino import GRAPH, to_openvino
 
 openvino = pytest.importorskip("openvino", reason="export needs the extra: pip install -e '.[export]'")
 

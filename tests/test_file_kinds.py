@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from tiff_writer import CMYK, GREY, GREY_WHITE_IS_ZERO, LAB, PALETTE, RGB, YCBCR, tiff
 
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.images import read_rgb
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 
 rng = np.random.default_rng(0)
 COLOURS = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)

@@ -15,7 +15,7 @@ import pytest
 from conftest import FEW, REPOSITORY
 from safetensors.numpy import load_file
 
-from galaxy_vision.data import load_galaxies
+from galaxy_vision.data.load import load_galaxies
 
 NAMESPACE = ["unshare", "--mount", "--propagation", "private"]
 
@@ -84,7 +84,7 @@ def run(argv):
         text = said.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
-import galaxy_vision.data, galaxy_vision.predict, galaxy_vision.report  # once for all that are forked
+import galaxy_vision.data.load, galaxy_vision.predict, galaxy_vision.evaluation.report  # once for all that are forked
 mount("-t", "tmpfs", "-o", "size=600m", "none", str(disk))
 if sys.argv[5]:
     shutil.copytree(sys.argv[5], disk / "run")

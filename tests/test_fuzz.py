@@ -23,13 +23,16 @@ from limits import soon
 from PIL import Image
 from test_builders import builder
 
-from galaxy_vision.arguments import TrainingRun, parse_arguments
-from galaxy_vision.caption_reading import parse_claims
-from galaxy_vision.captions import write_captions
-from galaxy_vision.catalogue import Columns, open_catalogue, write_index
-from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS
-from galaxy_vision.images import MAX_BYTES, read_rgb
-from galaxy_vision.tables import read_chunks
+from galaxy_vision.captions.reading import parse_claims
+from galaxy_vision.captions.writing import write_captions
+from galaxy_vision.data.csv_tables import read_chunks
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.images.limits import MAX_BYTES
+from galaxy_vision.models.decision_tree import ANSWERS, KAGGLE_COLUMNS
+from galaxy_vision.predict.catalogue import open_catalogue, write_index
+from galaxy_vision.predict.rows import Columns
+from galaxy_vision.runtime.arguments import parse_arguments
+from galaxy_vision.training.arguments import TrainingRun
 
 EXAMPLES = int(os.environ.get("GALAXY_VISION_FUZZ", "25"))
 fuzz = settings(

@@ -16,9 +16,9 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.arguments import TrainingRun
 from galaxy_vision.cli import main
-from galaxy_vision.publish import push_at_the_end
+from galaxy_vision.evaluation.publish import push_at_the_end
+from galaxy_vision.training.arguments import TrainingRun
 
 NO_PACKAGE = """
 import importlib.metadata, sys

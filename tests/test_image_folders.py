@@ -11,11 +11,11 @@ from astropy.io import fits
 from conftest import build
 from PIL import Image
 
-from galaxy_vision.batches import cache_pixels
-from galaxy_vision.data import load_galaxies, read_image
-from galaxy_vision.image_folders import check_classes, folder_labels, load_image_folder
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.splits import split_name
+from galaxy_vision.data.batches import cache_pixels
+from galaxy_vision.data.image_folders import check_classes, folder_labels, load_image_folder
+from galaxy_vision.data.load import load_galaxies, read_image
+from galaxy_vision.data.splits import split_name
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 
 
 def picture(path, value: int = 0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from galaxy_vision.image_names import image_id, is_hidden, is_image
+from galaxy_vision.images.limits import image_id, is_hidden, is_image
 
 
 @pytest.mark.parametrize(

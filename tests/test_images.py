@@ -14,8 +14,9 @@ from astropy.io import fits
 from conftest import jpeg
 from PIL import Image
 
-from galaxy_vision import images
-from galaxy_vision.images import ImageSource, read_rgb
+from galaxy_vision.images import limits
+from galaxy_vision.images.archives import ImageSource
+from galaxy_vision.images.decode import read_rgb
 
 rng = np.random.default_rng(0)
 COLOURS = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
@@ -250,7 +251,7 @@ HOSTILE = {
     "gzip in gzip": (gzip.compress(gzip.compress(b"text")), "gzip file holds no FITS"),
     "truncated gzip": (gzip.compress(fits_file(SKY[0]))[:-500], "truncated gzip"),
     "gzip bomb": (
-        gzip.compress(b"SIMPLE  =" + bytes(images.MAX_BYTES), 1),
+        gzip.compress(b"SIMPLE  =" + bytes(limits.MAX_BYTES), 1),
         "unpacked gzip file is larger than the limit of 64 MiB",
     ),
     "truncated fits": (fits_file(SKY[0])[:-5000], "damaged FITS file"),
@@ -318,18 +319,18 @@ def test_a_compressed_tile_that_unpacks_to_more_than_its_pixels_is_refused():
 
 
 def test_a_file_above_the_byte_limit_is_not_even_opened(monkeypatch, tmp_path):
-    monkeypatch.setattr(images, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1 << 20)
     with pytest.raises(ValueError, match="file of 2 MiB is larger than the limit of 1 MiB"):
         read_rgb(bytes(2 << 20))
     (tmp_path / "large.jpg").write_bytes(bytes(2 << 20))
     with pytest.raises(ValueError, match="file of 2 MiB is larger than the limit of 1 MiB"):
-        images.read_file(tmp_path / "large.jpg")
+        limits.read_file(tmp_path / "large.jpg")
 
 
 def test_a_device_without_end_is_read_up_to_the_byte_limit(monkeypatch):
-    monkeypatch.setattr(images, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1 << 20)
     with pytest.raises(ValueError, match="/dev/zero is a device or pipe and gives more than 1 MiB; give an image file"):
-        images.read_file("/dev/zero")
+        limits.read_file("/dev/zero")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -363,7 +364,7 @@ def test_a_zip_is_read_in_memory_whatever_its_names_say(tmp_path, monkeypatch):
     before = sorted(tmp_path.parent.rglob("*"))
     source = ImageSource(tmp_path / "images.zip")
     assert source.read("escaped") == source.read("rooted") == jpeg(COLOURS)
-    monkeypatch.setattr(images, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1 << 20)
     with pytest.raises(ValueError, match="unpacked file of 3 MiB is larger than the limit of 1 MiB"):
         source.read("bomb")
     assert sorted(tmp_path.parent.rglob("*")) == before

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from galaxy_vision.decision_tree import answer_index
-from galaxy_vision.labels import SCHEMES, UNCERTAIN, assign_labels, scheme_table
+from galaxy_vision.data.labels import SCHEMES, UNCERTAIN, assign_labels, scheme_table
+from galaxy_vision.models.decision_tree import answer_index
 
 
 def votes(**named) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_sample_images
 
-from galaxy_vision.images import read_rgb
-from galaxy_vision.likeness import PROPERTIES, doubts, measure
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.images.likeness import PROPERTIES, doubts, measure
 
 
 def tomato(background) -> Image.Image:

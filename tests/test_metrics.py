@@ -9,13 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from galaxy_vision.decision_tree import (
-    QUESTION_SLICES,
-    answer_index,
-    conditional_fractions,
-    kaggle_from_conditional,
-)
-from galaxy_vision.metrics import GalaxyMetric, summary_table, training_constants
+from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, training_constants
+from galaxy_vision.models.decision_tree import QUESTION_SLICES, answer_index, conditional_fractions, kaggle_from_conditional
 
 NAMES = ["elliptical", "spiral", "merger", "irregular"]
 
@@ -156,7 +151,7 @@ def test_constant_intervals_stand_beside_those_of_the_model_which_are_narrower()
 
 
 def test_evaluate_loads_the_file_in_both_configurations():
-    path = str(REPOSITORY / "galaxy_vision" / "metrics.py")
+    path = str(REPOSITORY / "galaxy_vision" / "evaluation" / "metrics.py")
     assert evaluate.load(path, "votes").compute(
         predictions=simulated_votes(5)[0].tolist(), references=simulated_votes(5)[1].tolist()
     )["rmse_37"]

@@ -12,7 +12,7 @@ from galaxy_vision import (
     GalaxyCaptionerProcessor,
     GalaxyImageProcessor,
 )
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
 modeling = load("test_modeling_common")
 configuration = load("test_configuration_common")

@@ -13,7 +13,7 @@ from scipy import stats
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.decision_tree import QUESTION_SLICES, question_totals
+from galaxy_vision.models.decision_tree import QUESTION_SLICES, question_totals
 
 NAMES = ["elliptical", "spiral", "merger"]
 
@@ -78,11 +78,11 @@ def test_importing_the_package_makes_the_auto_classes_know_our_models_in_any_ord
     pairs = [("import galaxy_vision", f"from transformers import {first}") for first in FIRST]
     lines = ["\n".join([*order, then]) for pair in pairs for order in (pair, pair[::-1])]
     done = subprocess.run([sys.executable, "-c", f"LINES = {lines!r}{ORDERS}"], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.stdout.split() == ["galaxy_vision.modeling_galaxy_resnet"] * len(lines), done.stderr[-2000:]
+    assert done.stdout.split() == ["galaxy_vision.models.modeling_galaxy_resnet"] * len(lines), done.stderr[-2000:]
 
 
 def test_the_package_and_the_builders_start_without_torch():
-    for name in ("galaxy_vision", "galaxy_vision.dataset_writer", "galaxy_vision.simulation"):
+    for name in ("galaxy_vision", "galaxy_vision.data.writer", "galaxy_vision.simulation.render"):
         code = f"import sys, {name}; print('torch' in sys.modules, 'transformers' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
         assert done.stdout.split() == ["False", "False"], (name, done.stderr[-2000:])

@@ -19,7 +19,7 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.cli import main as cli
-from galaxy_vision.model_files import load_captioner, load_classifier
+from galaxy_vision.inference.loading import load_captioner, load_classifier
 
 KINDS = {
     "classifier": (GalaxyResNetForImageClassification, GalaxyResNetConfig, AutoModelForImageClassification),

@@ -15,7 +15,7 @@ from space_server import save_tiny_models
 from test_fuzz import EXAMPLES, JSON, fuzz, spoiled
 
 from galaxy_vision.cli import main as cli
-from galaxy_vision.model_files import load_captioner, load_classifier
+from galaxy_vision.inference.loading import load_captioner, load_classifier
 
 few = settings(fuzz, max_examples=max(3, EXAMPLES // 5))  # a model is loaded for each
 LOAD = {"classifier": load_classifier, "captioner": load_captioner}

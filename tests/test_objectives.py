@@ -17,11 +17,13 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.accelerator import make_accelerator
-from galaxy_vision.losses import dirichlet_multinomial_nll
-from galaxy_vision.metrics import GalaxyMetric
-from galaxy_vision.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
-from galaxy_vision.training import Progress, evaluate, train_one_epoch
+from galaxy_vision.evaluation.evaluate import evaluate
+from galaxy_vision.evaluation.metrics import GalaxyMetric
+from galaxy_vision.evaluation.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
+from galaxy_vision.models.modeling_galaxy_resnet import dirichlet_multinomial_nll
+from galaxy_vision.runtime.accelerator import make_accelerator
+from galaxy_vision.training.checkpoints import Progress
+from galaxy_vision.training.loop import train_one_epoch
 
 ROWS, CLASSES = 16, 3
 PROCESSOR = SimpleNamespace(normalize_pixels=lambda pixels: pixels.float() / 255)

@@ -6,8 +6,8 @@ from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import set_seed
 from datasets import Dataset
 
-from galaxy_vision.accelerator import make_accelerator
-from galaxy_vision.batches import make_loader
+from galaxy_vision.data.batches import make_loader
+from galaxy_vision.runtime.accelerator import make_accelerator
 
 KNOWN = {  # (seed, epoch) -> torch.randperm(10) with a generator of the seed plus the epoch
     (0, 0): [4, 1, 7, 5, 3, 9, 0, 8, 6, 2],

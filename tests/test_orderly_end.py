@@ -11,8 +11,9 @@ import torch
 from conftest import CAPTIONER, FEW, load_script
 from safetensors.torch import load_file
 
-from galaxy_vision.checkpoints import checkpoint_steps, remove_checkpoints
-from galaxy_vision.orderly_end import orderly_end
+from galaxy_vision.runtime.files import remove_checkpoints
+from galaxy_vision.runtime.orderly_end import orderly_end
+from galaxy_vision.training.checkpoints import checkpoint_steps
 
 
 def terminating(function, at: int = 1):
@@ -29,9 +30,9 @@ def terminating(function, at: int = 1):
 
 
 PHASES = {  # module, function and which of its calls
-    "the last validation": ("galaxy_vision.training", "classify", 2),
-    "the test": ("galaxy_vision.training", "classify", 3),
-    "the report": ("galaxy_vision.report", "write_report", 1),
+    "the last validation": ("galaxy_vision.evaluation.evaluate", "classify", 2),
+    "the test": ("galaxy_vision.evaluation.evaluate", "classify", 3),
+    "the report": ("galaxy_vision.evaluation.report", "write_report", 1),
 }
 
 
@@ -40,7 +41,7 @@ def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weig
     phase, classifier_run, tmp_path, monkeypatch, capsys
 ):
     module, name, call = PHASES[phase]
-    monkeypatch.setattr("galaxy_vision.report.write_report", lambda folder, rows=None: [])
+    monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
     main, argv = load_script("train_classifier").main, [*FEW, "--output_dir", str(tmp_path)]
     with monkeypatch.context() as patch:
         patch.setattr(f"{module}.{name}", terminating(getattr(import_module(module), name), call))
@@ -57,7 +58,7 @@ def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weig
 
 
 def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(captioner_run, classifier_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("galaxy_vision.report.write_report", lambda folder, rows=None: [])
+    monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
     script = load_script("train_captioner")
     argv = [*CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(tmp_path)]
     with monkeypatch.context() as patch:

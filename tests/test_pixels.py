@@ -12,9 +12,9 @@ from test_images import COLOURS, encoded, fits_file, source
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.images import read_rgb
-from galaxy_vision.pixels import as_rgb
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
+from galaxy_vision.models.pixels import as_rgb
 
 RGB = np.asarray(COLOURS)
 DEEP = (source(200.0) * 10).astype(np.uint16)
@@ -208,7 +208,7 @@ DEEP_FORMS = {
 def test_the_processor_refuses_a_deep_channel_and_takes_it_stretched(name):
     with pytest.raises(ValueError, match="deep, not the 8 bits|one deep channel, not the 8 bits") as error:
         GalaxyImageProcessor()(DEEP_FORMS[name])
-    assert "give galaxy_vision.images.read_rgb(image), which stretches it to 8 bits" in str(error.value)
+    assert "give galaxy_vision.read_rgb(image), which stretches it to 8 bits" in str(error.value)
     assert GalaxyImageProcessor()(read_rgb(DEEP_FORMS[name]), return_tensors="pt").pixel_values.shape == (1, 3, 64, 64)
 
 
@@ -267,7 +267,7 @@ def test_the_standard_pipeline_refuses_deep_files_and_takes_what_read_rgb_makes_
     for name in ("deep.png", "counts.fits"):
         with pytest.raises(ValueError, match=r"(99|100)% of the pixels are white.*read_rgb\(path\) of the original file"):
             classify(str(tmp_path / name))
-    with pytest.warns(UserWarning, match=r"cut to 8 bits before; give galaxy_vision.images.read_rgb\(path\)"):  # noise or black
+    with pytest.warns(UserWarning, match=r"cut to 8 bits before; give galaxy_vision.read_rgb\(path\)"):  # noise or black
         classify(str(tmp_path / "flux.fits"))
     for path in tmp_path.iterdir():
         rgb = read_rgb(path)

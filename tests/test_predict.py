@@ -27,10 +27,11 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.cli import main as console
-from galaxy_vision.decision_tree import ANSWERS, QUESTION_SLICES
-from galaxy_vision.images import read_rgb
-from galaxy_vision.predict import Models, main
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.models.decision_tree import ANSWERS, QUESTION_SLICES
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.predict.models import Models
+from galaxy_vision.predict.run import main
 
 NAMES = ["elliptical", "barred spiral", "edge-on disc"]
 
@@ -265,7 +266,7 @@ def test_threads_change_no_bit_and_mix_no_rows(images, model, tmp_path, monkeypa
     class AsOnADevice(Models):
         whole_batches = property(lambda self: False, lambda self, value: None)
 
-    monkeypatch.setattr("galaxy_vision.predict.Models", AsOnADevice)
+    monkeypatch.setattr("galaxy_vision.predict.models.Models", AsOnADevice)
     device = run(model, images, tmp_path / "device", *more)
     numbers = [name for name in one.columns if one[name].dtype.kind == "f"]
     assert np.allclose(one[numbers], device[numbers], atol=1e-5, equal_nan=True)

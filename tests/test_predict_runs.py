@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.column_names import probability_columns
-from galaxy_vision.parts import count_rows
-from galaxy_vision.predict import main
+from galaxy_vision.predict.column_names import probability_columns
+from galaxy_vision.predict.parts import count_rows
+from galaxy_vision.predict.run import main
 
 
 def small_model(folder, names=("smooth", "spiral")) -> str:
@@ -102,7 +102,7 @@ def test_whatever_changes_rows_columns_or_values_is_another_run(
     first, second, named, model, table, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("galaxy_vision.predict.describe_parts", describe_nothing)
+    monkeypatch.setattr("galaxy_vision.predict.run.describe_parts", describe_nothing)
     try:
         main(arguments(model, table, *first))
     except FileNotFoundError:
@@ -136,7 +136,7 @@ def test_the_folder_of_paths_may_be_named_in_another_way(model, table, tmp_path,
 def test_while_parts_are_missing_there_is_no_sign_of_success(model, table, tmp_path, monkeypatch):
     run(model, table, tmp_path / "out")
     next((tmp_path / "out").glob("part-*")).unlink()
-    monkeypatch.setattr("galaxy_vision.predict.describe_parts", describe_nothing)
+    monkeypatch.setattr("galaxy_vision.predict.run.describe_parts", describe_nothing)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="killed"):
         main(arguments(model, table))
@@ -178,7 +178,7 @@ def test_one_image_that_could_be_read_is_enough(model, table, tmp_path):
 def test_of_several_processes_one_says_what_is_wrong(model, table, tmp_path, capsys, monkeypatch):
     """The others end with the same status, instead of waiting for a plan."""
     monkeypatch.setattr("accelerate.Accelerator.is_main_process", False)
-    monkeypatch.setattr("galaxy_vision.predict.broadcast_object_list", lambda made: [None, "is of another run"])
+    monkeypatch.setattr("galaxy_vision.predict.run.broadcast_object_list", lambda made: [None, "is of another run"])
     with pytest.raises(SystemExit) as ended:
         run(model, table, tmp_path / "out")
     assert ended.value.code == 2

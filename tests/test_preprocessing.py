@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_images import encoded
 
-from galaxy_vision.batches import PixelBatches, cache_pixels, read_pixels
-from galaxy_vision.catalogue_rows import Row
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.images import read_rgb
-from galaxy_vision.predict import Models
+from galaxy_vision.data.batches import PixelBatches, cache_pixels, read_pixels
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
+from galaxy_vision.predict.models import Models
+from galaxy_vision.predict.rows import Row
 
 rng = np.random.default_rng(0)
 RGB = rng.integers(0, 256, (50, 41, 3), dtype=np.uint8)

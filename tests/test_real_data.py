@@ -9,8 +9,14 @@ import pandas as pd
 import pytest
 from conftest import build
 
-from galaxy_vision.dataset_writer import split_of
-from galaxy_vision.decision_tree import ANSWERS, KAGGLE_COLUMNS, conditional_fractions, gz2_class, kaggle_from_conditional
+from galaxy_vision.data.splits import split_of
+from galaxy_vision.models.decision_tree import (
+    ANSWERS,
+    KAGGLE_COLUMNS,
+    conditional_fractions,
+    gz2_class,
+    kaggle_from_conditional,
+)
 
 DATA = Path(os.environ.get("GALAXY_VISION_DATA", "not set"))
 pytestmark = [

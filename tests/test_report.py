@@ -11,8 +11,8 @@ from conftest import CAPTIONER, FEW
 from huggingface_hub import ModelCard
 
 from galaxy_vision.cli import main as cli
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.report import rebuild_report
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.evaluation.report import rebuild_report
 
 SIMULATED = ["--dataset", "simulated", "--num_simulated", "200"]
 

@@ -6,8 +6,8 @@ import torch
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.cli import main as cli
-from galaxy_vision.decision_tree import conditional_fractions
-from galaxy_vision.rotations import classify
+from galaxy_vision.inference.rotations import classify
+from galaxy_vision.models.decision_tree import conditional_fractions
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ import datasets
 import numpy as np
 import pytest
 
-from galaxy_vision import simulated_dataset
-from galaxy_vision.decision_tree import QUESTION_SLICES, answer_index
-from galaxy_vision.simulation import KINDS, GalaxyParameters, render, simulate_galaxy, vote
+from galaxy_vision.data import simulated as simulated_dataset
+from galaxy_vision.models.decision_tree import QUESTION_SLICES, answer_index
+from galaxy_vision.simulation.parameters import KINDS, GalaxyParameters
+from galaxy_vision.simulation.render import render, simulate_galaxy
+from galaxy_vision.simulation.volunteers import vote
 
 SPIRAL = GalaxyParameters(
     kind="spiral",

@@ -24,8 +24,7 @@ from gradio_client.exceptions import AppError
 from test_images import COLOURS, HOSTILE, SKY, encoded, fits_file, source
 from test_space import EXAMPLES
 
-from galaxy_vision.image_names import image_id
-from galaxy_vision.images import MAX_BYTES
+from galaxy_vision.images.limits import MAX_BYTES, image_id
 
 HOLES = np.where(np.arange(48) < 30, np.nan, SKY[0])
 FILES = HOSTILE | {

@@ -53,7 +53,7 @@ def test_a_classifier_takes_the_backbone_of_the_weights_of_timm(tmp_path, monkey
 
 @pytest.mark.parametrize("start", ["init_from", "pretrained_backbone"])
 def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_loaded(start, other, tmp_path, monkeypatch):
-    monkeypatch.setattr("galaxy_vision.data.load_galaxies", None)
+    monkeypatch.setattr("galaxy_vision.data.load.load_galaxies", None)
     place = other if start == "init_from" else "resnet14t.c3_in1k"
     with pytest.raises(SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='resnet10t' was given"):
         train("train_classifier", *FEW, f"--{start}", place, "--output_dir", str(tmp_path / "run"))

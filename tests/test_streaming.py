@@ -13,11 +13,11 @@ from accelerate.utils import gather_object
 from conftest import CAPTIONER, FEW, in_two_processes, load_script, train
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassification
-from galaxy_vision.batches import cache_pixels, make_loader
-from galaxy_vision.data import class_counts, load_galaxies
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
-from galaxy_vision.streaming import TrainingStream
-from galaxy_vision.training import Progress
+from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.load import class_counts, load_galaxies
+from galaxy_vision.data.streaming import TrainingStream
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.training.checkpoints import Progress
 
 
 def weights(folder):

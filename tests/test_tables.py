@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from galaxy_vision.tables import MAX_LINE, ROWS_PER_CHUNK, read_chunks, read_header, read_text
+from galaxy_vision.data.csv_tables import MAX_LINE, ROWS_PER_CHUNK, read_chunks, read_header, read_text
 
 
 @pytest.fixture

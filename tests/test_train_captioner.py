@@ -13,11 +13,13 @@ from conftest import CAPTIONER, REPOSITORY, load_script, train
 from PIL import Image
 
 from galaxy_vision import GalaxyCaptionerForConditionalGeneration, GalaxyResNetForImageClassification
-from galaxy_vision.captions import claims_from_votes, parse_claims, write_captions
+from galaxy_vision.captions.claims import claims_from_votes
+from galaxy_vision.captions.reading import parse_claims
+from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.cli import main as cli
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.processing_galaxy_captioner import build_tokenizer
-from galaxy_vision.training import taught_targets
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.training.distillation import taught_targets
 
 
 def weights(folder):
@@ -188,7 +190,7 @@ def test_help_starts_without_torch_and_transformers():
 
 def test_describing_a_jpeg_imports_nothing_that_only_other_commands_need():
     image = REPOSITORY / "space" / "examples" / "01-barred-spiral.jpg"
-    code = "import galaxy_vision.describe\nfrom galaxy_vision.images import read_rgb\n"
+    code = "import galaxy_vision.inference.describe\nfrom galaxy_vision.images.decode import read_rgb\n"
     loaded = modules_after(code + f"read_rgb(open({str(image)!r}, 'rb').read())")
     assert {"torch", "transformers", "PIL"} <= loaded
     assert not loaded & {

@@ -21,15 +21,16 @@ from tqdm.auto import tqdm
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.accelerator import make_accelerator
-from galaxy_vision.batches import augment, cache_pixels, make_loader
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.dataset_writer import split_of
-from galaxy_vision.decision_tree import answer_index, hub_columns
-from galaxy_vision.image_processing_galaxy import GalaxyImageProcessor
-from galaxy_vision.labels import assign_labels, get_scheme
-from galaxy_vision.training import Progress, _clip_gradients, train_one_epoch
-from galaxy_vision.votes import with_votes_column
+from galaxy_vision.data.batches import augment, cache_pixels, make_loader
+from galaxy_vision.data.labels import assign_labels, get_scheme
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.splits import split_of
+from galaxy_vision.data.votes import with_votes_column
+from galaxy_vision.models.decision_tree import answer_index, hub_columns
+from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
+from galaxy_vision.runtime.accelerator import make_accelerator
+from galaxy_vision.training.checkpoints import Progress
+from galaxy_vision.training.loop import _clip_gradients, train_one_epoch
 
 
 def train_classifier(*argv: str):
@@ -351,7 +352,7 @@ def test_batches_hold_each_row_with_its_own_votes_and_label(galaxies):
 def test_decoding_threads_leave_torch_as_many_threads_as_it_had():
     code = (
         "import threading, torch\n"
-        "from galaxy_vision.hardware import decoding_threads\n"
+        "from galaxy_vision.runtime.hardware import decoding_threads\n"
         "torch.set_num_threads(2)\n"
         "with decoding_threads(3) as pool:\n"
         "    print(*pool.map(lambda _: torch.get_num_threads(), range(3)))\n"
@@ -367,7 +368,7 @@ def test_decoding_threads_leave_torch_as_many_threads_as_it_had():
 def test_memory_that_tensors_free_is_kept_for_the_next_ones():
     code = (
         "import resource, torch\n"
-        "from galaxy_vision.hardware import keep_freed_memory\n"
+        "from galaxy_vision.runtime.hardware import keep_freed_memory\n"
         "keep_freed_memory()\n"
         "for step in range(20):\n"
         "    if step == 10:\n"

@@ -8,10 +8,11 @@ import pytest
 from conftest import CAPTIONER, FEW, train
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
-from galaxy_vision.data import load_galaxies
-from galaxy_vision.decision_tree import QUESTION_SLICES
-from galaxy_vision.metrics import GalaxyMetric
-from galaxy_vision.training_checks import check_captioner_rows, check_classifier_rows, split_contents
+from galaxy_vision.data.checks import split_contents
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.evaluation.metrics import GalaxyMetric
+from galaxy_vision.models.decision_tree import QUESTION_SLICES
+from galaxy_vision.training.checks import check_captioner_rows, check_classifier_rows
 
 NAMES = ["elliptical", "spiral", "merger"]
 KNOWN = np.full((4, 37), 25.0)

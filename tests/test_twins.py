@@ -10,7 +10,7 @@ from datasets import Dataset, Features, Image
 from PIL import Image as PILImage
 
 from galaxy_vision.cli import main as cli
-from galaxy_vision.twins import without_twins
+from galaxy_vision.data.twins import without_twins
 
 FEATURES = Features({"image": Image()})
 

@@ -33,9 +33,9 @@ import datasets  # noqa: E402
 import torch  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
-from galaxy_vision import report  # noqa: E402
-from galaxy_vision.checkpoints import checkpoint_steps  # noqa: E402
-from galaxy_vision.simulated_dataset import simulated_dataset  # noqa: E402
+from galaxy_vision.data.simulated import simulated_dataset  # noqa: E402
+from galaxy_vision.evaluation import report  # noqa: E402
+from galaxy_vision.training.checkpoints import checkpoint_steps  # noqa: E402
 
 SMALL = ["--num_simulated", "200", "--max_rows", "24", "--batch_size", "4", "--epochs", "2", "--checkpoint_every", "2"]
 SMALL += ["--mixed_precision", "no", "--seed", "3"]

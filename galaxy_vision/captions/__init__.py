@@ -1,0 +1,1 @@
+"""Votes to claims, claims to sentences, and sentences back to claims."""

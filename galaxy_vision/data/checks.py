@@ -1,0 +1,86 @@
+"""What must hold for the rows of a split, whether they are cached or streamed, and a digest of what they hold."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset, Image
+
+from .votes import votes_of
+
+
+def check_labels(dataset: str, split: str, labels: np.ndarray, num_classes: int) -> None:
+    """Raises ValueError if one of the labels (N,) is neither a class nor -1 for uncertain."""
+    if len(wrong := np.flatnonzero((labels < -1) | (labels >= num_classes))):
+        raise ValueError(
+            f"the {split} split of dataset={dataset!r} has the label {labels[wrong[0]]} in row {wrong[0]}, and its classes are "
+            f"0 to {num_classes - 1} (-1 or null where uncertain); name all classes in the features, or mend the rows"
+        )
+
+
+def check_references(dataset: str, split: str, captions, num_references: int) -> tuple[int, int]:
+    """The fewest and most captions of a row of an Arrow column of lists.
+
+    Raises:
+        ValueError: a row has fewer than ``num_references``; training rows have not all as many; one is null.
+    """
+    lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy()
+    if pc.any(pc.is_null(pc.list_flatten(captions))).as_py():
+        raise ValueError(f"the {split} split of dataset={dataset!r} has a caption that is null; leave it out of its list")
+    check_number_of_captions(dataset, split, fewest := int(lengths.min()), most := int(lengths.max()), num_references)
+    return fewest, most
+
+
+def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, num_references: int) -> None:
+    """Raises ValueError if the rows of a split, which have ``fewest`` to ``most`` captions, cannot all be drawn from."""
+    if fewest == 0:
+        raise ValueError(f"the {split} split of dataset={dataset!r} has a row without captions; leave the row out")
+    if fewest < num_references:
+        raise ValueError(
+            f"num_references={num_references} is more than the {fewest} captions of a row of dataset={dataset!r}; "
+            f"give {fewest} or fewer"
+        )
+    if split == "train" and fewest != most:
+        raise ValueError(f"training rows of dataset={dataset!r} have {fewest} to {most} captions; give every row as many")
+
+
+def split_contents(data: dict) -> dict[str, str]:
+    """A digest of each split: of the images as they are stored (files by name and size), labels, votes and captions, in their order.
+
+    The fingerprints of ``datasets`` change with the time at which a cache was written, and those of folders of images hold names and
+    times of files only; this changes with what a run learns from or is judged by, and with nothing else.
+    """
+    return {split: _content(rows) for split, rows in data.items()}
+
+
+def _content(rows: Dataset) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(getattr(rows.features.get("label"), "names", None)).encode())
+    kept = [name for name in ("image", "label", "votes", "captions") if name in rows.column_names]
+    rows = rows.select_columns(kept).cast_column("image", Image(decode=False)).with_format("arrow")
+    for table in rows.iter(batch_size=1000):
+        for image in table["image"].to_pylist():
+            digest.update(_stored(image))
+        update_content(digest, table)
+    return digest.hexdigest()
+
+
+def update_content(digest, table) -> None:
+    """Add labels, votes and captions of an Arrow table, as far as it has them."""
+    if "label" in table.column_names:
+        digest.update(json.dumps(table["label"].to_pylist()).encode())
+    if (votes := votes_of(table)) is not None:
+        digest.update(np.nan_to_num(votes, nan=-1.0).tobytes())
+    if "captions" in table.column_names:
+        digest.update(json.dumps(table["captions"].to_pylist()).encode())
+
+
+def _stored(image: dict | None) -> bytes:
+    if image is None:
+        return b"none"
+    if image["bytes"] is not None:
+        return hashlib.blake2b(image["bytes"], digest_size=16).digest()
+    path = Path(image["path"])
+    return f"{path.name} {path.stat().st_size if path.is_file() else None}".encode()

@@ -1,0 +1,200 @@
+"""metrics.json and run.json -> README.md, a model card of the Hub."""
+
+import json
+import shlex
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from ..runtime.files import written_whole
+from .caption_metrics import caption_table
+
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+PICTURES = {
+    "Training curves": "training_curves.png",
+    "Confusion matrix": "confusion_matrix.png",
+    "Reliability": "reliability.png",
+    "Most confident mistakes": "mistakes.png",
+    "Where the model looked": "heat_maps.png",
+    "Captions of test galaxies": "captions.png",
+}
+
+
+def write_card(folder: Path, results: dict, run: dict) -> Path:
+    """Write README.md: the same bytes for the same metrics.json, run.json, configuration and set of figures."""
+    with written_whole(folder / "README.md") as partial:
+        partial.write_bytes(card_text(folder, results, run).encode())
+    return folder / "README.md"
+
+
+def card_text(folder: Path, results: dict, run: dict, name: str | None = None, pushed: bool = False) -> str:
+    """The content of README.md.
+
+    Args:
+        folder: of the finished run, with config.json and the figures.
+        results: content of metrics.json.
+        run: content of run.json, see :func:`~galaxy_vision.evaluation.report.describe_run`.
+        name: of the model; None takes the id that the run has on the Hub if it was pushed, else the name of the folder.
+        pushed: whether a given name is an id of the Hub.
+    """
+    config = json.loads((folder / "config.json").read_text())
+    captioner, dataset, asked = "captions" in results, run["dataset"], run["arguments"]
+    if name is None:  # runs of older versions say what was asked for, and not whether it was done
+        repo_id = run["pushed"] if "pushed" in run else asked["push_to_hub"] and asked["hub_model_id"]
+        name, pushed = repo_id or folder.resolve().name, bool(repo_id)
+    card = ModelCard.from_template(
+        card_data(name, results, run, config),
+        template_path=str(TEMPLATE),
+        name=name,
+        pushed=pushed,
+        captioner=captioner,
+        config={"predict_votes": False} | config,
+        classes=_listed(list(config["id2label"].values())) if not captioner else "",
+        crop_fraction=_crop_fraction(folder),
+        simulated=dataset["name"] == "simulated",
+        dataset=dataset,
+        license_known=dataset["license"] not in (None, "other", "unknown"),
+        run=run,
+        results=results,
+        scores=results["captions"]["captioner"] if captioner else {},
+        command=shown_command(run),
+        hardware=_hardware(run["hardware"]),
+        table=caption_table(results["captions"]) if captioner else classifier_tables(results),
+        pictures=[(title, file) for title, file in PICTURES.items() if (folder / file).is_file()],
+    )
+    return str(card)
+
+
+def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardData:
+    """The metadata of the card: what the Hub reads, with the model-index of metrics.json.
+
+    The licence is that of the data set, since the weights are made from it: ``other`` where it has none that the Hub knows. Data sets and
+    base models are named where they are on the Hub.
+    """
+    captioner, dataset = "captions" in results, run["dataset"]
+    licence = dataset["license"] or "other"
+    return ModelCardData(
+        license=licence,
+        license_name="terms-of-the-training-data" if licence == "other" else None,
+        library_name="transformers",
+        pipeline_tag="image-to-text" if captioner else "image-classification",
+        language="en" if captioner else None,
+        tags=["astronomy", "galaxies", "galaxy-zoo", "morphology", "timm", config["model_type"].replace("_", "-")],
+        datasets=[dataset["hub_id"]] if dataset["hub_id"] else None,
+        base_model=run.get("base_models") or None,
+        metrics=["bleu", "chrf", "f1"] if captioner else ["accuracy", "f1"],
+        model_name=name,
+        eval_results=[_eval_result(*score, captioner, dataset) for score in _scores(results)],
+    )
+
+
+def _scores(results: dict) -> list[tuple[str, str, float]]:
+    """Metric id, name and value of each score in the model-index; undefined ones are left out."""
+    if "captions" in results:
+        scores = results["captions"]["captioner"]
+        names = {"claim_f1": ("f1", "claim F1"), "bleu_4": ("bleu", "BLEU-4"), "chrf": ("chrf", "chrF")}
+        names["cider_d"] = ("cider", "CIDEr-D")
+    else:
+        scores = results["classes"]
+        names = {"accuracy": ("accuracy", "accuracy"), "balanced_accuracy": ("balanced_accuracy", "balanced accuracy")}
+        names |= {"macro_f1": ("f1", "macro F1"), "weighted_f1": ("f1", "weighted F1")}
+    found = [(*kind, scores[key]) for key, kind in names.items()]
+    if "votes" in results:
+        found.append(("rmse", "RMSE over 37 vote fractions", results["votes"]["rmse_37"]))
+    return [score for score in found if score[2] is not None]
+
+
+def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset: dict) -> EvalResult:
+    return EvalResult(
+        task_type="image-to-text" if captioner else "image-classification",
+        dataset_type=dataset["hub_id"] or dataset["title"].lower().replace(" ", "-").replace(":", ""),
+        dataset_name=dataset["title"],
+        dataset_split="test",
+        metric_type=metric,
+        metric_name=name,
+        metric_value=round(value, 4),
+    )
+
+
+def classifier_tables(results: dict) -> str:
+    """Markdown tables of a classifier: scores beside a constant answer, each class, and each question."""
+    classes, votes = results["classes"], results.get("votes")
+    lines = ["| | score | 95 % interval | constant |", "|---|---|---|---|"]
+    for key, name in (
+        ("accuracy", "accuracy"),
+        ("balanced_accuracy", "balanced accuracy"),
+        ("macro_f1", "macro F1"),
+        ("weighted_f1", "weighted F1"),
+    ):
+        constant = classes.get("baseline", {}).get(key)
+        lines.append(
+            _line(f"{name} ({classes['rows']} with a class)", classes[key], classes.get("interval_95", {}).get(key), constant)
+        )
+    if votes:
+        constant = votes["baseline"]["rmse_37"]
+        lines.append(
+            _line("RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], votes["interval_95"].get("rmse_37"), constant)
+        )
+        lines.append(_line("calibration error of the votes", votes["ece"], None, votes["baseline"].get("ece")))
+        for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
+            if key in votes:  # runs of older versions have no width
+                lines.append(_line(name, votes[key]["predictive"], None, votes["baseline"].get(key)))
+    if "per_class" in classes:
+        lines += ["", "| class | test galaxies | precision | recall | F1 |", "|---|---|---|---|---|"]
+        for row in classes["per_class"]:
+            shown = " | ".join(_number(row[key]) for key in ("precision", "recall", "f1"))
+            lines.append(f"| {row['label']} | {row['support']:.0f} | {shown} |")
+    if votes:
+        lines += ["", "| question, where at least 20 were asked | test galaxies | accuracy | macro F1 | constant accuracy |"]
+        lines.append("|---|---|---|---|---|")
+        for row in votes["questions"]:
+            shown = " | ".join(_number(row[key]) for key in ("accuracy", "macro_f1", "baseline_accuracy"))
+            lines.append(f"| {row['question']} | {row['galaxies']} | {shown} |")
+    return "\n".join(lines)
+
+
+def _line(name: str, value, interval=None, constant=None) -> str:
+    between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+    return f"| {name} | {_number(value, 4)} | {between} | {_number(constant, 4)} |"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def shown_command(run: dict) -> str:
+    """The command of the run, with the arguments that are not defaults; absolute paths are cut to their last part."""
+    hardware, words = run["hardware"], ["accelerate", "launch"]
+    if hardware["num_processes"] > 1:
+        words += ["--multi_gpu", "--num_processes", str(hardware["num_processes"])]
+        if hardware["device"] == "cpu":
+            words.insert(0, "ACCELERATE_USE_CPU=true")
+    words.append(run["script"])
+    for key, value in run["changed_arguments"].items():
+        words += [f"--{key}", Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)]
+    return shlex.join(words)
+
+
+def _hardware(hardware: dict) -> str:
+    """One line: what computed, in how many processes, at which precision."""
+    gpus = hardware["gpus"] if hardware["device"] == "cuda" else []
+    device = " + ".join(f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus))
+    device = device or f"{hardware['cores']} cores of {hardware['cpu']}"
+    processes, precision = (
+        hardware["num_processes"],
+        {"no": "fp32"}.get(hardware["mixed_precision"], hardware["mixed_precision"]),
+    )
+    return f"{device}, {processes} process{'es' if processes > 1 else ''}, {precision}"
+
+
+def _crop_fraction(folder: Path) -> float:
+    """From the saved image processor, wherever this kind of model keeps it."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (folder / name).is_file():
+            saved = json.loads((folder / name).read_text())
+            return saved.get("image_processor", saved)["crop_fraction"]
+    raise ValueError(f"{folder} has no preprocessor_config.json; give the folder of a finished run")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else names[0]

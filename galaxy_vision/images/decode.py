@@ -1,0 +1,162 @@
+"""Whatever file a galaxy comes in -> checked 8-bit RGB; and the zips and folders they come in."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..models.file_kinds import REMEDY, check_kind, raw_mode, why_unread
+from ..models.pixels import LOWEST_PEAK, as_array, as_rgb, check_white, is_deep
+from .limits import FITS_STARTS, MAX_SIDE, STRETCHES, check_bytes, check_size, read_file, zip_directory_bytes
+
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
+"""The decoders that are tried; Pillow has many more, each of them a door."""
+_ANSWER = f"give a JPEG, PNG, TIFF, WebP, GIF or FITS image of at most {MAX_SIDE} px a side"
+
+_FOREIGN = {  # first bytes -> what the file is
+    b"PK\x03\x04": "a zip archive",
+    b"%PDF": "a PDF document",
+    b"<svg": "an SVG drawing, which has no pixels",
+    b"<?xml": "an XML document or SVG drawing, which has no pixels",
+    b"<!doctype": "a web page, often what a failed download leaves",
+    b"<html": "a web page, often what a failed download leaves",
+}
+# What Pillow's decoders raise on damaged files; fuzzed files (tests) found no other.
+_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, struct.error, zlib.error)
+
+
+def read_rgb(
+    source, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
+) -> Image.Image:
+    """Decode a galaxy image completely and convert it to 8-bit RGB.
+
+    JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says, transparency laid on
+    black sky, CMYK, grey and palettes converted. Of 16-bit colour the high byte is taken, the full range, which is
+    no stretch: colours of 12 bits are refused. One deep channel (16-bit
+    grey, 32-bit integers, floats) is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
+
+    FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the bottom).
+    Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.images.fits`.
+
+    Arrays follow the rules of files: one deep channel is stretched, and :func:`galaxy_vision.models.pixels.as_rgb` says what colours
+    may be. Their rows are not flipped.
+
+    Args:
+        source: the file's bytes, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor (H, W), (H, W, C) or
+            (C, H, W) of 1, 3 or 4 channels.
+        hdu: number or name of the FITS extension; None for the first that holds an image.
+        bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane, or of
+            three the last as red and the first as blue (bands in order of wavelength).
+        stretch: of deep images: ``"asinh"`` (Lupton et al. 2004; ``"auto"`` is the same) runs from one sky sigma below the sky
+            to the brightest pixel of the middle half, and cuts what is outside; ``"linear"`` runs from the darkest to the
+            brightest pixel and cuts nothing.
+
+    Returns:
+        RGB image; ``image.info["reading"]`` says in words what was done to the pixels.
+
+    Raises:
+        ValueError: and nothing else: not such an image, damaged, too large, an animation, a second file type at once, of a kind
+            whose pixels would be misread, or most of it white.
+    """
+    image = _read(source, hdu, bands, stretch)
+    check_white(image)
+    return image
+
+
+def _read(source, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
+    if stretch not in STRETCHES:
+        raise ValueError(f"stretch={stretch!r} is not known; use {', '.join(STRETCHES)}")
+    if isinstance(source, str | Path):
+        source = read_file(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = bytes(source)
+        _check_bytes(source)
+        if source.startswith(FITS_STARTS):
+            from .fits import read_fits  # astropy takes a second to import, and most images are none of these
+
+            return read_fits(source, hdu=hdu, bands=bands, stretch=stretch)
+    if hdu is not None or bands is not None:
+        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+    if isinstance(source, Image.Image):
+        return _to_rgb(_upright(source, ours=False), stretch)
+    if isinstance(source, bytes):
+        return _to_rgb(_upright(_open(source), ours=True), stretch)
+    array = as_array(source)
+    check_size(*array.shape[1::-1])
+    if is_deep(array):
+        return _stretched(array[..., 0], stretch)
+    ready = Image.fromarray(as_rgb(array))
+    ready.info = {"reading": "" if array.dtype == np.uint8 else f"colours converted from {array.dtype}"}
+    return ready
+
+
+def _check_bytes(data: bytes) -> None:
+    if not data:
+        raise ValueError(f"the file is empty (0 bytes); {_ANSWER}")
+    check_bytes(len(data))
+
+
+def _open(data: bytes) -> Image.Image:
+    """A file of :data:`FORMATS`, of which the header alone is decoded."""
+    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for magic, kind in _FOREIGN.items():
+        if start.startswith(magic.lower()):
+            raise ValueError(f"the file is {kind}; {_ANSWER}")
+    if zip_directory_bytes(data) is not None:
+        raise ValueError("the file is an image and a zip archive at once; save the image again without what is attached to it")
+    if b"<script" in data:
+        raise ValueError("the file is an image and a web page at once; save the image again without what is attached to it")
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        if sentence := why_unread(data):
+            raise ValueError(sentence) from error
+        raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error
+    except _DAMAGE as error:
+        raise ValueError(f"unreadable image: damaged ({error}); download or save it again") from error
+
+
+def _upright(image: Image.Image, ours: bool) -> Image.Image:
+    """The only frame of an image, decoded and turned as its EXIF orientation says; a copy, unless the image is ours to change."""
+    check_size(*image.size)
+    if 0 in image.size:
+        raise ValueError(f"image of {image.width}x{image.height} px has no pixels; give another")
+    sixteen_bits = ";16" in raw_mode(image) and not is_deep(image)
+    check_kind(image)
+    try:
+        several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
+        image.load()
+        upright = ImageOps.exif_transpose(image, in_place=ours) or image  # in place copies nothing where nothing is to turn
+    except _DAMAGE as error:
+        raise ValueError(f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again") from error
+    if several:
+        raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
+    if sixteen_bits and max(high for _, high in upright.getextrema()[:3]) < LOWEST_PEAK >> 8:
+        raise ValueError(f"16-bit colours of {image.format} with no value of {LOWEST_PEAK} or more, as if of 12 bits; {REMEDY}")
+    return upright
+
+
+def _to_rgb(image: Image.Image, stretch: str) -> Image.Image:
+    if is_deep(image):
+        return _stretched(np.asarray(image), stretch)
+    ready = image if image.mode == "RGB" and not image.has_transparency_data else Image.fromarray(as_rgb(image))
+    if image.has_transparency_data:
+        reading = "transparency laid on black sky"
+    else:
+        reading = "" if image.mode == "RGB" else f"colours converted from {image.mode}"
+    ready.info = {"reading": reading}
+    return ready
+
+
+def _stretched(plane: np.ndarray, stretch: str) -> Image.Image:
+    from .stretch import stretch_planes
+
+    rgb, reading = stretch_planes(plane[None], stretch)
+    image = Image.fromarray(rgb)
+    image.info = {"reading": reading}
+    return image

@@ -1,0 +1,102 @@
+"""Does an image look like a galaxy cut-out at all? Six measured properties with limits; no learning.
+
+A classifier names a class for any picture. These properties hold for nearly every cut-out that Galaxy Zoo showed (a galaxy in the middle of a
+dark sky, brightest at its centre, smooth over a few pixels, of pale colours) and fail for most photographs, text, noise and blank frames.
+It is a warning, not proof: a pale ball on black cloth passes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from ..models.pixels import SOME_WHITE, white_share
+
+SIDE = 64  # pixels of the reduced image, 0.13 petroR90 each in a Galaxy Zoo cut-out
+FRAME = 6  # pixels of its frame, which shows sky
+
+
+class Property(NamedTuple):
+    """A number measured on the image, the limits within which galaxies have it, and what is said outside of them."""
+
+    low: float
+    high: float
+    too_low: str
+    too_high: str
+
+
+# Limits: see lab_notes.md, "Does it look like a galaxy?".
+PROPERTIES = {
+    "sky": Property(-1, 0.15, "", "its border is bright, and the sky round a galaxy is dark"),
+    "contrast": Property(0.12, 2, "nothing in the middle stands out from the border", ""),
+    "smoothness": Property(0.50, 2, "it is grainy or striped, and galaxies are smooth", ""),
+    "offset": Property(-1, 0.30, "", "its brightest part is not in the middle"),
+    "white": Property(-1, SOME_WHITE, "", "much of it is white: overexposed, or cut from more than 8 bits"),
+    "colour": Property(-1, 0.72, "", "its colours are stronger than those of galaxies"),
+}
+
+
+def measure(image: Image.Image) -> dict[str, float]:
+    """The six numbers of an RGB image, on its central square reduced to 64 x 64 px, brightness from 0 to 1.
+
+    * sky: median brightness of the frame;
+    * contrast: 99 % quantile of the middle quarter above the sky;
+    * smoothness: correlation of the brightness of neighbouring pixels in the middle quarter, the smaller of both directions;
+    * offset: distance of the light's centre of gravity, in the brightest connected patch near the middle, from the image's centre,
+      in sides;
+    * white: share of pixels that are 255 in all colours;
+    * colour: saturation (max - min) / max of the light of that patch above the sky.
+    """
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX, (left, top, left + side, top + side))
+    rgb = np.asarray(small, np.float64) / 255
+    grey = rgb.mean(-1)
+    frame = np.ones_like(grey, bool)
+    frame[FRAME:-FRAME, FRAME:-FRAME] = False
+    sky = float(np.median(grey[frame]))
+    middle = grey[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    contrast = float(np.quantile(middle, 0.99) - sky)
+    smoothness = min(_correlation(middle[1:], middle[:-1]), _correlation(middle[:, 1:], middle[:, :-1]))
+    light = ndimage.gaussian_filter(grey, 1.0) - sky
+    patches, _ = ndimage.label(light > 0.3 * max(contrast, 1e-6))
+    inside = patches[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    sizes = (
+        np.bincount(inside[inside > 0], light[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4][inside > 0])
+        if inside.any()
+        else [0]
+    )
+    offset, colour = 0.0, 0.0
+    if inside.any():
+        patch = patches == int(np.argmax(sizes))
+        row, column = ndimage.center_of_mass(np.where(patch, light, 0))
+        offset = float(np.hypot(row - (SIDE - 1) / 2, column - (SIDE - 1) / 2) / SIDE)
+        above = np.clip(rgb[patch].mean(0) - np.median(rgb[frame], axis=0), 0, None)
+        colour = float((above.max() - above.min()) / max(above.max(), 1e-6))
+    return {
+        "sky": sky,
+        "contrast": contrast,
+        "smoothness": smoothness,
+        "offset": offset,
+        "white": white_share(image),
+        "colour": colour,
+    }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    scale = np.sqrt((one**2).sum() * (other**2).sum())
+    return float((one * other).sum() / scale) if scale > 0 else 1.0
+
+
+def doubts(image: Image.Image) -> list[str]:
+    """Why an RGB image does not look like a galaxy, in words; empty if it does."""
+    said = []
+    for name, value in measure(image).items():
+        limits = PROPERTIES[name]
+        if value < limits.low:
+            said.append(limits.too_low)
+        elif value > limits.high:
+            said.append(limits.too_high)
+    return said

@@ -1,0 +1,112 @@
+"""One galaxy image -> what the models say about it, as plain data."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ..images.decode import read_rgb
+from ..images.likeness import doubts
+from ..images.limits import read_file
+from ..models.decision_tree import QUESTIONS, SHORT_NAMES
+from .loading import load_captioner, load_classifier
+from .rotations import check_rotations, classify
+
+COLLECTIONS = (".zip", ".tar", ".tar.gz", ".tgz", ".parquet", ".csv", ".csv.gz", ".tsv")
+NUM_ANSWERS_SHOWN = 5
+MIN_REACH = 0.5
+"""An answer is shown if at least half of the volunteers would be asked its question."""
+NO_CAPTION = "(the captioner wrote no word that it knows)"
+"""What people are shown for an empty caption; in data it stays empty."""
+
+
+class Describer:
+    """A classifier and a captioner, loaded once.
+
+    Args:
+        model: folder or Hub id of a trained classifier.
+        captioner: folder or Hub id of a trained captioner.
+        rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
+
+    Raises:
+        OSError: there is no such folder or model.
+        ValueError: a model is damaged or none of ours, or another number of rotations.
+    """
+
+    def __init__(self, model: str, captioner: str, rotations: int = 1):
+        check_rotations(rotations)
+        self.rotations = rotations
+        self.classifier, self.image_processor = load_classifier(model)
+        self.captioner, self.processor = load_captioner(captioner)
+
+    @torch.inference_mode()
+    def __call__(self, image: Image.Image) -> dict:
+        """Class and its probability, all class probabilities, caption, and the answers that volunteers would most surely give.
+
+        ``answers`` have ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and
+        ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers by short name. Both are
+        empty if the classifier was trained without votes.
+        """
+        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
+        outputs = classify(self.classifier, pixels, self.rotations)
+        probabilities = outputs.logits.float().softmax(-1)[0].tolist()
+        labels = self.classifier.config.id2label
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"])
+        votes = self._votes(outputs)
+        return {
+            "class": labels[best],
+            "probability": probabilities[best],
+            "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
+            "caption": self.processor.batch_decode(generated)[0],
+            "answers": surest_answers(votes),
+            "votes": votes,
+        }
+
+    def _votes(self, outputs) -> dict[str, dict[str, float]]:
+        if outputs.vote_concentration is None:
+            return {}
+        votes = self.classifier.predict_fractions(outputs)
+        values = {"fraction": votes.conditional, "lower": votes.lower, "upper": votes.upper, "reach": votes.reach}
+        return {
+            answer: {name: float(value[0, place]) for name, value in values.items()} for place, answer in enumerate(SHORT_NAMES)
+        }
+
+
+def surest_answers(votes: dict[str, dict[str, float]]) -> list[dict]:
+    """The most voted answer of each question that is asked, the surest first."""
+    answers = []
+    for question in QUESTIONS if votes else ():
+        best = max(question.answers, key=lambda answer: votes[answer]["fraction"])
+        if votes[best]["reach"] >= MIN_REACH:
+            answers.append({"question": question.text, "answer": best} | votes[best])
+    return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]
+
+
+def read_named(path: str, **reading) -> Image.Image:
+    """The RGB image of a file of any kind that :func:`~galaxy_vision.read_rgb` takes, with its options.
+
+    Raises:
+        ValueError: one sentence: it cannot be read, or it is an address, a folder or a pattern, and no file.
+    """
+    if "://" in path:
+        raise ValueError("is an address, and nothing is fetched; download the image and give its file")
+    if not path or Path(path).is_dir():
+        raise ValueError("is a folder; give image files, or the whole folder to galaxy-vision predict --catalogue")
+    if any(sign in path for sign in "*?[") and not Path(path).exists():
+        raise ValueError(
+            "is a pattern that no file fits; give image files, or their folder to galaxy-vision predict --catalogue"
+        )
+    if path.lower().endswith(COLLECTIONS):
+        raise ValueError("holds many images or their names; give it to galaxy-vision predict --catalogue")
+    return read_rgb(read_file(path), **reading)
+
+
+def describe_file(describer: Describer, path: str, **reading) -> dict:
+    """As :class:`Describer`, for a file that :func:`read_named` takes, with what was done to its pixels (``reading``) and why it may be
+    no galaxy (``doubts``); one that cannot be read gives ``image`` and ``error``."""
+    try:
+        image = read_named(path, **reading)
+        return {"image": path, "reading": image.info["reading"], "doubts": doubts(image)} | describer(image)
+    except ValueError as error:
+        return {"image": path, "error": str(error)}

@@ -1,0 +1,288 @@
+"""A timm ResNet that is looked at through soft attention by an LSTM, which writes the caption word by word.
+
+After Xu et al. 2015 (Show, Attend and Tell, ICML; soft attention, gated context, deep output) with a backbone that may come from a
+trained galaxy classifier.
+"""
+
+from inspect import signature
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling, Seq2SeqLMOutput
+from transformers.utils import can_return_tuple
+
+from .caption_decoder import DecoderState, GalaxyDecoder, at_least_float32
+from .caption_encoder import GalaxyEncoder
+from .configuration_galaxy_captioner import GalaxyCaptionerConfig
+from .generation_galaxy_captioner import Decoder, beam_search, covers, greedy_search
+from .strict_loading import StrictLoading, check_backbone
+
+AUTO_CLASSES = {
+    "AutoModel": "GalaxyCaptionerModel",
+    "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
+}
+"""The classes of this file that read a saved folder; both find their weights in that of the captioner."""
+
+MAX_NEW_TOKENS = 48
+"""Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
+
+STATE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_key_values"
+"""The name under which ``generate()`` carries the state from word to word: transformers 5.24 renamed it."""
+
+
+class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
+    """What the models of this file share: the encoder, how weights start, and how they are saved."""
+
+    config_class = GalaxyCaptionerConfig
+    base_model_prefix = "captioner"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules: tuple = ()
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        check_backbone(config.backbone)
+        self.encoder = GalaxyEncoder(config)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=module.embedding_dim**-0.5)
+        elif isinstance(module, nn.LSTMCell):
+            for name, weight in module.named_parameters():
+                (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(weight)
+        else:
+            super()._init_weights(module)
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As in transformers. Either class of this file is then found in the folder where this package is not installed."""
+        module = type(self).__module__.rsplit(".", 1)[-1]
+        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
+        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+
+class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
+    """The encoder alone: features of a galaxy image, for ``pipeline("image-feature-extraction")`` and searches by likeness."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^words\."]  # so that it loads from a captioner
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None) -> BaseModelOutputWithPooling:
+        """Features of a batch.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor.
+            output_hidden_states: see :class:`GalaxyEncoder`.
+
+        Returns:
+            ``last_hidden_state`` (B, 1 + places, hidden_size), the whole image first, and that alone as ``pooler_output``.
+        """
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        encoded = self.encoder(pixel_values, output_hidden_states=wanted)
+        whole = encoded.last_hidden_state[:, 0]
+        return BaseModelOutputWithPooling(encoded.last_hidden_state, whole, hidden_states=encoded.hidden_states)
+
+
+class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, GenerationMixin):
+    """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
+
+    accepts_loss_kwargs = True  # Trainer then says how many words it adds up, see num_items_in_batch
+    _is_stateful = True
+    _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        self.decoder = GalaxyDecoder(config)
+        self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
+        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # saved with the model, or read from its folder
+        self.post_init()
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # the state is a DecoderState, which generate() must not replace by keys and values
+
+    def get_encoder(self, *args, **kwargs) -> nn.Module:
+        return self.encoder
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.decoder.embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.decoder.embedding = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.words
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.words = new_embeddings
+
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, next_sequence_length=None, **kwargs) -> dict:
+        """Only the newest word is read where there is a state, which holds the others; other keywords are for ``forward``."""
+        newest = input_ids if kwargs.get(STATE) is None else input_ids[:, -1:]
+        return {name: value for name, value in kwargs.items() if name in FORWARDED} | {"decoder_input_ids": newest}
+
+    def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
+        """As in transformers: ``generate(pixel_values=...)``; captions begin with ``decoder_input_ids`` where they are given, whichever
+        side they are padded on.
+
+        Raises:
+            ValueError: there are no images.
+        """
+        if inputs is None and kwargs.get("pixel_values") is None and kwargs.get("encoder_outputs") is None:
+            raise ValueError("generate() was given no image; give pixel_values from the processor, or encoder_outputs")
+        begun, mask, pad = kwargs.get("decoder_input_ids"), kwargs.pop("decoder_attention_mask", None), self.config.pad_token_id
+        if begun is not None:
+            mask = (begun != (-1 if pad is None else pad)) if mask is None else mask.bool()
+            if not mask.all():  # padding goes to the left, since a caption goes on at the right
+                order = mask.int().argsort(dim=1, stable=True)
+                begun, mask = begun.gather(1, order), mask.gather(1, order)
+                some = mask.any(0)
+                kwargs |= {"decoder_input_ids": begun[:, some], "decoder_attention_mask": mask[:, some].long()}
+        return super().generate(inputs, *args, **kwargs)
+
+    def _prepare_generation_config(self, generation_config, *args, **kwargs) -> tuple:
+        """A length that the caller gives is obeyed, and not that under another name that is saved with the model."""
+        settings, others = super()._prepare_generation_config(generation_config, *args, **kwargs)
+        for whole, new in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
+            given = {name for name in (whole, new) if _given(name, generation_config, kwargs)}
+            if given == {whole}:
+                setattr(settings, new, None)
+        return settings, others
+
+    def _sample(self, input_ids: torch.Tensor, **asked):
+        """Where ``generate()`` ends for greedy search and sampling."""
+        if not covers(self, input_ids, **asked):
+            return super()._sample(input_ids, **asked)
+        return greedy_search(*self._search_of(input_ids, **asked))
+
+    def _beam_search(self, input_ids: torch.Tensor, **asked):
+        """Where ``generate()`` ends for beams."""
+        if not covers(self, input_ids, **asked):
+            return super()._beam_search(input_ids, **asked)
+        return beam_search(*self._search_of(input_ids, **asked))[0]
+
+    def _search_of(self, input_ids, generation_config, encoder_outputs, **others) -> tuple:
+        """The arguments of our own searches; ``generate()`` repeats each image for its beams, and they do not."""
+        images = slice(None, None, generation_config.num_beams)
+        decoder = Decoder(self.decoder, self.words, encoder_outputs.last_hidden_state[images])
+        return decoder, input_ids[images], generation_config
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        encoder_outputs: BaseModelOutput | None = None,
+        cache: DecoderState | None = None,
+        past_key_values: DecoderState | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Seq2SeqLMOutput:
+        """Score every next word.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor; not needed with ``encoder_outputs`` or a state.
+            decoder_input_ids: (B, T) words so far, the start token first; made from ``labels`` where absent.
+            decoder_attention_mask: (B, T), 0 for padding, which is not read.
+            labels: (B, T) the words to be written, eos last, -100 for padding.
+            encoder_outputs: what the encoder said, so that it need not run again.
+            cache: the state after earlier words, which moves on; ``past_key_values`` before transformers 5.24.
+            use_cache: return the state.
+            output_attentions: False leaves ``cross_attentions`` out.
+            output_hidden_states: give ``encoder_hidden_states`` (see :class:`GalaxyEncoder`) and ``decoder_hidden_states``: the embedded
+                words (B, T, embedding_size) and what the LSTM made of them (B, T, hidden_size).
+            num_items_in_batch: words of all the batches that one step of the optimiser adds up; the loss is the sum over it, as
+                ``Trainer`` asks for. None for the mean over the words of this batch.
+
+        Returns:
+            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state under the name of the argument, and where each word looked as
+            ``cross_attentions``: one tensor (B, T, places), rows sum to 1.
+
+        Raises:
+            ValueError: an image or the words are missing, or there are not as many of both.
+        """
+        use_cache = self.config.use_cache if use_cache is None else use_cache
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        state = cache if cache is not None else past_key_values
+        if encoder_outputs is None and pixel_values is not None:
+            encoder_outputs = self.encoder(pixel_values, output_hidden_states=output_hidden_states)
+        if encoder_outputs is None and state is None:
+            raise ValueError("neither pixel_values nor encoder_outputs were given; give one of them")
+        if decoder_input_ids is None:
+            if labels is None:
+                raise ValueError("neither decoder_input_ids nor labels were given; give one of them, or call generate()")
+            decoder_input_ids = self._shifted(labels)
+        encoded = None if encoder_outputs is None else encoder_outputs[0]
+        if state is None:
+            state = self.decoder.start(encoded)
+        if len(decoder_input_ids) != len(state.hidden):
+            raise ValueError(
+                f"there are words of {len(decoder_input_ids)} captions for {len(state.hidden)} images; give one for each"
+            )
+        if decoder_attention_mask is not None:
+            decoder_attention_mask = decoder_attention_mask[:, -decoder_input_ids.shape[1] :]
+        features, attention, hidden_states = self.decoder(decoder_input_ids, state, decoder_attention_mask)
+        logits = self.words(features)
+        loss = None
+        if labels is not None:
+            scores, known = at_least_float32(logits).flatten(0, 1), labels.flatten()
+            if num_items_in_batch is None:
+                loss = F.cross_entropy(scores, known, ignore_index=-100)
+            else:
+                loss = F.cross_entropy(scores, known, ignore_index=-100, reduction="sum") / num_items_in_batch
+        return Seq2SeqLMOutput(
+            loss=loss,
+            logits=logits,
+            cross_attentions=None if output_attentions is False else (attention,),
+            decoder_hidden_states=hidden_states if output_hidden_states else None,
+            encoder_last_hidden_state=encoded,
+            encoder_hidden_states=encoder_outputs.hidden_states if output_hidden_states and encoder_outputs else None,
+            **{STATE: state if use_cache else None},
+        )
+
+    def _shifted(self, labels: torch.Tensor) -> torch.Tensor:
+        """What is read when ``labels`` are to be written: the start token and all but the last."""
+        settings = self.config
+        start = settings.bos_token_id if settings.decoder_start_token_id is None else settings.decoder_start_token_id
+        if start is None:
+            raise ValueError("the configuration names no decoder_start_token_id; set it, or give decoder_input_ids")
+        read = labels.new_full(labels.shape, start)
+        read[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == -100, settings.pad_token_id or 0)
+        return read
+
+
+FORWARDED = set(signature(GalaxyCaptionerForConditionalGeneration.forward).parameters) - {"self", "labels", "pixel_values"}
+"""What ``generate()`` hands on to ``forward`` for every word."""
+
+
+def _given(name: str, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
+    """Whether the caller of ``generate()`` sets it."""
+    return kwargs.get(name) is not None or getattr(generation_config, name, None) is not None
+
+
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyCaptionerModel.register_for_auto_class("AutoModel")
+GalaxyCaptionerForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
+
+__all__ = ["GalaxyCaptionerForConditionalGeneration", "GalaxyCaptionerModel"]

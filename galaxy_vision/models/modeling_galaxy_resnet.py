@@ -1,0 +1,327 @@
+"""A timm ResNet with two heads: morphological class, and the votes of Galaxy Zoo volunteers on the whole decision tree."""
+
+import importlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_galaxy_resnet import GalaxyResNetConfig
+from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
+from .strict_loading import StrictLoading, check_backbone
+
+SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+"""Values of ``config.problem_type``, as in transformers."""
+
+IGNORED_LABEL = -1
+"""Label of an uncertain galaxy: it takes part in the vote loss only. So does -100, which transformers uses."""
+
+
+def problem_of(config, labels: torch.Tensor) -> str:
+    """``config.problem_type``, or what transformers reads from number of classes and labels where it is None."""
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.num_labels == 1:
+        return REGRESSION
+    return MULTI_LABEL if labels.is_floating_point() or labels.ndim > 1 else SINGLE_LABEL
+
+
+def label_loss(
+    problem: str, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Cross entropy, binary cross entropy or squared error, as the problem is: a mean over all labels that are known.
+
+    Args:
+        problem: ``"single_label_classification"``, ``"multi_label_classification"`` or ``"regression"``.
+        logits: (B, C).
+        labels: (B,) class numbers, -1 or -100 where uncertain; or (B, C) from 0 to 1; or (B, C) numbers, also (B,) where C is 1. NaN
+            where unknown.
+        class_weights: (C,) weight of each class.
+
+    Raises:
+        ValueError: the labels are not those of the problem.
+    """
+    logits = logits.float()
+    if problem == SINGLE_LABEL:
+        if labels.ndim != 1 or labels.is_floating_point():
+            raise ValueError(
+                f"labels of {labels.dtype} and shape {tuple(labels.shape)} are not one class number for each image; give these, "
+                f"or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
+            )
+        labels = labels.long().masked_fill(labels == -100, IGNORED_LABEL)
+        decided = (labels != IGNORED_LABEL).sum().clamp(min=1)
+        # Divided by the number of rows, not of weights: a batch without a decided label then costs 0 and not NaN.
+        total = F.cross_entropy(logits, labels, weight=class_weights, ignore_index=IGNORED_LABEL, reduction="sum")
+        return total / decided
+    if logits.shape[1] == 1 and labels.ndim == 1:
+        labels = labels[:, None]
+    if labels.shape != logits.shape:
+        raise ValueError(f"labels of shape {tuple(labels.shape)} do not fit {problem} with outputs {tuple(logits.shape)}")
+    known = ~labels.isnan()
+    labels = torch.where(known, labels, 0).float()
+    if problem == REGRESSION:
+        losses = F.mse_loss(logits, labels, reduction="none")
+    elif ((labels < 0) | (labels > 1)).any():
+        raise ValueError(f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1, as {problem} needs them")
+    else:
+        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    if class_weights is not None:
+        losses = losses * class_weights
+    return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
+
+
+def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of votes under one Dirichlet-multinomial per question.
+
+    For a question with votes k and concentrations a, n = sum k and A = sum a, the likelihood is
+    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``; it holds for fractional votes as it stands. A question that the
+    source does not know (any NaN) is left out, and one that nobody was asked contributes exactly 0.
+
+    Args:
+        concentration: (B, 37) Dirichlet concentrations > 0.
+        votes: (B, 37) votes >= 0, fractional allowed, NaN where unknown.
+
+    Returns:
+        (B, 11) nats for each question, 0 where it is unknown.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if concentration.shape != votes.shape:
+        raise ValueError(
+            f"votes have shape {tuple(votes.shape)} but concentrations {tuple(concentration.shape)}; give one vote per answer"
+        )
+    exact = torch.promote_types(concentration.dtype, torch.float32)  # lgamma of bf16 is worthless
+    concentration, votes = concentration.to(exact), votes.to(exact)
+    losses = []
+    for places in QUESTION_SLICES.values():
+        a, k = concentration[..., places], votes[..., places]
+        known = ~k.isnan().any(dim=-1)
+        k = torch.where(known[..., None], k, torch.zeros_like(k))
+        n, total = k.sum(-1), a.sum(-1)
+        log_likelihood = torch.lgamma(n + 1) + torch.lgamma(total) - torch.lgamma(n + total)
+        log_likelihood = log_likelihood + (torch.lgamma(k + a) - torch.lgamma(k + 1) - torch.lgamma(a)).sum(-1)
+        losses.append(torch.where(known, -log_likelihood, torch.zeros_like(n)))
+    return torch.stack(losses, dim=-1)
+
+
+AUTO_CLASSES = {
+    "AutoModel": "GalaxyResNetModel",
+    "AutoModelForImageClassification": "GalaxyResNetForImageClassification",
+}
+"""The classes of this file that read a saved folder; both find their weights in that of the classifier."""
+
+HEADS = ("classifier", "vote_head")
+"""Modules that fine-tuning may make anew."""
+
+
+@dataclass
+class GalaxyClassifierOutput(ModelOutput):
+    """Output of :class:`GalaxyResNetForImageClassification`.
+
+    Attributes:
+        loss: scalar, the sum of the class loss and the vote loss, whichever could be computed.
+        logits: (B, number of classes).
+        vote_concentration: (B, 37) Dirichlet concentrations > 0, or None without vote head.
+        hidden_states: maps (B, C, H, W) of the stem and of each stage, or None where they were not asked for.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    vote_concentration: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+
+
+class VoteFractions(NamedTuple):
+    """Predicted answers of volunteers, each (B, 37) float32.
+
+    Attributes:
+        conditional: expected fraction of each answer among those asked its question.
+        reach: probability that a volunteer is asked the question.
+        lower: 5 % quantile of the conditional fraction (that of infinitely many volunteers).
+        upper: 95 % quantile.
+    """
+
+    conditional: torch.Tensor
+    reach: torch.Tensor
+    lower: torch.Tensor
+    upper: torch.Tensor
+
+
+class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
+    """What the models of this file share: the backbone, how it starts, and how it is saved."""
+
+    config_class = GalaxyResNetConfig
+    base_model_prefix = "backbone"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    accepts_loss_kwargs = False  # else Trainer takes **kwargs for it, and does not divide by the steps it accumulates
+    _no_split_modules: tuple = ()
+
+    def __init__(self, config: GalaxyResNetConfig):
+        super().__init__(config)
+        check_backbone(config.backbone)
+        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels)
+        for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
+            if not tensor.is_meta:
+                tensor._is_hf_initialized = True  # keep timm's own initialisation
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        else:
+            super()._init_weights(module)
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As in transformers. Either class of this file is then found in the folder where this package is not installed."""
+        module = type(self).__module__.rsplit(".", 1)[-1]
+        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
+        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def _asked(self, output_hidden_states: bool | None) -> bool:
+        return self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+
+
+class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
+    """The backbone alone: features of a galaxy image, for ``pipeline("image-feature-extraction")`` and searches by likeness."""
+
+    _keys_to_ignore_on_load_unexpected = [rf"^{head}\." for head in HEADS]  # so that it loads from a classifier
+
+    def __init__(self, config: GalaxyResNetConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None, **kwargs
+    ) -> BaseModelOutputWithPoolingAndNoAttention:
+        """Features of a batch.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor.
+            output_hidden_states: whether to return the maps of the stem and of each stage.
+
+        Returns:
+            ``last_hidden_state`` (B, D, H / 32, W / 32) and its mean over the places, ``pooler_output`` (B, D).
+        """
+        maps = None
+        if self._asked(output_hidden_states):
+            last, maps = self.backbone.forward_intermediates(pixel_values)
+        else:
+            last = self.backbone.forward_features(pixel_values)
+        return BaseModelOutputWithPoolingAndNoAttention(
+            last_hidden_state=last,
+            pooler_output=self.backbone.forward_head(last),
+            hidden_states=None if maps is None else tuple(maps),
+        )
+
+
+class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
+    """Morphological class and Galaxy Zoo votes of a galaxy image."""
+
+    _heads = HEADS
+
+    def __init__(self, config: GalaxyResNetConfig):
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.drop_rate)
+        self.classifier = nn.Linear(self.backbone.num_features, config.num_labels)
+        self.vote_head = nn.Linear(self.backbone.num_features, NUM_ANSWERS) if config.predict_votes else None
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        votes: torch.Tensor | None = None,
+        class_weights: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> GalaxyClassifierOutput:
+        """Classify a batch, and compute the loss of what is given.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor.
+            labels: what ``config.problem_type`` asks for, see :func:`~galaxy_vision.models.modeling_galaxy_resnet.label_loss`. Where it is None, as in
+                transformers: numbers for a single class, several columns or fractions for classes that do not exclude each other.
+            votes: (B, 37) votes; NaN where unknown.
+            class_weights: (number of classes,) weight of each class in the class loss.
+            output_hidden_states: whether to return the maps of the stem and of each stage.
+
+        Raises:
+            ValueError: labels are not those of the problem, or there are votes for a model without their head.
+        """
+        maps = None
+        if self._asked(output_hidden_states):
+            last, maps = self.backbone.forward_intermediates(pixel_values)
+            features = self.backbone.forward_head(last)
+        else:
+            features = self.backbone(pixel_values)  # (B, D)
+        features = self.dropout(features)
+        logits = self.classifier(features)  # (B, classes)
+        concentration = None
+        if self.vote_head is not None:
+            # Within a question softmax of the raw output is the expected fraction; its scale is the certainty. The limits keep
+            # lgamma and its gradient finite: e^-6 to e^7 votes.
+            concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, 37)
+        loss = None
+        if labels is not None:
+            problem = problem_of(self.config, labels)
+            if problem != SINGLE_LABEL:
+                self.config.problem_type = problem  # saved with the model, and read by whoever turns logits into scores
+            loss = label_loss(problem, logits, labels, class_weights)
+        if votes is not None:
+            if concentration is None:
+                raise ValueError("votes were given but config.predict_votes is False; set it or leave votes out")
+            vote_loss = dirichlet_multinomial_nll(concentration, votes).mean()
+            loss = vote_loss if loss is None else loss + vote_loss
+        return GalaxyClassifierOutput(
+            loss=loss,
+            logits=logits,
+            vote_concentration=concentration,
+            hidden_states=None if maps is None else tuple(maps),
+        )
+
+    @torch.no_grad()
+    def predict_fractions(self, outputs: GalaxyClassifierOutput) -> VoteFractions:
+        """What volunteers would have answered, with 90 % intervals, from the outputs of :meth:`forward`.
+
+        The interval of an answer is that of its Beta marginal; it covers what the model does not know, not the scatter of a
+        finite number of volunteers.
+
+        Raises:
+            ValueError: the model has no vote head.
+        """
+        if outputs.vote_concentration is None:
+            raise ValueError(
+                "this model was trained without votes (config.predict_votes is False), so it predicts classes only"
+            )
+        concentration = outputs.vote_concentration.float()
+        total = torch.cat(
+            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in QUESTION_SLICES.values()], dim=1
+        )
+        conditional = concentration / total
+        a, rest = concentration.double().cpu().numpy(), (total - concentration).double().cpu().numpy()
+        # Where scipy is missing the model loads and classifies all the same; transformers refuses a file with an import statement for it.
+        betaincinv = importlib.import_module("scipy.special").betaincinv
+        lower, upper = (torch.from_numpy(betaincinv(a, rest, q)).to(conditional) for q in (0.05, 0.95))
+        return VoteFractions(conditional, reach(conditional), lower, upper)
+
+
+# A saved folder then carries the code, so that it loads where this package is not installed.
+GalaxyResNetModel.register_for_auto_class("AutoModel")
+GalaxyResNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
+
+
+__all__ = ["GalaxyResNetForImageClassification", "GalaxyResNetModel"]

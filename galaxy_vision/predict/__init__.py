@@ -1,0 +1,1 @@
+"""Every galaxy of a catalogue into numbered Parquet parts, restartable."""

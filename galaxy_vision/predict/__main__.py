@@ -1,0 +1,5 @@
+"""``accelerate launch -m galaxy_vision.predict``."""
+
+from .run import main
+
+raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""Arguments of a prediction."""
+
+from dataclasses import dataclass, field
+
+from ..inference.rotations import check_rotations
+from ..runtime.arguments import arg
+
+BACKENDS = ("torch", "openvino")
+
+
+@dataclass
+class Arguments:
+    """Arguments of a prediction; also the keys of a JSON arguments file."""
+
+    model: str = field(metadata={"help": "trained classifier: folder or Hub id"})
+    catalogue: str = field(
+        metadata={
+            "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of paths "
+            "(cut by commas, semicolons or tabs), or the id of a data set of the Hub, which is streamed"
+        }
+    )
+    output_dir: str = field(metadata={"help": "folder for the parts; if it holds some of this very run, it goes on"})
+    id_column: str | None = arg(None, "of a table; default id or id_str, and the place of the row if there is none")
+    image_column: str | None = arg(
+        None,
+        "of a table: bytes, image or path; default image, path, file_loc, file_name or filename. Of a tar: what the names of "
+        "galaxies end with, such as jpg where a.mask.png lies beside a.jpg",
+    )
+    image_root: str | None = arg(None, "where relative paths of a table start (default: the folder of the table)")
+    split: str | None = arg(
+        None, "only this split, of a Hub data set or of Parquet files whose names, or folders, start with it"
+    )
+    config: str | None = arg(None, "configuration of a data set of the Hub that has several")
+    captioner: str | None = arg(None, "also write captions by this trained captioner: folder or Hub id")
+    embedding: bool = arg(False, "also write the features of the backbone")
+    rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
+    batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")
+    rows_per_part: int = arg(
+        4096, "rows of one output file, and what a kill can cost each process; a run that goes on keeps it"
+    )
+    num_workers: int = arg(
+        0, "threads that read and decode images, and on a CPU describe them too (0: one for each core of the process)"
+    )
+    backend: str = arg("torch", "torch, or openvino on a CPU (pip install 'galaxy_vision[export]') for the classifier")
+    mixed_precision: str = arg("auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16")
+
+    def __post_init__(self):
+        for name, least in (("batch_size", 0), ("rows_per_part", 1), ("num_workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} is below {least}")
+        check_rotations(self.rotations)
+        if self.backend not in BACKENDS:
+            raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")
+        if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
+            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")

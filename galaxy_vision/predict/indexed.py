@@ -1,0 +1,140 @@
+"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue (the
+directory of one zip or tar at a time is held, .6 kB a member)."""
+
+import hashlib
+import struct
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..images.limits import IMAGE_SUFFIXES, check_bytes, image_id, is_image, read_limited
+from ..runtime.files import written_whole
+from .csv_files import scan_csv
+from .entry import Entry, files_in
+from .rows import Catalogue, Columns, Row, read_path
+from .tars import read_tar, scan_tars
+
+KINDS = ("tars", "images", "zip", "csv")
+"""Kinds of catalogues that have an index."""
+
+_INDEX = pa.schema(
+    {
+        "id": pa.string(),
+        "source": pa.string(),
+        "file": pa.binary(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+        "check": pa.int64(),
+        "sparse": pa.bool_(),
+        "absent": pa.string(),
+    }
+)
+"""The fields of :class:`~galaxy_vision.predict.entry.Entry`."""
+
+_SURROGATES = ("utf-8", "surrogateescape")  # how Python holds the bytes of a name that is not UTF-8
+
+
+def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns: Columns) -> list[str]:
+    """As :func:`~galaxy_vision.predict.catalogue.write_index`, of a catalogue of that kind."""
+    scan = {"tars": scan_tars, "images": _scan_folder, "zip": _scan_zip, "csv": scan_csv}[kind]
+    notes = []
+    entries = scan(path, columns, notes)
+    with written_whole(index) as unfinished:
+        with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, _INDEX) as writer:
+            parts = 0
+            while part := list(islice(entries, rows_per_part)):
+                rows = [
+                    each._replace(id=_shown(each.id), source=_shown(each.source), file=each.file.encode(*_SURROGATES))
+                    for each in part
+                ]
+                writer.write_batch(pa.record_batch(list(map(list, zip(*rows, strict=True))), schema=_INDEX))
+                parts += 1
+        if not parts:
+            raise ValueError(f"catalogue={path} holds no row, or no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return notes
+
+
+def _shown(name: str) -> str:
+    """A name whose bytes are not UTF-8, as ``caf\\xe9.jpg``."""
+    return name if name.isascii() else name.encode(*_SURROGATES).decode("utf-8", "backslashreplace")
+
+
+def _scan_folder(folder: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
+    archives = 0
+    for name, file in files_in(folder):
+        archives += Path(name).suffix.lower() in (".tar", ".zip")
+        if is_image(name):
+            try:
+                state = file.stat()
+            except OSError as error:  # such as a link to nowhere
+                yield Entry(image_id(name), name, name, absent=error.strerror)
+                continue
+            yield Entry(image_id(name), name, name, size=state.st_size, check=state.st_mtime_ns)
+    if archives:
+        notes.append(f"{archives} zip or tar files in {folder} are not read, since it holds images; describe them on their own")
+
+
+def _scan_zip(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
+    members = list(enumerate(_opened_zip(path).infolist()))
+    names = Counter(member.filename for _, member in members)
+    for place, member in sorted(members, key=lambda each: each[1].filename):
+        name = member.filename
+        if is_image(name) and not member.is_dir():
+            source = name if names[name] == 1 else f"{name}@{place}"
+            yield Entry(image_id(name), source, "", place, member.file_size, member.CRC)
+
+
+def _opened_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
+        raise ValueError(f"catalogue={path} is not a complete zip file ({error}); download it again") from error
+
+
+def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogue:
+    """The catalogue that :func:`write_index` has listed."""
+    opened = pa.ipc.open_file(pa.memory_map(str(index)))
+    read = _reader(path, kind, columns)
+
+    def load(entry: Entry) -> bytes:
+        if entry.absent:
+            raise FileNotFoundError(entry.absent)
+        check_bytes(entry.size)
+        return read(entry)
+
+    def entries(part: int) -> Iterator[Entry]:
+        for row in zip(*opened.get_batch(part).to_pydict().values(), strict=True):
+            entry = Entry(*row)
+            yield entry._replace(file=entry.file.decode(*_SURROGATES))
+
+    def rows(part: int) -> Iterator[Row]:
+        for entry in entries(part):
+            yield Row(entry.id, entry.source, lambda entry=entry: load(entry))
+
+    def fingerprint() -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for part in range(opened.num_record_batches):
+            for entry in entries(part):
+                digest.update(repr(tuple(entry)).encode())
+        return digest.hexdigest()
+
+    part_rows = [opened.get_batch(part).num_rows for part in range(opened.num_record_batches)]
+    return Catalogue(part_rows, rows, fingerprint)
+
+
+def _reader(path: Path, kind: str, columns: Columns) -> Callable[[Entry], bytes]:
+    """Reads the bytes of an image, which is there and not too large."""
+    if kind == "zip":
+        archive = _opened_zip(path)
+        members = archive.infolist()  # by place: two members may have one name
+        return lambda entry: archive.read(members[entry.offset])
+    if kind == "csv":
+        return lambda entry: read_path(Path(columns.image_root or path.parent), entry.file)
+    folder = path if path.is_dir() else path.parent
+    if kind == "tars":
+        return lambda entry: read_tar(folder / entry.file, entry)
+    return lambda entry: read_limited(folder / entry.file)

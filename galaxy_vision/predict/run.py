@@ -1,0 +1,215 @@
+"""Describe every galaxy of a catalogue of any size, on any number of processes, into Parquet that opens with pandas or astropy.
+
+galaxy-vision predict --model runs/classifier --catalogue images.zip --output_dir predictions
+accelerate launch --num_processes 4 -m galaxy_vision.predict --model DIR --catalogue PATH --output_dir DIR
+
+The catalogue is cut into parts. A part is computed by one process, written beside and renamed when complete, so that a killed run
+goes on with the parts that are missing, and the rows do not depend on the number of processes.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
+
+from .. import __version__
+from ..runtime.accelerator import make_accelerator, settle_precision
+from ..runtime.arguments import parse_arguments
+from ..runtime.files import sole_run
+from ..runtime.hardware import decoding_threads
+from .arguments import Arguments
+from .catalogue import needs_index, open_catalogue, write_index
+from .column_names import probability_columns
+from .models import Models
+from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, recorded_identity, write_manifest
+from .rows import Catalogue, Columns, Row
+
+INDEX = "_index.arrow"
+BATCHES_AHEAD = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(Arguments, __doc__, argv, prog="galaxy-vision predict")
+    try:
+        # Processes wait for each other at the start and at the end only, and there for as long as it takes.
+        accelerator = make_accelerator(args.mixed_precision, 1, None, Path(args.output_dir), timeout=timedelta(days=30))
+        try:
+            with sole_run(Path(args.output_dir)):
+                return 0 if predict(args, accelerator) else 1
+        finally:
+            accelerator.end_training()
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def predict(args: Arguments, accelerator) -> bool:
+    """Write the parts that are missing, and the manifest when all are there.
+
+    Returns:
+        Whether any image could be read; the main process says so if none could.
+
+    Raises:
+        ValueError: the model or catalogue cannot be used, or ``output_dir`` holds another run.
+    """
+    output_dir = Path(args.output_dir)
+    columns = Columns(args.id_column, args.image_column, args.image_root, args.split, args.config)
+    models = Models(args, accelerator)
+    index = output_dir / INDEX
+    try:
+        together(accelerator, partial(list_catalogue, args, columns))
+        recorded = together(accelerator, partial(recorded_identity, output_dir))
+        first_batch = partial(open_catalogue, args.catalogue, _new(index), args.rows_per_part, columns)
+        settle_precision(
+            accelerator,
+            args.mixed_precision,
+            lambda: models.bf16_gain(first_batch()),
+            recorded.get("mixed_precision"),
+        )
+        models.compute = models.compute_in(accelerator.mixed_precision)
+        identity, missing = together(accelerator, partial(make_plan, args, columns, models))
+    finally:
+        if accelerator.is_main_process:
+            _new(index).unlink(missing_ok=True)
+    catalogue = open_catalogue(args.catalogue, index, args.rows_per_part, columns)
+    mine = missing[accelerator.process_index :: accelerator.num_processes]
+    described = {
+        "identity": identity,
+        "model": args.model,
+        "catalogue": args.catalogue,
+        "class_names": models.class_names,
+        "class_columns": probability_columns(models.class_names),
+    }
+    writer = PartWriter(output_dir, models.schema(), described, args.rows_per_part)
+    known = [catalogue.part_rows[part] for part in mine]
+    bar = tqdm(
+        total=None if None in known else sum(known),
+        desc=f"{len(missing)} of {identity['parts']} parts"
+        + f", {accelerator.num_processes} processes, this one" * (accelerator.num_processes > 1),
+        unit=" images",
+        disable=not accelerator.is_main_process,
+    )
+    with bar:
+        describe_parts(catalogue, mine, models, writer, models.workers, bar)
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process:
+        return True
+    counts = count_rows(output_dir, catalogue.part_rows)
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print(f"{sum(counts.values())} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
+    if "ok" not in counts:
+        print(f"error: no image could be read; {first_error(output_dir)}. Mend that and remove {output_dir}", file=sys.stderr)
+        return False
+    write_manifest(output_dir, described | {"num_processes": accelerator.num_processes}, counts)
+    return True
+
+
+def together(accelerator, action: Callable):
+    """What the main process makes of ``action``, on all processes; where it cannot, all of them end.
+
+    Raises:
+        ValueError: of ``action``, on the main process; the others end in silence.
+    """
+    made = [None, None]
+    if accelerator.is_main_process:
+        try:
+            made[0] = action()
+        except ValueError as error:
+            made[1] = str(error)
+    result, refused = broadcast_object_list(made)
+    if refused is None:
+        return result
+    if accelerator.is_main_process:
+        raise ValueError(refused)
+    raise SystemExit(2)  # one process says why
+
+
+def _new(index: Path) -> Path:
+    """Where an index lies until it is known to be that of the run in its folder."""
+    return index.with_name(f"_new{index.name}")
+
+
+def list_catalogue(args: Arguments, columns: Columns) -> None:
+    """Write the index of a catalogue that needs one, beside that of the run; by one process.
+
+    Raises:
+        ValueError: the catalogue cannot be used.
+    """
+    output_dir = Path(args.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    if needs_index(args.catalogue):
+        for note in write_index(args.catalogue, _new(output_dir / INDEX), args.rows_per_part, columns):
+            print(f"note: {note}", file=sys.stderr)
+
+
+def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict, list[int]]:
+    """What makes this run another than any other, and the parts that are missing; by one process.
+
+    Everything that changes rows, their order, columns or values is in the identity. The index of ``output_dir`` is only
+    replaced by one of the same run.
+
+    Raises:
+        ValueError: the catalogue cannot be used, or ``output_dir`` holds another run.
+    """
+    output_dir = Path(args.output_dir)
+    index = output_dir / INDEX
+    catalogue = open_catalogue(args.catalogue, _new(index), args.rows_per_part, columns)
+    identity = models.identity() | {
+        "catalogue_fingerprint": catalogue.fingerprint(),
+        "id_column": args.id_column,
+        "image_column": args.image_column,
+        "image_root": args.image_root and str(Path(args.image_root).resolve()),
+        "split": args.split,
+        "config": args.config,
+        "rows_per_part": args.rows_per_part,
+        "parts": len(catalogue.part_rows),
+        "batch_size": models.batch_size,
+        "embedding": args.embedding,
+        "rotations": args.rotations,
+        "backend": args.backend,
+        "device": models.accelerator.device.type,
+        "mixed_precision": models.accelerator.mixed_precision,
+        "package_version": __version__,
+    }
+    missing = missing_parts(output_dir, identity)
+    if _new(index).exists():
+        _new(index).replace(index)
+    if missing:
+        (output_dir / MANIFEST).unlink(missing_ok=True)
+    return identity, missing
+
+
+def describe_parts(catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar) -> None:
+    """Describe these parts with ``workers`` threads, and write each."""
+    with decoding_threads(workers) as pool:
+        ahead = BATCHES_AHEAD + workers if models.whole_batches else BATCHES_AHEAD
+        for part, rows, table in batches_ahead(catalogue, parts, models.batch_size, partial(models.begin, pool), ahead):
+            if rows is None:
+                writer.finish(part)
+                continue
+            writer.add(part, table())
+            bar.update(len(rows))
+
+
+def batches_ahead(
+    catalogue: Catalogue, parts: Iterable[int], batch_size: int, begin: Callable, ahead: int
+) -> Iterator[tuple[int, list[Row] | None, Callable | None]]:
+    """(part, rows, what ``begin`` gives for them), and (part, None, None) after its last; ``ahead`` more are begun by then.
+
+    A batch never crosses parts, so that a part is the same whatever was computed before it.
+    """
+    waiting = deque()
+    for part in parts:
+        rows = catalogue.rows(part)
+        while batch := list(islice(rows, batch_size)):
+            waiting.append((part, batch, begin(batch)))
+            if len(waiting) > ahead:
+                yield waiting.popleft()
+        waiting.append((part, None, None))
+    yield from waiting

@@ -1,0 +1,83 @@
+"""Parquet that holds images, or paths of them -> numbered parts, by row groups."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .entry import files_in
+from .rows import Catalogue, Columns, Row, check_types, choose_columns, row_of
+
+ROWS_AT_ONCE = 64
+"""Rows of a table that are read together: 1 MB of Galaxy Zoo images."""
+
+
+def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
+    """A Parquet file or a folder of them: a part is as many row groups as reach ``rows_per_part``."""
+    parts, part_rows, digest = [], [], hashlib.blake2b(digest_size=16)
+    for file in _files(path, columns.split):
+        with _opened(file) as opened:
+            chosen = choose_columns(opened.schema_arrow.names, columns, f"catalogue={file}")
+            check_types(opened.schema_arrow, *chosen, f"catalogue={file}")
+            sizes = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+        name = str(file.relative_to(path)) if path.is_dir() else file.name
+        digest.update(f"{name} {file.stat().st_size} {chosen}".encode() + _footer(file))
+        first, start = 0, 0
+        for group in range(len(sizes)):
+            count = sum(sizes[first : group + 1])
+            if count and (count >= rows_per_part or group == len(sizes) - 1):
+                parts.append((file, name, chosen, range(first, group + 1), start))
+                part_rows.append(count)
+                first, start = group + 1, start + count
+    if not parts:
+        raise ValueError(f"catalogue={path} has no row" + (f" in files of the split {columns.split}" if columns.split else ""))
+
+    def rows(part: int) -> Iterator[Row]:
+        file, name, (id_column, image_column), groups, number = parts[part]
+        root = Path(columns.image_root or file.parent)
+        read = [image_column, *([id_column] if id_column else [])]
+        with pq.ParquetFile(file, pre_buffer=False) as opened:
+            for batch in opened.iter_batches(ROWS_AT_ONCE, row_groups=list(groups), columns=read):
+                images = batch.column(image_column).to_pylist()
+                ids = batch.column(id_column).to_pylist() if id_column else [None] * len(images)
+                for galaxy_id, image in zip(ids, images, strict=True):
+                    yield row_of(galaxy_id, image, f"{name}:{number}", root)
+                    number += 1
+
+    return Catalogue(part_rows, rows, digest.hexdigest)
+
+
+def _files(path: Path, split: str | None) -> list[Path]:
+    """The Parquet files of a folder that hold rows.
+
+    A name with an underscore in front belongs to a program that writes tables, such as Spark's ``_temporary``;
+    pyarrow and Dask leave them out too.
+    """
+    names = [path.name]
+    if path.is_dir():
+        names = [name for name, _ in files_in(path) if name.lower().endswith(".parquet")]
+        names = [name for name in names if not any(part.startswith("_") for part in PurePath(name).parts)]
+    if split:  # train-00000-of-00002.parquet or train/0000.parquet, but not training.parquet
+        wanted = re.compile(rf"{re.escape(split)}(?![A-Za-z0-9])")
+        names = [name for name in names if any(wanted.match(part) for part in PurePath(name).parts)]
+    return [path / name if path.is_dir() else path for name in names]
+
+
+def _opened(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"catalogue={file} cannot be read as Parquet: {error}; download or write it again") from error
+
+
+def _footer(file: Path) -> bytes:
+    """The footer of a Parquet file: schema, sizes and statistics of every column chunk."""
+    with open(file, "rb") as opened:
+        opened.seek(-8, os.SEEK_END)
+        length = int.from_bytes(opened.read(4), "little")
+        opened.seek(-8 - length, os.SEEK_END)
+        return opened.read(length)

@@ -1,0 +1,1 @@
+"""Galaxies drawn from known parameters, and the volunteers who vote on them."""

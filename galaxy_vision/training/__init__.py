@@ -1,0 +1,1 @@
+"""Training runs: arguments, one epoch, checkpoints, and what both training scripts share."""

@@ -1,0 +1,135 @@
+"""What must hold before the first step: rows that teach something and can be scored; and which rows those are."""
+
+import numpy as np
+from datasets import Dataset, Value
+
+from ..captions.claims import claims_from_votes
+from ..data.checks import check_labels, check_references
+from ..data.votes import votes_of
+from ..evaluation.metrics import published_values
+from ..models.decision_tree import NUM_ANSWERS, QUESTION_SLICES
+
+
+def check_classifier_rows(
+    dataset: str, data: dict, class_names: list[str], predict_votes: bool, select_by: str, stream=None
+) -> list:
+    """Refuse rows of which no classifier can be learned, or by which no epoch can be chosen.
+
+    Args:
+        dataset: its name, for messages.
+        data: rows by split, those to train on among them unless they are streamed.
+        predict_votes: whether votes are to be learned where there are any.
+        select_by: validation score of the epoch that is kept.
+        stream: :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows.
+
+    Returns:
+        Whether votes are learned, and lines of doubt to be shown.
+
+    Raises:
+        ValueError: a split has no row; a label is none of the classes; votes are negative or infinite; no training row has a label or
+            votes; all have one label and there are no votes; or the score that selects the epoch is not defined for the validation rows.
+    """
+    labels, votes = {}, {}
+    for split, rows in data.items():
+        if not len(rows):
+            raise ValueError(f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some")
+        labels[split] = labels_of(rows)
+        check_labels(dataset, split, labels[split], len(class_names))
+        votes[split] = _votes_of(rows) if predict_votes else None
+    if stream is not None:
+        votes["train"] = stream.votes if predict_votes else None
+    counts = stream.class_counts if stream else np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names))
+    rows, doubts = stream.num_rows if stream else len(labels["train"]), []
+    voted = votes["train"] is not None and bool(_answered(votes["train"]).any())
+    if votes["train"] is not None and not voted:
+        doubts.append("the votes of the training rows are all unknown or 0, so votes are not learned")
+    if not voted and not counts.any():
+        also = "" if votes["train"] is None else " or votes"
+        raise ValueError(
+            f"none of the {rows} training rows of dataset={dataset!r} has a label{also}, so nothing can be learned; "
+            "label some of them, or give another data set"
+        )
+    if not voted and np.count_nonzero(counts) == 1:
+        raise ValueError(
+            f"all {counts.sum()} labelled training rows of dataset={dataset!r} are of the class "
+            f"{class_names[int(counts.argmax())]!r}, and votes are not learned, so there is nothing to tell apart; "
+            "give a data set of two classes or more"
+        )
+    if not counts.any():
+        doubts.append("no training row has a class, so votes alone are learned: the classes that this model names mean nothing")
+    judged = votes["validation"] if voted else None
+    if not (labels["validation"] >= 0).any() and (judged is None or not _answered(judged).any()):
+        raise ValueError(
+            f"no row of the validation split of dataset={dataset!r} has a label{' or votes' if voted else ''}, "
+            "so no epoch can be chosen; label some of them"
+        )
+    if select_by != "loss" and not voted:
+        raise ValueError(f"select_by={select_by} needs votes, and dataset={dataset!r} has none to learn; use loss")
+    if voted and (without := [split for split, known in votes.items() if known is None]):
+        raise ValueError(
+            f"the {' and '.join(without)} split of dataset={dataset!r} has no votes; give them, or --no_predict_votes"
+        )
+    known = published_values(judged)[1] if voted else np.zeros((0, NUM_ANSWERS), dtype=bool)
+    if select_by == "rmse_37" and not known.all(1).any():
+        raise ValueError(
+            "select_by=rmse_37 needs rows in which all 37 answers are known, and no row of the validation split of "
+            f"dataset={dataset!r} is such; use rmse_known, which is over the answers that are known, or loss"
+        )
+    if select_by == "rmse_known" and not known.any():
+        raise ValueError(
+            f"select_by=rmse_known needs votes in the validation split, and that of dataset={dataset!r} has none; use loss"
+        )
+    return voted, doubts
+
+
+def labels_of(rows: Dataset) -> np.ndarray:
+    """(N,) int64 labels, -1 where there is none."""
+    column = rows.select_columns(["label"]).with_format("arrow")[:]["label"].combine_chunks()
+    return column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _votes_of(rows: Dataset) -> np.ndarray | None:
+    if "votes" not in rows.column_names:
+        return None
+    return votes_of(rows.select_columns(["votes"]).with_format("arrow")[:])
+
+
+def _answered(votes: np.ndarray) -> np.ndarray:
+    """(N, 11) whether a question is known and somebody answered it: what the loss of votes learns from."""
+    totals = [votes[:, places].sum(1) for places in QUESTION_SLICES.values()]
+    return np.stack(totals, 1) > 0  # NaN is not
+
+
+def check_captioner_rows(dataset: str, data: dict, num_references: int) -> None:
+    """Refuse rows of which no captioner can be learned, or by which no epoch can be chosen.
+
+    Args:
+        dataset: its name, for messages.
+        data: rows by split, those to train on among them unless they are streamed.
+        num_references: captions of a row that are drawn from.
+
+    Raises:
+        ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are drawn from;
+            or the votes of the validation rows claim nothing.
+    """
+    for split, rows in data.items():
+        for column, purpose in (("captions", "are learned"), ("votes", "judge the captions")):
+            if column not in rows.column_names:
+                raise ValueError(
+                    f"dataset={dataset!r} has no {column}, which {purpose}; build one with votes by datasets_scripts"
+                )
+        kind = getattr(rows.features["captions"], "feature", None)
+        if kind not in (Value("string"), Value("large_string")):
+            raise ValueError(
+                f"column `captions` of dataset={dataset!r} does not hold a list of texts in each row; put each in a list"
+            )
+        if not len(rows):
+            raise ValueError(f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some")
+        captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
+        check_references(dataset, split, captions, num_references if split == "train" else 1)
+    wanted = _votes_of(data["validation"])
+    if not any(len(claims_from_votes(row)) for row in wanted):
+        raise ValueError(
+            f"the votes of the validation split of dataset={dataset!r} claim nothing, so claim F1, which selects the epoch, is "
+            "not defined; give a data set in which some questions were answered"
+        )

@@ -1,0 +1,40 @@
+"""The house stands: no import runs upward, none in a circle, and what travels with weights imports its siblings only."""
+
+import ast
+import sys
+from graphlib import TopologicalSorter
+
+sys.path.insert(0, str(__import__("pathlib").Path(__file__).resolve().parent.parent / "docs"))
+from imports import FLOORS, REPOSITORY, imports, package_of
+
+ARROWS = imports()
+FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
+
+
+def test_every_package_has_its_floor_and_the_root_three_files_at_most():
+    assert {package_of(module) for module in ARROWS} == set(FLOOR)
+    assert len(list((REPOSITORY / "galaxy_vision").glob("*.py"))) <= 3
+
+
+def test_no_import_runs_upward():
+    upward = [
+        f"{module} -> {target}"
+        for module, targets in ARROWS.items()
+        for target in targets
+        if package_of(module) != package_of(target) and FLOOR[package_of(module)] <= FLOOR[package_of(target)]
+    ]
+    assert not upward
+
+
+def test_no_module_imports_itself_in_a_circle():
+    assert list(TopologicalSorter(ARROWS).static_order())  # raises CycleError, which names the circle
+
+
+def test_files_that_travel_with_weights_import_siblings_only():
+    siblings = {path.stem for path in (REPOSITORY / "galaxy_vision" / "models").glob("*.py")}
+    for path in (REPOSITORY / "galaxy_vision" / "models").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.level or node.module.startswith("galaxy_vision")):
+                assert node.level == 1 and node.module in siblings, f"{path.name}, line {node.lineno}"
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("galaxy_vision") for alias in node.names), path.name
