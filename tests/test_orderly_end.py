@@ -5,10 +5,11 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import CAPTIONER, FEW, load_script
+from conftest import CAPTIONER, FEW, load_script, new_process
 from safetensors.torch import load_file
 
 from galaxy_vision.runtime.files import remove_checkpoints
@@ -36,37 +37,50 @@ PHASES = {  # module, function and which of its calls
 }
 
 
+def interrupted(log: str, name: str, argv: list[str], module: str | None, function: str, call: int) -> None:
+    """A run in a process of its own, as runs have, to which SIGTERM comes at a call of a function (of the script: None)."""
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
+        script = load_script(name)
+        place = import_module(module) if module else script
+        patch.setattr(place, function, terminating(getattr(place, function), call))
+        script.main(argv)
+
+
+def ended(log: Path, *run) -> int:
+    """Status of :func:`interrupted`."""
+    process = new_process(interrupted, str(log), *run)
+    process.start()
+    process.join(200)
+    process.kill()
+    process.join()
+    return process.exitcode
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weights(
-    phase, classifier_run, tmp_path, monkeypatch, capsys
+    phase, classifier_run, tmp_path, monkeypatch
 ):
-    module, name, call = PHASES[phase]
     monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
-    main, argv = load_script("train_classifier").main, [*FEW, "--output_dir", str(tmp_path)]
-    with monkeypatch.context() as patch:
-        patch.setattr(f"{module}.{name}", terminating(getattr(import_module(module), name), call))
-        with pytest.raises(SystemExit) as end:
-            main(argv)
-    assert end.value.code == 143
-    assert "SIGTERM: saved; go on with --resume" in capsys.readouterr().out
-    assert checkpoint_steps(tmp_path)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    results = main([*argv, "--resume"])
-    one, other = (load_file(folder / "model.safetensors") for folder in (classifier_run[0], tmp_path))
+    folder, log = tmp_path / "run", tmp_path / "log"
+    argv = [*FEW, "--output_dir", str(folder)]
+    assert ended(log, "train_classifier", argv, *PHASES[phase]) == 143
+    assert "SIGTERM: saved; go on with --resume" in log.read_text()
+    assert checkpoint_steps(folder)
+    results = load_script("train_classifier").main([*argv, "--resume"])
+    one, other = (load_file(path / "model.safetensors") for path in (classifier_run[0], folder))
     assert all(torch.equal(value, other[key]) for key, value in one.items())
     assert results["classes"] == classifier_run[1]["classes"]
 
 
 def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(captioner_run, classifier_run, tmp_path, monkeypatch):
     monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
-    script = load_script("train_captioner")
-    argv = [*CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(tmp_path)]
-    with monkeypatch.context() as patch:
-        patch.setattr(script, "template_captions", terminating(script.template_captions))
-        with pytest.raises(SystemExit, match="143"):
-            script.main(argv)
-    script.main([*argv, "--resume"])
-    one, other = (load_file(folder / "model.safetensors") for folder in (captioner_run[0], tmp_path))
+    folder = tmp_path / "run"
+    argv = [*CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(folder)]
+    assert ended(tmp_path / "log", "train_captioner", argv, None, "template_captions", 1) == 143
+    load_script("train_captioner").main([*argv, "--resume"])
+    one, other = (load_file(path / "model.safetensors") for path in (captioner_run[0], folder))
     assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
