@@ -36,8 +36,16 @@ from galaxy_vision.simulation.render import simulate_galaxy
 REPOSITORY = Path(__file__).parent.parent
 NUM_GALAXIES = 60
 MAX_WORKERS = 4  # of a GB each
-LONGEST = ("test_streaming.py", "test_hub.py", "test_training.py", "test_predict.py", "test_train_captioner.py", "test_fuzz.py")
-"""Files that take longest, in that order."""
+LONGEST = (
+    "test_orderly_end.py",
+    "test_streaming.py",
+    "test_hub.py",
+    "test_training.py",
+    "test_predict.py",
+    "test_train_captioner.py",
+    "test_fuzz.py",
+)
+"""Files that take longest, in that order, behind the one that sends signals to its own process: while the process is young."""
 
 torch.set_num_threads(1)  # models this small wait more than they compute on several, and sums depend on the number
 

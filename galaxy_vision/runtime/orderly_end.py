@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,10 +76,11 @@ def undisturbed() -> Iterator[None]:
 @contextmanager
 def _handled(handler) -> Iterator[None]:
     """Inside, SIGTERM is handled so; only the main thread may say how."""
-    if threading.current_thread() is not threading.main_thread():
+    try:
+        previous = signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # of another thread
         yield
         return
-    previous = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
