@@ -84,13 +84,11 @@ def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(captioner_ru
     assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-def test_sigterm_before_anything_was_learned_ends_with_143_and_says_so(tmp_path, monkeypatch, capsys):
-    script = load_script("train_classifier")
-    monkeypatch.setattr(script, "load_galaxies", terminating(script.load_galaxies))
-    with pytest.raises(SystemExit, match="143"):
-        script.main([*FEW, "--output_dir", str(tmp_path)])
-    assert capsys.readouterr().out.endswith("SIGTERM: nothing was learned yet; start again\n")
-    assert checkpoint_steps(tmp_path) == []
+def test_sigterm_before_anything_was_learned_ends_with_143_and_says_so(tmp_path):
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert ended(log, "train_classifier", [*FEW, "--output_dir", str(folder)], None, "load_galaxies", 1) == 143
+    assert log.read_text().endswith("SIGTERM: nothing was learned yet; start again\n")
+    assert checkpoint_steps(folder) == []
 
 
 def test_sigterm_is_noted_while_it_waits_and_ends_the_run_as_soon_as_it_does_not(tmp_path):
