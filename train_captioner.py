@@ -47,7 +47,7 @@ from galaxy_vision.training.distillation import taught_targets
 from galaxy_vision.training.loop import parameter_groups, train_one_epoch
 from galaxy_vision.training.starting_point import load_trained, other_view, set_defaults, take_over
 
-# ---------------------------------------------------------------------------------------------------------------- arguments
+# ------------------------------------------------------------------------------------------------------------ arguments
 
 
 @dataclass
@@ -64,13 +64,18 @@ class Arguments(TrainingRun):
     backbone_rate: float = arg(1.0, "learning rate of the backbone, as a share of that of the rest")
     hidden_size: int | None = arg(None, "of the LSTM (default: that of --init_from, else 256)")
     attention_stage: int | None = arg(
-        None, "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32; default: that of --init_from, else 3)"
+        None,
+        "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32; default: that of --init_from, else 3)",
     )
     use_attention: bool = arg(True, "weigh the places anew for every word; without it every word sees their mean")
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
     drop_rate: float = arg(0.1, "dropout of what the encoder says, and before the words are scored")
-    teacher_share: float = arg(1.0, "with --encoder: share of the references that are written from the votes it predicts")
-    num_references: int = arg(3, "references of a galaxy that are drawn from; the first three say all that the votes say")
+    teacher_share: float = arg(
+        1.0, "with --encoder: share of the references that are written from the votes it predicts"
+    )
+    num_references: int = arg(
+        3, "references of a galaxy that are drawn from; the first three say all that the votes say"
+    )
     num_beams: int = arg(4, "beams of the second column of the test table; validation and the first are greedy")
     max_new_tokens: int = arg(MAX_NEW_TOKENS, "longest caption in words")
 
@@ -103,9 +108,11 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
-        raise SystemExit(f"error: output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
+        raise SystemExit(
+            f"error: output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder"
+        )
 
-    # ------------------------------------------------------------------------------------------------------------------ seed
+    # ------------------------------------------------------------------------------------------------------------- seed
     try:
         accelerator = make_accelerator(
             args.mixed_precision, args.accumulation_steps, args.tracker, output_dir, some_frozen=args.frozen_epochs > 0
@@ -115,13 +122,15 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     set_seed(args.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
 
-    # ------------------------------------------------------------------------------------------------------- starting point
+    # --------------------------------------------------------------------------------------------------- starting point
     start, classifier = None, None
     if args.init_from:
         start = load_trained(GalaxyCaptionerForConditionalGeneration, "init_from", args.init_from)
         vocabulary = load_trained(GalaxyCaptionerProcessor, "init_from", args.init_from).tokenizer.get_vocab()
         accelerator.print(
-            take_over(args, {name: getattr(start.config, name) for name in ARCHITECTURE}, f"init_from={args.init_from!r}")
+            take_over(
+                args, {name: getattr(start.config, name) for name in ARCHITECTURE}, f"init_from={args.init_from!r}"
+            )
         )
     if args.encoder:
         classifier = load_trained(GalaxyResNetForImageClassification, "encoder", args.encoder).eval()
@@ -138,7 +147,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         accelerator.print(differing)
     set_defaults(args, backbone=DEFAULT_BACKBONE, hidden_size=256, attention_stage=3)
 
-    # ------------------------------------------------------------------------------------------------------------------ data
+    # ------------------------------------------------------------------------------------------------------------- data
     progress = Progress()
     with accelerator.main_process_first():  # the others then read the cache
         try:
@@ -164,14 +173,19 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         fingerprint["train"], contents["train"] = cached["train"].fingerprint, cached["train"].content
         tokenizer = cached["train"].tokenizer
     if start and vocabulary != tokenizer.get_vocab():
-        raise SystemExit(f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out")
+        raise SystemExit(
+            f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out"
+        )
     processor = GalaxyCaptionerProcessor(image_processor, tokenizer)
-    references = {split: cached[split].select_columns(["captions", "votes"]).to_list() for split in ("validation", "test")}
+    references = {
+        split: cached[split].select_columns(["captions", "votes"]).to_list() for split in ("validation", "test")
+    }
     loaders = {
-        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
+        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train")
+        for split, rows in cached.items()
     }
 
-    # ----------------------------------------------------------------------------------------------------------------- model
+    # ------------------------------------------------------------------------------------------------------------ model
     config = GalaxyCaptionerConfig(
         **{name: getattr(args, name) for name in ARCHITECTURE},
         **({name: getattr(start.config, name) for name in ("embedding_size", "attention_size")} if start else {}),
@@ -198,7 +212,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     recorded = checkpoint_precision(output_dir) if args.resume else None
     settle_precision(accelerator, args.mixed_precision, gain, recorded)
 
-    # ------------------------------------------------------------------------------------------------------------- optimiser
+    # -------------------------------------------------------------------------------------------------------- optimiser
     backbone = set(model.encoder.backbone.parameters())
     groups = parameter_groups(model, args.weight_decay)
     groups = [
@@ -214,7 +228,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     # Not prepared: it then advances once a step, whatever the number of processes.
     scheduler = get_cosine_schedule_with_warmup(optimizer, int(args.warmup_fraction * steps), steps)
 
-    # ------------------------------------------------------------------------------------------------------------------ loop
+    # ------------------------------------------------------------------------------------------------------------- loop
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
     checkpoints = Checkpoints(accelerator, args, model, states, termination, contents)
     if args.resume:
@@ -244,11 +258,16 @@ def train(args: Arguments, termination: Termination) -> dict | None:
 
     done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
     bar = tqdm(
-        total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
+        total=args.epochs * len(loaders["train"]),
+        initial=done,
+        desc="training",
+        disable=not accelerator.is_main_process,
     )
     termination.wait(True)  # for the end of the batch or evaluation at hand
     with bar:
-        while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
+        while progress.epoch < args.epochs and not (
+            args.patience and progress.epoch - progress.best_epoch > args.patience
+        ):
             for weight in backbone:
                 weight.requires_grad_(progress.epoch >= args.frozen_epochs)
             train_loss = train_one_epoch(
@@ -269,7 +288,9 @@ def train(args: Arguments, termination: Termination) -> dict | None:
             checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
             evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
             captions = evaluate_captions(accelerator, evaluated, loaders["validation"], processor, "validation")
-            results = CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None
+            results = (
+                CaptionMetric().compute(predictions=captions, references=references["validation"]) if captions else None
+            )
             score = torch.tensor(-results["claim_f1"] if results else 0.0, device=accelerator.device)
             score = accelerator.reduce(score, "sum").item()  # the main process has it
             if score < progress.best_score:
@@ -278,7 +299,9 @@ def train(args: Arguments, termination: Termination) -> dict | None:
                     save_best(evaluated, checkpoints.best)
             row = {"epoch": progress.epoch + 1, "train_loss": train_loss, "validation_claim_f1": -score}
             if results:
-                row |= {f"validation_{key}": results[key] for key in ("bleu_4", "contradicted", "ungrounded", "distinct")}
+                row |= {
+                    f"validation_{key}": results[key] for key in ("bleu_4", "contradicted", "ungrounded", "distinct")
+                }
                 known = ((key, value) for key, value in row.items() if value is not None)
                 tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in known))
             progress.history.append(row)
@@ -287,7 +310,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
             checkpoints.save(progress.epoch * len(loaders["train"]))
             checkpoints.end_if_terminating()
 
-    # ------------------------------------------------------------------------------------------------------------- test once
+    # -------------------------------------------------------------------------------------------------------- test once
     termination.wait(accelerator.num_processes > 1)  # nothing is to be saved any more, but several must end together
     accelerator.wait_for_everyone()
     best = GalaxyCaptionerForConditionalGeneration.from_pretrained(checkpoints.best).to(
@@ -299,11 +322,13 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         for name, how in written.items()
     }
     if classifier and classifier.config.predict_votes:
-        captions["template, predicted votes"] = template_captions(accelerator, classifier, loaders["test"], image_processor)
+        captions["template, predicted votes"] = template_captions(
+            accelerator, classifier, loaders["test"], image_processor
+        )
     checkpoints.end_if_terminating()
     termination.wait(False)
 
-    # ---------------------------------------------------------------------------------------------------------------- report
+    # ----------------------------------------------------------------------------------------------------------- report
     results = None
     if accelerator.is_main_process:
         best.save_pretrained(output_dir)

@@ -43,7 +43,7 @@ from galaxy_vision.training.starting_point import (
     take_over,
 )
 
-# ---------------------------------------------------------------------------------------------------------------- arguments
+# ------------------------------------------------------------------------------------------------------------ arguments
 
 
 SCORES = ("loss", "rmse_37", "rmse_known")
@@ -60,7 +60,9 @@ class Arguments(TrainingRun):
     )
     init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
     predict_votes: bool = arg(True, "learn the votes too, where the data set has them")
-    class_weighting: str = arg("sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1")
+    class_weighting: str = arg(
+        "sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1"
+    )
     select_by: str = arg(
         "loss",
         "validation score of the epoch that is kept: loss, which asks for the right certainty too, rmse_37 (of Kaggle, over rows with all "
@@ -93,9 +95,11 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     output_dir = Path(args.output_dir)
     started = time.perf_counter()
     if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
-        raise SystemExit(f"error: output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder")
+        raise SystemExit(
+            f"error: output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder"
+        )
 
-    # ------------------------------------------------------------------------------------------------------------------ seed
+    # ------------------------------------------------------------------------------------------------------------- seed
     try:
         accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
     except ValueError as error:
@@ -103,7 +107,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     set_seed(args.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
 
-    # ------------------------------------------------------------------------------------------------------- starting point
+    # --------------------------------------------------------------------------------------------------- starting point
     trained_backbone = None
     if args.init_from:
         start = load_trained(GalaxyResNetForImageClassification, "init_from", args.init_from)
@@ -117,7 +121,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         trained_backbone = load_timm_backbone(args.pretrained_backbone)
     set_defaults(args, backbone=DEFAULT_BACKBONE)
 
-    # ------------------------------------------------------------------------------------------------------------------ data
+    # ------------------------------------------------------------------------------------------------------------- data
     processor = GalaxyImageProcessor(
         size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
     )
@@ -147,10 +151,11 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         accelerator.print(doubt)
     counts = cached["train"].class_counts if args.streaming else class_counts(cached["train"], len(class_names))
     loaders = {
-        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train") for split, rows in cached.items()
+        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train")
+        for split, rows in cached.items()
     }
 
-    # ----------------------------------------------------------------------------------------------------------------- model
+    # ------------------------------------------------------------------------------------------------------------ model
     config = GalaxyResNetConfig(
         backbone=args.backbone,
         image_size=args.image_size,
@@ -173,7 +178,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     recorded = checkpoint_precision(output_dir) if args.resume else None
     settle_precision(accelerator, args.mixed_precision, gain, recorded)
 
-    # ------------------------------------------------------------------------------------------------------------- optimiser
+    # -------------------------------------------------------------------------------------------------------- optimiser
     optimizer = torch.optim.AdamW(parameter_groups(model, args.weight_decay), lr=args.learning_rate, fused=True)
     loaders["train"], loaders["validation"], loaders["test"], model, optimizer = accelerator.prepare(
         loaders["train"], loaders["validation"], loaders["test"], model, optimizer
@@ -185,7 +190,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     weights = torch.tensor(counts, dtype=torch.float32).clamp_min(1) ** power
     class_weights = (weights / weights.mean()).to(accelerator.device)
 
-    # ------------------------------------------------------------------------------------------------------------------ loop
+    # ------------------------------------------------------------------------------------------------------------- loop
     states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
     checkpoints = Checkpoints(accelerator, args, model, states, termination, contents)
     if args.resume:
@@ -201,10 +206,16 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     constants = None
     if has_votes:
         train_rows = cached["train"]
-        constants = training_constants(train_rows.votes if args.streaming else train_rows.with_format("numpy")["votes"][:])
+        constants = training_constants(
+            train_rows.votes if args.streaming else train_rows.with_format("numpy")["votes"][:]
+        )
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
-        return {"labels": batch["labels"], "votes": batch["votes"] if has_votes else None, "class_weights": class_weights}
+        return {
+            "labels": batch["labels"],
+            "votes": batch["votes"] if has_votes else None,
+            "class_weights": class_weights,
+        }
 
     def new_metrics() -> dict:
         metrics = {"classes": GalaxyMetric("classes", label_names=class_names, train_class_counts=counts.tolist())}
@@ -214,11 +225,16 @@ def train(args: Arguments, termination: Termination) -> dict | None:
 
     done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
     bar = tqdm(
-        total=args.epochs * len(loaders["train"]), initial=done, desc="training", disable=not accelerator.is_main_process
+        total=args.epochs * len(loaders["train"]),
+        initial=done,
+        desc="training",
+        disable=not accelerator.is_main_process,
     )
     termination.wait(True)  # for the end of the batch or evaluation at hand
     with bar:
-        while progress.epoch < args.epochs and not (args.patience and progress.epoch - progress.best_epoch > args.patience):
+        while progress.epoch < args.epochs and not (
+            args.patience and progress.epoch - progress.best_epoch > args.patience
+        ):
             train_loss = train_one_epoch(
                 accelerator,
                 model,
@@ -257,7 +273,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
             checkpoints.save(progress.epoch * len(loaders["train"]))
             checkpoints.end_if_terminating()
 
-    # ------------------------------------------------------------------------------------------------------------- test once
+    # -------------------------------------------------------------------------------------------------------- test once
     termination.wait(accelerator.num_processes > 1)  # nothing is to be saved any more, but several must end together
     accelerator.wait_for_everyone()
     if progress.best_epoch < 0:
@@ -270,7 +286,7 @@ def train(args: Arguments, termination: Termination) -> dict | None:
     checkpoints.end_if_terminating()
     termination.wait(False)
 
-    # ---------------------------------------------------------------------------------------------------------------- report
+    # ----------------------------------------------------------------------------------------------------------- report
     if accelerator.is_main_process:
         best.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)

@@ -1,12 +1,13 @@
 """What each part is worth: every part left out in turn, with several seeds, as one table.
 
-    python benchmarks/ablations.py --dataset galaxy_zoo_challenge --simulation runs/classifier --output_dir runs/ablations
-    python benchmarks/ablations.py ... --backbone resnet50 --image_size 224 --rows 0 --epochs 40      # larger, with a GPU
+    python benchmarks/ablations.py --dataset galaxy_zoo_challenge --simulation runs/classifier --output_dir
+    runs/ablations python benchmarks/ablations.py ... --backbone resnet50 --image_size 224 --rows 0 --epochs 40      #
+    larger, with a GPU
 
-Trains with the scripts themselves. The scores are those of the validation split at the epoch that the script would choose; the test
-split is not read. A difference is paired by seed; its interval is Student's t at 95 %. Runs that are complete are not repeated,
-so a killed benchmark goes on where it was. --simulation is a classifier that ``train_classifier.py`` trained on simulated
-galaxies with the same backbone and image size.
+Trains with the scripts themselves. The scores are those of the validation split at the epoch that the script would
+choose; the test split is not read. A difference is paired by seed; its interval is Student's t at 95 %. Runs that are
+complete are not repeated, so a killed benchmark goes on where it was. --simulation is a classifier that
+``train_classifier.py`` trained on simulated galaxies with the same backbone and image size.
 """
 
 import argparse
@@ -52,13 +53,25 @@ def run(arm: Arm, seed: int, folder: Path, encoder: Path, args: argparse.Namespa
     """Train one arm with one seed, unless that is done; the history row of the chosen epoch."""
     if not (folder / "metrics.json").exists():
         command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", arm.script]
-        command += ["--dataset", args.dataset, "--output_dir", str(folder), "--seed", str(seed), "--max_rows", str(args.rows)]
+        command += [
+            "--dataset",
+            args.dataset,
+            "--output_dir",
+            str(folder),
+            "--seed",
+            str(seed),
+            "--max_rows",
+            str(args.rows),
+        ]
         command += ["--epochs", str(args.epochs)]
         if arm.script == CLASSIFIER:
             command += ["--backbone", args.backbone, "--image_size", str(args.image_size), "--crop_fraction", "0.55"]
         else:
             command += ["--encoder", str(encoder), "--frozen_epochs", str(args.epochs), "--num_beams", "1"]
-            command += ["--teacher_share", "0"]  # captions of the references themselves, not of what the classifier predicts
+            command += [
+                "--teacher_share",
+                "0",
+            ]  # captions of the references themselves, not of what the classifier predicts
         if (folder / "checkpoints").exists():
             command.append("--resume")
         done = subprocess.run([*command, *arm.flags], capture_output=True, text=True)

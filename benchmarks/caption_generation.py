@@ -2,8 +2,8 @@
 
     python benchmarks/caption_generation.py --captioner runs/captioner
 
-Every round times each form once, in turn; the table has medians and the quartiles of the ratios to the encoder. Images are noise unless
-``--dataset`` gives real ones: captions of noise are longer or shorter than those of galaxies.
+Every round times each form once, in turn; the table has medians and the quartiles of the ratios to the encoder. Images
+are noise unless ``--dataset`` gives real ones: captions of noise are longer or shorter than those of galaxies.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/captioner_size.py --dataset galaxy_zoo_challenge --encoder runs/challenge --output_dir runs/sizes
 
-Trains each for a few epochs on a frozen encoder, then times greedy generation of the same validation images, all sizes in turn. The
-test split is not looked at.
+Trains each for a few epochs on a frozen encoder, then times greedy generation of the same validation images, all sizes
+in turn. The test split is not looked at.
 """
 
 import argparse

@@ -1,18 +1,23 @@
 """Do the heat maps mean anything? One table, a row for each method and stage of the backbone.
 
-    python benchmarks/heat_maps.py --model runs/classifier                                            # simulated galaxies
-    python benchmarks/heat_maps.py --model runs/challenge --dataset galaxy_zoo_challenge              # and real ones
+    python benchmarks/heat_maps.py --model runs/classifier                                            # simulated
+    galaxies python benchmarks/heat_maps.py --model runs/challenge --dataset galaxy_zoo_challenge              # and
+    real ones
 
-On simulated galaxies, where the truth is known: whether the hottest pixel of the map of "bar", "ring" and "merger" lies on the
-bar, the ring or the companion (pointing game, Zhang et al. 2018, IJCV). On the data set's validation split, for the predicted class:
+On simulated galaxies, where the truth is known: whether the hottest pixel of the map of "bar", "ring" and "merger" lies
+on the bar, the ring or the companion (pointing game, Zhang et al. 2018, IJCV). On the data set's validation split, for
+the predicted class:
 
-* ROAD (Rong et al. 2022, ICML): what the class score loses less when the coldest pixels are imputed than when the hottest are.
-* random: rank correlation with the map of the same network with random weights (sanity check of Adebayo et al. 2018, NeurIPS); an
-  explanation of what was learned does not survive that, so near 0 is good.
+* ROAD (Rong et al. 2022, ICML): what the class score loses less when the coldest pixels are imputed than when the
+  hottest are.
+* random: rank correlation with the map of the same network with random weights (sanity check of Adebayo et al. 2018,
+  NeurIPS); an explanation of what was learned does not survive that, so near 0 is good.
 * turned: rank correlation of the map of the turned image with the turned map; 1 is good.
-* inside, stars: share of the heat on the galaxy itself and on all other sources of the crop (segmentation by photutils).
+* inside, stars: share of the heat on the galaxy itself and on all other sources of the crop (segmentation by
+  photutils).
 
-The first rows need no model: a Gaussian in the middle, and even heat. A method is worth nothing that does not beat them.
+The first rows need no model: a Gaussian in the middle, and even heat. A method is worth nothing that does not beat
+them.
 """
 
 import argparse
@@ -90,7 +95,9 @@ def maps_of(model, processor, images, targets, method: str, stage: int) -> list[
         side = min(image.size) * processor.crop_fraction
         y, x = (y - (image.height - 1) / 2) / side, (x - (image.width - 1) / 2) / side
         inside = np.maximum(np.abs(x), np.abs(y)) <= 0.5
-        maps.append((inside * (np.exp(-(x**2 + y**2) / (2 * 0.15**2)) if method == "middle" else 1.0)).astype(np.float32))
+        maps.append(
+            (inside * (np.exp(-(x**2 + y**2) / (2 * 0.15**2)) if method == "middle" else 1.0)).astype(np.float32)
+        )
     return maps
 
 
@@ -125,7 +132,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="trained classifier with votes: folder or Hub id")
     parser.add_argument("--dataset", default="simulated", help="data set whose validation split is explained")
-    parser.add_argument("--galaxies", type=int, default=60, help="galaxies of each structure and of the validation split")
+    parser.add_argument(
+        "--galaxies", type=int, default=60, help="galaxies of each structure and of the validation split"
+    )
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--stages", nargs="+", type=int, default=[2, 3, 4], choices=[1, 2, 3, 4])
     parser.add_argument("--output", default=None, help="write the numbers to this JSON file too")
@@ -165,15 +174,20 @@ def main() -> None:
             other = maps_of(random_model, processor, images, targets, method, stage)
             row["random"] = [correlation(a, cropped(b, processor, size)) for a, b in zip(small, other, strict=True)]
             again = maps_of(model, processor, turned, targets, method, stage)
-            row["turned"] = [correlation(np.rot90(a), cropped(b, processor, size)) for a, b in zip(small, again, strict=True)]
+            row["turned"] = [
+                correlation(np.rot90(a), cropped(b, processor, size)) for a, b in zip(small, again, strict=True)
+            ]
         for place, name in enumerate(("inside", "stars")):
             row[name] = [
-                float(heat[found[place]].sum() / max(heat.sum(), 1e-6)) for heat, found in zip(maps, sources, strict=True)
+                float(heat[found[place]].sum() / max(heat.sum(), 1e-6))
+                for heat, found in zip(maps, sources, strict=True)
             ]
         table.append(row)
 
     columns = ["bar", "bar, random weights", "ring", "companion", "ROAD", "random", "turned", "inside", "stars"]
-    print(f"\n{args.galaxies} galaxies of each structure; {len(images)} of {args.dataset}, validation; mean ± standard error\n")
+    print(
+        f"\n{args.galaxies} galaxies of each structure; {len(images)} of {args.dataset}, validation; mean ± standard error\n"
+    )
     print(f"| method | stage | {' | '.join(columns)} |\n|{'---|' * (2 + len(columns))}")
     for row in table:
         cells = [mean_and_error(row[name]) if name in row else "" for name in columns]

@@ -2,8 +2,9 @@
 
     python benchmarks/plain_path.py --seeds 0 1 2 --work /tmp/plain_path -- --max_rows 1000 --epochs 5
 
-The plain path has torch's own layout instead of channels last, the optimiser that is not fused, fp32, and each image turned by torchvision on
-its own; everything else, rows and their order too, is the same. What follows ``--`` goes to ``train_classifier.py``.
+The plain path has torch's own layout instead of channels last, the optimiser that is not fused, fp32, and each image
+turned by torchvision on its own; everything else, rows and their order too, is the same. What follows ``--`` goes to
+``train_classifier.py``.
 """
 
 import argparse
@@ -23,7 +24,9 @@ from train_classifier import main as train
 SHOWN = ("loss", "macro F1", "RMSE-37")
 
 
-def augment_one_by_one(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04):
+def augment_one_by_one(
+    pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04
+):
     """As :func:`galaxy_vision.data.batches.augment`, with as many resamplings as there are images."""
     turned = []
     for image in pixels:
@@ -65,7 +68,8 @@ def main() -> None:
             print(f"| {seed} | {path} | {' | '.join(f'{value:.3f}' for value in rows[-1])} |", flush=True)
     for path, rows in found.items():
         cells = (
-            f"{middle:.3f} ± {scatter:.3f}" for middle, scatter in zip(np.mean(rows, 0), np.std(rows, 0, ddof=1), strict=True)
+            f"{middle:.3f} ± {scatter:.3f}"
+            for middle, scatter in zip(np.mean(rows, 0), np.std(rows, 0, ddof=1), strict=True)
         )
         print(f"| mean | {path} | {' | '.join(cells)} |")
 

@@ -1,10 +1,11 @@
 """A large catalogue, predicted once cleanly and once killed three times (SIGKILL, all processes): same rows? flat memory? what cost?
 
-python benchmarks/predict_restart.py --model runs/classifier --images galaxy_zoo_challenge --rows 100000 --work /tmp/predict_restart
+python benchmarks/predict_restart.py --model runs/classifier --images galaxy_zoo_challenge --rows 100000 --work
+/tmp/predict_restart
 
-The images of the Parquet folder ``--images`` are repeated under new ids until there are ``--rows`` of them. Prints wall times, images/s with
-and without the start, the largest resident memory of a process in the first and in the last tenth of the clean run, and whether the
-two outputs are equal row by row. ``--kills 0`` stops after the clean run.
+The images of the Parquet folder ``--images`` are repeated under new ids until there are ``--rows`` of them. Prints wall
+times, images/s with and without the start, the largest resident memory of a process in the first and in the last tenth
+of the clean run, and whether the two outputs are equal row by row. ``--kills 0`` stops after the clean run.
 """
 
 import argparse
@@ -97,7 +98,9 @@ def clean_run(args, parts: int) -> None:
     if counted > 0:
         rate = counted * args.rows_per_part / (written[-1] - written[args.num_processes - 1])
         print(f"without the start: {rate:.0f} images/s, {1e6 / rate / 3600:.2f} hours a million galaxies")
-    print(f"largest resident memory of a process: {largest['first']:.0f} MiB first tenth, {largest['last']:.0f} MiB last tenth")
+    print(
+        f"largest resident memory of a process: {largest['first']:.0f} MiB first tenth, {largest['last']:.0f} MiB last tenth"
+    )
 
 
 def killed_run(args, parts: int) -> None:

@@ -2,8 +2,9 @@
 
 python benchmarks/rivals.py trainer --images FOLDER --model FOLDER    # then press Enter; prints "RATE images seconds"
 
-Training forms are timed between the ends of two steps, so that start-up does not count; prediction forms over all files.
-Those of Zoobot run in its own environment (``pip install 'zoobot[pytorch]'``), which ``run.py --zoobot PYTHON`` names.
+Training forms are timed between the ends of two steps, so that start-up does not count; prediction forms over all
+files. Those of Zoobot run in its own environment (``pip install 'zoobot[pytorch]'``), which ``run.py --zoobot PYTHON``
+names.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-# ----------------------------------------------------------------------------------------------------------------- training
+# ------------------------------------------------------------------------------------------------------------- training
 
 
 def trainer(args, tuned: bool = False):
@@ -140,13 +141,19 @@ def zoobot(args):
     files = sorted(Path(args.images).rglob("*.jpg"))
     labels = {name: place for place, name in enumerate(sorted({file.parent.name for file in files}))}
     catalogue = pd.DataFrame(
-        {"id_str": [file.stem for file in files], "file_loc": map(str, files), "label": [labels[f.parent.name] for f in files]}
+        {
+            "id_str": [file.stem for file in files],
+            "file_loc": map(str, files),
+            "label": [labels[f.parent.name] for f in files],
+        }
     )
     view = default_view_config()
     view.output_size = args.image_size
     transform = get_galaxy_transform(view)
     encoder = timm.create_model(args.backbone, num_classes=0)
-    model = FinetuneableZoobotClassifier(encoder=encoder, num_classes=len(labels), label_col="label", training_mode="full")
+    model = FinetuneableZoobotClassifier(
+        encoder=encoder, num_classes=len(labels), label_col="label", training_mode="full"
+    )
 
     def measure():
         clock = Clock()
@@ -165,15 +172,15 @@ def zoobot(args):
             test_transform=transform,
         )
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "limit_val_batches": 0}
-        L.Trainer(max_steps=WARM_STEPS + args.steps, max_epochs=-1, callbacks=[Ticks()], accelerator="auto", **quiet).fit(
-            model, data
-        )
+        L.Trainer(
+            max_steps=WARM_STEPS + args.steps, max_epochs=-1, callbacks=[Ticks()], accelerator="auto", **quiet
+        ).fit(model, data)
         return clock.measured(args)
 
     return measure
 
 
-# --------------------------------------------------------------------------------------------------------------- prediction
+# ----------------------------------------------------------------------------------------------------------- prediction
 
 
 def image_pipeline(args, **settings):

@@ -1,11 +1,12 @@
 """Speed of training, prediction and captions against the limits of this device and against what users would otherwise run.
 
-    python benchmarks/run.py                        # 2 cores: about 10 minutes; on a GPU the same command, with larger numbers
-    python benchmarks/run.py --quick --only training
-    python benchmarks/run.py --zoobot zoobot/bin/python   # an environment in which `pip install 'zoobot[pytorch]'` was done
+    python benchmarks/run.py                        # 2 cores: about 10 minutes; on a GPU the same command, with larger
+    numbers python benchmarks/run.py --quick --only training python benchmarks/run.py --zoobot zoobot/bin/python   # an
+    environment in which `pip install 'zoobot[pytorch]'` was done
 
-Every round does every form once, in turn; shares and multiples are those of one round, with median and quartiles over the rounds.
-Images are simulated galaxies as JPEGs of 424 px, the size of Galaxy Zoo 2. Writes a Markdown table and a JSON file.
+Every round does every form once, in turn; shares and multiples are those of one round, with median and quartiles over
+the rounds. Images are simulated galaxies as JPEGs of 424 px, the size of Galaxy Zoo 2. Writes a Markdown table and a
+JSON file.
 """
 
 import argparse
@@ -75,7 +76,15 @@ class Rival:
 
     def __init__(self, name: str, args, images: Path, model: Path, work: Path):
         python = args.zoobot if name.startswith("zoobot") else sys.executable
-        command = [python, str(Path(__file__).with_name("rivals.py")), name, "--images", str(images), "--model", str(model)]
+        command = [
+            python,
+            str(Path(__file__).with_name("rivals.py")),
+            name,
+            "--images",
+            str(images),
+            "--model",
+            str(model),
+        ]
         command += ["--work", str(work / name)] + ["--bf16"] * args.bf16
         for option in ("backbone", "image_size", "batch_size", "steps", "predicted"):
             command += [f"--{option}", str(getattr(args, option))]
@@ -145,7 +154,8 @@ def ratios_of(kind: str, rates: dict[str, np.ndarray]) -> tuple[np.ndarray, str,
             np.minimum(model, decoding),
             "ours",
             {
-                "ours / min(decoding, model) (goal .90 where they do not share cores)": ours / np.minimum(model, decoding),
+                "ours / min(decoding, model) (goal .90 where they do not share cores)": ours
+                / np.minimum(model, decoding),
                 "ours / (decoding and model on the same cores)": ours * (1 / model + 1 / decoding),
             },
         )
@@ -195,7 +205,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="training steps of a form and round")
     parser.add_argument("--predicted", type=int, default=512, help="predicted images of a form and round")
     parser.add_argument("--words", type=int, default=24, help="words of a caption")
-    parser.add_argument("--rivals", action=argparse.BooleanOptionalAction, default=True, help="measure what others run too")
+    parser.add_argument(
+        "--rivals", action=argparse.BooleanOptionalAction, default=True, help="measure what others run too"
+    )
     parser.add_argument("--zoobot", metavar="PYTHON", help="interpreter of an environment with zoobot[pytorch]")
     parser.add_argument("--quick", action="store_true", help="3 rounds of small work, to see that everything runs")
     parser.add_argument("--output", type=Path, default=Path("runs/speed.json"), help="(%(default)s)")

@@ -2,9 +2,10 @@
 
     pip install -e ".[browser]" && python benchmarks/space_load.py --browser $(command -v chromium)
 
-Starts the server itself, with the models of ``checkpoints/`` or of the environment. Under load every request carries a simulated
-galaxy under its own name, and its answer must be, word for word, the one that the same galaxy got when nobody else was asking.
-Memory is the server's resident memory, read after every answer; flat is: last tenth against first tenth.
+Starts the server itself, with the models of ``checkpoints/`` or of the environment. Under load every request carries a
+simulated galaxy under its own name, and its answer must be, word for word, the one that the same galaxy got when nobody
+else was asking. Memory is the server's resident memory, read after every answer; flat is: last tenth against first
+tenth.
 """
 
 import argparse
@@ -37,7 +38,11 @@ def memory_mib(pid: int) -> float:
 
 def start(folder: Path) -> tuple[subprocess.Popen, str]:
     """The server on a free port, as soon as it listens: (process, address)."""
-    environment = os.environ | {"PYTHONPATH": str(APP.parent.parent), "GRADIO_TEMP_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(APP.parent.parent),
+        "GRADIO_TEMP_DIR": str(folder),
+        "PYTHONUNBUFFERED": "1",
+    }
     log = folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -113,7 +118,9 @@ def load(address: str, pid: int, users: int, requests: int, folder: Path) -> Non
     changed = [path for path, said, *_ in answers if isinstance(said, dict) and said != truth[path]]
     waits, tenth = sorted(seconds for _, _, seconds, _ in answers), max(1, requests // 10)
     before, after = (statistics.mean(mib for *_, mib in part) for part in (answers[:tenth], answers[-tenth:]))
-    print(f"{requests} requests of {users} users: {len(lost)} lost, {len(mixed)} mixed up, {len(changed)} other than alone")
+    print(
+        f"{requests} requests of {users} users: {len(lost)} lost, {len(mixed)} mixed up, {len(changed)} other than alone"
+    )
     print(f"{requests / wall:.1f} a second; wait: median {statistics.median(waits):.1f} s, longest {waits[-1]:.1f} s")
     print(f"memory: {alone[-1][-1]:.0f} MiB before, {before:.0f} in the first tenth, {after:.0f} in the last")
     print("\n".join(lost[:3]))

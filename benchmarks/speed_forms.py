@@ -55,7 +55,9 @@ def timed(work: Callable, images: int) -> Form:
 
 def classifier(args) -> GalaxyResNetForImageClassification:
     names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: place for place, name in enumerate(CLASSES)}}
-    return GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone=args.backbone, image_size=args.image_size, **names))
+    return GalaxyResNetForImageClassification(
+        GalaxyResNetConfig(backbone=args.backbone, image_size=args.image_size, **names)
+    )
 
 
 def precisions() -> dict[str, tuple[bool, torch.memory_format]]:
@@ -91,8 +93,12 @@ def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Pat
     pixels = processor.normalize_pixels(batch["pixels"])
     for name, (bf16, layout) in precisions().items():
         forms[f"limit, {name}"] = timed(step_of(args, batch, pixels, bf16, layout), args.steps * args.batch_size)
-    epoch = our_epoch(args, processor, work, {"pixel_values": pixels, "labels": batch["labels"], "votes": batch["votes"]})
-    warm = make_loader(cached.select(range(args.steps * args.batch_size)), args.image_size, args.batch_size, shuffle=True)
+    epoch = our_epoch(
+        args, processor, work, {"pixel_values": pixels, "labels": batch["labels"], "votes": batch["votes"]}
+    )
+    warm = make_loader(
+        cached.select(range(args.steps * args.batch_size)), args.image_size, args.batch_size, shuffle=True
+    )
     forms["ours, warm epoch"] = timed(epoch(warm), args.steps * args.batch_size)
 
     def decoded():
@@ -151,9 +157,22 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -
         loader = accelerator.prepare(loader)
 
         def epoch():
-            torch.use_deterministic_algorithms(True, warn_only=True)  # as the script does; the limits and rivals run without
+            torch.use_deterministic_algorithms(
+                True, warn_only=True
+            )  # as the script does; the limits and rivals run without
             train_one_epoch(
-                accelerator, model, ema, loader, optimizer, scheduler, processor, Progress(), run, targets, checkpoints, bar
+                accelerator,
+                model,
+                ema,
+                loader,
+                optimizer,
+                scheduler,
+                processor,
+                Progress(),
+                run,
+                targets,
+                checkpoints,
+                bar,
             )
             torch.use_deterministic_algorithms(False)
 

@@ -13,8 +13,9 @@ def structure_masks(parameters: GalaxyParameters) -> dict[str, np.ndarray]:
     """Pixels of the structures that a galaxy has, before the seeing.
 
     Returns:
-        ``"bar"``, ``"ring"`` and ``"companion"``, those which are there, each (212, 212) bool. The bar ends where its profile has
-        fallen to a third; the ring is two standard deviations wide on either side; the companion reaches to its R90.
+        ``"bar"``, ``"ring"`` and ``"companion"``, those which are there, each (212, 212) bool. The bar ends where its
+        profile has fallen to a third; the ring is two standard deviations wide on either side; the companion reaches to
+        its R90.
     """
     p = parameters
     masks = {}

@@ -2,8 +2,9 @@
 
     python benchmarks/training_memory.py --rows 5000 50000 --work /tmp/training_memory
 
-The simulated galaxies are repeated until there are so many rows; ``train_classifier.py`` decodes them all and makes ``--steps`` steps.
-Anonymous memory (``RssAnon``, Linux) is what the run holds; pages of the memory-mapped pixel cache are the system's to take back.
+The simulated galaxies are repeated until there are so many rows; ``train_classifier.py`` decodes them all and makes
+``--steps`` steps. Anonymous memory (``RssAnon``, Linux) is what the run holds; pages of the memory-mapped pixel cache
+are the system's to take back.
 """
 
 import argparse
@@ -49,7 +50,14 @@ def main() -> None:
     for rows in args.rows:
         folder = args.work / f"rows-{rows}"
         write_rows(folder, rows)
-        command = [sys.executable, str(script), "--dataset", str(folder), "--output_dir", str(args.work / f"run-{rows}")]
+        command = [
+            sys.executable,
+            str(script),
+            "--dataset",
+            str(folder),
+            "--output_dir",
+            str(args.work / f"run-{rows}"),
+        ]
         held[rows] = largest_mib([*command, "--stop_after", str(args.steps)])
     for rows, mib in held.items():
         print(f"{rows} training rows: at most {mib:.0f} MiB")

@@ -24,7 +24,8 @@ def read_rows(
     """One row for each image; its id is the stem of its file, or ``class/stem`` where several have it.
 
     Args:
-        labels: key -> split (None if no folder names one) and class, from :func:`~galaxy_vision.data.image_folders.folder_labels`.
+        labels: key -> split (None if no folder names one) and class, from
+            :func:`~galaxy_vision.data.image_folders.folder_labels`.
     """
     named_so = Counter(key.rpartition("/")[2] for key in images.members)
     missing = {split for split in SPLITS if split not in {split for split, _ in labels.values()}}
@@ -52,7 +53,11 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     card = Card(args.title, "Galaxy images in class folders; no votes.", args.licence, args.citation)
     if given:
         cut = [split for split in SPLITS if split not in given]
-        how = f"; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from train by a hash of the id" if cut else ""
+        how = (
+            f"; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from train by a hash of the id"
+            if cut
+            else ""
+        )
         card = card._replace(splits=f"Splits are those of the folders{how}.")
     rows = read_rows(images, dict(zip(images.members, labels, strict=True)), class_names)
     rows = tqdm(rows, desc="galaxies", total=len(images.members), unit=" images")

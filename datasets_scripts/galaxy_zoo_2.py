@@ -56,7 +56,12 @@ def vote_kind(header: list[str], path: str) -> str:
 
 
 def read_rows(
-    images: ImageSource, labels: str, header: list[str], mapping: dict[str, str], doubtful: dict[str, str], label_scheme: str
+    images: ImageSource,
+    labels: str,
+    header: list[str],
+    mapping: dict[str, str],
+    doubtful: dict[str, str],
+    label_scheme: str,
 ) -> Iterator[dict | Dropped]:
     """One row for each row of the table, in its order; ``mapping`` and ``doubtful`` are those of :func:`read_mapping`."""
     kind = vote_kind(header, labels)
@@ -71,7 +76,9 @@ def read_rows(
         votes = values if kind == "count" else votes_from_conditional(conditional_fractions(values), totals)
         debiased = chunk[debiased_columns].to_numpy(np.float64) if has_debiased else None
         if debiased is not None:
-            debiased = np.where(np.isnan(debiased), conditional_fractions(votes), debiased)  # NaN sits on the dominant answer
+            debiased = np.where(
+                np.isnan(debiased), conditional_fractions(votes), debiased
+            )  # NaN sits on the dominant answer
         classes = assign_labels(votes, label_scheme, debiased)
         for place, objid in enumerate(chunk["dr7objid"]):
             asset = mapping.get(objid)
@@ -106,8 +113,12 @@ def read_rows(
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
     images, (mapping, doubtful) = ImageSource(args.images), read_mapping(args.mapping)
-    header = read_header(args.labels, ("dr7objid", "total_classifications"), "gz2_hart16.csv or an export with that column")
-    found = {column: "string" for column in ("asset_id", "sample", "gz2_class") if column == "asset_id" or column in header}
+    header = read_header(
+        args.labels, ("dr7objid", "total_classifications"), "gz2_hart16.csv or an export with that column"
+    )
+    found = {
+        column: "string" for column in ("asset_id", "sample", "gz2_class") if column == "asset_id" or column in header
+    }
     card = Card(
         "Galaxy Zoo 2",
         "SDSS gri images (424 px of 0.02 petroR90_r) and the votes of Galaxy Zoo 2 volunteers. `votes` are counts where the table "

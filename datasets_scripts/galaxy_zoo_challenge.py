@@ -61,7 +61,9 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
         "et al. 2015 (MNRAS 450, 1441) and SDSS (York et al. 2000, AJ 120, 1579).",
         args.label_scheme,
     )
-    rows = tqdm(read_rows(images, args.labels, args.label_scheme), desc="galaxies", total=len(images.members), unit=" rows")
+    rows = tqdm(
+        read_rows(images, args.labels, args.label_scheme), desc="galaxies", total=len(images.members), unit=" rows"
+    )
     return rows, galaxy_features(get_scheme(args.label_scheme).class_names), card
 
 

@@ -1,10 +1,11 @@
 """Votes predicted for galaxies that have none, beside those that were given -> HF data set to train a student on.
 
-    python datasets_scripts/predicted_votes.py --model runs/votes --dataset galaxy_zoo_challenge --unlabelled galaxy_zoo_classes \\
-        --output_dir galaxy_zoo_student
+    python datasets_scripts/predicted_votes.py --model runs/votes --dataset galaxy_zoo_challenge --unlabelled
+        galaxy_zoo_classes \\ --output_dir galaxy_zoo_student
 
-Self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation and test are those of
-``--dataset`` alone, so a student is scored on the same galaxies as its teacher, against what volunteers said.
+Self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation and
+test are those of ``--dataset`` alone, so a student is scored on the same galaxies as its teacher, against what
+volunteers said.
 """
 
 import argparse
@@ -61,7 +62,9 @@ def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
     if missing := sorted(needed - set(rows.column_names)):
         raise ValueError(f"dataset={name!r} has no column {' and '.join(missing)}; {remedy}")
     if moved := [key for key in map(str, rows["id"]) if split_of(key) != split]:
-        raise ValueError(f"{split} of dataset={name!r} has rows that our hash puts elsewhere, such as id {moved[0]}; {remedy}")
+        raise ValueError(
+            f"{split} of dataset={name!r} has rows that our hash puts elsewhere, such as id {moved[0]}; {remedy}"
+        )
 
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:

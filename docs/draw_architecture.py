@@ -49,7 +49,9 @@ def main(path: str) -> None:
         folder = REPOSITORY / "galaxy_vision" / package
         files = len([each for each in folder.glob("*.py") if each.name != "__init__.py"]) if folder.is_dir() else 1
         axes.text(x, y + 0.07, package, ha="center", va="center", color=INK, fontsize=12, weight="bold", zorder=3)
-        axes.text(x, y - 0.15, f"{files} file{'s' * (files > 1)}", ha="center", va="center", color=INK, fontsize=8, zorder=3)
+        axes.text(
+            x, y - 0.15, f"{files} file{'s' * (files > 1)}", ha="center", va="center", color=INK, fontsize=8, zorder=3
+        )
     axes.set(xlim=(-5, 5), ylim=(-0.6, 1.25 * len(FLOORS) - 0.6))
     axes.axis("off")
     figure.savefig(path, dpi=150, bbox_inches="tight")

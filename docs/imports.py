@@ -45,6 +45,10 @@ def _targets(node: ast.AST, module: str, path: Path, paths: dict[str, Path]) -> 
     if not isinstance(node, ast.ImportFrom):
         return set()
     parents = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])]) if node.level else node.module
+    base = (
+        ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+        if node.level
+        else node.module
+    )
     found = {f"{base}.{alias.name}" if f"{base}.{alias.name}" in paths else base for alias in node.names}
     return {target for target in found if target in paths and target.count(".")}

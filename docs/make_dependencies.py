@@ -49,7 +49,9 @@ def licence(name: str) -> str:
         return data["License-Expression"]
     classes = [each.split(" :: ")[-1] for each in data.get_all("Classifier") or [] if each.startswith("License ::")]
     stated = (data.get("License") or "").strip().splitlines()
-    return ", ".join(sorted(set(classes) - {"OSI Approved"})) or (stated[0][:60] if stated else "not stated in its metadata")
+    return ", ".join(sorted(set(classes) - {"OSI Approved"})) or (
+        stated[0][:60] if stated else "not stated in its metadata"
+    )
 
 
 def main() -> None:
@@ -66,7 +68,9 @@ def main() -> None:
     print(
         "Made by `python docs/make_dependencies.py > docs/dependencies.md`: what setup.cfg needs, and what that needs, on Linux,"
     )
-    print("as installed when it was made. Licences are those that the packages state; galaxy_vision itself is Apache-2.0.\n")
+    print(
+        "as installed when it was made. Licences are those that the packages state; galaxy_vision itself is Apache-2.0.\n"
+    )
     print("| package | version | licence | needed by |\n|---|---|---|---|")
     for name, version in versions.items():
         parents = sorted(found[name])

@@ -1,7 +1,7 @@
 """Galaxy images to morphological classes, Galaxy Zoo votes, captions and heat maps.
 
-``import galaxy_vision`` makes the Auto classes of transformers know our models. It does so when these classes are first imported, by
-whomever, so that builders and the command line start without torch (0.9 GB and several seconds).
+``import galaxy_vision`` makes the Auto classes of transformers know our models. It does so when these classes are first
+imported, by whomever, so that builders and the command line start without torch (0.9 GB and several seconds).
 """
 
 import importlib

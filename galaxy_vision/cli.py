@@ -16,11 +16,15 @@ CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="galaxy-vision", description="Galaxy images to classes, votes and captions; models to scores.", allow_abbrev=False
+        prog="galaxy-vision",
+        description="Galaxy images to classes, votes and captions; models to scores.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    describe = commands.add_parser("describe", help="class, caption and the surest answers of images", allow_abbrev=False)
+    describe = commands.add_parser(
+        "describe", help="class, caption and the surest answers of images", allow_abbrev=False
+    )
     _add_images_and_models(describe)
     _add_rotations(describe)
     describe.add_argument("--json", action="store_true", help="one JSON object for each image, a line each")
@@ -28,12 +32,16 @@ def build_parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="a figure of each image: where the models looked", allow_abbrev=False)
     _add_images_and_models(explain)
     explain.add_argument("--output_dir", default="explained", help="folder of the figures, ID.png each (%(default)s)")
-    explain.add_argument("--method", help="gradcam, gradcam++, hirescam, eigencam, ablationcam or scorecam (default: the best)")
+    explain.add_argument(
+        "--method", help="gradcam, gradcam++, hirescam, eigencam, ablationcam or scorecam (default: the best)"
+    )
     explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument("--model", required=True, help="trained classifier or captioner: folder or Hub id")
     evaluate.add_argument("--dataset", required=True, help="'simulated', a folder, or a Hub id, as for training")
-    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test", "all"), help="(%(default)s)")
+    evaluate.add_argument(
+        "--split", default="test", choices=("train", "validation", "test", "all"), help="(%(default)s)"
+    )
     evaluate.add_argument("--batch_size", type=_positive, default=32, help="images a process and step (%(default)s)")
     evaluate.add_argument("--output", metavar="FILE.json", help="write all scores there")
     evaluate.add_argument(
@@ -57,7 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="leave out galaxies whose image is in these data sets too, which the model has learned from",
     )
     evaluate.set_defaults(run=run_evaluate)
-    report = commands.add_parser("report", help="figures and model card of a finished run, made again", allow_abbrev=False)
+    report = commands.add_parser(
+        "report", help="figures and model card of a finished run, made again", allow_abbrev=False
+    )
     report.add_argument("folder", metavar="DIR", help="output_dir of the run")
     report.set_defaults(run=run_report)
     push = commands.add_parser("push", help="a finished run, data set or Space to the Hub", allow_abbrev=False)
@@ -81,14 +91,20 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
     parser.add_argument(
-        "--model", default=str(CHECKPOINTS / "galaxy-resnet"), help="trained classifier: folder or Hub id (default: ours)"
+        "--model",
+        default=str(CHECKPOINTS / "galaxy-resnet"),
+        help="trained classifier: folder or Hub id (default: ours)",
     )
     parser.add_argument(
-        "--captioner", default=str(CHECKPOINTS / "galaxy-captioner"), help="trained captioner: folder or Hub id (default: ours)"
+        "--captioner",
+        default=str(CHECKPOINTS / "galaxy-captioner"),
+        help="trained captioner: folder or Hub id (default: ours)",
     )
     parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
     parser.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
-    parser.add_argument("--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)")
+    parser.add_argument(
+        "--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)"
+    )
 
 
 def _add_rotations(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +180,10 @@ def _load_describer(args: argparse.Namespace):
         return Describer(args.model, args.captioner, getattr(args, "rotations", 1))
     except (OSError, ValueError) as error:
         _refuse(f"--model {args.model} --captioner {args.captioner}: {str(error).splitlines()[0]}")
-        print("train them with train_classifier.py and train_captioner.py, or give other folders or Hub ids", file=sys.stderr)
+        print(
+            "train them with train_classifier.py and train_captioner.py, or give other folders or Hub ids",
+            file=sys.stderr,
+        )
         return None
 
 
@@ -218,7 +237,9 @@ def run_push(args: argparse.Namespace) -> int:
 
     folder = Path(args.folder)
     try:
-        if args.repo_type == "model" and all((folder / name).is_file() for name in ("metrics.json", "run.json", "config.json")):
+        if args.repo_type == "model" and all(
+            (folder / name).is_file() for name in ("metrics.json", "run.json", "config.json")
+        ):
             from .evaluation.publish import push_run
 
             print(push_run(folder, args.repo_id, args.private))
@@ -227,7 +248,10 @@ def run_push(args: argparse.Namespace) -> int:
     except ValueError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
-        print("stopped before the push was complete: nothing of it is visible; give the same command again", file=sys.stderr)
+        print(
+            "stopped before the push was complete: nothing of it is visible; give the same command again",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -68,5 +68,7 @@ def api() -> None:
         buttons = [gr.Button(name) for name in ("describe", "explain", "batch")]
     reading = [hdu, bands, stretch]
     buttons[0].click(describe, [one, *reading], said, api_name="describe", **studio.MODEL_QUEUE)
-    buttons[1].click(explain, [one, target, method, opacity, *reading], picture, api_name="explain", **studio.MODEL_QUEUE)
+    buttons[1].click(
+        explain, [one, target, method, opacity, *reading], picture, api_name="explain", **studio.MODEL_QUEUE
+    )
     buttons[2].click(batch, many, [rows, csv], api_name="batch", **studio.MODEL_QUEUE)

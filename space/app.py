@@ -1,7 +1,7 @@
 """The demo: one galaxy, many galaxies, and an API. ``python space/app.py`` here, or as a Hugging Face Space; CPU, offline.
 
-Models come from the environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), or from
-``checkpoints/``. They are loaded in the background, so that the page opens at once.
+Models come from the environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), or
+from ``checkpoints/``. They are loaded in the background, so that the page opens at once.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", default=None, help="address to listen on (127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, default=None, help="port (7860, or GRADIO_SERVER_PORT)")
-    parser.add_argument("--keep_seconds", type=int, default=KEEP_SECONDS, help="age at which uploads are deleted (%(default)s)")
+    parser.add_argument(
+        "--keep_seconds", type=int, default=KEEP_SECONDS, help="age at which uploads are deleted (%(default)s)"
+    )
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is stopped, what was uploaded is deleted
     with tempfile.TemporaryDirectory(

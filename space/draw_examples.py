@@ -1,7 +1,7 @@
 """Draw ``examples/``: 12 simulated galaxies, every class of the hubble scheme, the same bytes on every run.
 
-Those are taken whose class the trained classifier sees as the simulated volunteers do, and is fairly sure of: they show the page,
-they test no model.
+Those are taken whose class the trained classifier sees as the simulated volunteers do, and is fairly sure of: they show
+the page, they test no model.
 
 python space/draw_examples.py
 """
@@ -18,7 +18,15 @@ from galaxy_vision.simulation.render import simulate_galaxy
 SEED = 12
 MIN_PETRO_R90 = 11.0  # arcsec
 MIN_PROBABILITY = 0.6
-WANTED = {"barred spiral": 2, "spiral": 2, "edge-on disc": 2, "elliptical": 2, "merger": 2, "lenticular": 1, "irregular": 1}
+WANTED = {
+    "barred spiral": 2,
+    "spiral": 2,
+    "edge-on disc": 2,
+    "elliptical": 2,
+    "merger": 2,
+    "lenticular": 1,
+    "irregular": 1,
+}
 
 
 @torch.inference_mode()

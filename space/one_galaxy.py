@@ -101,7 +101,8 @@ def write_json(session: dict, target: str, method: str) -> str:
 
 
 def one_galaxy(demo: gr.Blocks, private: dict) -> None:
-    # A visitor's: number of the image asked for last, and what is shown. It is changed in place, so that all events see it.
+    # A visitor's: number of the image asked for last, and what is shown. It is changed in place, so that all events see
+    # it.
     session = gr.State({"asked": 0, "shown": None}, time_to_live=900)
     with gr.Row(elem_id="gv-main"):
         with gr.Column(scale=4, min_width=280):
@@ -136,7 +137,9 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
             viewer = gr.HTML(page.EMPTY_VIEWER, elem_id="gv-viewer")
             with gr.Row(elem_id="gv-pickers"):
                 target = gr.Dropdown([], label="Heat map of", elem_id="gv-target", min_width=100)
-                method = gr.Dropdown(list(METHODS), value=DEFAULT_METHOD, label="Method", elem_id="gv-method", min_width=100)
+                method = gr.Dropdown(
+                    list(METHODS), value=DEFAULT_METHOD, label="Method", elem_id="gv-method", min_width=100
+                )
                 opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="gv-opacity", min_width=100)
             bars = gr.HTML("", elem_id="gv-bars")
     tree = gr.HTML("", elem_id="gv-tree")
@@ -155,7 +158,8 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     options |= {"show_progress_on": [viewer]}
     picked = {"triggers": [target.input, method.input], "trigger_mode": "always_last"}
     gr.on(fn=redraw, inputs=[session, target, method], outputs=viewer, **picked, **options)
-    # Written at the click, from what is shown at that moment: a file ready beforehand could be that of the galaxy before.
+    # Written at the click, from what is shown at that moment: a file ready beforehand could be that of the galaxy
+    # before.
     for button, write, inputs in (
         (figure, write_figure, [session, target, method, opacity]),
         (text, write_json, [session, target, method]),

@@ -16,7 +16,11 @@ DROP = """<div class="gv-drop" aria-hidden="true"><b>Drop an image here</b><span
 up to 64&nbsp;MiB and 4096&nbsp;px a side</span></div>"""
 BATCH_HINT = f"""<p class="gv-hint">Up to {MAX_BATCH} images, as files or in a zip, {MAX_BATCH_BYTES >> 20} MiB in all. A file that cannot be
 read becomes a row that says why. Click a column's name to sort.</p>"""
-ANSWER_WORDS = {"a16_completely_round": "completely round", "a36_more_than_4": "more than 4", "a37_cant_tell": "can't tell"}
+ANSWER_WORDS = {
+    "a16_completely_round": "completely round",
+    "a36_more_than_4": "more than 4",
+    "a37_cant_tell": "can't tell",
+}
 
 
 def words_of(answer: str) -> str:
@@ -37,7 +41,9 @@ def verdict(said: dict, words: list[str], maps: np.ndarray) -> str:
             f'<div class="gv-notice" role="note"><b>This may not be a galaxy:</b> {escape(reasons)}. '
             "What follows is what the models say of any picture; do not rely on it.</div>"
         )
-    parts.append(f'<p class="gv-class"><span>{escape(said["class"])}</span> <small>{said["probability"]:.0%}</small></p>')
+    parts.append(
+        f'<p class="gv-class"><span>{escape(said["class"])}</span> <small>{said["probability"]:.0%}</small></p>'
+    )
     buttons = []
     for word, heat in zip(words, maps, strict=True):
         if word.isalnum() or "-" in word and len(word) > 1:

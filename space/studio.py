@@ -37,7 +37,9 @@ from galaxy_vision.inference.explain_targets import target_index, target_name
 from galaxy_vision.models.decision_tree import SHORT_NAMES
 
 HERE = Path(__file__).resolve().parent
-MAX_SIDE = 1024  # larger images are reduced before anything else, so that page, API and downloads speak of the same pixels
+MAX_SIDE = (
+    1024  # larger images are reduced before anything else, so that page, API and downloads speak of the same pixels
+)
 MAX_BATCH = 200
 MAX_BATCH_BYTES = 256 * 2**20  # unpacked, of all files of a batch
 MAX_ZIP_DIRECTORY = 2**20  # bytes; some 10,000 files
@@ -81,7 +83,9 @@ class Models:
             if self._describer is None:
                 places = model_places()
                 for kind, place in places.items():
-                    if not (Path(place) / "config.json").is_file() and (Path(place).is_absolute() or place.startswith(".")):
+                    if not (Path(place) / "config.json").is_file() and (
+                        Path(place).is_absolute() or place.startswith(".")
+                    ):
                         raise ValueError(
                             f"There is no trained {kind} yet: run train_{kind}.py with --output_dir {_short(place)}, or set "
                             f"GALAXY_VISION_{kind.upper()} to a folder or a Hub id, and start again."
@@ -90,7 +94,9 @@ class Models:
                     self._describer = Describer(places["classifier"], places["captioner"])
                 except (OSError, ValueError) as error:
                     reason = str(error).splitlines()[0]
-                    raise ValueError(f"The models {' and '.join(places.values())} cannot be loaded: {reason}") from error
+                    raise ValueError(
+                        f"The models {' and '.join(places.values())} cannot be loaded: {reason}"
+                    ) from error
             return self._describer
 
 
@@ -107,7 +113,11 @@ def versions() -> dict[str, str]:
     """What runs here, for the footer and the JSON."""
     device = "CUDA GPU" if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     names = {kind: _short(place) if Path(place).is_absolute() else place for kind, place in model_places().items()}
-    return {"galaxy_vision": galaxy_vision.__version__, "torch": torch.__version__.split("+")[0], "device": device} | names
+    return {
+        "galaxy_vision": galaxy_vision.__version__,
+        "torch": torch.__version__.split("+")[0],
+        "device": device,
+    } | names
 
 
 def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto") -> Image.Image:
@@ -119,7 +129,9 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
     try:
         planes = tuple(int(word) for word in bands.replace(",", " ").split()) or None
     except ValueError as error:
-        raise ValueError(f"bands {bands!r} are no numbers; write one, or three as red, green, blue, such as 2, 1, 0") from error
+        raise ValueError(
+            f"bands {bands!r} are no numbers; write one, or three as red, green, blue, such as 2, 1, 0"
+        ) from error
     image = read_rgb(data, hdu=hdu.strip() or None, bands=planes, stretch=stretch)
     reading = image.info["reading"]
     if max(image.size) > MAX_SIDE:
@@ -267,7 +279,9 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
         thumbnail = ""
         try:
             if time.monotonic() > end:
-                raise ValueError(f"not looked at: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images")
+                raise ValueError(
+                    f"not looked at: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
+                )
             image = read_image(read())
             said = describe(image, name)
             row |= {"status": "ok", **{key: said[key] for key in ("class", "probability", "caption")}}

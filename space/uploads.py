@@ -36,7 +36,8 @@ def written(name: str, data: bytes) -> str:
 def sweep(folder: Path, seconds: float, kept: Container[Path]) -> None:
     """Delete what is older in ``folder``, and empty folders.
 
-    Gradio's own ``delete_cache`` leaves what it did not finish to receive: an upload above the limit, or one broken off.
+    Gradio's own ``delete_cache`` leaves what it did not finish to receive: an upload above the limit, or one broken
+    off.
     """
     for path in sorted(folder.rglob("*"), reverse=True):
         with contextlib.suppress(OSError):  # somebody was faster, or the folder is not empty

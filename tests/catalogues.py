@@ -75,6 +75,8 @@ def make_parquet(images: Path, path: Path, kind: str) -> Path:
 
 def make_csv(images: Path, path: Path) -> Path:
     files = sorted(images.rglob("*.jpg"))
-    table = pd.DataFrame({"id_str": [file.stem for file in files], "file_loc": [file.relative_to(images) for file in files]})
+    table = pd.DataFrame(
+        {"id_str": [file.stem for file in files], "file_loc": [file.relative_to(images) for file in files]}
+    )
     table.to_csv(path, index=False)
     return path

@@ -62,7 +62,11 @@ accelerator.SECONDS = accelerator.WORTHWHILE = 0.0  # a few passes, then bf16, h
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """More than one file runs in as many processes as there are cores, where pytest-xdist is there; ``-n 0`` runs in this one."""
-    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput") or config.option.numprocesses is not None:
+    if (
+        not config.pluginmanager.hasplugin("xdist")
+        or hasattr(config, "workerinput")
+        or config.option.numprocesses is not None
+    ):
         return
     single_file = len(config.args) == 1 and ".py" in config.args[0]
     if not single_file and not config.option.usepdb:
@@ -109,7 +113,9 @@ def train(name: str, *argv: str, report: bool = False) -> dict:
 
 
 def _call(target, args: tuple) -> None:
-    target(*args)  # which computes as here: to find this function, the process imports this module, and torch has one thread
+    target(
+        *args
+    )  # which computes as here: to find this function, the process imports this module, and torch has one thread
 
 
 def new_process(target, *args):
@@ -240,7 +246,12 @@ def gz2_files(tmp_path, galaxies):
             archive.writestr(f"images/{place + 1}.jpg", data)
     votes = np.array([votes for _, votes, _ in galaxies])
     fractions = np.nan_to_num(conditional_fractions(votes))
-    columns = {"dr7objid": ids, "sample": "original", "gz2_class": "Er", "total_classifications": [n for *_, n in galaxies]}
+    columns = {
+        "dr7objid": ids,
+        "sample": "original",
+        "gz2_class": "Er",
+        "total_classifications": [n for *_, n in galaxies],
+    }
     for place, answer in enumerate(ANSWERS):
         columns[f"{answer}_count"] = votes[:, place].astype(int)
         columns[f"{answer}_weighted_fraction"] = fractions[:, place]

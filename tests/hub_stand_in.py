@@ -19,8 +19,8 @@ LFS = re.compile(r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batc
 
 class Hub(ThreadingHTTPServer):
     """Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of the next
-    commits lose their connection half way; ``answers``, the statuses with which the next commits are refused; ``requests``, what was
-    asked."""
+    commits lose their connection half way; ``answers``, the statuses with which the next commits are refused;
+    ``requests``, what was asked."""
 
     daemon_threads = True
 
@@ -107,8 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
         below = {name: data for name, data in files.items() if name.startswith(inside)}
         if not below:
             return self.refuse(404, "EntryNotFound")
-        folders = {name[: len(inside) + at] for name in below for at, each in enumerate(name[len(inside) :]) if each == "/"}
-        entries = [_folder(name) for name in sorted(folders)] + [_entry(name, data) for name, data in sorted(below.items())]
+        folders = {
+            name[: len(inside) + at] for name in below for at, each in enumerate(name[len(inside) :]) if each == "/"
+        }
+        entries = [_folder(name) for name in sorted(folders)] + [
+            _entry(name, data) for name, data in sorted(below.items())
+        ]
         return self.answer(200, [each for each in entries if recursive or "/" not in each["path"][len(inside) :]])
 
     def resolve(self, kind: str, repo_id: str, revision: str, name: str) -> None:
@@ -161,7 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self.refuse(404, "RepoNotFound")
         if found[3] == "preupload":
             files = [
-                {"path": each["path"], "uploadMode": "lfs" if each["size"] > 50_000 else "regular", "shouldIgnore": False}
+                {
+                    "path": each["path"],
+                    "uploadMode": "lfs" if each["size"] > 50_000 else "regular",
+                    "shouldIgnore": False,
+                }
                 for each in json.loads(body)["files"]
             ]
             return self.answer(200, {"files": files})
@@ -172,7 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
             if line["key"] == "lfsFile":
                 files[line["value"]["path"]] = self.server.objects[line["value"]["oid"]]
         sha = self.server.commit(repo, files)
-        return self.answer(200, {"success": True, "commitOid": sha, "commitUrl": f"{self.server.url}/{found[2]}/commit/{sha}"})
+        return self.answer(
+            200, {"success": True, "commitOid": sha, "commitUrl": f"{self.server.url}/{found[2]}/commit/{sha}"}
+        )
 
     def create(self, asked: dict) -> None:
         repo_id, kind = f"{asked['organization']}/{asked['name']}", asked.get("type") or "model"

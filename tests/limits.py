@@ -12,7 +12,10 @@ SECONDS = 20
 MEBIBYTES = 2048
 """More than any reader needs for the largest image that is accepted (4096 px a side, as float64 of three bands)."""
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux only; elsewhere only the time is measured
+_STATUS, _CLEAR = (
+    Path("/proc/self/status"),
+    Path("/proc/self/clear_refs"),
+)  # Linux only; elsewhere only the time is measured
 
 
 def _status(name: str) -> int:

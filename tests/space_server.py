@@ -21,7 +21,11 @@ from galaxy_vision import (
 from galaxy_vision.data.labels import get_scheme
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
-CAPTIONS = ["a barred spiral galaxy with two loosely wound arms .", "a smooth, round galaxy .", "an edge-on disc galaxy ."]
+CAPTIONS = [
+    "a barred spiral galaxy with two loosely wound arms .",
+    "a smooth, round galaxy .",
+    "an edge-on disc galaxy .",
+]
 
 
 def save_tiny_models(folder: Path) -> dict[str, str]:
@@ -50,7 +54,9 @@ def start_server(
 ) -> tuple[subprocess.Popen, str]:
     """The real app on a free port: (process, address). It works in ``folder``, with its uploads in ``cache`` and its ``log``."""
     environment = (
-        os.environ | models | {"GRADIO_TEMP_DIR": str(folder / "cache"), "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        os.environ
+        | models
+        | {"GRADIO_TEMP_DIR": str(folder / "cache"), "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
     )
     environment.pop("GRADIO_SERVER_PORT", None)
     (folder / "cache").mkdir()

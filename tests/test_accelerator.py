@@ -15,7 +15,13 @@ import galaxy_vision.runtime.accelerator as module
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.evaluation.saved import evaluate_saved
 from galaxy_vision.predict.run import main as predict
-from galaxy_vision.runtime.accelerator import bf16_gain, forget_earlier_run, make_accelerator, settle_precision, training_gain
+from galaxy_vision.runtime.accelerator import (
+    bf16_gain,
+    forget_earlier_run,
+    make_accelerator,
+    settle_precision,
+    training_gain,
+)
 from galaxy_vision.runtime.hardware import has_native_bf16
 
 TINY = [*FEW, "--max_rows", "30", "--epochs", "1", "--batch_size", "10"]
@@ -87,7 +93,9 @@ def settle_with_the_opinion_of_the_main_process(folder: str) -> None:
     accelerator = make_accelerator("auto", 1, None, folder)
     module.has_native_bf16 = lambda device=None: True
     module.WORTHWHILE = 1.1
-    settle_precision(accelerator, "auto", lambda: 2.0 if accelerator.is_main_process else pytest.fail("it measured too"))
+    settle_precision(
+        accelerator, "auto", lambda: 2.0 if accelerator.is_main_process else pytest.fail("it measured too")
+    )
     assert accelerator.mixed_precision == "bf16" and computes(accelerator) == torch.bfloat16
     accelerator.end_training()
 
@@ -167,7 +175,15 @@ def test_fp16_on_a_cpu_is_refused_in_one_sentence(tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_a_measured_choice_gives_the_bits_of_the_same_choice_by_an_argument(script, gain, explicit, answer, tmp_path):
     """Weights, order, dropout and batch statistics are not touched by the measurement."""
-    argv = [*(FEW if script == "train_classifier" else CAPTIONER), "--max_rows", "30", "--epochs", "1", "--batch_size", "10"]
+    argv = [
+        *(FEW if script == "train_classifier" else CAPTIONER),
+        "--max_rows",
+        "30",
+        "--epochs",
+        "1",
+        "--batch_size",
+        "10",
+    ]
     measured = answer(True, gain)
     train(script, *argv, "--output_dir", str(tmp_path / "auto"))
     train(script, *argv, "--mixed_precision", explicit, "--output_dir", str(tmp_path / "explicit"))
@@ -204,7 +220,14 @@ def test_a_prediction_that_goes_on_keeps_the_precision_of_its_parts(
     (tmp_path / "images").mkdir()
     for place, (data, *_) in enumerate(galaxies[:4]):
         (tmp_path / "images" / f"{place}.jpg").write_bytes(data)
-    argv = ["--model", str(classifier_run[0]), "--catalogue", str(tmp_path / "images"), "--output_dir", str(tmp_path / "out")]
+    argv = [
+        "--model",
+        str(classifier_run[0]),
+        "--catalogue",
+        str(tmp_path / "images"),
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
     argv += ["--rows_per_part", "2", "--batch_size", "2", "--backend", backend]
     measured = answer(True, 2.0)
     assert predict(argv) == 0
@@ -248,7 +271,10 @@ def test_the_measurement_leaves_model_and_random_numbers_alone(tmp_path, answer)
     config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, drop_rate=0.5, predict_votes=False)
     model = GalaxyResNetForImageClassification(config).train()
     before, random = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
-    inputs = {"pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator()), "labels": torch.tensor([0, 1, -1, 2])}
+    inputs = {
+        "pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator()),
+        "labels": torch.tensor([0, 1, -1, 2]),
+    }
     settle_precision(make_accelerator("auto", 1, None, tmp_path), "auto", lambda: training_gain(model, inputs))
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -282,7 +308,9 @@ def test_the_run_of_a_model_tells_evaluation_its_precision(classifier_run, tmp_p
     """Or nothing does: then it is fp32, and never a matter of measurement."""
     from galaxy_vision.evaluation import saved as evaluation
 
-    monkeypatch.setattr(evaluation, "make_accelerator", lambda precision, *args: (_ for _ in ()).throw(ValueError(precision)))
+    monkeypatch.setattr(
+        evaluation, "make_accelerator", lambda precision, *args: (_ for _ in ()).throw(ValueError(precision))
+    )
     for record, precision in (
         ({"hardware": {"mixed_precision": "bf16"}}, "^bf16$"),
         ({"hardware": {"mixed_precision": "no"}}, "^no$"),

@@ -65,7 +65,9 @@ IMAGES = {  # name -> bytes, and what is said
     "extra.fits": (header(*FEW, ("PCOUNT", 10**15), ("GCOUNT", 10**9), data=bytes(2880)), "damaged"),
     "columns.fits": (
         header(("BITPIX", 8), ("NAXIS", 0))
-        + header(*FEW, ("TFIELDS", 10**9)).replace(b"SIMPLE  =                    T", b"XTENSION= 'BINTABLE'          "),
+        + header(*FEW, ("TFIELDS", 10**9)).replace(
+            b"SIMPLE  =                    T", b"XTENSION= 'BINTABLE'          "
+        ),
         "more than 999",
     ),
     "long.fits": (header(*((f"KEY{n}", n) for n in range(20_000))), "has no image"),
@@ -169,7 +171,12 @@ def test_arguments_that_are_nested_or_endless(tmp_path, capsys):
     from galaxy_vision.runtime.arguments import parse_arguments
     from galaxy_vision.training.arguments import TrainingRun
 
-    for text in ("[" * 100_000, '{"a":' * 100_000, '{"epochs": ' + "9" * 10**6 + "}", json.dumps({"dataset": "x" * 10**7})):
+    for text in (
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"epochs": ' + "9" * 10**6 + "}",
+        json.dumps({"dataset": "x" * 10**7}),
+    ):
         (tmp_path / "run.json").write_text(text)
         with soon(256):
             if '"dataset"' in text[:12]:

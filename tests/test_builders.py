@@ -89,7 +89,9 @@ def test_class_folders_become_labels(tmp_path, galaxies):
     data = build("class_folders", tmp_path / "out", images=tmp_path / "images")
     names = data["train"].features["label"].names
     assert names == ["smooth_round", "spiral"]
-    assert all(names[row["label"]] == ("spiral" if int(key) % 3 else "smooth_round") for key, row in all_rows(data).items())
+    assert all(
+        names[row["label"]] == ("spiral" if int(key) % 3 else "smooth_round") for key, row in all_rows(data).items()
+    )
 
 
 def test_class_folders_with_the_same_file_names_keep_both_in_one_split(tmp_path, galaxies):
@@ -123,7 +125,9 @@ def test_class_folders_in_a_zip_are_named_by_their_path_and_keep_their_splits(tm
         for split, rows in data.items()
         for key, label in zip(rows["id"], rows["label"], strict=True)
     )
-    assert "Splits are those of the folders; validation is cut from train" in (tmp_path / "out" / "README.md").read_text()
+    assert (
+        "Splits are those of the folders; validation is cut from train" in (tmp_path / "out" / "README.md").read_text()
+    )
 
 
 def test_class_folders_that_cannot_be_meant_are_refused(tmp_path, galaxies, capsys):
@@ -136,7 +140,9 @@ def test_class_folders_that_cannot_be_meant_are_refused(tmp_path, galaxies, caps
     assert "images beside class folders, such as 1.jpg" in refused(
         capsys, "class_folders", tmp_path / "out", images=tmp_path / "beside"
     )
-    assert "such as a/1.jpg beside a/b" in refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "nested")
+    assert "such as a/1.jpg beside a/b" in refused(
+        capsys, "class_folders", tmp_path / "out", images=tmp_path / "nested"
+    )
 
 
 @pytest.fixture
@@ -158,7 +164,9 @@ def test_predicted_votes_stand_beside_given_ones_in_the_training_split_only(
     for split, rows in given.items():
         assert data[split]["votes"][: len(rows)] == rows["votes"]
         assert data[split]["label"][: len(rows)] == rows["label"]
-    assert [len(data[split]) for split in ("validation", "test")] == [len(given[split]) for split in ("validation", "test")]
+    assert [len(data[split]) for split in ("validation", "test")] == [
+        len(given[split]) for split in ("validation", "test")
+    ]
     added = data["train"].select(range(len(given["train"]), len(data["train"])))
     assert added["id"] == [f"predicted/{key}" for key in unlabelled["train"]["id"]]
     model = AutoModelForImageClassification.from_pretrained(classifier_run[0]).eval()
@@ -172,7 +180,9 @@ def test_predicted_votes_stand_beside_given_ones_in_the_training_split_only(
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):
     folder = tmp_path / "unlabelled"
     build("class_folders", folder, images=folders_of_images)
-    said = refused(capsys, "predicted_votes", tmp_path / "out", model=classifier_run[0], dataset=folder, unlabelled=folder)
+    said = refused(
+        capsys, "predicted_votes", tmp_path / "out", model=classifier_run[0], dataset=folder, unlabelled=folder
+    )
     assert "has no column votes; build it with a script of this folder" in said
 
 
@@ -307,7 +317,10 @@ def test_a_truncated_table_is_refused(tmp_path, capsys, gz2_files):
 
 def test_a_damaged_member_of_the_zip_is_dropped_and_said(tmp_path, capsys, challenge_files):
     damaged = tmp_path / "damaged.zip"
-    with zipfile.ZipFile(challenge_files["images"]) as source, zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as target:
+    with (
+        zipfile.ZipFile(challenge_files["images"]) as source,
+        zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
         for name in source.namelist():
             target.writestr(name, source.read(name))
         start = target.infolist()[3].header_offset + 60  # behind its header
@@ -324,7 +337,9 @@ def test_a_mapping_without_images_is_refused_with_the_count(tmp_path, capsys, gz
     assert "60 x no image" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
-def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(tmp_path, capsys, challenge_files, galaxies):
+def test_a_killed_build_leaves_nothing_that_loads_and_an_existing_one_is_kept(
+    tmp_path, capsys, challenge_files, galaxies
+):
     def rows():
         yield {"image": galaxies[0][0], "id": "1", "label": 0}
         raise KeyboardInterrupt

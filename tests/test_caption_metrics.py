@@ -8,18 +8,30 @@ from test_captions import SPIRAL, votes_of
 
 from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.writing import write_captions
-from galaxy_vision.evaluation.caption_metrics import CaptionMetric, best_constants, bleu, caption_table, cider_d, tokenize
+from galaxy_vision.evaluation.caption_metrics import (
+    CaptionMetric,
+    best_constants,
+    bleu,
+    caption_table,
+    cider_d,
+    tokenize,
+)
 
 ROUND = votes_of(a01=0.9, a02=0.1, a16=0.8, a17=0.2, a15=1)
 
 
 def rows(count: int = 6) -> list[dict]:
     votes = [SPIRAL if place % 2 else ROUND for place in range(count)]
-    return [{"captions": write_captions(claims_from_votes(each), 5, seed), "votes": each} for seed, each in enumerate(votes)]
+    return [
+        {"captions": write_captions(claims_from_votes(each), 5, seed), "votes": each} for seed, each in enumerate(votes)
+    ]
 
 
 def test_both_sides_are_tokenised_alike():
-    assert tokenize("A smooth, round galaxy with a cigar-like shape.") == "a smooth , round galaxy with a cigar-like shape ."
+    assert (
+        tokenize("A smooth, round galaxy with a cigar-like shape.")
+        == "a smooth , round galaxy with a cigar-like shape ."
+    )
     known = ["a smooth, round galaxy", "an edge-on galaxy"]
     score, signature = bleu(known, [[text.replace(",", " ,").upper()] for text in known], 2)
     assert score == pytest.approx(1) and "tok:none" in signature
@@ -31,10 +43,12 @@ def test_bleu_is_the_known_value():
 
 
 def test_cider_d_is_the_value_by_hand():
-    # Two galaxies; "ring" in one reference of two, so idf log 2; "a" in both, idf 0. Unigrams agree exactly (1), the pair "a ring" too,
-    # there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10; the other says "a ring" of "a bar": overlap 0.
+    # Two galaxies; "ring" in one reference of two, so idf log 2; "a" in both, idf 0. Unigrams agree exactly (1), the
+    # pair "a ring" too, there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10; the other says "a ring" of "a bar":
+    # overlap 0.
     assert cider_d(["a ring", "a ring"], [["a ring"], ["a bar"]]) == pytest.approx(10 * 2 / 4 / 2)
-    # One word too many: 1-grams (ring, ring) against (ring): clipped to one, cosine 2*1/(2*1) -> min(2,1)*1/(2*1) = 1/2.
+    # One word too many: 1-grams (ring, ring) against (ring): clipped to one, cosine 2*1/(2*1) -> min(2,1)*1/(2*1) =
+    # 1/2.
     longer = cider_d(["ring ring", "bar"], [["ring"], ["bar"]])
     assert longer == pytest.approx(10 * (math.exp(-1 / 72) / 2 / 4 + 1 / 4) / 2)
 

@@ -8,7 +8,13 @@ from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_captioner import make_model, pixels
-from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessorList, MaxTimeCriteria, StoppingCriteriaList
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LogitsProcessorList,
+    MaxTimeCriteria,
+    StoppingCriteriaList,
+)
 from transformers.generation.logits_process import LogitsProcessor, MinLengthLogitsProcessor
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
@@ -68,11 +74,17 @@ def of_mixin(model, encoded, **asked):
     max_new_tokens=st.integers(1, 12),
     min_new_tokens=st.sampled_from([None, 0, 1, 5]),
 )
-def test_words_and_scores_are_those_of_generation_mixin(seed, vocab_size, use_attention, images, num_beams, returned, **asked):
+def test_words_and_scores_are_those_of_generation_mixin(
+    seed, vocab_size, use_attention, images, num_beams, returned, **asked
+):
     model = model_of(seed, vocab_size, use_attention)
     encoded = torch.randn(images, 17, 32, generator=torch.Generator().manual_seed(seed + images))
     asked["min_new_tokens"] = min(asked["min_new_tokens"] or 0, asked["max_new_tokens"])
-    asked = {name: value for name, value in asked.items() if num_beams > 1 or name not in ("early_stopping", "length_penalty")}
+    asked = {
+        name: value
+        for name, value in asked.items()
+        if num_beams > 1 or name not in ("early_stopping", "length_penalty")
+    }
     asked |= {"num_beams": num_beams, "num_return_sequences": min(returned, num_beams)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model.generation_config, "eos_token_id", asked.pop("eos_token_id"))

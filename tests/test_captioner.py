@@ -203,7 +203,9 @@ def save_small(folder, **settings):
     processor = GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (212, 212, 3), dtype=np.uint8)).save(folder / "galaxy.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (212, 212, 3), dtype=np.uint8)).save(
+        folder / "galaxy.png"
+    )
     return folder, model, processor
 
 

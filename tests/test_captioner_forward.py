@@ -27,7 +27,7 @@ def of_mixin(model, **asked) -> torch.Tensor:
         return model.generate(**asked)
 
 
-# ------------------------------------------------------------------------------------------------------- types of numbers
+# ----------------------------------------------------------------------------------------------------- types of numbers
 
 
 @pytest.mark.parametrize("dtype", [*HALVES, torch.float64])
@@ -59,7 +59,9 @@ def test_float64_is_not_shortened_on_the_way():
 
 
 @pytest.mark.parametrize("dtype", [*HALVES, torch.float64])
-@pytest.mark.parametrize("asked", [{}, {"num_beams": 3}, {"do_sample": True}, {"num_beams": 2, "num_return_sequences": 2}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"num_beams": 3}, {"do_sample": True}, {"num_beams": 2, "num_return_sequences": 2}]
+)
 def test_captions_are_written_in_every_type_of_numbers(dtype, asked):
     model = make_model(vocab_size=20).to(dtype)
     torch.manual_seed(0)
@@ -114,7 +116,7 @@ def test_pixels_that_are_not_such_pixels_are_refused_in_one_sentence():
         model(pixel_values=pixels(3), decoder_input_ids=WORDS)
 
 
-# ------------------------------------------------------------------------------------------------------ what is returned
+# ----------------------------------------------------------------------------------------------------- what is returned
 
 
 def test_the_state_is_returned_where_it_is_wanted():
@@ -155,7 +157,11 @@ def test_hidden_states_are_those_of_the_resnet_and_of_the_lstm():
     assert torch.equal(embedded, model.decoder.embedding(WORDS)) and hidden.shape == (2, 4, 32)
     assert torch.equal(getattr(found, STATE).hidden, hidden[:, -1])
     written = model.generate(
-        pixel_values=pixels(2), max_new_tokens=3, min_new_tokens=3, output_hidden_states=True, return_dict_in_generate=True
+        pixel_values=pixels(2),
+        max_new_tokens=3,
+        min_new_tokens=3,
+        output_hidden_states=True,
+        return_dict_in_generate=True,
     )
     assert len(written.decoder_hidden_states) == 3 and len(written.encoder_hidden_states) == 6
     assert model(**asked, output_attentions=False).cross_attentions is None
@@ -194,14 +200,18 @@ def test_generate_hands_the_keywords_of_forward_on():
         spy.__signature__ = inspect.signature(forward)
         patch.setattr(type(model), "forward", spy)
         model.generate(
-            pixel_values=pixels(2), max_new_tokens=2, output_hidden_states=True, use_cache=False, return_dict_in_generate=True
+            pixel_values=pixels(2),
+            max_new_tokens=2,
+            output_hidden_states=True,
+            use_cache=False,
+            return_dict_in_generate=True,
         )
     assert all(each["output_hidden_states"] and each["use_cache"] is False for each in read)
     kept = model.prepare_inputs_for_generation(WORDS, output_attentions=True, labels=WORDS, pixel_values=None)
     assert set(kept) == {"output_attentions", "decoder_input_ids"}
 
 
-# --------------------------------------------------------------------------------------------------------------- lengths
+# -------------------------------------------------------------------------------------------------------------- lengths
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
@@ -249,7 +259,7 @@ def test_generate_without_an_image_is_one_sentence():
     assert torch.equal(model.generate(pixels(2)), model.generate(pixel_values=pixels(2)))
 
 
-# ------------------------------------------------------------------------------------------------------- end of a caption
+# ----------------------------------------------------------------------------------------------------- end of a caption
 
 
 def test_a_caption_may_end_with_several_words_or_with_none(tmp_path):
@@ -286,7 +296,7 @@ def test_words_that_are_not_in_the_vocabulary_cannot_be_special_ones():
         make_model(vocab_size=12, bos_token_id=None, decoder_start_token_id=None)(pixel_values=pixels(2), labels=WORDS)
 
 
-# ------------------------------------------------------------------------------------------------------------ vocabulary
+# ----------------------------------------------------------------------------------------------------------- vocabulary
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -316,7 +326,7 @@ def test_replaced_embeddings_are_used_by_our_searches_as_by_generation_mixin():
             assert torch.equal(model.generate(**asked), of_mixin(model, **asked))
 
 
-# ---------------------------------------------------------------------------------------------------------------- states
+# --------------------------------------------------------------------------------------------------------------- states
 
 
 def test_one_step_of_the_decoder_exports_and_fits_every_word():
@@ -361,7 +371,9 @@ def test_beginnings_of_captions_are_gone_on_from_whichever_side_they_are_padded_
     model, asked = make_model(vocab_size=20), {"max_new_tokens": 6, "num_beams": num_beams}
     beginnings = [[2, 4], [2, 5, 6, 7], [2]]
     alone = [
-        model.generate(pixel_values=pixels(3)[row : row + 1], decoder_input_ids=torch.tensor([words]), **asked)[0].tolist()
+        model.generate(pixel_values=pixels(3)[row : row + 1], decoder_input_ids=torch.tensor([words]), **asked)[
+            0
+        ].tolist()
         for row, words in enumerate(beginnings)
     ]
     for words, said in zip(beginnings, alone, strict=True):

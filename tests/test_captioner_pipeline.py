@@ -146,7 +146,9 @@ def test_the_standard_pipeline_says_what_ours_says(saved, captions, standard, im
 
 def test_the_standard_pipeline_refuses_questions_in_one_sentence(standard, images):
     picture = Image.open(images[0])
-    question = [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "What is it?"}]}]
+    question = [
+        {"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "What is it?"}]}
+    ]
     for asked, said in (
         ({"images": picture, "text": "What is it?"}, "takes no question"),
         ({"text": question}, "takes no question"),

@@ -98,7 +98,8 @@ def test_captions_say_what_the_votes_say_and_nothing_that_the_tree_forbids(votes
     smooth, disc = "a01_smooth" in answers, answers & {"a02_features_or_disk", "a04_yes", "a08_spiral"}
     assert not (smooth and disc)
     assert not (
-        smooth and answers & {*ANSWERS_OF["t03_bar"], *ANSWERS_OF["t05_bulge_prominence"], *ANSWERS_OF["t09_bulge_shape"]}
+        smooth
+        and answers & {*ANSWERS_OF["t03_bar"], *ANSWERS_OF["t05_bulge_prominence"], *ANSWERS_OF["t09_bulge_shape"]}
     )
     assert not ("a04_yes" in answers and answers & {*ANSWERS_OF["t03_bar"], *ANSWERS_OF["t04_spiral"]})
     assert "a08_spiral" in answers or not answers & {*ANSWERS_OF["t10_arms_winding"], *ANSWERS_OF["t11_arms_number"]}
@@ -126,7 +127,11 @@ def test_what_was_not_asked_or_has_no_majority_is_not_said():
     ring = votes_of(a01=1, a16=1, a14=0.3, a15=0.7, a19=1)  # the baseline's mistake: a ring that 30 % find odd
     assert claims_from_votes(ring) == {Claim("a01_smooth"), Claim("a16_completely_round")}
     hedged = votes_of(a01=1, a16=0.5, a17=0.5, a14=0.5, a15=0.5, a19=1)
-    assert claims_from_votes(hedged) == {Claim("a01_smooth"), Claim("a16_completely_round", True), Claim("a19_ring", True)}
+    assert claims_from_votes(hedged) == {
+        Claim("a01_smooth"),
+        Claim("a16_completely_round", True),
+        Claim("a19_ring", True),
+    }
     assert claims_from_votes(np.zeros(37)) == frozenset()
     assert parse_claims(write_captions([], 1, 0)[0]) == frozenset()
     for votes in (np.zeros(36), np.zeros((2, 37))):
@@ -156,7 +161,10 @@ def test_other_words_word_orders_and_spellings_are_read():
 @pytest.mark.parametrize(
     "text, claims",
     [
-        ("a disc galaxy with no arms or bar", [Claim("a02_features_or_disk"), Claim("a09_no_spiral"), Claim("a07_no_bar")]),
+        (
+            "a disc galaxy with no arms or bar",
+            [Claim("a02_features_or_disk"), Claim("a09_no_spiral"), Claim("a07_no_bar")],
+        ),
         ("a spiral that lacks a bulge", [Claim("a08_spiral"), Claim("a10_no_bulge")]),
         (
             "a spiral galaxy lacking a bar, maybe with a ring",
@@ -197,7 +205,11 @@ def test_a_negation_never_claims_what_it_denies(text, claims):
         ("no bar", [Claim("a07_no_bar")], ()),
         ("non-barred, no bar is visible", [Claim("a07_no_bar")], ("visible",)),
         ("bar: yes, dust lane: yes", [Claim("a06_bar"), Claim("a38_dust_lane")], ()),
-        ("bar: no spiral arms: yes bulge: small", [Claim("a07_no_bar"), Claim("a08_spiral"), Claim("a11_just_noticeable")], ()),
+        (
+            "bar: no spiral arms: yes bulge: small",
+            [Claim("a07_no_bar"), Claim("a08_spiral"), Claim("a11_just_noticeable")],
+            (),
+        ),
         ("bar, no spiral arms", [Claim("a06_bar"), Claim("a09_no_spiral")], ()),
         ("a weakly barred spiral galaxy", [Claim("a06_bar", True), Claim("a08_spiral")], ()),
         ("bar strength: weak", [Claim("a06_bar", True)], ()),
@@ -237,7 +249,8 @@ def test_claims_are_judged_by_the_votes():
         ],
         SPIRAL,
     )
-    # supported: bar .8, two arms 1; undecided: obvious bulge .3; contradicted: tight 0, possibly smooth .1; not asked: edge-on bulge
+    # supported: bar .8, two arms 1; undecided: obvious bulge .3; contradicted: tight 0, possibly smooth .1; not asked:
+    # edge-on bulge
     assert scored == {
         "claims": 6,
         "supported": 2,

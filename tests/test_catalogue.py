@@ -41,10 +41,15 @@ def test_every_kind_of_catalogue_holds_the_same_galaxies(kind, images, tmp_path)
 def test_a_streamed_parquet_folder_of_datasets_is_read_as_it_is(images, tmp_path):
     files = sorted(images.rglob("*.jpg"))
     features = Features({"id": Value("string"), "image": Image()})
-    rows = {"id": [file.stem for file in files], "image": [{"bytes": file.read_bytes(), "path": file.name} for file in files]}
+    rows = {
+        "id": [file.stem for file in files],
+        "image": [{"bytes": file.read_bytes(), "path": file.name} for file in files],
+    }
     (tmp_path / "folder").mkdir()
     Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "folder" / "train-00000.parquet")
-    assert [(row.id, row.load()) for row in rows_of(tmp_path / "folder")] == [(file.stem, file.read_bytes()) for file in files]
+    assert [(row.id, row.load()) for row in rows_of(tmp_path / "folder")] == [
+        (file.stem, file.read_bytes()) for file in files
+    ]
 
 
 USERS_NAMES = st.from_regex(r"[A-Za-z0-9+_é ][A-Za-z0-9.+_é -]{0,11}", fullmatch=True).filter(lambda name: name.strip())

@@ -46,7 +46,12 @@ def test_a_zip_that_holds_a_name_twice_gives_each_row_its_own_pixels(tmp_path):
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_names_with_backslashes_are_paths(kind, tmp_path):
-    names = {"images\\00000.jpg": b"1", "images\\00001.jpg": b"2", "__MACOSX\\._00000.jpg": b"", ".thumbs\\00000.jpg": b""}
+    names = {
+        "images\\00000.jpg": b"1",
+        "images\\00001.jpg": b"2",
+        "__MACOSX\\._00000.jpg": b"",
+        ".thumbs\\00000.jpg": b"",
+    }
     path = tmp_path / f"images.{kind}"
     if kind == "tar":
         path.write_bytes(tarred(names))
@@ -71,8 +76,17 @@ def test_galaxies_in_a_tar_keep_their_whole_name(suffix, tmp_path):
 
 
 def test_what_lies_beside_a_galaxy_in_a_tar_is_not_one(tmp_path):
-    members = {"a.mask.png": b"m", "a.jpg": b"1", "a.json": b"{}", "b.jpg": b"2", "b.seg_v2.png": b"m", "c.mask.png": b"3"}
-    path = write_tar(tmp_path, members | {f"{name}.jpg": b"4" for name in POSITIONS} | {f"{POSITIONS[0]}.weight.fits": b"w"})
+    members = {
+        "a.mask.png": b"m",
+        "a.jpg": b"1",
+        "a.json": b"{}",
+        "b.jpg": b"2",
+        "b.seg_v2.png": b"m",
+        "c.mask.png": b"3",
+    }
+    path = write_tar(
+        tmp_path, members | {f"{name}.jpg": b"4" for name in POSITIONS} | {f"{POSITIONS[0]}.weight.fits": b"w"}
+    )
     assert found(path) == sorted([(name, b"4") for name in POSITIONS] + [("a", b"1"), ("b", b"2"), ("c.mask", b"3")])
     (note,) = write_index(str(path), tmp_path / "index", 4, Columns())
     assert note.startswith("3 images in") and "left out" in note
@@ -85,7 +99,9 @@ def test_the_kind_of_image_in_a_tar_can_be_named(tmp_path):
     assert found(path, Columns(image="jpg")) == [("a", b"1"), ("a", b"3"), ("b", b"2")]
     path = write_tar(tmp_path, {"a.image.fits": b"1", "a.invvar.fits": b"i", "b.image.fits": b"2"})
     assert found(path, Columns(image="image.fits")) == [("a", b"1"), ("b", b"2")]
-    with pytest.raises(ValueError, match=r"image_column='tiff': no file in .*images.tar has a name that ends with .tiff"):
+    with pytest.raises(
+        ValueError, match=r"image_column='tiff': no file in .*images.tar has a name that ends with .tiff"
+    ):
         rows_of(path, Columns(image="tiff"))
 
 
@@ -129,12 +145,18 @@ def test_a_hard_link_keeps_what_it_led_to_when_the_name_comes_again(tmp_path):
             else:
                 member.size = len(data)
             archive.addfile(member, io.BytesIO(data or b""))
-    assert [(row.id, row.load()) for row in rows_of(tmp_path / "images.tar")] == [("a", b"old"), ("b", b"old"), ("a", b"new")]
+    assert [(row.id, row.load()) for row in rows_of(tmp_path / "images.tar")] == [
+        ("a", b"old"),
+        ("b", b"old"),
+        ("a", b"new"),
+    ]
 
 
 @pytest.mark.parametrize("joints", [1, 3])
 def test_joined_tars_are_read_to_the_end(joints, tmp_path):
-    several = [tarred({f"{part}/{place}.jpg": f"{part}{place}".encode() for place in range(3)}) for part in range(joints + 1)]
+    several = [
+        tarred({f"{part}/{place}.jpg": f"{part}{place}".encode() for place in range(3)}) for part in range(joints + 1)
+    ]
     (tmp_path / "images.tar").write_bytes(b"".join(several))
     known = [(str(place), f"{part}{place}".encode()) for part in range(joints + 1) for place in range(3)]
     assert found(tmp_path / "images.tar") == sorted(known)

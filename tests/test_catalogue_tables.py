@@ -160,7 +160,10 @@ WAYS = {
     "tabs": ("id\tpath", "00005\ta.jpg|NA\tmy images/b 2.jpg"),
     "spaces around": ("id , path", "00005 , a.jpg |NA, my images/b 2.jpg"),
     "quotes": ('"id";"path"', '"00005";"a.jpg"|"NA";"my images/b 2.jpg"'),
-    "other columns": ("ra;dec;note;id;path", '1,5;2,5;"two\nlines; and ""more""";00005;a.jpg|1,5;2,5;;NA;my images/b 2.jpg'),
+    "other columns": (
+        "ra;dec;note;id;path",
+        '1,5;2,5;"two\nlines; and ""more""";00005;a.jpg|1,5;2,5;;NA;my images/b 2.jpg',
+    ),
     "backslashes": ("id,path", "00005,a.jpg|NA,my images\\b 2.jpg"),
     "empty lines": ("id,path", "00005,a.jpg||NA,my images/b 2.jpg||"),
 }

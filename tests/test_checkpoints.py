@@ -73,7 +73,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin", "run.pt", "random_states_0.pkl", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.bin", "run.pt", "random_states_0.pkl", "manifest.json"]
+)
 def test_a_torn_checkpoint_falls_back_to_the_one_before(saved, capsys, damage, name):
     folder, weights = saved
     if (damage, name) == ("a bit", "manifest.json"):
@@ -94,7 +96,9 @@ def test_when_no_checkpoint_is_whole_all_of_them_are_named(saved):
     (folder / "checkpoints" / "step-20" / "optimizer.bin").unlink()
     shutil.rmtree(folder / "checkpoints" / "step-10")
     (folder / "checkpoints" / "step-10").mkdir()
-    with pytest.raises(SystemExit, match="step-20 is damaged: optimizer.bin is missing; step-10 is damaged: manifest.json"):
+    with pytest.raises(
+        SystemExit, match="step-20 is damaged: optimizer.bin is missing; step-10 is damaged: manifest.json"
+    ):
         small_run(folder)[0].resume()
 
 
@@ -232,7 +236,12 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
     ):
         train("train_classifier", *argv)
     bad = json.loads((tmp_path / "bad_batch.json").read_text())
-    assert (bad["epoch"], bad["step_in_epoch"], bad["batches"][0]["loss"], len(bad["batches"][0]["rows"])) == (1, 3, "nan", 40)
+    assert (bad["epoch"], bad["step_in_epoch"], bad["batches"][0]["loss"], len(bad["batches"][0]["rows"])) == (
+        1,
+        3,
+        "nan",
+        40,
+    )
     assert checkpoint_steps(tmp_path) == [2, 0]
     calls[0], disturb = 0, {1: terminate}
     with pytest.raises(SystemExit, match="143"):
@@ -242,9 +251,13 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     DAMAGES["half a file"](tmp_path / "checkpoints" / "step-3" / "model.safetensors")
     train("train_classifier", *argv, "--resume")
-    assert "step-3 is damaged: model.safetensors differs from its checksum; going on from step-2" in capsys.readouterr().out
+    assert (
+        "step-3 is damaged: model.safetensors differs from its checksum; going on from step-2"
+        in capsys.readouterr().out
+    )
     undisturbed, resumed = (
-        GalaxyResNetForImageClassification.from_pretrained(folder).state_dict() for folder in (classifier_run[0], tmp_path)
+        GalaxyResNetForImageClassification.from_pretrained(folder).state_dict()
+        for folder in (classifier_run[0], tmp_path)
     )
     assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
     assert not (tmp_path / "checkpoints").exists() and not (tmp_path / "best").exists()
@@ -267,7 +280,9 @@ def train_until_terminated(rank: int, batch: int, *argv: str) -> None:
 def test_sigterm_to_one_of_two_processes_ends_both_and_they_go_on_to_the_same_weights(tmp_path, capsys):
     load_galaxies("simulated", num_simulated=200)  # once for all
     argv = [*FEW, "--max_rows", "40", "--batch_size", "5", "--epochs", "1"]
-    interrupted, undisturbed = ([*argv, "--output_dir", str(tmp_path / name)] for name in ("interrupted", "undisturbed"))
+    interrupted, undisturbed = (
+        [*argv, "--output_dir", str(tmp_path / name)] for name in ("interrupted", "undisturbed")
+    )
     assert in_two_processes(train_until_terminated, 1, 2, *interrupted) == [TERMINATED, TERMINATED]
     assert capsys.readouterr().out.count("SIGTERM: saved; go on with --resume") == 1
     assert checkpoint_steps(tmp_path / "interrupted") == [2, 0]

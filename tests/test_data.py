@@ -62,7 +62,9 @@ def test_labels_compare_by_name_where_files_order_their_classes_differently(tmp_
         name = str(tmp_path / "data")
     else:
         second = {"train-1": test} if saved == "one split" else {"test": test}
-        name = parquet(tmp_path / "data", **({"train-0": train} if saved == "one split" else {"train": train}), **second)
+        name = parquet(
+            tmp_path / "data", **({"train-0": train} if saved == "one split" else {"train": train}), **second
+        )
     data = load_galaxies(name)
     assert data["train"].features["label"] == data["test"].features["label"] == ABC
     assert labels(data) == {f"g{place}": "abc"[place % 3] for place in range(60)} | {
@@ -90,7 +92,9 @@ def test_labels_of_any_kind_compare_by_name(tmp_path, train, test):
 
 def test_classes_of_any_type_are_read_from_pandas_too(tmp_path):
     table = rows(list("ab") * 30).with_format("arrow")[:]
-    table = table.set_column(table.column_names.index("label"), "label", table["label"].combine_chunks().dictionary_encode())
+    table = table.set_column(
+        table.column_names.index("label"), "label", table["label"].combine_chunks().dictionary_encode()
+    )
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "train.parquet")
     assert labels(load_galaxies(str(tmp_path / "data"))) == {f"g{place}": "ab"[place % 2] for place in range(60)}
@@ -112,7 +116,9 @@ def outside(value: int, count: int = 5) -> Dataset:
 def test_a_label_that_is_not_a_class_is_refused_with_its_row(tmp_path, value, form):
     train = rows(list("abc") * 20, ABC if form == "same" else CAB)
     name = parquet(tmp_path / "data", train=train, test=outside(value))
-    with pytest.raises(ValueError, match=f"row 4 of test of .* has label {value}, and its classes are 0 to 2 \\(a, b, c\\)"):
+    with pytest.raises(
+        ValueError, match=f"row 4 of test of .* has label {value}, and its classes are 0 to 2 \\(a, b, c\\)"
+    ):
         load_galaxies(name)
 
 
@@ -137,11 +143,19 @@ def test_minus_one_is_no_label_in_every_form(tmp_path):
             "has 1 rows of class 'd' \\(first: row 1\\), which train does not have \\(a, b\\)",
         ),
         (([0, 1] * 30, None), ([0, 7], None), "has 1 rows of class '7'"),
-        ((list("ab") * 30, ClassLabel(names=["a", "b"])), ([0, 1], None), "has 1 rows of class '0'|has 1 rows of class '1'"),
+        (
+            (list("ab") * 30, ClassLabel(names=["a", "b"])),
+            ([0, 1], None),
+            "has 1 rows of class '0'|has 1 rows of class '1'",
+        ),
         (([True, False] * 30, None), ([True], None), "holds bool values; it needs names of classes, or integers"),
         ((["a"] * 60, None), (["a"], None), "has one class only \\(a\\), and there is nothing to tell apart"),
         (([None] * 30 + [""] * 30, Value("string")), (["", None], None), "has 0 different values"),
-        (([-5, -3, 1] * 20, None), ([1], None), "row 0 of train of .* has label -5, which does not name a class; write names"),
+        (
+            ([-5, -3, 1] * 20, None),
+            ([1], None),
+            "row 0 of train of .* has label -5, which does not name a class; write names",
+        ),
         (([0.5, 1.0] * 30, None), ([1.0], None), "row 0 of train of .* has label 0.5"),
     ],
 )
@@ -173,7 +187,12 @@ def test_parquet_files_of_any_spelling_are_their_splits(tmp_path, names, found):
 
 def test_hidden_and_system_files_beside_parquet_files_are_not_read(tmp_path):
     name = parquet(tmp_path / "data", train=rows(list("ab") * 30), test=rows(list("ab"), start=100))
-    for path in (".ipynb_checkpoints/train.parquet", "@eaDir/test.parquet", "__MACOSX/train.parquet", "._train.parquet"):
+    for path in (
+        ".ipynb_checkpoints/train.parquet",
+        "@eaDir/test.parquet",
+        "__MACOSX/train.parquet",
+        "._train.parquet",
+    ):
         (tmp_path / "data" / path).parent.mkdir(exist_ok=True)
         (tmp_path / "data" / path).write_bytes(b"x")
     assert len(load_galaxies(name)["test"]) == 2
@@ -196,7 +215,9 @@ def test_files_and_splits_that_contradict_each_other_are_named(tmp_path):
             ValueError, match=f"{lacks}.parquet of .* has no column .*, which {has}.parquet has; give all files"
         ):
             load_galaxies(parquet(tmp_path / f"three{number}", **parts))
-    name = parquet(tmp_path / "four", train=rows(list("ab") * 30, size=[1] * 60), test=rows(list("ab"), size=["x", "y"]))
+    name = parquet(
+        tmp_path / "four", train=rows(list("ab") * 30, size=[1] * 60), test=rows(list("ab"), size=["x", "y"])
+    )
     with pytest.raises(ValueError, match="files of dataset=.* do not fit together .*give all the same columns"):
         load_galaxies(name)
 
@@ -227,7 +248,9 @@ def test_a_data_set_without_images_or_rows_is_named(tmp_path):
     with pytest.raises(ValueError, match="train of dataset=.* has columns .'label', 'id'.; it needs `image`"):
         load_galaxies(name)
     name = parquet(tmp_path / "empty", train=rows(list("ab") * 30), test=rows(list("ab")).select([]))
-    with pytest.raises(ValueError, match="dataset=.* has a split without rows .*; remove its files, and it is cut from train"):
+    with pytest.raises(
+        ValueError, match="dataset=.* has a split without rows .*; remove its files, and it is cut from train"
+    ):
         load_galaxies(name)
 
 
@@ -253,7 +276,9 @@ def test_captions_of_rows_without_ids_differ_as_those_of_rows_with_ids():
     assert len(first) > 0.8 * len(known)
     turned = with_votes_column(table.remove_columns("id").select(range(79, -1, -1)))["captions"]
     assert turned[::-1] == with_votes_column(table.remove_columns("id"))["captions"][:]
-    streamed = reference_captions(table.remove_columns(["id", "image"]).with_format("arrow")[:], votes.astype(np.float64))
+    streamed = reference_captions(
+        table.remove_columns(["id", "image"]).with_format("arrow")[:], votes.astype(np.float64)
+    )
     assert streamed == turned[::-1]
 
 
@@ -280,7 +305,9 @@ def test_streaming_refuses_files_that_order_their_classes_differently(tmp_path):
         ValueError, match="different classes, a, b, c in train.parquet and c, a, b in test.parquet; leave --streaming"
     ):
         parquet_files(parquet(tmp_path / "other", **parts))
-    name = parquet(tmp_path / "Same [1]", Training=parts["train"], Dev=parts["validation"], Holdout=rows(list("abc"), ABC))
+    name = parquet(
+        tmp_path / "Same [1]", Training=parts["train"], Dev=parts["validation"], Holdout=rows(list("abc"), ABC)
+    )
     files, features, _ = parquet_files(name)
     assert list(files) == ["train", "validation", "test"]
     assert features["label"] == ABC
@@ -293,7 +320,8 @@ def test_rows_without_ids_are_split_by_their_image(tmp_path):
     again = load_galaxies(parquet(tmp_path / "two", train=made.select(range(59, -1, -1))))
     for split in data:
         images = [
-            sorted(row["bytes"] for row in each[split].with_format("arrow")[:]["image"].to_pylist()) for each in (data, again)
+            sorted(row["bytes"] for row in each[split].with_format("arrow")[:]["image"].to_pylist())
+            for each in (data, again)
         ]
         assert images[0] == images[1]
 

@@ -46,7 +46,17 @@ def test_the_tree_has_the_37_answers_in_the_order_of_the_published_tables():
 def test_reach_multiplies_the_answers_on_the_way_and_knows_both_ways_to_odd():
     conditional = fractions(a01=0.3, a02=0.6, a03=0.1, a04=0.25, a05=0.75, a08=0.5, a09=0.5, a14=0.2, a15=0.8)
     asked = dict(zip(ANSWERS, reach(conditional), strict=True))
-    known = {"t01": 1, "t02": 0.6, "t03": 0.45, "t04": 0.45, "t05": 0.45, "t06": 0.9, "t07": 0.3, "t08": 0.18, "t09": 0.15}
+    known = {
+        "t01": 1,
+        "t02": 0.6,
+        "t03": 0.45,
+        "t04": 0.45,
+        "t05": 0.45,
+        "t06": 0.9,
+        "t07": 0.3,
+        "t08": 0.18,
+        "t09": 0.15,
+    }
     known |= {"t10": 0.225, "t11": 0.225}
     for answer, value in asked.items():
         assert value == pytest.approx(known[answer[:3]]), answer
@@ -121,7 +131,10 @@ def test_expected_votes_are_reach_times_fraction_times_volunteers():
         ("Er", {"a01": 1, "a16": 1, "a15": 1}),
         ("Ec(m)", {"a01": 1, "a18": 1, "a14": 1, "a24": 1}),
         ("Sen", {"a02": 1, "a04": 1, "a27": 1, "a15": 1}),
-        ("SBb2m(r)", {"a02": 1, "a05": 1, "a06": 1, "a12": 1, "a08": 1, "a32": 1, "a28": 0.3, "a29": 0.7, "a14": 1, "a19": 1}),
+        (
+            "SBb2m(r)",
+            {"a02": 1, "a05": 1, "a06": 1, "a12": 1, "a08": 1, "a32": 1, "a28": 0.3, "a29": 0.7, "a14": 1, "a19": 1},
+        ),
         ("Sc?t", {"a02": 1, "a05": 1, "a07": 1, "a11": 1, "a08": 1, "a37": 1, "a28": 1, "a15": 1}),
         ("Sd", {"a02": 1, "a05": 1, "a07": 1, "a10": 1, "a09": 1, "a15": 1}),
         ("A", {"a03": 1}),

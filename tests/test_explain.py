@@ -40,7 +40,9 @@ def captioner():
     torch.manual_seed(1)
     tokenizer = build_tokenizer(["a smooth, round galaxy", "a barred spiral galaxy"])
     config = GalaxyCaptionerConfig(backbone="resnet10t", vocab_size=len(tokenizer), hidden_size=32)
-    return GalaxyCaptionerForConditionalGeneration(config).eval(), GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer)
+    return GalaxyCaptionerForConditionalGeneration(config).eval(), GalaxyCaptionerProcessor(
+        GalaxyImageProcessor(), tokenizer
+    )
 
 
 def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
@@ -117,7 +119,9 @@ def test_a_batch_gives_what_each_image_gives_alone(classifier):
     for image, target, heat in zip(images, targets, together, strict=True):
         alone = explain(classifier, GalaxyImageProcessor(), image, target)
         assert heat.shape == alone.shape and np.allclose(heat, alone, atol=1e-4)
-    assert not np.allclose(*(explain(classifier, GalaxyImageProcessor(), images[0], name) for name in ("spiral", "merger")))
+    assert not np.allclose(
+        *(explain(classifier, GalaxyImageProcessor(), images[0], name) for name in ("spiral", "merger"))
+    )
 
 
 def test_no_target_is_the_predicted_class_also_under_inference_mode_and_in_bf16(classifier):
@@ -173,7 +177,9 @@ def test_each_word_has_the_attention_that_generate_used_in_its_place_on_the_imag
     image = noise((150, 200), 5)
     said = caption_attention(model, processor, image, max_new_tokens=6)
     pixels = processor(image)["pixel_values"]
-    written = model.generate(pixel_values=pixels, max_new_tokens=6, return_dict_in_generate=True, output_attentions=True)
+    written = model.generate(
+        pixel_values=pixels, max_new_tokens=6, return_dict_in_generate=True, output_attentions=True
+    )
     assert said.caption == processor.batch_decode(written.sequences)[0]
     attention = torch.cat([step[0] for step in written.cross_attentions], 1)[0][: len(said.words)]
     assert said.maps.shape == (len(said.words), 200, 150) and said.maps.max() == 1
@@ -232,7 +238,9 @@ def test_a_caption_without_words_is_drawn_and_every_image_keeps_its_figure(class
         said = looked(describer.captioner, describer.processor, image)
         assert said.caption == describer(image)["caption"]
         assert (
-            said.maps.shape == (len(said.words), 70, 90) and bool(words) == bool(said.words) and set(said.words) <= set(words)
+            said.maps.shape == (len(said.words), 70, 90)
+            and bool(words) == bool(said.words)
+            and set(said.words) <= set(words)
         )
     figure = explanation_figure(describer, image)
     figure.savefig(io.BytesIO(), dpi=40, format="png")
@@ -243,7 +251,15 @@ def test_a_caption_without_words_is_drawn_and_every_image_keeps_its_figure(class
 def test_whatever_stands_for_a_whole_number_or_a_name_is_a_target_and_nothing_else_is(classifier):
     config, image, processor = classifier.config, noise((60, 60)), GalaxyImageProcessor()
     merger = explain(classifier, processor, image, 2)
-    for number in (np.int64(2), np.uint8(2), np.array(2), torch.tensor(2), torch.tensor([2]), np.array([2]), [np.int32(2)]):
+    for number in (
+        np.int64(2),
+        np.uint8(2),
+        np.array(2),
+        torch.tensor(2),
+        torch.tensor([2]),
+        np.array([2]),
+        [np.int32(2)],
+    ):
         assert np.array_equal(explain(classifier, processor, image, number), merger)
     for name in ("merger", "MERGER", " Merger ", np.str_("merger"), np.array("merger"), ["Merger"]):
         assert np.array_equal(explain(classifier, processor, image, name), merger)
@@ -276,7 +292,9 @@ def test_a_class_is_the_same_in_capitals_and_an_answer_of_its_name_needs_its_num
 
 def test_a_name_with_several_meanings_is_refused_with_all_of_them():
     def config(*names: str, **settings):
-        return GalaxyResNetConfig(id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)}, **settings)
+        return GalaxyResNetConfig(
+            id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)}, **settings
+        )
 
     cases = (
         (("Sa", "SA", "E"), "sa", r"0 \(the class 'Sa'\), 1 \(the class 'SA'\)"),
@@ -295,7 +313,8 @@ def test_a_name_with_several_meanings_is_refused_with_all_of_them():
             target_index(config(*names), target)
     assert target_index(config("Sa", "SA", "E"), "SA") == 1 and target_index(config("S b", "S_b"), "S_b") == 1
     assert (
-        target_index(config("2", "1"), "1") == 1 and target_index(config("E", "a06_bar", predict_votes=False), "A06 bar") == 1
+        target_index(config("2", "1"), "1") == 1
+        and target_index(config("E", "a06_bar", predict_votes=False), "A06 bar") == 1
     )
 
 
@@ -341,4 +360,10 @@ def test_a_figure_replaces_no_file_that_is_not_a_figure_of_ours(tmp_path):
     (tmp_path / "d.png").write_bytes(b"something else")
     (tmp_path / "e.png").mkdir()
     images = [str(tmp_path / f"{name}.png") for name in "abcde"]
-    assert [path.name for path in figure_files(images, tmp_path)] == ["a-2.png", "b-2.png", "c.png", "d-2.png", "e-2.png"]
+    assert [path.name for path in figure_files(images, tmp_path)] == [
+        "a-2.png",
+        "b-2.png",
+        "c.png",
+        "d-2.png",
+        "e-2.png",
+    ]

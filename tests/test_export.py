@@ -33,7 +33,17 @@ def images(tmp_path_factory, galaxies):
 
 
 def predict(model, images, output_dir, *more, code=0):
-    argv = ["predict", "--model", model, "--catalogue", str(images), "--output_dir", str(output_dir), "--mixed_precision", "no"]
+    argv = [
+        "predict",
+        "--model",
+        model,
+        "--catalogue",
+        str(images),
+        "--output_dir",
+        str(output_dir),
+        "--mixed_precision",
+        "no",
+    ]
     assert console([*argv, "--batch_size", "4", "--num_workers", "2", "--rows_per_part", "8", *more]) == code
     return pd.read_parquet(output_dir) if code == 0 else None
 
@@ -64,7 +74,11 @@ def test_a_written_graph_says_what_the_model_says_of_batches_of_any_length(votes
             known, features = classifier(pixel_values=pixels), classifier.backbone(pixels)
         said = graph({"pixel_values": pixels.numpy()})
         assert [each.any_name for each in graph.outputs] == ["logits"] + ["vote_concentration"] * votes + ["features"]
-        for name, value in (("logits", known.logits), ("vote_concentration", known.vote_concentration), ("features", features)):
+        for name, value in (
+            ("logits", known.logits),
+            ("vote_concentration", known.vote_concentration),
+            ("features", features),
+        ):
             if value is not None:
                 assert np.allclose(said[name], value, rtol=1e-4, atol=1e-4), name
     assert json.loads((tmp_path / "graph" / "config.json").read_text())["predict_votes"] is votes
@@ -87,7 +101,9 @@ def test_a_prediction_by_openvino_has_the_classes_and_numbers_of_torch(both):
 
 
 def test_turned_images_are_averaged_as_by_torch(model, images, tmp_path):
-    tables = [predict(model, images, tmp_path / name, "--rotations", "8", "--backend", name) for name in ("torch", "openvino")]
+    tables = [
+        predict(model, images, tmp_path / name, "--rotations", "8", "--backend", name) for name in ("torch", "openvino")
+    ]
     numbers = [name for name in tables[0].columns if tables[0][name].dtype.kind == "f"]
     assert np.allclose(tables[0][numbers], tables[1][numbers], rtol=1e-4, atol=1e-5, equal_nan=True)
 

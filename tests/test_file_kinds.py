@@ -54,7 +54,9 @@ def test_a_grey_tiff_of_any_type_and_layout_is_right_or_refused(kind):
         for photometric, known in ((GREY, bright), (GREY_WHITE_IS_ZERO, dark)):
             data = tiff(counts, order=order, deflate=deflate, tiled=tiled, photometric=photometric)
             said = outcome(data, known)
-            expected = photometric == GREY and (kind == "u2" or (kind in ("i2", "i4", "f4") and (order == "<" or not deflate)))
+            expected = photometric == GREY and (
+                kind == "u2" or (kind in ("i2", "i4", "f4") and (order == "<" or not deflate))
+            )
             assert (said == "right") == (expected or kind == "u1"), (order, deflate, tiled, photometric, said)
             assert said == "right" or said.startswith("TIFF of one channel of"), said
             if said != "right" and photometric == GREY_WHITE_IS_ZERO:
@@ -105,13 +107,17 @@ def test_cmyk_palettes_few_bits_and_grey_with_opacity_are_right_or_refused():
     ):
         assert outcome(data, None).startswith("TIFF of ")
     assert "BigTIFF that is big-endian" in outcome(tiff(COUNTS.astype(np.float32), big=True, order=">"), None)
-    assert outcome(tiff(COUNTS.astype(np.float32), big=True), np.asarray(read_rgb(COUNTS.astype(np.float32)))) == "right"
+    assert (
+        outcome(tiff(COUNTS.astype(np.float32), big=True), np.asarray(read_rgb(COUNTS.astype(np.float32)))) == "right"
+    )
 
 
 def test_an_opened_tiff_is_checked_as_its_bytes_are():
     planes = Image.open(io.BytesIO(tiff(colours("u2", 3), planar=True)))
     for reader in (read_rgb, lambda image: GalaxyImageProcessor()(image, return_tensors="pt")):
-        with pytest.raises(ValueError, match="3 channels of 16-bit unsigned integers, uncompressed planes would be misread"):
+        with pytest.raises(
+            ValueError, match="3 channels of 16-bit unsigned integers, uncompressed planes would be misread"
+        ):
             reader(planes)
 
 
@@ -146,7 +152,9 @@ def test_a_png_of_any_depth_and_colour_is_right_or_refused():
     assert outcome(transparent, None).startswith("16-bit grey PNG with transparency would keep 8 bits")
     with pytest.raises(ValueError, match="16-bit grey PNG with transparency"):
         GalaxyImageProcessor()(Image.open(io.BytesIO(transparent)))
-    assert outcome(png(COLOURS.astype(np.uint16) * 16, 2, 16), None).startswith("16-bit colours of PNG with no value of 4096")
+    assert outcome(png(COLOURS.astype(np.uint16) * 16, 2, 16), None).startswith(
+        "16-bit colours of PNG with no value of 4096"
+    )
     assert outcome(png(np.full((1, 1, 3), 77), 2, 8, interlaced=True), np.full((1, 1, 3), 77)) == "right"
 
 

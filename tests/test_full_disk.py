@@ -121,7 +121,16 @@ def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]
     disk.mkdir(), work.mkdir()
     (work / "driver.py").write_text(DRIVER)
     plan = json.dumps([{"room": room, "argv": argv} for room, argv in steps])
-    command = [*NAMESPACE, sys.executable, str(work / "driver.py"), str(disk), str(work), str(REPOSITORY), plan, str(run)]
+    command = [
+        *NAMESPACE,
+        sys.executable,
+        str(work / "driver.py"),
+        str(disk),
+        str(work),
+        str(REPOSITORY),
+        plan,
+        str(run),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -130,7 +139,10 @@ def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]
 def refused(step: dict, *sentences: str) -> None:
     assert "Traceback" not in step["text"], step["text"][-2000:]
     errors = re.findall(r"error: .*", step["text"])  # behind a bar, on its line
-    assert len(errors) == 1 and any(sentence in errors[0] for sentence in sentences), (step["status"], step["text"][-2000:])
+    assert len(errors) == 1 and any(sentence in errors[0] for sentence in sentences), (
+        step["status"],
+        step["text"][-2000:],
+    )
     assert step["status"] in (1, 2) and not step["damaged"]
 
 
@@ -165,9 +177,26 @@ def test_everything_else_that_writes_ends_with_one_line(classifier_run, captione
     examples = REPOSITORY / "space" / "examples"
     inputs = [part for key, value in challenge_files.items() for part in (f"--{key}", str(value))]
     build = ["galaxy_zoo_challenge", *inputs, "--output_dir", str(disk / "built")]
-    predict = ["cli", "predict", "--model", model, "--catalogue", str(examples), "--output_dir", str(disk / "predicted")]
+    predict = [
+        "cli",
+        "predict",
+        "--model",
+        model,
+        "--catalogue",
+        str(examples),
+        "--output_dir",
+        str(disk / "predicted"),
+    ]
     predict += ["--rows_per_part", "1", "--batch_size", "1"]
-    explain = ["cli", "explain", str(next(examples.glob("*.jpg"))), "--model", model, "--captioner", str(captioner_run[0])]
+    explain = [
+        "cli",
+        "explain",
+        str(next(examples.glob("*.jpg"))),
+        "--model",
+        model,
+        "--captioner",
+        str(captioner_run[0]),
+    ]
     explain += ["--output_dir", str(disk / "figures")]
     report = ["cli", "report", str(disk / "run")]
     commands = [("none", build), (2000, build), (None, build), ("none", predict), (90_000, predict), (None, predict)]

@@ -63,7 +63,9 @@ def spoiled(draw, files: list[bytes]) -> bytes:
         elif kind == "repeat":
             data[at:at] = data[at : at + length] * draw(st.integers(1, 50))
         elif kind == "insert":
-            data[at:at] = draw(st.sampled_from([b"\0", b"\n", b'"', b",", b"nan", b"-1e999", b"\xff\xfe", b"{", b"[", b"\r"]))
+            data[at:at] = draw(
+                st.sampled_from([b"\0", b"\n", b'"', b",", b"nan", b"-1e999", b"\xff\xfe", b"{", b"[", b"\r"])
+            )
         elif kind == "end":
             del data[at:]
         else:
@@ -152,7 +154,9 @@ def gz2_table() -> bytes:
     return rows.to_csv(index=False).encode()
 
 
-MAPPING = "objid,sample,asset_id\n" + "".join(f"{587722981736120320 + place},original,{place + 1}\n" for place in range(3))
+MAPPING = "objid,sample,asset_id\n" + "".join(
+    f"{587722981736120320 + place},original,{place + 1}\n" for place in range(3)
+)
 
 
 def test_the_table_of_the_challenge(tmp_path):
@@ -283,7 +287,9 @@ def test_argument_files_by_hand(tmp_path, text, capsys):
 
 def test_captions():
     @fuzz
-    @given(st.text(max_size=200) | spoiled([b"a barred spiral galaxy with two loosely wound arms, no bulge, not a merger"]))
+    @given(
+        st.text(max_size=200) | spoiled([b"a barred spiral galaxy with two loosely wound arms, no bulge, not a merger"])
+    )
     def check(text):
         with soon():
             claims = parse_claims(text if isinstance(text, str) else text.decode("latin-1"))

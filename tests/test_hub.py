@@ -86,7 +86,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     names = {0: "spiral", 1: "merger"}
-    config = GalaxyResNetConfig(backbone="resnet10t", id2label=names, label2id={name: place for place, name in names.items()})
+    config = GalaxyResNetConfig(
+        backbone="resnet10t", id2label=names, label2id={name: place for place, name in names.items()}
+    )
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor().save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
@@ -110,7 +112,9 @@ def test_a_pushed_model_loads_by_id_where_the_package_is_not_installed(hub, run,
     said = run(*PUSH, str(folder), "someone/model", "--private")
     assert said.stdout.strip() == f"{hub.url}/someone/model"
     assert hub.repos["model", "someone/model"]["private"]
-    assert set(hub.files("someone/model")) - {".gitattributes"} == {path.name for path in folder.iterdir() if path.is_file()}
+    assert set(hub.files("someone/model")) - {".gitattributes"} == {
+        path.name for path in folder.iterdir() if path.is_file()
+    }
     (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
     code = "from transformers import pipeline\nimport json\n"
     code += "p = pipeline('image-classification', 'someone/model', trust_remote_code=True)\n"
@@ -279,7 +283,11 @@ def pressed(patch, hub):
 
 HINDRANCES = {
     "wrong token": (lambda patch, hub: patch.setenv("HF_TOKEN", "hf_wrong"), "the Hub refuses someone/later: .*401", 2),
-    "no right to write": (lambda patch, hub: hub.answers.append(403), "the Hub refuses someone/later: .*403.* may write", 2),
+    "no right to write": (
+        lambda patch, hub: hub.answers.append(403),
+        "the Hub refuses someone/later: .*403.* may write",
+        2,
+    ),
     "down": (lambda patch, hub: hub.answers.extend([503] * 99), "no connection to the Hub .* in 4 attempts .*503", 2),
     "dropped": (lambda patch, hub: setattr(hub, "drops", 99), "no connection to the Hub .* in 4 attempts", 2),
     "offline": (offline, "HF_HUB_OFFLINE is set", 2),
@@ -292,7 +300,9 @@ HINDRANCES = {
 
 
 @pytest.mark.parametrize("hindrance", HINDRANCES)
-def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(here, finished, hindrance, capsys, caplog, monkeypatch):
+def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(
+    here, finished, hindrance, capsys, caplog, monkeypatch
+):
     prevent, sentence, status = HINDRANCES[hindrance]
     prevent(monkeypatch, here)
     before = content(finished)

@@ -186,13 +186,18 @@ def test_metadata_is_read_as_text(tmp_path, kind):
     for place in range(60):
         picture(tmp_path / "images" / f"{place}.png", place)
         label = ("01", "NA", "1", None)[place % 4]
-        rows.append({"file_name": f"{place}.png", "id": f"{place:05d}", "label": label, "big": 123456789012345678 + place})
+        rows.append(
+            {"file_name": f"{place}.png", "id": f"{place:05d}", "label": label, "big": 123456789012345678 + place}
+        )
     if kind == "jsonl":
         (tmp_path / "images" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     else:
         table = pd.DataFrame(rows).rename(columns={"big": "redshift"})
         table.to_csv(
-            tmp_path / "images" / "metadata.csv", index=False, sep=";" if kind == "semicolons" else ",", encoding="utf-8-sig"
+            tmp_path / "images" / "metadata.csv",
+            index=False,
+            sep=";" if kind == "semicolons" else ",",
+            encoding="utf-8-sig",
         )
     data = load_galaxies(str(tmp_path / "images"))
     assert data["train"].features["label"].names == ["01", "1", "NA"]
@@ -310,7 +315,9 @@ def test_deep_and_transparent_images_are_the_same_pixels_from_folder_and_builder
     rows = [row for part in data.values() for row in part if row["id"] == "deep-a"]
     assert len(rows) == 1 and rows[0]["image"].mode == "RGB"
     loose = load_image_folder(tmp_path / "images")["train"]
-    place = [row["path"].endswith(f"deep-a.{suffix}") for row in loose.with_format("arrow")[:]["image"].to_pylist()].index(True)
+    place = [
+        row["path"].endswith(f"deep-a.{suffix}") for row in loose.with_format("arrow")[:]["image"].to_pylist()
+    ].index(True)
     known = np.asarray(read_image(loose, place))
     assert np.array_equal(np.asarray(rows[0]["image"]), known)
     assert known.std() > 10 if kind != "alpha" else not known.any()

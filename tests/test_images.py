@@ -173,7 +173,9 @@ def test_hdus_are_chosen_by_number_and_name():
     data = fits_file(SKY[0], source(400.0).astype(np.float32))
     assert pixels(data).max() < 160  # noise alone stays dark
     assert pixels(data, hdu=2)[20 - 1, 24].min() > 240
-    assert (pixels(data, hdu="band1") == pixels(data, hdu=2)).all() and (pixels(data, hdu="2") == pixels(data, hdu=2)).all()
+    assert (pixels(data, hdu="band1") == pixels(data, hdu=2)).all() and (
+        pixels(data, hdu="2") == pixels(data, hdu=2)
+    ).all()
     with pytest.raises(ValueError, match="no HDU 7; its HDUs are: 0 PRIMARY .no image.; 1 BAND0 48x40; 2 BAND1 48x40"):
         read_rgb(data, hdu=7)
 
@@ -195,7 +197,9 @@ def test_three_bands_are_in_order_of_wavelength_and_may_be_chosen():
 
 def test_bands_of_any_unit_make_the_same_picture():
     cube = SKY + (source(300.0) - SKY[0])
-    scaled = cube * np.array([1e-9, 1.0, 3e4], np.float32)[:, None, None] + np.array([0, -7, 50], np.float32)[:, None, None]
+    scaled = (
+        cube * np.array([1e-9, 1.0, 3e4], np.float32)[:, None, None] + np.array([0, -7, 50], np.float32)[:, None, None]
+    )
     assert np.abs(pixels(fits_file(cube)).astype(int) - pixels(fits_file(scaled))).max() <= 2
 
 
@@ -243,7 +247,10 @@ HOSTILE = {
     "truncated png": (encoded(COLOURS, "PNG")[:-900], "damaged PNG"),
     "truncated webp": (encoded(COLOURS, "WEBP")[:-100], "damaged"),
     "header alone": (jpeg(COLOURS)[:30], "damaged|no image"),
-    "very wide png": (png(100_000, 1, b"\0" * 300_001), "image of 100000x1 px is larger than the limit of 4096 px a side"),
+    "very wide png": (
+        png(100_000, 1, b"\0" * 300_001),
+        "image of 100000x1 px is larger than the limit of 4096 px a side",
+    ),
     "bomb": (png(60_000, 60_000, b"\0" * 1000), "larger than the limit of 4096 px a side"),
     "bomb within the side": (png(4096, 4096, b"\0" * 1000), "damaged PNG"),
     "web page polyglot": (jpeg(COLOURS) + b"<script>alert(1)</script>", "image and a web page at once"),
@@ -300,7 +307,9 @@ def test_an_image_that_is_also_a_zip_is_refused():
         read_rgb(jpeg(COLOURS) + archive.getvalue())
     with pytest.raises(ValueError, match="a zip archive"):
         read_rgb(archive.getvalue())
-    assert read_rgb(jpeg(COLOURS) + b"PK\x05\x06" + bytes(30)).size == COLOURS.size  # four bytes by chance are no archive
+    assert (
+        read_rgb(jpeg(COLOURS) + b"PK\x05\x06" + bytes(30)).size == COLOURS.size
+    )  # four bytes by chance are no archive
 
 
 def test_a_compressed_tile_that_unpacks_to_more_than_its_pixels_is_refused():
@@ -377,7 +386,14 @@ def numbered(value: int) -> bytes:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_of_two_zip_members_of_one_name_the_first_is_read_and_the_other_is_listed(tmp_path):
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
-        for name, value in [("b/2.png", 2), ("b/1.png", 10), ("b/2.png", 3), ("b\\1.png", 11), ("a/1.png", 12), ("b/2.png", 4)]:
+        for name, value in [
+            ("b/2.png", 2),
+            ("b/1.png", 10),
+            ("b/2.png", 3),
+            ("b\\1.png", 11),
+            ("a/1.png", 12),
+            ("b/2.png", 4),
+        ]:
             archive.writestr(name, numbered(value))
     images_of = ImageSource(tmp_path / "images.zip")
     assert images_of.members == {"1": "a/1.png", "2": "b/2.png"}
@@ -423,4 +439,6 @@ def test_sources_take_every_image_suffix(tmp_path):
         COLOURS.save(tmp_path / f"{kind}s.{kind}")
     (tmp_path / "notes.txt").write_text("x")
     assert sorted(ImageSource(tmp_path).members) == ["gifs", "jpgs", "pngs", "tifs", "webps"]
-    assert all(re.match("[a-z]+s$", stem) and ImageSource(tmp_path).read(stem) for stem in ImageSource(tmp_path).members)
+    assert all(
+        re.match("[a-z]+s$", stem) and ImageSource(tmp_path).read(stem) for stem in ImageSource(tmp_path).members
+    )

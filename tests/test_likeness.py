@@ -16,7 +16,9 @@ def tomato(background) -> Image.Image:
     image = Image.new("RGB", (240, 240), background)
     draw = ImageDraw.Draw(image)
     for step in range(60):
-        draw.ellipse([50 + step, 60 + step, 190 - step / 3, 200 - step / 3], fill=(150 + step, 20 + step // 2, 15 + step // 3))
+        draw.ellipse(
+            [50 + step, 60 + step, 190 - step / 3, 200 - step / 3], fill=(150 + step, 20 + step // 2, 15 + step // 3)
+        )
     draw.ellipse([140, 85, 155, 98], fill=(255, 200, 190))
     draw.polygon([(110, 70), (120, 40), (130, 70), (150, 78), (95, 80)], fill=(40, 120, 30))
     return image.filter(ImageFilter.GaussianBlur(2))

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, training_constants
-from galaxy_vision.models.decision_tree import QUESTION_SLICES, answer_index, conditional_fractions, kaggle_from_conditional
+from galaxy_vision.models.decision_tree import (
+    QUESTION_SLICES,
+    answer_index,
+    conditional_fractions,
+    kaggle_from_conditional,
+)
 
 NAMES = ["elliptical", "spiral", "merger", "irregular"]
 
@@ -116,10 +121,14 @@ def test_the_sampling_floor_is_the_error_of_a_perfect_model():
 
 
 def test_intervals_of_the_true_model_cover_nine_in_ten():
-    got = GalaxyMetric("votes").compute(**dict(zip(("predictions", "references"), simulated_votes(400, 500), strict=True)))
+    got = GalaxyMetric("votes").compute(
+        **dict(zip(("predictions", "references"), simulated_votes(400, 500), strict=True))
+    )
     assert got["coverage_90"]["predictive"] == pytest.approx(0.9, abs=0.02)
     assert got["coverage_90"]["latent"] == pytest.approx(0.9, abs=0.03)
-    few = GalaxyMetric("votes").compute(**dict(zip(("predictions", "references"), simulated_votes(400, 25), strict=True)))
+    few = GalaxyMetric("votes").compute(
+        **dict(zip(("predictions", "references"), simulated_votes(400, 25), strict=True))
+    )
     assert few["coverage_90"]["latent"] < few["coverage_90"]["predictive"] - 0.05
     assert got["ece"] < 0.02
 

@@ -43,7 +43,9 @@ class ModelInputs:
 
     def get_config(self) -> GalaxyCaptionerConfig:
         sizes = {"hidden_size": 32, "embedding_size": 16, "attention_size": 16}
-        return GalaxyCaptionerConfig(backbone="resnet10t", image_size=self.image_size, vocab_size=self.vocab_size, **sizes)
+        return GalaxyCaptionerConfig(
+            backbone="resnet10t", image_size=self.image_size, vocab_size=self.vocab_size, **sizes
+        )
 
     def prepare_config_and_inputs_for_common(self):
         shape = (self.batch_size, self.num_channels, self.image_size, self.image_size)

@@ -5,7 +5,12 @@ import unittest
 import torch
 from transformers_mixins import NO_TRANSFORMER, load, promises_all_but
 
-from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification, GalaxyResNetModel
+from galaxy_vision import (
+    GalaxyImageProcessor,
+    GalaxyResNetConfig,
+    GalaxyResNetForImageClassification,
+    GalaxyResNetModel,
+)
 
 modeling = load("test_modeling_common")
 configuration = load("test_configuration_common")

@@ -21,7 +21,9 @@ NAMES = ["elliptical", "spiral", "merger"]
 def make_model(**settings) -> GalaxyResNetForImageClassification:
     torch.manual_seed(0)
     labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: place for place, name in enumerate(NAMES)}}
-    return GalaxyResNetForImageClassification(GalaxyResNetConfig(**({"backbone": "resnet10t"} | labels | settings))).eval()
+    return GalaxyResNetForImageClassification(
+        GalaxyResNetConfig(**({"backbone": "resnet10t"} | labels | settings))
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,9 @@ def test_auto_classes_load_what_was_saved_bit_for_bit(saved, image):
         assert torch.equal(loaded.state_dict()[name], value), name
     again = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
     assert isinstance(again, GalaxyImageProcessor)
-    assert torch.equal(again(image, return_tensors="pt").pixel_values, processor(image, return_tensors="pt").pixel_values)
+    assert torch.equal(
+        again(image, return_tensors="pt").pixel_values, processor(image, return_tensors="pt").pixel_values
+    )
 
 
 FIRST = ["AutoConfig", "AutoModelForImageClassification", "pipeline", "GenerationMixin"]
@@ -77,7 +81,9 @@ def test_importing_the_package_makes_the_auto_classes_know_our_models_in_any_ord
     then = f"from transformers import AutoModelForImageClassification\nprint(type({load}).__module__)"
     pairs = [("import galaxy_vision", f"from transformers import {first}") for first in FIRST]
     lines = ["\n".join([*order, then]) for pair in pairs for order in (pair, pair[::-1])]
-    done = subprocess.run([sys.executable, "-c", f"LINES = {lines!r}{ORDERS}"], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"LINES = {lines!r}{ORDERS}"], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert done.stdout.split() == ["galaxy_vision.models.modeling_galaxy_resnet"] * len(lines), done.stderr[-2000:]
 
 

@@ -70,7 +70,10 @@ def test_missing_extra_and_misshapen_weights_are_refused(saved):
     for change, sentence in (
         (lambda weights: weights.pop(head), f"1 missing .such as {head}.*download or save it again"),
         (lambda weights: weights.update(extra=torch.zeros(2)), "1 not of this model .such as extra"),
-        (lambda weights: weights.update({head: torch.zeros(3, 5)}), f"1 of another shape .such as {head} is .3, 5. and not"),
+        (
+            lambda weights: weights.update({head: torch.zeros(3, 5)}),
+            f"1 of another shape .such as {head} is .3, 5. and not",
+        ),
         (lambda weights: weights.clear(), r"\d+ missing"),
     ):
         (folder / "model.safetensors").write_bytes(whole)
@@ -113,7 +116,9 @@ def test_a_model_of_a_newer_version_is_refused(saved):
     kind, folder = saved
     assert json.loads((folder / "config.json").read_text())["format_version"] == 1
     change_config(folder, format_version=2)
-    refused(kind, folder, "config.json of galaxy_.* cannot be used: format_version=2 is newer than 1; upgrade galaxy_vision")
+    refused(
+        kind, folder, "config.json of galaxy_.* cannot be used: format_version=2 is newer than 1; upgrade galaxy_vision"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,9 +141,17 @@ def test_another_number_of_classes_can_be_asked_for_when_fine_tuning(kept):
 
 
 FAULTS = [  # what is raised, what is said of it, whether the files are to blame
-    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "there is not enough memory for it", False),
+    (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        "there is not enough memory for it",
+        False,
+    ),
     (MemoryError(), "there is not enough memory for it", False),
-    (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "not enough memory", False),
+    (
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        "not enough memory",
+        False,
+    ),
     (OSError(12, "Cannot allocate memory"), "there is not enough memory for it", False),
     (RuntimeError("CUDA error: device-side assert triggered"), "the device failed", False),
     (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"), "the device failed", False),

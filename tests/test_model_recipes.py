@@ -53,7 +53,9 @@ def trainer(model, folder, labels, **settings) -> Trainer:
     settings = {"num_train_epochs": 1, "per_device_train_batch_size": 4, "save_strategy": "epoch"} | settings
     compute_metrics = settings.pop("compute_metrics", None)
     arguments = TrainingArguments(folder, report_to=[], use_cpu=True, disable_tqdm=True, **settings)
-    return Trainer(model, arguments, train_dataset=rows(labels), eval_dataset=rows(labels), compute_metrics=compute_metrics)
+    return Trainer(
+        model, arguments, train_dataset=rows(labels), eval_dataset=rows(labels), compute_metrics=compute_metrics
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,9 @@ def test_steps_that_are_accumulated_weigh_as_one(saved, tmp_path):
         model = GalaxyResNetForImageClassification.from_pretrained(saved, drop_rate=0.0)
         model.train = lambda mode=True, model=model: model  # batch statistics would differ
         settings = {"per_device_train_batch_size": 8 // steps, "gradient_accumulation_steps": steps}
-        run = trainer(model, tmp_path / f"{steps}", [0, 1, 2, 3, 4, 5, 6, 0], **settings, logging_steps=1, save_strategy="no")
+        run = trainer(
+            model, tmp_path / f"{steps}", [0, 1, 2, 3, 4, 5, 6, 0], **settings, logging_steps=1, save_strategy="no"
+        )
         run.train()
         lengths[steps] = next(line["grad_norm"] for line in run.state.log_history if "grad_norm" in line)
     assert lengths[2] == pytest.approx(lengths[1], rel=1e-4)
@@ -174,7 +178,9 @@ def test_a_problem_is_learned_saved_and_read_as_what_it_is(tmp_path, settings, l
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50, 3), dtype=np.uint8))
     classify = pipeline("image-classification", str(tmp_path / "saved"), trust_remote_code=False)
     with torch.no_grad():
-        logits = model.eval()(**GalaxyImageProcessor(size={"height": 32, "width": 32})(image, return_tensors="pt")).logits[0]
+        logits = model.eval()(
+            **GalaxyImageProcessor(size={"height": 32, "width": 32})(image, return_tensors="pt")
+        ).logits[0]
     said = {each["label"]: each["score"] for each in classify(image)}
     assert [said[name] for name in model.config.id2label.values()] == pytest.approx(scores(logits).tolist(), abs=1e-4)
     if kept is None:

@@ -21,7 +21,13 @@ few = settings(fuzz, max_examples=max(3, EXAMPLES // 5))  # a model is loaded fo
 LOAD = {"classifier": load_classifier, "captioner": load_captioner}
 FILES = {
     "classifier": ["config.json", "preprocessor_config.json"],
-    "captioner": ["config.json", "generation_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"],
+    "captioner": [
+        "config.json",
+        "generation_config.json",
+        "processor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ],
 }
 ALL = [(kind, name) for kind, names in FILES.items() for name in names]
 
@@ -54,7 +60,18 @@ def refused(kind: str, folder) -> str | None:
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_files_that_are_no_settings(folder, kind, name, capsys):
-    for data in (b"", b"{", b"\xff\xfe{}", b"[]", b"3", b"null", b'"x"', b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10**6):
+    for data in (
+        b"",
+        b"{",
+        b"\xff\xfe{}",
+        b"[]",
+        b"3",
+        b"null",
+        b'"x"',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"9" * 10**6,
+    ):
         (folder / kind / name).write_bytes(data)
         assert refused(kind, folder), data[:20]
     os.truncate(folder / kind / name, 10**11)  # sparse
@@ -92,7 +109,12 @@ SETTINGS = [  # model, file, what is changed in it, what is said
         {"quantization_config": {"quant_method": "gptq"}},
         "quantization_config is not for this model",
     ),
-    ("classifier", "config.json", {"attn_implementation": "somebody/kernel"}, "attn_implementation is not for this model"),
+    (
+        "classifier",
+        "config.json",
+        {"attn_implementation": "somebody/kernel"},
+        "attn_implementation is not for this model",
+    ),
     ("classifier", "config.json", {"dtype": "int8"}, ""),
     ("classifier", "config.json", {"dtype": 5}, ""),
     ("classifier", "preprocessor_config.json", {"size": {"height": HUGE, "width": HUGE}}, "from 1 to 4096"),
@@ -111,11 +133,21 @@ SETTINGS = [  # model, file, what is changed in it, what is said
     ("captioner", "config.json", {"embedding_size": HUGE}, "embedding_size"),
     ("captioner", "config.json", {"eos_token_id": HUGE}, "eos_token_id"),
     ("captioner", "config.json", {"attention_stage": 7}, "attention_stage=7 is not one of"),
-    ("captioner", "generation_config.json", {"max_new_tokens": HUGE}, "max_new_tokens=1000000000 is not an integer from 1 to"),
+    (
+        "captioner",
+        "generation_config.json",
+        {"max_new_tokens": HUGE},
+        "max_new_tokens=1000000000 is not an integer from 1 to",
+    ),
     ("captioner", "generation_config.json", {"num_beams": HUGE}, "num_beams"),
     ("captioner", "generation_config.json", {"num_beams": "4"}, ""),
     ("captioner", "generation_config.json", {"num_return_sequences": -1}, "num_return_sequences"),
-    ("captioner", "processor_config.json", {"image_processor": {"size": {"height": HUGE, "width": HUGE}}}, "from 1 to 4096"),
+    (
+        "captioner",
+        "processor_config.json",
+        {"image_processor": {"size": {"height": HUGE, "width": HUGE}}},
+        "from 1 to 4096",
+    ),
     ("captioner", "processor_config.json", {"image_processor": 3}, ""),
     (
         "captioner",

@@ -78,7 +78,9 @@ def test_the_validation_loss_does_not_depend_on_the_batch_size(batch_size, tmp_p
 def test_a_loss_of_nothing_is_none_and_not_zero(tmp_path):
     accelerator = make_accelerator("no", 1, None, tmp_path)
     unlabelled = [row | {"labels": torch.tensor(-1)} for row in rows()]
-    results = evaluate(accelerator, Toy(), DataLoader(unlabelled, 4), PROCESSOR, {"classes": GalaxyMetric("classes")}, "")
+    results = evaluate(
+        accelerator, Toy(), DataLoader(unlabelled, 4), PROCESSOR, {"classes": GalaxyMetric("classes")}, ""
+    )
     assert results["loss"] is None
 
 
@@ -129,7 +131,9 @@ def test_the_objectives_are_the_losses_of_the_models():
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(5, 3, 32, 32, generator=generator)
     labels, votes = torch.tensor([0, -1, 1, 1, -1]), torch.randint(0, 9, (5, 37), generator=generator).float()
-    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1})
+    config = GalaxyResNetConfig(
+        backbone="resnet10t", image_size=32, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}
+    )
     model = GalaxyResNetForImageClassification(config).eval()
     for given in (votes, None):
         inputs = {"pixel_values": pixels, "labels": labels, "votes": given, "class_weights": torch.tensor([1.0, 3.0])}

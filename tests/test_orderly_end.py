@@ -74,7 +74,9 @@ def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weig
     assert results["classes"] == classifier_run[1]["classes"]
 
 
-def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(captioner_run, classifier_run, tmp_path, monkeypatch):
+def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(
+    captioner_run, classifier_run, tmp_path, monkeypatch
+):
     monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
     folder = tmp_path / "run"
     argv = [*CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(folder)]
@@ -124,7 +126,10 @@ def test_the_end_is_one_line_in_every_way(tmp_path, capsys):
     with pytest.raises(SystemExit, match="^error: the loss is nan$"), orderly_end(tmp_path):
         raise FloatingPointError("the loss is nan")
     (tmp_path / "checkpoints" / "step-0").mkdir(parents=True)
-    with pytest.raises(SystemExit, match="the loss is nan; the newest state before it is .*step-0$"), orderly_end(tmp_path):
+    with (
+        pytest.raises(SystemExit, match="the loss is nan; the newest state before it is .*step-0$"),
+        orderly_end(tmp_path),
+    ):
         raise FloatingPointError("the loss is nan")
 
 
@@ -135,7 +140,18 @@ def test_a_training_in_a_thread_leaves_the_handlers_alone(tmp_path):
 
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_end_with_one_line(script, tmp_path, monkeypatch):
-    argv = ["--num_simulated", "200", "--max_rows", "8", "--image_size", "32", "--mixed_precision", "no", "--ema_decay", "0"]
+    argv = [
+        "--num_simulated",
+        "200",
+        "--max_rows",
+        "8",
+        "--image_size",
+        "32",
+        "--mixed_precision",
+        "no",
+        "--ema_decay",
+        "0",
+    ]
     step = torch.optim.AdamW.step
 
     def overflow(self, *args, **kw):
@@ -145,5 +161,7 @@ def test_weights_that_overflow_in_the_last_step_of_an_epoch_end_with_one_line(sc
         return result
 
     monkeypatch.setattr(torch.optim.AdamW, "step", overflow)
-    with pytest.raises(SystemExit, match="^error: weights are NaN or infinite after batch 1; .* state before it is .*step-0$"):
+    with pytest.raises(
+        SystemExit, match="^error: weights are NaN or infinite after batch 1; .* state before it is .*step-0$"
+    ):
         load_script(script).main([*argv, "--output_dir", str(tmp_path)])

@@ -179,7 +179,9 @@ def test_what_a_standard_pipeline_leaves_of_deep_images_is_refused_or_warned_of(
     """Its load_image has cut them to 8 bits before the processor sees them."""
     said = {"refused": 0, "warned": 0}
     for data, _, _ in galaxies:
-        flux = 5.8 * np.sinh(np.asarray(Image.open(io.BytesIO(data)).convert("L")) / 255 * np.arcsinh(500 / 5.8))  # sky sigmas
+        flux = 5.8 * np.sinh(
+            np.asarray(Image.open(io.BytesIO(data)).convert("L")) / 255 * np.arcsinh(500 / 5.8)
+        )  # sky sigmas
         for counts in (1000 + 30 * flux, 65535 * flux / flux.max(), flux / flux.max()):
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
@@ -242,7 +244,9 @@ def test_grey_and_channels_that_a_shape_does_not_tell():
     assert torch.equal(last, first)
     assert torch.equal(
         last,
-        GalaxyImageProcessor()(Image.fromarray(thin), input_data_format="channels_first", return_tensors="pt").pixel_values,
+        GalaxyImageProcessor()(
+            Image.fromarray(thin), input_data_format="channels_first", return_tensors="pt"
+        ).pixel_values,
     )
 
 
@@ -265,9 +269,13 @@ def test_the_standard_pipeline_refuses_deep_files_and_takes_what_read_rgb_makes_
     (tmp_path / "flux.fits").write_bytes(fits_file(primary=source(400.0).astype(np.float32)))
     (tmp_path / "counts.fits").write_bytes(fits_file(primary=DEEP.astype(np.int16)))
     for name in ("deep.png", "counts.fits"):
-        with pytest.raises(ValueError, match=r"(99|100)% of the pixels are white.*read_rgb\(path\) of the original file"):
+        with pytest.raises(
+            ValueError, match=r"(99|100)% of the pixels are white.*read_rgb\(path\) of the original file"
+        ):
             classify(str(tmp_path / name))
-    with pytest.warns(UserWarning, match=r"cut to 8 bits before; give galaxy_vision.read_rgb\(path\)"):  # noise or black
+    with pytest.warns(
+        UserWarning, match=r"cut to 8 bits before; give galaxy_vision.read_rgb\(path\)"
+    ):  # noise or black
         classify(str(tmp_path / "flux.fits"))
     for path in tmp_path.iterdir():
         rgb = read_rgb(path)

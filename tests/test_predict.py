@@ -270,7 +270,9 @@ def test_threads_change_no_bit_and_mix_no_rows(images, model, tmp_path, monkeypa
     device = run(model, images, tmp_path / "device", *more)
     numbers = [name for name in one.columns if one[name].dtype.kind == "f"]
     assert np.allclose(one[numbers], device[numbers], atol=1e-5, equal_nan=True)
-    pd.testing.assert_frame_equal(one.drop(columns=[*numbers, "embedding"]), device.drop(columns=[*numbers, "embedding"]))
+    pd.testing.assert_frame_equal(
+        one.drop(columns=[*numbers, "embedding"]), device.drop(columns=[*numbers, "embedding"])
+    )
 
 
 def test_two_runs_in_one_folder_refuse_each_other(model, images, tmp_path, capsys):

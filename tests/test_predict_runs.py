@@ -114,7 +114,18 @@ def test_whatever_changes_rows_columns_or_values_is_another_run(
 
 
 def arguments(model, table, *more) -> list[str]:
-    argv = ["--model", model, "--catalogue", str(table), "--output_dir", "out", "--batch_size", "4", "--rows_per_part", "4"]
+    argv = [
+        "--model",
+        model,
+        "--catalogue",
+        str(table),
+        "--output_dir",
+        "out",
+        "--batch_size",
+        "4",
+        "--rows_per_part",
+        "4",
+    ]
     return [*argv, "--mixed_precision", "no", *more]
 
 
@@ -149,7 +160,9 @@ def test_a_part_that_is_damaged_or_short_is_named(model, table, tmp_path, capsys
     whole = pq.read_table(part)
     pq.write_table(whole.slice(0, 3), part)
     run(model, table, tmp_path / "out", code=2)
-    assert "part-00001-of-00002.parquet has 3 rows, and its part of the catalogue 4; remove it" in capsys.readouterr().err
+    assert (
+        "part-00001-of-00002.parquet has 3 rows, and its part of the catalogue 4; remove it" in capsys.readouterr().err
+    )
     part.write_bytes(part.read_bytes()[:-10])
     run(model, table, tmp_path / "out", code=2)
     assert "part-00001-of-00002.parquet is damaged" in capsys.readouterr().err
@@ -212,7 +225,11 @@ def test_columns_of_classes_with_awkward_names_are_opened_by_pandas_astropy_and_
     assert manifest["class_names"] == AWKWARD and manifest["class_columns"] == columns
 
 
-@given(st.lists(st.one_of(st.text(max_size=6), st.sampled_from(["S b", "S-b", "s_b", "S_b_0", "S_b_1", "s b 1"])), max_size=12))
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=6), st.sampled_from(["S b", "S-b", "s_b", "S_b_0", "S_b_1", "s b 1"])), max_size=12
+    )
+)
 def test_columns_of_classes_never_share_a_name(names):
     columns = probability_columns(names)
     assert len({column.lower() for column in columns}) == len(columns) == len(names)

@@ -9,9 +9,13 @@ from conftest import REPOSITORY, pytest_terminal_summary
 
 def test_the_readme_lists_every_room_of_the_house():
     house = (REPOSITORY / "README.md").read_text().split("## The house")[1].split("\n## ")[0]
-    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
     rooms = {name.split("/")[0] for name in tracked if "/" in name and not name.startswith(".")} - {"galaxy_vision"}
-    rooms |= {"/".join(name.split("/")[:2]) for name in tracked if name.startswith("galaxy_vision/") and name.count("/") > 1}
+    rooms |= {
+        "/".join(name.split("/")[:2]) for name in tracked if name.startswith("galaxy_vision/") and name.count("/") > 1
+    }
     rooms |= {name for name in tracked if name.endswith(".py") and name.count("/") == 0}
     listed = set(
         re.findall(r"`([\w/.]+)`", "\n".join(line.split(" | ")[0] for line in house.splitlines() if line[:3] == "| `"))
@@ -39,10 +43,15 @@ def test_the_python_lines_of_the_readme_run_as_they_are():
 def test_the_end_of_a_test_run_names_the_command_that_runs_what_was_left_out_of_the_demo(gradio, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", sys.modules.get("gradio", pytest) if gradio else None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: sys.modules[name])
-    lines, files = [], ["tests/test_space_browser.py::test_a", "tests/test_space_browser.py::test_b", "tests/test_space.py"]
+    lines, files = (
+        [],
+        ["tests/test_space_browser.py::test_a", "tests/test_space_browser.py::test_b", "tests/test_space.py"],
+    )
     reports = [SimpleNamespace(nodeid=each) for each in [*files, "tests/test_real_data.py::test_c"]]
     pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports}, write_line=lines.append))
-    count = sum((REPOSITORY / "tests" / f"test_space{name}.py").read_text().count("\ndef test_") for name in ("", "_browser"))
+    count = sum(
+        (REPOSITORY / "tests" / f"test_space{name}.py").read_text().count("\ndef test_") for name in ("", "_browser")
+    )
     assert len(lines) == 1 and lines[0].startswith(f"{count} tests of the demo were left out")
     assert ("[test,browser]" if gradio else 'pip install -e ".[test,space]" && pytest tests/test_space*.py') in lines[0]
     pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports[3:]}, write_line=lines.append))

@@ -33,9 +33,7 @@ def test_the_five_lines_of_the_card_run_with_and_without_our_package(run, tmp_pa
     shutil.copytree(folder, tmp_path / folder.name)
     load_galaxies("simulated", num_simulated=200)["test"][0]["image"].save(tmp_path / "galaxy.jpg")
     block = "import sys\nclass Block:\n    def find_spec(self, name, path=None, target=None):\n"
-    block += (
-        "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\nsys.meta_path.insert(0, Block())\n"
-    )
+    block += "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\nsys.meta_path.insert(0, Block())\n"
     done = subprocess.run([sys.executable, "-c", block + lines], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     said = done.stdout.splitlines()[-1]
@@ -152,7 +150,8 @@ def test_classes_are_compared_by_name_or_not_at_all(classifier_run, tmp_path, ga
     settings = ["--model", model, "--output", str(tmp_path / "scores.json")]
     assert cli(["evaluate", *settings, "--dataset", str(tmp_path / "known")]) == 0
     support = {
-        row["label"]: row["support"] for row in json.loads((tmp_path / "scores.json").read_text())["classes"]["per_class"]
+        row["label"]: row["support"]
+        for row in json.loads((tmp_path / "scores.json").read_text())["classes"]["per_class"]
     }
     assert support["elliptical"] > 0 and support["spiral"] > 0
     assert sum(support.values()) == support["elliptical"] + support["spiral"]

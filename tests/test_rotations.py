@@ -13,7 +13,9 @@ from galaxy_vision.models.decision_tree import conditional_fractions
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", num_labels=3, predict_votes=True)).eval()
+    return GalaxyResNetForImageClassification(
+        GalaxyResNetConfig(backbone="resnet10t", num_labels=3, predict_votes=True)
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,9 @@ def test_probabilities_and_fractions_are_means_over_the_rotations(model, pixels)
     known = torch.stack([each.logits.softmax(-1) for each in outputs]).mean(0)
     torch.testing.assert_close(got.logits.softmax(-1), known)
     fractions = [conditional_fractions(each.vote_concentration.numpy()) for each in outputs]
-    np.testing.assert_allclose(conditional_fractions(got.vote_concentration.numpy()), np.mean(fractions, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        conditional_fractions(got.vote_concentration.numpy()), np.mean(fractions, axis=0), rtol=1e-4
+    )
 
 
 def test_another_number_of_rotations_is_refused(model, pixels):

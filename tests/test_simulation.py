@@ -175,7 +175,9 @@ def test_seeing_blurs_the_arms_of_the_picture_too():
 
 def test_an_edge_on_disc_is_thin_in_the_picture():
     image = (
-        render(with_changes(kind="edge-on disc", axis_ratio=0.1, arm_count=0), np.random.default_rng(0)).astype(float).mean(-1)
+        render(with_changes(kind="edge-on disc", axis_ratio=0.1, arm_count=0), np.random.default_rng(0))
+        .astype(float)
+        .mean(-1)
     )
     assert image[104:108, 80:90].mean() > 5 * image[80:90, 104:108].mean()
 

@@ -75,7 +75,9 @@ def test_without_models_the_page_says_how_to_get_one_and_works_when_they_come_an
     try:
         assert httpx.get(address).status_code == 200
         client = Client(address, verbose=False)
-        with pytest.raises(AppError, match=r"no trained classifier yet: run train_classifier.py with --output_dir classifier"):
+        with pytest.raises(
+            AppError, match=r"no trained classifier yet: run train_classifier.py with --output_dir classifier"
+        ):
             client.predict(handle_file(EXAMPLES[0]), api_name="/describe")
         assert save_tiny_models(tmp_path) == models
         assert client.predict(handle_file(EXAMPLES[1]), api_name="/describe")["caption"]

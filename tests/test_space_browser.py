@@ -1,6 +1,7 @@
 """The demo as a visitor uses it: real clicks in Debian's Chromium, and no request that leaves the machine.
 
-Left out unless GALAXY_VISION_BROWSER names a Chromium (see CONTRIBUTING.md); then it runs, and fails where something is missing.
+Left out unless GALAXY_VISION_BROWSER names a Chromium (see CONTRIBUTING.md); then it runs, and fails where something is
+missing.
 """
 
 import base64
@@ -41,7 +42,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=os.environ["GALAXY_VISION_BROWSER"], args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=os.environ["GALAXY_VISION_BROWSER"], args=["--no-sandbox"]
+        )
         yield chromium
         chromium.close()
 
@@ -57,7 +60,9 @@ def opened(browser, demo_server):
     page.wait_for_selector(".gv-class")
     yield page
     page.close()
-    outside = [url for url in asked if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1"]
+    outside = [
+        url for url in asked if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1"
+    ]
     assert asked and not outside and not errors, (outside, errors)
 
 
@@ -201,7 +206,9 @@ def test_every_picture_has_an_alternative_text(page):
     assert page.locator("img").count() > 14 and page.locator("img:not([alt])").count() == 0
     assert page.locator(".gv-map").get_attribute("alt").startswith("Heat map on")
     for button in page.locator("button:visible").all():
-        assert button.inner_text().strip() or button.get_attribute("aria-label"), button.evaluate("each => each.outerHTML")
+        assert button.inner_text().strip() or button.get_attribute("aria-label"), button.evaluate(
+            "each => each.outerHTML"
+        )
 
 
 @pytest.mark.parametrize("width", [1280, 390])

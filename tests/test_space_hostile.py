@@ -28,7 +28,10 @@ from galaxy_vision.images.limits import MAX_BYTES, image_id
 
 HOLES = np.where(np.arange(48) < 30, np.nan, SKY[0])
 FILES = HOSTILE | {
-    "animated gif": (encoded(COLOURS, "GIF", save_all=True, append_images=[COLOURS.rotate(9)]), "GIF with several frames"),
+    "animated gif": (
+        encoded(COLOURS, "GIF", save_all=True, append_images=[COLOURS.rotate(9)]),
+        "GIF with several frames",
+    ),
     "fits of nan": (fits_file(HOLES), r"62% of the pixels are NaN or infinite"),
     "fits of inf": (fits_file(np.full((9, 9), np.inf, np.float32)), r"100% of the pixels are NaN or infinite"),
     "pickle": (pickle.dumps(list(range(99))), "no image: the file begins with"),
@@ -83,9 +86,17 @@ EXIF[274] = 6
 GALAXY = Image.open(EXAMPLES[0])
 UNUSUAL = {
     "cmyk.jpg": (encoded(GALAXY.convert("CMYK"), "JPEG", quality=95), GALAXY, "colours converted from CMYK"),
-    "palette.png": (encoded(GALAXY.quantize(64), "PNG"), GALAXY.quantize(64).convert("RGB"), "colours converted from P"),
+    "palette.png": (
+        encoded(GALAXY.quantize(64), "PNG"),
+        GALAXY.quantize(64).convert("RGB"),
+        "colours converted from P",
+    ),
     "turned.png": (encoded(GALAXY.rotate(90), "PNG", exif=EXIF), GALAXY, ""),
-    "one frame.gif": (encoded(GALAXY.quantize(64), "GIF"), GALAXY.quantize(64).convert("RGB"), "colours converted from P"),
+    "one frame.gif": (
+        encoded(GALAXY.quantize(64), "GIF"),
+        GALAXY.quantize(64).convert("RGB"),
+        "colours converted from P",
+    ),
     "some nan.fits": (
         fits_file(np.where(np.arange(48) < 5, np.nan, source(400.0))),
         None,
@@ -129,7 +140,10 @@ ZIPS = {
         "320 MiB unpacked are more than the limit of 256",
     ),
     "of many": (zipped(**{f"{place}.png": b"" for place in range(201)}), "201 images are more than the limit of 200"),
-    "of very many": (zipped(**{f"{place:0100}.txt": b"" for place in range(7500)}), "lists more than about 10,000 files"),
+    "of very many": (
+        zipped(**{f"{place:0100}.txt": b"" for place in range(7500)}),
+        "lists more than about 10,000 files",
+    ),
     "of nothing": (zipped(), "There is no image in these files"),
     "cut off": (zipped(**{"a.jpg": EXAMPLES[0].read_bytes()})[:-30], "is no zip file, or is damaged"),
     "in name only": (EXAMPLES[0].read_bytes(), "is no zip file, or is damaged"),
@@ -153,12 +167,16 @@ def test_members_that_are_too_large_or_lie_about_it_are_rows(client, tmp_path):
 
 
 def test_an_upload_above_the_limit_is_refused_and_nothing_of_it_stays(demo_server):
-    answer = httpx.post(f"{demo_server[0]}/gradio_api/upload", files={"files": ("big.fits", bytes(MAX_BYTES + 1))}, timeout=60)
+    answer = httpx.post(
+        f"{demo_server[0]}/gradio_api/upload", files={"files": ("big.fits", bytes(MAX_BYTES + 1))}, timeout=60
+    )
     assert answer.status_code == 413 and "maximum allowed size" in answer.text
     assert not [path for path in demo_server[1].rglob("*") if path.is_file() and path.stat().st_size > MAX_BYTES]
 
 
-@pytest.mark.parametrize("name", ["../../../evil.jpg", "/evil.jpg", "..%2fevil.jpg", "evil\x00.jpg", "." * 5000 + "evil.jpg"])
+@pytest.mark.parametrize(
+    "name", ["../../../evil.jpg", "/evil.jpg", "..%2fevil.jpg", "evil\x00.jpg", "." * 5000 + "evil.jpg"]
+)
 def test_an_upload_lands_among_the_uploads_whatever_its_name(demo_server, name):
     httpx.post(f"{demo_server[0]}/gradio_api/upload", files={"files": (name, EXAMPLES[0].read_bytes())})
     cache = demo_server[1] / "cache"
@@ -170,7 +188,13 @@ def secret_paths(folder) -> list[str]:
     """Files that the server could read: of the system, of its working folder, beside the uploads, the app itself, the model."""
     (folder / "secret.jpg").write_bytes(EXAMPLES[7].read_bytes())
     return [
-        *("/etc/passwd", "../../../../../../etc/passwd", "/proc/self/environ", "secret.jpg", str(folder / "secret.jpg")),
+        *(
+            "/etc/passwd",
+            "../../../../../../etc/passwd",
+            "/proc/self/environ",
+            "secret.jpg",
+            str(folder / "secret.jpg"),
+        ),
         *(f"{folder}/cache/../secret.jpg", str(folder / "log"), str(folder / "classifier" / "config.json")),
         *(str(REPOSITORY / "space" / "app.py"), str(REPOSITORY / "setup.cfg"), "file:///etc/passwd"),
         *("http://127.0.0.1:9/x.jpg", "HTTP://127.0.0.1:9/x.jpg"),
@@ -192,12 +216,16 @@ def test_no_event_of_page_or_api_takes_a_path_instead_of_an_upload(demo_server):
     config = httpx.get(f"{address}/config").json()
     kinds = {each["id"]: each["type"] for each in config["components"]}
     many = {each["id"] for each in config["components"] if each["props"].get("file_count") == "multiple"}
-    takers = [each for each in config["dependencies"] if {"uploadbutton", "file"} & {kinds[place] for place in each["inputs"]}]
+    takers = [
+        each for each in config["dependencies"] if {"uploadbutton", "file"} & {kinds[place] for place in each["inputs"]}
+    ]
     assert len(takers) >= 6
     for number, taker in enumerate(takers):
         file = {"path": str(folder / "secret.jpg"), "meta": {"_type": "gradio.FileData"}}
         given = {
-            place: [file] if place in many else file for place in taker["inputs"] if kinds[place] in ("uploadbutton", "file")
+            place: [file] if place in many else file
+            for place in taker["inputs"]
+            if kinds[place] in ("uploadbutton", "file")
         }
         values = [given.get(place, "") for place in taker["inputs"]]
         body = {"data": values, "fn_index": taker["id"], "session_hash": f"rascal{number}"}
@@ -256,7 +284,13 @@ def test_every_image_in_a_zip_is_a_row_with_its_own_pixels_and_the_files_of_syst
             file.writestr(name, data)
     files = [sent(tmp_path, "many.zip", archive.getvalue()), sent(tmp_path, "Thumbs.db", b"of Windows")]
     rows, _ = client.predict(files, api_name="/batch")
-    assert [row["file"] for row in rows] == ["twice.jpg@1", "twice.jpg@2", "a/1.jpg", "b/1.jpg", "J123456.78+012345.6.jpg"]
+    assert [row["file"] for row in rows] == [
+        "twice.jpg@1",
+        "twice.jpg@2",
+        "a/1.jpg",
+        "b/1.jpg",
+        "J123456.78+012345.6.jpg",
+    ]
     for place, row in enumerate(rows):
         assert row["probability"] == client.predict(handle_file(EXAMPLES[place]), api_name="/describe")["probability"]
 

@@ -52,10 +52,14 @@ def test_a_classifier_takes_the_backbone_of_the_weights_of_timm(tmp_path, monkey
 
 
 @pytest.mark.parametrize("start", ["init_from", "pretrained_backbone"])
-def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_loaded(start, other, tmp_path, monkeypatch):
+def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_loaded(
+    start, other, tmp_path, monkeypatch
+):
     monkeypatch.setattr("galaxy_vision.data.load.load_galaxies", None)
     place = other if start == "init_from" else "resnet14t.c3_in1k"
-    with pytest.raises(SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='resnet10t' was given"):
+    with pytest.raises(
+        SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='resnet10t' was given"
+    ):
         train("train_classifier", *FEW, f"--{start}", place, "--output_dir", str(tmp_path / "run"))
 
 
@@ -67,7 +71,10 @@ def test_the_backbone_of_the_start_may_be_named_too(other, tmp_path):
 
 def test_a_start_that_cannot_be_is_named(tmp_path, capsys, monkeypatch):
     for argv, message in (
-        (["--pretrained_backbone", "vit_tiny_patch16_224"], "pretrained_backbone='vit_tiny_patch16_224' is not a timm ResNet"),
+        (
+            ["--pretrained_backbone", "vit_tiny_patch16_224"],
+            "pretrained_backbone='vit_tiny_patch16_224' is not a timm ResNet",
+        ),
         (["--pretrained_backbone", "resnet18", "--init_from", "runs/classifier"], "give one of them"),
     ):
         with pytest.raises(SystemExit, match="2"):
@@ -76,7 +83,14 @@ def test_a_start_that_cannot_be_is_named(tmp_path, capsys, monkeypatch):
     with pytest.raises(
         SystemExit, match="error: pretrained_backbone='resnet18.nothing' cannot be loaded: Invalid pretrained tag"
     ):
-        train("train_classifier", *QUICK, "--pretrained_backbone", "resnet18.nothing", "--output_dir", str(tmp_path / "run"))
+        train(
+            "train_classifier",
+            *QUICK,
+            "--pretrained_backbone",
+            "resnet18.nothing",
+            "--output_dir",
+            str(tmp_path / "run"),
+        )
     grey = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32, num_channels=1))
     grey.save_pretrained(tmp_path / "grey")
     for script, argument in (("train_classifier", "init_from"), ("train_captioner", "encoder")):
@@ -100,7 +114,9 @@ def test_a_captioner_takes_everything_that_its_encoder_or_its_start_is_made_of(o
     with pytest.raises(SystemExit, match="init_from=.* has hidden_size=16, and hidden_size=32 was given"):
         train("train_captioner", *CAPTIONER, "--init_from", str(first), "--output_dir", str(tmp_path / "third"))
     with pytest.raises(SystemExit, match="encoder=.* has image_size=48, and image_size=96 was given"):
-        train("train_captioner", *argv, "--encoder", other, "--image_size", "96", "--output_dir", str(tmp_path / "third"))
+        train(
+            "train_captioner", *argv, "--encoder", other, "--image_size", "96", "--output_dir", str(tmp_path / "third")
+        )
 
 
 def test_a_captioner_that_cannot_be_is_refused_by_its_arguments(capsys):
@@ -124,6 +140,8 @@ def test_the_weights_of_the_start_are_those_that_are_trained_on(other, tmp_path)
     """A rate so small that what was learned cannot be told from what it started with."""
     argv = [*QUICK, "--image_size", "32", "--init_from", other, "--output_dir", str(tmp_path / "run")]
     train("train_classifier", *argv, "--learning_rate", "1e-9", "--weight_decay", "0", "--ema_decay", "0")
-    one, two = (GalaxyResNetForImageClassification.from_pretrained(folder).backbone for folder in (other, tmp_path / "run"))
+    one, two = (
+        GalaxyResNetForImageClassification.from_pretrained(folder).backbone for folder in (other, tmp_path / "run")
+    )
     for (name, known), weight in zip(one.named_parameters(), two.parameters(), strict=True):
         assert torch.allclose(weight, known, atol=1e-5), name

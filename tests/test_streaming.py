@@ -43,7 +43,14 @@ PROCESSOR = GalaxyImageProcessor(size={"height": 32, "width": 32})
 
 
 def arguments(folder: str, **other) -> SimpleNamespace:
-    known = {"dataset": folder, "num_simulated": 200, "label_scheme": None, "seed": 0, "batch_size": 16, "shuffle_buffer": 32}
+    known = {
+        "dataset": folder,
+        "num_simulated": 200,
+        "label_scheme": None,
+        "seed": 0,
+        "batch_size": 16,
+        "shuffle_buffer": 32,
+    }
     return SimpleNamespace(**known | other)
 
 
@@ -190,7 +197,9 @@ def test_what_cannot_be_streamed_is_named(built, tmp_path, galaxies):
     (tmp_path / "images" / "spiral" / "1.jpg").write_bytes(galaxies[0][0])
     with pytest.raises(ValueError, match="streaming reads Parquet"):
         load_galaxies(str(tmp_path / "images"), streaming=True)
-    load_galaxies("simulated", num_simulated=200)["train"].to_parquet(tmp_path / "other" / "train-00000-of-00001.parquet")
+    load_galaxies("simulated", num_simulated=200)["train"].to_parquet(
+        tmp_path / "other" / "train-00000-of-00001.parquet"
+    )
     with pytest.raises(ValueError, match="no split validation and test"):
         load_galaxies(str(tmp_path / "other"), streaming=True)
     with pytest.raises(SystemExit):

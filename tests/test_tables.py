@@ -25,7 +25,11 @@ def rows(path: str) -> list[tuple]:
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("start", ["", "\ufeff", "\n\n", "\ufeff\r\n"])
 def test_whatever_separates_the_cells_and_begins_the_file(table, separator, start):
-    lines = [["other", "name", "id", "value"], ["x", "NA", "00005", "0.5"], ['"a;b,c\nd"', "", "587722981736120320", " 1e-3 "]]
+    lines = [
+        ["other", "name", "id", "value"],
+        ["x", "NA", "00005", "0.5"],
+        ['"a;b,c\nd"', "", "587722981736120320", " 1e-3 "],
+    ]
     path = table(start + "\r\n".join(separator.join(line) for line in lines))
     assert rows(path) == [("00005", "NA", 0.5), ("587722981736120320", "", 1e-3)]
 
@@ -42,7 +46,10 @@ def test_a_cell_without_a_number_is_nan(table, cell):
         ("id,name,value\n1,x,0,5\n", "line 2: 4 cells where the header has 3, separated by commas; .* must be points"),
         ("id,name,value\n1,x,1\n2,x\n", "line 3: 2 cells where the header has 3"),
         ("id,name,value\n1,x,1\n2,x,inf\n", "line 3, column value: 'inf' is not a number"),
-        ('id,value,name\n1,1,x\n2,2,"y\n3,3,z\n', "the last row has several lines in column name; close the quotation mark"),
+        (
+            'id,value,name\n1,1,x\n2,2,"y\n3,3,z\n',
+            "the last row has several lines in column name; close the quotation mark",
+        ),
         ('id,value,more,name\n1,1,x,"y\n3,3,z,"\n', "the last row has several lines in column name"),
         ("id,name,value\n1,x,1_0\n", "column value: '1_0' is not a number"),
         ("id,name,value\n1.23e17,x,1\n", "line 2, column id: '1.23e17' is not an integer"),
@@ -62,10 +69,14 @@ def test_what_cannot_be_meant_is_named(table, content, said):
 
 def test_a_missing_column_is_named_beside_those_that_were_found(table):
     path = table("GalaxyID Class1.1\n1 .5\n")
-    with pytest.raises(ValueError, match="has no column GalaxyID; .* separated by commas, are GalaxyID Class1.1; give that"):
+    with pytest.raises(
+        ValueError, match="has no column GalaxyID; .* separated by commas, are GalaxyID Class1.1; give that"
+    ):
         read_header(path, ["GalaxyID"], "that")
     path = table(";".join(f"c{place}" for place in range(20)))
-    with pytest.raises(ValueError, match="separated by semicolons, are c0, c1, c2, c3, c4, c5, c6, c7 and 12 more; give that"):
+    with pytest.raises(
+        ValueError, match="separated by semicolons, are c0, c1, c2, c3, c4, c5, c6, c7 and 12 more; give that"
+    ):
         read_header(path, ["id"], "that")
 
 

@@ -57,7 +57,11 @@ def test_a_run_ends_with_a_model_and_scores_beside_those_of_its_rivals(run):
 def test_the_encoder_starts_from_the_classifier_and_stays_while_frozen(classifier, tmp_path):
     train("train_captioner", *CAPTIONER, "--encoder", str(classifier), "--output_dir", str(tmp_path), "--epochs", "1")
     trained = weights(tmp_path)
-    known = load_script("train_classifier").GalaxyResNetForImageClassification.from_pretrained(classifier).backbone.state_dict()
+    known = (
+        load_script("train_classifier")
+        .GalaxyResNetForImageClassification.from_pretrained(classifier)
+        .backbone.state_dict()
+    )
     assert all(torch.equal(trained[f"encoder.backbone.{name}"], value) for name, value in known.items())
 
 
@@ -75,7 +79,9 @@ def test_the_teacher_writes_what_the_classifier_predicts_for_the_rows_it_takes(c
     pixels = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         claims = [claims_from_votes(row) for row in model(pixels).vote_concentration.numpy()]
-    tokenizer = build_tokenizer(text for seed in range(200) for each in claims for text in write_captions(each, 3, seed))
+    tokenizer = build_tokenizer(
+        text for seed in range(200) for each in claims for text in write_captions(each, 3, seed)
+    )
     references, taught = torch.full((6, 3), tokenizer.eos_token_id), torch.tensor([True, False] * 3)
     labels = taught_targets(model, tokenizer, pixels, references, taught, torch.Generator().manual_seed(0))
     for row, text in enumerate(tokenizer.batch_decode(labels, skip_special_tokens=True)):
@@ -88,7 +94,9 @@ def test_data_without_captions_are_named(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 40), (place, 0, 0)).save(folder / f"{place}.png")
     with pytest.raises(SystemExit, match="has no captions"):
-        train("train_captioner", *CAPTIONER, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"))
+        train(
+            "train_captioner", *CAPTIONER, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run")
+        )
 
 
 def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_file(run, classifier, tmp_path, capsys):
@@ -103,7 +111,9 @@ def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_f
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert 0 < len(said["answers"]) <= 5
     assert all(answer["lower"] <= answer["fraction"] <= answer["upper"] for answer in said["answers"])
-    assert [answer["lower"] for answer in said["answers"]] == sorted((each["lower"] for each in said["answers"]), reverse=True)
+    assert [answer["lower"] for answer in said["answers"]] == sorted(
+        (each["lower"] for each in said["answers"]), reverse=True
+    )
     assert cli(["describe", str(good), *models]) == 0
     assert said["caption"] in capsys.readouterr().out
     cube = np.random.default_rng(0).normal(size=(5, 40, 40)).astype(np.float32)
@@ -131,7 +141,9 @@ def test_explain_draws_a_figure_of_every_image_that_can_be_read(run, classifier,
     assert "magic is not one of gradcam" in capsys.readouterr().err
 
 
-def test_explain_beside_the_images_leaves_them_as_they_are_and_replaces_its_own_figures(run, classifier, tmp_path, monkeypatch):
+def test_explain_beside_the_images_leaves_them_as_they_are_and_replaces_its_own_figures(
+    run, classifier, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     image = load_galaxies("simulated", num_simulated=200)["test"][0]["image"]
     for name in ("a.png", "b/a.png", "a-2.png", "J1234.5+67.8.png"):
@@ -149,12 +161,21 @@ def test_explain_beside_the_images_leaves_them_as_they_are_and_replaces_its_own_
 
 def test_describe_of_what_is_no_image_file_is_one_sentence_that_names_predict(run, classifier, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
-    wrong = [str(tmp_path / "folder"), str(tmp_path / "*.jpg"), "https://example.org/a.jpg", "", "many.zip", "s3://x/y.fits"]
+    wrong = [
+        str(tmp_path / "folder"),
+        str(tmp_path / "*.jpg"),
+        "https://example.org/a.jpg",
+        "",
+        "many.zip",
+        "s3://x/y.fits",
+    ]
     assert cli(["describe", *wrong, "--json", "--model", str(classifier), "--captioner", str(run[0])]) == 1
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["image"] for each in said] == wrong and not any("Errno" in each["error"] for each in said)
     for path, each in zip(wrong, said, strict=True):
-        assert "is an address" in each["error"] if "://" in path else "galaxy-vision predict --catalogue" in each["error"]
+        assert (
+            "is an address" in each["error"] if "://" in path else "galaxy-vision predict --catalogue" in each["error"]
+        )
 
 
 def test_describe_says_what_it_doubts_and_how_it_read_the_pixels(run, classifier, tmp_path, capsys):
@@ -185,7 +206,17 @@ def test_help_starts_without_torch_and_transformers():
     code = "from galaxy_vision.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     loaded = modules_after(code)
     assert "galaxy_vision" in loaded
-    assert not loaded & {"torch", "torchvision", "transformers", "timm", "datasets", "accelerate", "scipy", "pandas", "astropy"}
+    assert not loaded & {
+        "torch",
+        "torchvision",
+        "transformers",
+        "timm",
+        "datasets",
+        "accelerate",
+        "scipy",
+        "pandas",
+        "astropy",
+    }
 
 
 def test_describing_a_jpeg_imports_nothing_that_only_other_commands_need():

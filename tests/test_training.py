@@ -75,7 +75,16 @@ def test_a_killed_run_goes_on_to_the_same_weights(classifier_run, tmp_path):
 
 def test_two_processes_of_half_the_batch_learn_the_same_and_see_every_test_row_once(classifier_run, tmp_path):
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     done = subprocess.run(
         [*launch, str(REPOSITORY / "train_classifier.py"), *FEW, "--batch_size", "20", "--output_dir", str(tmp_path)],
@@ -88,7 +97,10 @@ def test_two_processes_of_half_the_batch_learn_the_same_and_see_every_test_row_o
     results = json.loads((tmp_path / "metrics.json").read_text())
     assert results["num_processes"] == 2
     for one, two in zip(classifier_run[1]["history"], results["history"], strict=True):
-        for name in ("train_loss", "validation_loss"):  # the rows are the same; views and batch statistics are of each process
+        for name in (
+            "train_loss",
+            "validation_loss",
+        ):  # the rows are the same; views and batch statistics are of each process
             assert two[name] == pytest.approx(one[name], rel=0.1)
     assert results["rows"] == results["split_rows"]["test"] == classifier_run[1]["rows"]
     assert results["votes"]["rows"] == classifier_run[1]["votes"]["rows"]
@@ -109,7 +121,9 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
     rows = Dataset.from_dict({"image": files, "label": [0, 1, 0, 1, 0]}).cast_column("image", Image())
     processor = GalaxyImageProcessor(size={"height": 32, "width": 32})
     accelerator = make_accelerator("no", 1, None, tmp_path)
-    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=False))
+    model = GalaxyResNetForImageClassification(
+        GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=False)
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     loader = make_loader(cache_pixels(rows, processor), 32, batch_size=2, shuffle=True)
     loader, model, optimizer = accelerator.prepare(loader, model, optimizer)
@@ -120,7 +134,9 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
         seen.append(set(batch["row"].tolist()))
         return {"labels": batch["labels"], "votes": None, "class_weights": None}
 
-    args = Namespace(seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0)
+    args = Namespace(
+        seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0
+    )
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
     parts = (optimizer, scheduler, processor, Progress(), args, targets, Namespace(terminating=False), bar)
     loss = train_one_epoch(accelerator, model, None, loader, *parts)
@@ -218,7 +234,9 @@ def test_a_data_set_with_a_damaged_file_is_named(tmp_path, galaxies):
     (tmp_path / "middle" / "train.parquet").write_bytes(content[:2000] + b"\xff" * 60_000 + content[62_000:])
     (tmp_path / "footer" / "train.parquet").write_bytes(content[:-9])
     for name in ("middle", "footer"):
-        with pytest.raises(ValueError, match=rf"dataset='.*{name}' has a damaged file \(.+; download it or build it again"):
+        with pytest.raises(
+            ValueError, match=rf"dataset='.*{name}' has a damaged file \(.+; download it or build it again"
+        ):
             load_galaxies(str(tmp_path / name))
     shutil.copytree(tmp_path / "whole", tmp_path / "card [1]")
     (tmp_path / "card [1]" / "README.md").write_text(
@@ -302,7 +320,9 @@ def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
     other = tmp_path / "more"
     shutil.copytree(folder, other)
     (other / "7.jpg").unlink()
-    with pytest.raises(ValueError, match=r"row 7 of metadata.csv names '7.jpg', which is not an image there; remove the row"):
+    with pytest.raises(
+        ValueError, match=r"row 7 of metadata.csv names '7.jpg', which is not an image there; remove the row"
+    ):
         load_galaxies(str(other))
 
 
@@ -420,7 +440,11 @@ def test_a_whole_batch_is_augmented_as_one_image_after_the_other():
     for place in range(12):
         shift = np.array([0.04 * (2 * dx[place] - 1), 0.04 * (2 * dy[place] - 1)]) * size
         known = turned_one_by_one(
-            images[place].double().numpy(), 2 * np.pi * angle[place], mirror[place], 1.15 ** (2 * zoom[place] - 1), shift
+            images[place].double().numpy(),
+            2 * np.pi * angle[place],
+            mirror[place],
+            1.15 ** (2 * zoom[place] - 1),
+            shift,
         )
         assert np.abs(batch[place].numpy() - known).max() < 1e-4
 
@@ -438,7 +462,9 @@ def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():
 
 
 def test_votes_and_augmentation_can_be_left_out(tmp_path):
-    results = train_classifier(*FEW, "--output_dir", str(tmp_path), "--epochs", "1", "--no_predict_votes", "--no_augmentation")
+    results = train_classifier(
+        *FEW, "--output_dir", str(tmp_path), "--epochs", "1", "--no_predict_votes", "--no_augmentation"
+    )
     assert "votes" not in results and results["classes"]["rows"] > 0
     model = GalaxyResNetForImageClassification.from_pretrained(tmp_path)
     assert model.vote_head is None
@@ -449,5 +475,7 @@ def test_an_image_that_cannot_be_read_ends_with_one_line(galaxies, tmp_path):
         folder = tmp_path / "images" / ("a" if place % 2 else "b")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place}.jpg").write_bytes(data[: len(data) // 2] if place == 3 else data)
-    with pytest.raises(SystemExit, match="error: row [0-9]+: .*remove the row, or build the data set with datasets_scripts"):
+    with pytest.raises(
+        SystemExit, match="error: row [0-9]+: .*remove the row, or build the data set with datasets_scripts"
+    ):
         train("train_classifier", "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"))

@@ -77,10 +77,16 @@ REFUSED = {
     "a label too low": (dict(validation=rows([-2, 1])), "validation split .* has the label -2 in row 0"),
     "no row to validate": (dict(validation=rows([])), "has no row in its validation split"),
     "no row to test": (dict(test=rows([])), "has no row in its test split"),
-    "nothing to choose by": (dict(validation=rows([None] * 4)), "no row of the validation split .* has a label, so no epoch"),
+    "nothing to choose by": (
+        dict(validation=rows([None] * 4)),
+        "no row of the validation split .* has a label, so no epoch",
+    ),
     "votes below 0": (dict(train=rows(GOOD, KNOWN - 26)), "row 0 has -1 votes for an answer"),
     "endless votes": (dict(test=rows(GOOD, KNOWN * np.inf)), "row 0 has inf votes for an answer"),
-    "votes in train alone": (dict(train=rows(GOOD, KNOWN)), "validation and test split .* has no votes; .*--no_predict_votes"),
+    "votes in train alone": (
+        dict(train=rows(GOOD, KNOWN)),
+        "validation and test split .* has no votes; .*--no_predict_votes",
+    ),
     "rmse without votes": (dict(select_by="rmse_known"), "select_by=rmse_known needs votes"),
 }
 
@@ -94,7 +100,9 @@ def test_rows_that_teach_nothing_or_cannot_be_judged_are_refused(case):
 
 def test_the_score_that_selects_is_refused_where_it_is_not_defined():
     voted = {split: rows(GOOD, WITHOUT_ODD) for split in ("train", "validation", "test")}
-    with pytest.raises(ValueError, match="select_by=rmse_37 needs rows in which all 37 answers are known.*use rmse_known"):
+    with pytest.raises(
+        ValueError, match="select_by=rmse_37 needs rows in which all 37 answers are known.*use rmse_known"
+    ):
         check(**voted, select_by="rmse_37")
     assert check(**voted, select_by="rmse_known") == (True, [])
     with pytest.raises(ValueError, match="select_by=rmse_known needs votes in the validation split"):
@@ -130,16 +138,25 @@ def check_captions(train=None, validation=None, test=None, num_references=2):
 CAPTIONS_REFUSED = {
     "no captions": (dict(train=rows(GOOD, KNOWN)), "has no captions, which are learned"),
     "no votes": (dict(test=rows(GOOD, None, TEXTS)), "has no votes, which judge the captions"),
-    "too many references": (dict(num_references=6), "num_references=6 is more than the 2 captions of a row .* give 2 or fewer"),
+    "too many references": (
+        dict(num_references=6),
+        "num_references=6 is more than the 2 captions of a row .* give 2 or fewer",
+    ),
     "a row with fewer": (
         dict(train=rows(GOOD, KNOWN, [["a"], *TEXTS[1:]]), num_references=1),
         "have 1 to 2 captions; give every row",
     ),
-    "a row without": (dict(validation=rows(GOOD, KNOWN, [[], *TEXTS[1:]])), "validation split .* has a row without captions"),
+    "a row without": (
+        dict(validation=rows(GOOD, KNOWN, [[], *TEXTS[1:]])),
+        "validation split .* has a row without captions",
+    ),
     "a row of null": (dict(test=rows(GOOD, KNOWN, [None, *TEXTS[1:]])), "test split .* has a row without captions"),
     "a null among them": (dict(train=rows(GOOD, KNOWN, [["a", None], *TEXTS[1:]])), "has a caption that is null"),
     "no row": (dict(test=rows([], np.zeros((0, 37)), [])), "has no row in its test split"),
-    "claims of nobody": (dict(validation=rows(GOOD, NONE, TEXTS)), "claim nothing, so claim F1, which selects the epoch"),
+    "claims of nobody": (
+        dict(validation=rows(GOOD, NONE, TEXTS)),
+        "claim nothing, so claim F1, which selects the epoch",
+    ),
     "unknown votes": (dict(validation=rows(GOOD, LOST, TEXTS)), "claim nothing"),
 }
 
@@ -169,7 +186,9 @@ def test_both_scripts_refuse_with_one_line_before_anything_is_trained(tmp_path):
             part = part.select(range(8)).map(change, features=part.features)
             part.to_parquet(tmp_path / name / f"{split}-00000-of-00001.parquet")
     for streamed in ([], ["--streaming"]):
-        with pytest.raises(SystemExit, match="^error: none of the 8 training rows of dataset='.*' has a label or votes"):
+        with pytest.raises(
+            SystemExit, match="^error: none of the 8 training rows of dataset='.*' has a label or votes"
+        ):
             argv = [*FEW, *streamed, "--dataset", str(tmp_path / "unlabelled"), "--output_dir", str(tmp_path / "run")]
             train("train_classifier", *argv)
         with pytest.raises(SystemExit, match="^error: the votes of the validation split .* claim nothing"):
@@ -203,7 +222,17 @@ def test_rows_that_were_added_between_kill_and_resumption_are_not_mixed_in(tmp_p
         path = folder / ("spiral" if place % 2 else "smooth") / f"{place}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    argv = [*FEW, "--batch_size", "20", "--epochs", "1", "--dataset", str(folder), "--output_dir", str(tmp_path / "run")]
+    argv = [
+        *FEW,
+        "--batch_size",
+        "20",
+        "--epochs",
+        "1",
+        "--dataset",
+        str(folder),
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
     with pytest.raises(SystemExit, match="130"):
         train("train_classifier", *argv, "--stop_after", "1", "--checkpoint_every", "1")
     for place in range(15):
@@ -224,7 +253,9 @@ def images(folder, files: dict, labels=(0, 1)) -> Dataset:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     features = Features({"image": Image(), "label": ClassLabel(names=NAMES)})
-    return Dataset.from_dict({"image": [str(folder / name) for name in files], "label": list(labels)}, features=features)
+    return Dataset.from_dict(
+        {"image": [str(folder / name) for name in files], "label": list(labels)}, features=features
+    )
 
 
 def test_the_content_of_a_split_changes_with_its_rows_and_with_nothing_else(tmp_path, galaxies):

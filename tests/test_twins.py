@@ -39,15 +39,27 @@ def test_a_data_set_of_twins_only_is_refused(galaxies):
         without_twins(rows(images), rows([smaller(data) for data in images]))
 
 
-def test_an_evaluation_of_the_whole_data_set_leaves_twins_out(classifier_run, challenge_files, galaxies, tmp_path, capsys):
+def test_an_evaluation_of_the_whole_data_set_leaves_twins_out(
+    classifier_run, challenge_files, galaxies, tmp_path, capsys
+):
     script = [sys.executable, str(REPOSITORY / "datasets_scripts" / "galaxy_zoo_challenge.py")]
     inputs = ["--images", str(challenge_files["images"]), "--labels", str(challenge_files["labels"])]
     subprocess.run([*script, *inputs, "--output_dir", str(tmp_path / "challenge")], check=True, capture_output=True)
     for name in ("a", "b"):
         (tmp_path / "learned" / name).mkdir(parents=True)
         for place in range(10):
-            (tmp_path / "learned" / name / f"{name}{place}.jpg").write_bytes(smaller(galaxies[place + 10 * (name == "b")][0]))
-    evaluate = ["evaluate", "--model", str(classifier_run[0]), "--dataset", str(tmp_path / "challenge"), "--split", "all"]
+            (tmp_path / "learned" / name / f"{name}{place}.jpg").write_bytes(
+                smaller(galaxies[place + 10 * (name == "b")][0])
+            )
+    evaluate = [
+        "evaluate",
+        "--model",
+        str(classifier_run[0]),
+        "--dataset",
+        str(tmp_path / "challenge"),
+        "--split",
+        "all",
+    ]
     assert cli([*evaluate, "--without_twins_of", str(tmp_path / "learned"), "--rotations", "4"]) == 0
     said = capsys.readouterr().out
     first, second = said.splitlines()[:2]

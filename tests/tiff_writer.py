@@ -42,7 +42,9 @@ def tiff(
     if tiled:
         stored = np.pad(stored, ((0, -height % 16), (0, -width % 16), (0, 0)))
     planes = np.moveaxis(stored, -1, 0)[..., None] if planar else stored[None]
-    strips = [_packed(plane, bits) if bits else plane.astype(array.dtype.newbyteorder(order)).tobytes() for plane in planes]
+    strips = [
+        _packed(plane, bits) if bits else plane.astype(array.dtype.newbyteorder(order)).tobytes() for plane in planes
+    ]
     strips = [zlib.compress(strip) for strip in strips] if deflate else strips
     tags = {
         256: ("I", [width]),
@@ -75,7 +77,9 @@ def _written(tags: dict, strips: list[bytes], order: str, big: bool) -> bytes:
     place = start + (8 if big else 2) + entry * len(tags) + (8 if big else 4)
     longer, entries = b"", []
     first = place + sum(
-        _size(kind, values or strips) for kind, values in tags.values() if _size(kind, values or strips) > entry // 2 - 2
+        _size(kind, values or strips)
+        for kind, values in tags.values()
+        if _size(kind, values or strips) > entry // 2 - 2
     )
     offsets = np.cumsum([first, *map(len, strips[:-1])]).tolist()
     for tag, (kind, values) in sorted(tags.items()):

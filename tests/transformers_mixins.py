@@ -1,14 +1,16 @@
 """The tests that transformers runs on its own models, of the version that is installed, for ours.
 
-The package on the index has no tests in it, but its source archive carries ``tests/*.py``. It is fetched once for each version, by pip as
-it is configured here, into the user's cache. A module that cannot have it is skipped in one sentence::
+The package on the index has no tests in it, but its source archive carries ``tests/*.py``. It is fetched once for each
+version, by pip as it is configured here, into the user's cache. A module that cannot have it is skipped in one
+sentence::
 
     common = load("test_modeling_common")
 
     @promises_all_but({"test_flash_attn_*": "there is no attention in a ResNet"})
     class TestClassifier(common.ModelTesterMixin, unittest.TestCase): ...
 
-The archive has neither the tests of ``generate`` (``tests/generation``) nor those of pipelines (``tests/pipelines``) and of exporters.
+The archive has neither the tests of ``generate`` (``tests/generation``) nor those of pipelines (``tests/pipelines``)
+and of exporters.
 """
 
 import functools
@@ -80,7 +82,9 @@ def load(name: str) -> types.ModuleType:
     try:
         folder = fetched()
     except OSError as error:
-        pytest.skip(f"the tests of transformers {transformers.__version__} cannot be fetched: {error}", allow_module_level=True)
+        pytest.skip(
+            f"the tests of transformers {transformers.__version__} cannot be fetched: {error}", allow_module_level=True
+        )
     for missing, content in _missing_modules().items():
         sys.modules.setdefault(missing, types.ModuleType(missing)).__dict__.update(content)
     path = sys.path.copy()
@@ -99,8 +103,8 @@ def load(name: str) -> types.ModuleType:
 def promises_all_but(does_not_apply: dict[str, str]):
     """Decorator of a class of tests: those in the list (names, or patterns as of file names) have to fail or to skip themselves.
 
-    So the list says all that a model of transformers promises and ours does not, each with its reason, and nothing else. Tests that need
-    what this machine lacks (a GPU, deepspeed) or are marked slow are not collected.
+    So the list says all that a model of transformers promises and ours does not, each with its reason, and nothing
+    else. Tests that need what this machine lacks (a GPU, deepspeed) or are marked slow are not collected.
 
     Raises:
         ValueError: no test has such a name.
@@ -170,7 +174,9 @@ def _fetch(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as downloads:
         name = f"transformers=={transformers.__version__}"
         _pip("download", "--no-deps", "--no-binary", "transformers", "--dest", downloads, name)
-        _pip("install", "--no-deps", "--target", str(folder), "--upgrade", "parameterized")  # by which the mixins are written
+        _pip(
+            "install", "--no-deps", "--target", str(folder), "--upgrade", "parameterized"
+        )  # by which the mixins are written
         package = folder / PACKAGE
         package.mkdir(exist_ok=True)
         with tarfile.open(next(Path(downloads).glob("*.tar.gz"))) as archive:

@@ -1,7 +1,7 @@
 """Votes -> claims, and how well claims agree with votes.
 
-A claim is one answer of the tree, plain ("a bar") or hedged ("hints of a bar"). A caption says nothing else, so that it can be judged
-by what it says.
+A claim is one answer of the tree, plain ("a bar") or hedged ("hints of a bar"). A caption says nothing else, so that it
+can be judged by what it says.
 """
 
 from collections.abc import Iterable
@@ -76,9 +76,10 @@ def _canonical(claims: Iterable[Claim]) -> list[Claim]:
 def claims_from_votes(votes) -> Claims:
     """What volunteers agree on about one galaxy.
 
-    The tree is walked along plain answers whose share also passes the cut of Willett et al. (2013, table 3) for the next question; each
-    question on the way gives its first answer, plain from a share of .6, hedged from .4. A bar, spiral arms, an edge-on view and oddity
-    are claimed (hedged) from .4 even if more volunteers deny them, and denied (bar, arms, bulge) from .6 only.
+    The tree is walked along plain answers whose share also passes the cut of Willett et al. (2013, table 3) for the
+    next question; each question on the way gives its first answer, plain from a share of .6, hedged from .4. A bar,
+    spiral arms, an edge-on view and oddity are claimed (hedged) from .4 even if more volunteers deny them, and denied
+    (bar, arms, bulge) from .6 only.
 
     Args:
         votes: (37,) votes, or conditional fractions; NaN where unknown.
@@ -138,9 +139,11 @@ def score_claims(claims: Iterable[Claim], votes) -> dict:
     """How the claims of a caption agree with the votes on the same galaxy.
 
     Returns:
-        Counts ``claims``, ``supported``, ``contradicted`` (asked, and few gave the answer), ``ungrounded`` (the question was not well
-        sampled: Willett et al. 2013, table 3, or nobody was asked) and ``undecided`` (between, or the source does not know the question),
-        which sum to ``claims``; and ``soft_support``, the sum over claims of the answer's vote share (0 if ungrounded).
+        Counts ``claims``, ``supported``, ``contradicted`` (asked, and few gave the answer), ``ungrounded`` (the
+        question was not well
+        sampled: Willett et al. 2013, table 3, or nobody was asked) and ``undecided`` (between, or the source does not
+            know the question), which sum to ``claims``; and ``soft_support``, the sum over claims of the answer's vote
+            share (0 if ungrounded).
 
     Raises:
         ValueError: votes are not one galaxy's (37,).

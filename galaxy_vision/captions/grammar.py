@@ -1,8 +1,8 @@
 """The words of captions: which phrases stand for which answer of the tree, and how phrases become a sentence.
 
-The writer (``captions.py``) and the reader (``caption_reading.py``) share these tables, so that what is written can be read back. Nothing
-is said about size or distance (the cut-outs follow the galaxy's own radius), nor about "elliptical" or "face-on", which volunteers were
-not asked.
+The writer (``captions.py``) and the reader (``caption_reading.py``) share these tables, so that what is written can be
+read back. Nothing is said about size or distance (the cut-outs follow the galaxy's own radius), nor about "elliptical"
+or "face-on", which volunteers were not asked.
 """
 
 import random
@@ -81,7 +81,18 @@ SPELLINGS = {
 }
 WEAK = ("weak", "weakly")
 """Hedges that say how strong a thing is; the denial of a weak bar is not that of a bar."""
-READ_HEDGES = (*HEDGES, "hint of", "signs of", "traces of", "maybe", "probably", "seemingly", "possible", "apparent", *WEAK)
+READ_HEDGES = (
+    *HEDGES,
+    "hint of",
+    "signs of",
+    "traces of",
+    "maybe",
+    "probably",
+    "seemingly",
+    "possible",
+    "apparent",
+    *WEAK,
+)
 NEUTRAL = frozenset(
     "a an the this that which is are it its has have had with showing shows show image here we see seen what galaxy galaxies and in of "
     "about there one's centre as at on to be or but appears appear appearing looks like".split()
@@ -127,7 +138,9 @@ TRANSPARENT = frozenset(
 """What may stand between a negation and what it denies; beyond other words it is not known what is denied."""
 ENDS_NEGATION = frozenset(("but", "and", "with", "only", "just", "merely"))
 _NOT_SEEN = "not (?:visible|seen|present|there|apparent)"
-_NEXT = r"(?= [^\w\s]|$| [\w'-]+(?: [\w'-]+)? [:=?])"  # the end, punctuation, or the next label: not "bar : no spiral arms"
+_NEXT = (
+    r"(?= [^\w\s]|$| [\w'-]+(?: [\w'-]+)? [:=?])"  # the end, punctuation, or the next label: not "bar : no spiral arms"
+)
 ABSENT = (
     rf" (?:absent|missing|(?:is|are) (?:absent|missing|lacking|{_NOT_SEEN})"
     rf"|(?:strength |presence )?[:=?] (?:none|absent|missing|false|{_NOT_SEEN}|no{_NEXT}))"
@@ -141,7 +154,13 @@ DENIED = {"a06_bar": "a07_no_bar", "a08_spiral": "a09_no_spiral"}
 DENIED_NOUNS = {"arm": "a09_no_spiral", "bulge": "a10_no_bulge"}
 """What a negated answer claims; a negated answer that is not here claims nothing, and its words count as not read."""
 
-_FRAMES = ("{0} with {1}", "{0} showing {1}", "{0}, which has {1}", "this is {0} with {1}", "the image shows {0} with {1}")
+_FRAMES = (
+    "{0} with {1}",
+    "{0} showing {1}",
+    "{0}, which has {1}",
+    "this is {0} with {1}",
+    "the image shows {0} with {1}",
+)
 _BARE_FRAMES = ("{0}", "this is {0}", "the image shows {0}", "here we see {0}", "what we see is {0}")
 _HEDGED_FRAMES = ("{0}", "this is {0}", "what we see is {0}")
 _HEAD = ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact", "a08_spiral")
@@ -200,7 +219,12 @@ def compose(claims: Iterable, rng: random.Random) -> str:
     if number or winding:
         things.append(_arms(number, winding, rng))
     for answer, claim in said.items():
-        if answer in _HEAD and not (answer == "a08_spiral" and claim.hedged) or answer in ARM_NUMBERS or answer in ARM_WINDINGS:
+        if (
+            answer in _HEAD
+            and not (answer == "a08_spiral" and claim.hedged)
+            or answer in ARM_NUMBERS
+            or answer in ARM_WINDINGS
+        ):
             continue
         # Two adjectives read well, more do not; before a hedged "disc" the hedge would seem to be theirs.
         can_be_adjective = answer in ADJECTIVES and len(adjectives) < 2 and not hedged_disc

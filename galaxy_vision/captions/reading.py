@@ -36,15 +36,20 @@ _PHRASE = _pattern(_LEXICON)
 _NUMBER = _pattern(_NUMBERS)
 _BULGE = _pattern(_BULGES)
 _FILLER = _pattern(grammar.NO_CLAIM)
-_PHRASES = ((_PHRASE, _LEXICON, "claim"), (_NUMBER, _NUMBERS, "arm"), (_BULGE, _BULGES, "bulge"), (_FILLER, None, "filler"))
+_PHRASES = (
+    (_PHRASE, _LEXICON, "claim"),
+    (_NUMBER, _NUMBERS, "arm"),
+    (_BULGE, _BULGES, "bulge"),
+    (_FILLER, None, "filler"),
+)
 _NOUNS = {"arm": "arm", "arms": "arm", "bulge": "bulge"}
 _ABSENT = re.compile(rf"{grammar.ABSENT}(?![\w-])")
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _UNTIL_SPACE = re.compile(r"\S+")
 _NEAR = 10  # words between a modifier and its noun in free text
 _DENIES_NEXT = 4  # words over which a negation reaches for its phrase: "no evidence for any bar"
-# "no bar, ring or bulge" denies all three; an item with its own article does not belong to the list ("no bar, a lens or an arc").
-# A list has at most eight items more, so that the time to look for its end does not grow with the text.
+# "no bar, ring or bulge" denies all three; an item with its own article does not belong to the list ("no bar, a lens or
+# an arc"). A list has at most eight items more, so that the time to look for its end does not grow with the text.
 _OR = re.compile(r" (?:, (?:(?!an? )[\w'-]+ ){1,3}){0,8},? ?or ")
 
 
@@ -171,8 +176,12 @@ class _Reading:
         heads = {"arm": [], "bulge": []}
         for noun in self.nouns:
             heads[noun.phrase].append(noun.place)
-        heads["arm"] += [place for place, word in enumerate(self.text.split()) if word in ("arm", "arms")]  # in phrases too
-        near = {kind: {place + by for place in places for by in range(-_NEAR, _NEAR + 1)} for kind, places in heads.items()}
+        heads["arm"] += [
+            place for place, word in enumerate(self.text.split()) if word in ("arm", "arms")
+        ]  # in phrases too
+        near = {
+            kind: {place + by for place in places for by in range(-_NEAR, _NEAR + 1)} for kind, places in heads.items()
+        }
         for token in self.modifiers:
             if token.place in near[token.kind]:
                 self.claims.append(token.claim)
@@ -183,8 +192,8 @@ class _Reading:
 def parse_claims(text: str) -> Claims:
     """Read a caption back into claims.
 
-    Exact on every sentence of :func:`write_captions`; elsewhere tolerant of word order, punctuation and American spelling. Words that
-    it does not know are in ``unread`` of the result.
+    Exact on every sentence of :func:`write_captions`; elsewhere tolerant of word order, punctuation and American
+    spelling. Words that it does not know are in ``unread`` of the result.
     """
     text = _normal(text)
     reading = _Reading(text)
@@ -218,7 +227,11 @@ def _phrase_at(text: str, at: int, place: int) -> _Token | None:
         return None
     match, table, kind = max(matches, key=lambda found: found[0].end())
     claim = Claim(table[match["phrase"]], bool(match["hedge"] or match["doubted"])) if table else None
-    marks = {"negated": bool(match["negation"]), "absent": bool(match["absent"]), "weak": match["hedge"] in grammar.WEAK}
+    marks = {
+        "negated": bool(match["negation"]),
+        "absent": bool(match["absent"]),
+        "weak": match["hedge"] in grammar.WEAK,
+    }
     return _Token(kind, match.group(), at, place, claim, match["phrase"], **marks)
 
 

@@ -33,9 +33,13 @@ def _check(ordered: list[Claim]) -> None:
     """Raise ValueError for claims that have no words, and for two that no volunteer could have made of one galaxy."""
     for place, (answer, _) in enumerate(ordered):
         if answer not in _SAYABLE:
-            raise ValueError(f"{answer} has no words in captions; the answers that have are {', '.join(sorted(_SAYABLE))}")
+            raise ValueError(
+                f"{answer} has no words in captions; the answers that have are {', '.join(sorted(_SAYABLE))}"
+            )
         for other, _ in ordered[:place]:
-            if any(not _ROUTES[other][stem] & given for stem, given in _ROUTES[answer].items() if stem in _ROUTES[other]):
+            if any(
+                not _ROUTES[other][stem] & given for stem, given in _ROUTES[answer].items() if stem in _ROUTES[other]
+            ):
                 raise ValueError(f"{other} and {answer} exclude each other in the tree; leave one out")
 
 

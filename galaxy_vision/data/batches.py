@@ -34,7 +34,8 @@ def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> 
 def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
     """Decode, crop and resize every image once, into a memory-mapped column ``pixels`` of raw uint8 bytes (3, size, size).
 
-    ``datasets`` keys its cache by the data and by the processor's values, so a second run with the same geometry reads it.
+    ``datasets`` keys its cache by the data and by the processor's values, so a second run with the same geometry reads
+    it.
     """
     keep = {"image", "votes", "label", "captions"} & set(rows.column_names)
     rows = rows.select_columns(sorted(keep)).cast_column("image", Image(decode=False))
@@ -57,7 +58,9 @@ def _encode(batch: dict, tokenizer, max_length: int) -> dict:
 def encode_captions(rows: Dataset, tokenizer) -> Dataset:
     """Add ``input_ids``: every reference caption as ids, padded to the longest of the split."""
     longest = max(len(ids) for captions in rows["captions"] for ids in tokenizer(captions)["input_ids"])
-    return rows.map(_encode, batched=True, fn_kwargs={"tokenizer": tokenizer, "max_length": longest}, desc="encoding captions")
+    return rows.map(
+        _encode, batched=True, fn_kwargs={"tokenizer": tokenizer, "max_length": longest}, desc="encoding captions"
+    )
 
 
 class PixelBatches(torch.utils.data.Dataset):
@@ -99,7 +102,9 @@ def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool
     return DataLoader(batches, batch_size, shuffle=shuffle, collate_fn=lambda batch: batch, pin_memory=pinned)
 
 
-def augment(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04) -> torch.Tensor:
+def augment(
+    pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04
+) -> torch.Tensor:
     """Turn, mirror, zoom and shift a whole batch in one resampling: a galaxy has no up, left or (in these cut-outs) size.
 
     Args:
@@ -116,8 +121,12 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     shift_x, shift_y = (2 * max_shift * (2 * part - 1) for part in (dx, dy))
     matrix = torch.stack([cosine * mirror, sine * mirror, -sine, cosine, shift_x, shift_y], 1)
-    from_x, from_y, shift = matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6).split(2, -1)  # each (B, 1, 1, 2)
+    from_x, from_y, shift = (
+        matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6).split(2, -1)
+    )  # each (B, 1, 1, 2)
     # F.affine_grid makes the same grid by a matrix product for every pixel, which takes longer than the sampling.
-    x, y = (((2 * torch.arange(n, device=pixels.device) + 1) / n - 1)[:, None] for n in (width, height))  # middles of pixels
+    x, y = (
+        ((2 * torch.arange(n, device=pixels.device) + 1) / n - 1)[:, None] for n in (width, height)
+    )  # middles of pixels
     grid = from_x * x + (from_y * y[:, None] + shift)  # (B, H, W, 2)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

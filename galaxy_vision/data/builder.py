@@ -17,9 +17,13 @@ from .writer import write_dataset
 
 def builder_parser(doc: str) -> argparse.ArgumentParser:
     """The arguments that all builders have."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--output_dir", required=True, help="folder to create")
-    parser.add_argument("--push_to_hub", metavar="REPO_ID", help="upload the finished folder to this data set of the Hub")
+    parser.add_argument(
+        "--push_to_hub", metavar="REPO_ID", help="upload the finished folder to this data set of the Hub"
+    )
     return parser
 
 
@@ -48,7 +52,8 @@ def run_builder(
             print(f"pushed to {push_folder(folder, args.push_to_hub, 'dataset')}")
         except ValueError as error:
             parser.exit(
-                2, f"error: {error}\nwrote {folder}; push it by: galaxy-vision push {folder} REPO_ID --repo_type dataset\n"
+                2,
+                f"error: {error}\nwrote {folder}; push it by: galaxy-vision push {folder} REPO_ID --repo_type dataset\n",
             )
     print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")
 

@@ -28,7 +28,9 @@ def check_references(dataset: str, split: str, captions, num_references: int) ->
     """
     lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy()
     if pc.any(pc.is_null(pc.list_flatten(captions))).as_py():
-        raise ValueError(f"the {split} split of dataset={dataset!r} has a caption that is null; leave it out of its list")
+        raise ValueError(
+            f"the {split} split of dataset={dataset!r} has a caption that is null; leave it out of its list"
+        )
     check_number_of_captions(dataset, split, fewest := int(lengths.min()), most := int(lengths.max()), num_references)
     return fewest, most
 
@@ -43,14 +45,16 @@ def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, n
             f"give {fewest} or fewer"
         )
     if split == "train" and fewest != most:
-        raise ValueError(f"training rows of dataset={dataset!r} have {fewest} to {most} captions; give every row as many")
+        raise ValueError(
+            f"training rows of dataset={dataset!r} have {fewest} to {most} captions; give every row as many"
+        )
 
 
 def split_contents(data: dict) -> dict[str, str]:
     """A digest of each split: of the images as they are stored (files by name and size), labels, votes and captions, in their order.
 
-    The fingerprints of ``datasets`` change with the time at which a cache was written, and those of folders of images hold names and
-    times of files only; this changes with what a run learns from or is judged by, and with nothing else.
+    The fingerprints of ``datasets`` change with the time at which a cache was written, and those of folders of images
+    hold names and times of files only; this changes with what a run learns from or is judged by, and with nothing else.
     """
     return {split: _content(rows) for split, rows in data.items()}
 

@@ -33,8 +33,8 @@ def sorted_names(names: Iterable[str]) -> list[str]:
 def label_names(rows: Dataset, where: str) -> list[str | None]:
     """The name of the class of every row, None where it has none.
 
-    A ClassLabel says its name; text is a name, without spaces around it; integers are their digits; floats are integers where all of them
-    are whole, as pandas makes them of integers with gaps. -1, null, NaN and empty text are no label.
+    A ClassLabel says its name; text is a name, without spaces around it; integers are their digits; floats are integers
+    where all of them are whole, as pandas makes them of integers with gaps. -1, null, NaN and empty text are no label.
 
     Args:
         rows: with a column ``label``.
@@ -53,7 +53,8 @@ def label_names(rows: Dataset, where: str) -> list[str | None]:
         if any(text and not _NUMBER.fullmatch(text) for text in texts):
             return [None if text == str(UNLABELLED) else text for text in texts]
         return [
-            text if text is None or text.isdigit() else _whole(float(text), place, where) for place, text in enumerate(texts)
+            text if text is None or text.isdigit() else _whole(float(text), place, where)
+            for place, text in enumerate(texts)
         ]
     if kind.startswith(("int", "uint", "float", "double")):
         return [None if value is None else _whole(value, place, where) for place, value in enumerate(values)]
@@ -89,7 +90,8 @@ def with_named_labels(data: DatasetDict, name: str) -> DatasetDict:
         name: of the data set, for errors.
 
     Raises:
-        ValueError: as :func:`label_names`; or a split has a class that ``train`` does not have, or there are too few or too many.
+        ValueError: as :func:`label_names`; or a split has a class that ``train`` does not have, or there are too few or
+            too many.
     """
     features = {split: rows.features["label"] for split, rows in data.items()}
     first = features["train"]
@@ -103,7 +105,9 @@ def with_named_labels(data: DatasetDict, name: str) -> DatasetDict:
         return data
     named = {split: label_names(rows, f"{split} of dataset={name!r}") for split, rows in data.items()}
     declared = isinstance(first, ClassLabel)
-    names = list(dict.fromkeys(map(clean_name, first.names))) if declared else sorted_names(set(named["train"]) - {None})
+    names = (
+        list(dict.fromkeys(map(clean_name, first.names))) if declared else sorted_names(set(named["train"]) - {None})
+    )
     for split, labels in named.items():
         _check_known(labels, names, split, name)
     _check_classes(names, data, name)
@@ -139,4 +143,6 @@ def _check_classes(names: Sequence[str], data: DatasetDict, name: str) -> None:
         )
     for first, second in zip(same := sorted(names, key=str.casefold), same[1:], strict=False):
         if first.casefold() == second.casefold():
-            warnings.warn(f"dataset={name!r} has the classes {first!r} and {second!r}, which differ in case only", stacklevel=2)
+            warnings.warn(
+                f"dataset={name!r} has the classes {first!r} and {second!r}, which differ in case only", stacklevel=2
+            )

@@ -61,7 +61,10 @@ class _Table(NamedTuple):
 def _opened(path: str) -> Iterator[_Table]:
     """The unpacked file behind its header; errors of reading say which file it was."""
     try:
-        with fsspec.open(path, "rb", compression="infer") as file, io.BufferedReader(_Lines(file, path), 1 << 20) as lines:
+        with (
+            fsspec.open(path, "rb", compression="infer") as file,
+            io.BufferedReader(_Lines(file, path), 1 << 20) as lines,
+        ):
             number = 1
             while (line := lines.readline()) and not line.strip(b"\xef\xbb\xbf \r\n"):
                 number += 1
@@ -110,8 +113,8 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
     """The rows of these columns as they stand in the file: text, in order.
 
     Raises:
-        ValueError: a row has more or fewer cells than the header, so that nobody knows which cell is of which column; or a
-            quotation mark is not closed, so that the rows behind it are in one cell.
+        ValueError: a row has more or fewer cells than the header, so that nobody knows which cell is of which column;
+            or a quotation mark is not closed, so that the rows behind it are in one cell.
     """
     unequal = []
 
@@ -126,7 +129,9 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
             table.lines,
             # One thread: only then does an error say its row.
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=names),
-            parse_options=arrow_csv.ParseOptions(delimiter=table.separator, newlines_in_values=True, invalid_row_handler=note),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=table.separator, newlines_in_values=True, invalid_row_handler=note
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), include_columns=read, strings_can_be_null=False
             ),
@@ -158,13 +163,14 @@ def read_chunks(path: str, ids: Sequence[str], texts: Sequence[str], numbers: Se
 
     Args:
         path: as in :func:`read_header`.
-        ids: columns of integers that are read as text, since they have up to 18 digits and as floats have lost the last ones.
+        ids: columns of integers that are read as text, since they have up to 18 digits and as floats have lost the last
+            ones.
         texts: columns of text.
         numbers: columns of numbers; a cell of :data:`MISSING` is NaN.
 
     Raises:
-        ValueError: a cell of ``ids`` is no integer, one of ``numbers`` no finite number, a row has not as many cells as the
-            header, or the file is damaged or no CSV table.
+        ValueError: a cell of ``ids`` is no integer, one of ``numbers`` no finite number, a row has not as many cells as
+            the header, or the file is damaged or no CSV table.
     """
     columns = [*ids, *texts, *numbers]
     with _opened(path) as table:

@@ -1,7 +1,7 @@
 """A folder of images -> its splits. What a class folder is, and its name, is decided here, for training and for the builder.
 
-``datasets`` would take words in the names of files for splits, hidden folders for classes, and nothing at all for labels where folders are
-nested; and it reads ``metadata.csv`` with pandas, to which `00005` is 5 and `NA` is nothing.
+``datasets`` would take words in the names of files for splits, hidden folders for classes, and nothing at all for
+labels where folders are nested; and it reads ``metadata.csv`` with pandas, to which `00005` is 5 and `NA` is nothing.
 """
 
 import hashlib
@@ -35,7 +35,9 @@ def files_in(folder: Path) -> Iterator[str]:
     seen = set()
     for path, folders, files in os.walk(folder, followlinks=True):
         inside = Path(path).relative_to(folder)
-        folders[:] = sorted(name for name in folders if not is_hidden(name) and os.path.realpath(Path(path, name)) not in seen)
+        folders[:] = sorted(
+            name for name in folders if not is_hidden(name) and os.path.realpath(Path(path, name)) not in seen
+        )
         seen |= {os.path.realpath(Path(path, name)) for name in folders}
         yield from ((inside / name).as_posix() for name in sorted(files) if not is_hidden(name))
 
@@ -43,9 +45,10 @@ def files_in(folder: Path) -> Iterator[str]:
 def folder_labels(names: Sequence[str], where: str) -> list[tuple[str | None, str]]:
     """The split (None if no folder names one) and the class of each image, from the folders that it lies in.
 
-    A class folder holds images, and its name is its whole path: ``spiral/barred``, ``spiral/plain``, ``round``. Folders that all images
-    lie in say nothing, and a folder that names a split, wherever it lies, is not a part of the class. An image that lies in no
-    folder, or in one that holds others, has the class ``""`` or that of the outer one; :func:`check_classes` refuses both.
+    A class folder holds images, and its name is its whole path: ``spiral/barred``, ``spiral/plain``, ``round``. Folders
+    that all images lie in say nothing, and a folder that names a split, wherever it lies, is not a part of the class.
+    An image that lies in no folder, or in one that holds others, has the class ``""`` or that of the outer one;
+    :func:`check_classes` refuses both.
 
     Args:
         names: paths of images inside the folder.
@@ -61,7 +64,9 @@ def folder_labels(names: Sequence[str], where: str) -> list[tuple[str | None, st
     if any(splits):
         for name, found in zip(names, splits, strict=True):
             if len(found) != 1:
-                lies = f"in folders of several splits ({', '.join(sorted(found))})" if found else "in no folder of a split"
+                lies = (
+                    f"in folders of several splits ({', '.join(sorted(found))})" if found else "in no folder of a split"
+                )
                 raise ValueError(
                     f"{where} has folders of splits, and {name} lies {lies}; put every image into one of train, validation and test"
                 )
@@ -102,8 +107,8 @@ def check_classes(names: Sequence[str], classes: Sequence[str], where: str) -> N
 def load_image_folder(folder: Path) -> DatasetDict:
     """A folder of class folders, of split folders that hold them, or of images with a ``metadata.csv``, ``.jsonl`` or ``.parquet``.
 
-    Labels, as text, come from the metadata if they are there, otherwise from the folders. Ids are text. An image without a row in the
-    metadata is left out, with a warning.
+    Labels, as text, come from the metadata if they are there, otherwise from the folders. Ids are text. An image
+    without a row in the metadata is left out, with a warning.
 
     Raises:
         ValueError: there are neither metadata nor class folders, or they contradict the images.
@@ -149,7 +154,9 @@ def _metadata(folder: Path, tables: list[str], images: set[str], where: str) -> 
             inside = PurePosixPath(table).parent / normal_path(file) if file else PurePosixPath()
             name = known.get(clean_name(os.path.normpath(inside).replace(os.sep, "/")))
             if name is None:
-                raise ValueError(f"{where}: row {place} of {table} names {file!r}, which is not an image there; remove the row")
+                raise ValueError(
+                    f"{where}: row {place} of {table} names {file!r}, which is not an image there; remove the row"
+                )
             if name in rows:
                 raise ValueError(f"{where}: {table} names {file} again in row {place}; keep one of its rows")
             for column in ID_COLUMNS:

@@ -1,8 +1,8 @@
 """From votes to one morphological class, by a named scheme.
 
-A scheme is a list of classes, from the general to the special; a galaxy gets the last class whose conditions all hold, and
-is *uncertain* (-1, left out of training and of class scores) when none does. The conditions are data, so that the rule that is
-applied and the rule that docs and dataset cards print are the same.
+A scheme is a list of classes, from the general to the special; a galaxy gets the last class whose conditions all hold,
+and is *uncertain* (-1, left out of training and of class scores) when none does. The conditions are data, so that the
+rule that is applied and the rule that docs and dataset cards print are the same.
 """
 
 from typing import NamedTuple
@@ -52,8 +52,8 @@ class Scheme(NamedTuple):
     Attributes:
         name: as given to ``--label_scheme``.
         classes: in label order; a later one takes precedence over an earlier one.
-        well_sampled: require, for the question of every condition, the parent fractions of Willett et al. (2013), table 3,
-            and at least 20 votes.
+        well_sampled: require, for the question of every condition, the parent fractions of Willett et al. (2013), table
+            3, and at least 20 votes.
         debiased: use the debiased fractions where the source has them.
         remark: what a reader must know to compare results.
     """
@@ -126,7 +126,9 @@ _HUBBLE = Scheme(
     "Star or artifact is not a galaxy class; such rows are uncertain.",
 )
 
-_SUMMARY_SOURCE = "class names of galaxy-datasets (Walmsley et al. 2023, JOSS 8, 5312); most voted answer of each question"
+_SUMMARY_SOURCE = (
+    "class names of galaxy-datasets (Walmsley et al. 2023, JOSS 8, 5312); most voted answer of each question"
+)
 
 
 def _path(*answers: str) -> tuple[Condition, ...]:
@@ -139,8 +141,12 @@ _SUMMARY = Scheme(
         MorphologyClass(
             "smooth_round", "Smooth and completely round.", _path("a01_smooth", "a16_completely_round"), _SUMMARY_SOURCE
         ),
-        MorphologyClass("smooth_in_between", "Smooth and oval.", _path("a01_smooth", "a17_in_between"), _SUMMARY_SOURCE),
-        MorphologyClass("smooth_cigar", "Smooth and cigar-shaped.", _path("a01_smooth", "a18_cigar_shaped"), _SUMMARY_SOURCE),
+        MorphologyClass(
+            "smooth_in_between", "Smooth and oval.", _path("a01_smooth", "a17_in_between"), _SUMMARY_SOURCE
+        ),
+        MorphologyClass(
+            "smooth_cigar", "Smooth and cigar-shaped.", _path("a01_smooth", "a18_cigar_shaped"), _SUMMARY_SOURCE
+        ),
         MorphologyClass(
             "edge_on_disk", "A disc seen from its side.", _path("a02_features_or_disk", "a04_yes"), _SUMMARY_SOURCE
         ),

@@ -37,19 +37,24 @@ def load_galaxies(
     """Load a data set with the splits train, validation and test.
 
     Args:
-        name: ``"simulated"``, a folder written by ``datasets_scripts`` or by ``Dataset.save_to_disk``, a folder of Parquet files, of
-            class folders or of images with metadata, or a Hub id.
-        label_scheme: classes from the votes by this scheme; None takes the labels that the data set has, else those of ``hubble``.
+        name: ``"simulated"``, a folder written by ``datasets_scripts`` or by ``Dataset.save_to_disk``, a folder of
+            Parquet files, of class folders or of images with metadata, or a Hub id.
+        label_scheme: classes from the votes by this scheme; None takes the labels that the data set has, else those of
+            ``hubble``.
         num_simulated: galaxies of ``"simulated"``.
         seed: of ``"simulated"``.
-        streaming: only validation and test, of Parquet files; :class:`~galaxy_vision.data.streaming.TrainingStream` reads the rest.
+        streaming: only validation and test, of Parquet files; :class:`~galaxy_vision.data.streaming.TrainingStream`
+            reads the rest.
 
     Raises:
-        ValueError: there is no such folder or data set, it has neither labels nor votes, or its rows contradict its classes.
+        ValueError: there is no such folder or data set, it has neither labels nor votes, or its rows contradict its
+            classes.
     """
     name = locate_dataset(name, num_simulated, seed)
     if Path(name).is_file():  # which the Hub would be asked for, again and again
-        raise ValueError(f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub")
+        raise ValueError(
+            f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
+        )
     data = _read(name, streaming)
     renamed = [split_name(split) or split for split in data]
     if twice := [split for split in renamed if renamed.count(split) > 1]:
@@ -86,7 +91,11 @@ def _read(name: str, streaming: bool) -> DatasetDict:
         return load_parquet_folder(name) if parquet_names(folder) else load_image_folder(folder)
     except (FileNotFoundError, ConnectionError) as error:
         if folder.is_dir():
-            reason = "; datasets takes [, ], * and ? in its name for a pattern, so rename it" if set(name) & set("[]*?") else ""
+            reason = (
+                "; datasets takes [, ], * and ? in its name for a pattern, so rename it"
+                if set(name) & set("[]*?")
+                else ""
+            )
             raise ValueError(f"dataset={name!r} holds no data files that can be loaded ({error}){reason}") from error
         raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
     except (pa.ArrowInvalid, DatasetGenerationError) as error:
@@ -135,7 +144,9 @@ def _checked(rows: Dataset, split: str, name: str, label_scheme: str | None) -> 
         raise ValueError(f"{where} has columns {rows.column_names}; it needs `image`")
     for column in ID_COLUMNS:
         if column in rows.column_names and "float" in getattr(rows.features[column], "dtype", ""):
-            raise ValueError(f"{where}: column `{column}` is of floats, which cannot hold 18 digits; store it as text or int64")
+            raise ValueError(
+                f"{where}: column `{column}` is of floats, which cannot hold 18 digits; store it as text or int64"
+            )
     try:
         rows = with_votes_column(with_caption_lists(rows), label_scheme)
     except ValueError as error:
@@ -152,7 +163,9 @@ def _names(rows: Dataset) -> list[str]:
     files = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
     images = (row["image"] or {} for row in files)
     return [
-        image_id(image["path"]) if image.get("path") else hashlib.blake2b(image.get("bytes") or b"", digest_size=16).hexdigest()
+        image_id(image["path"])
+        if image.get("path")
+        else hashlib.blake2b(image.get("bytes") or b"", digest_size=16).hexdigest()
         for image in images
     ]
 

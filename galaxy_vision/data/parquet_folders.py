@@ -7,7 +7,16 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets, load_dataset, load_dataset_builder
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Features,
+    Value,
+    concatenate_datasets,
+    load_dataset,
+    load_dataset_builder,
+)
 from datasets.fingerprint import Hasher
 from pyarrow.dataset import ParquetFragmentScanOptions
 
@@ -69,16 +78,23 @@ def load_parquet_folder(name: str) -> DatasetDict:
     files = {split: list(found) for split, found in builder.config.data_files.items()}
     labels = label_features(files, name)
     given = (
-        {"path": name} if _has_configurations(Path(name)) else {"path": "parquet", "data_files": _files_by_split(Path(name))}
+        {"path": name}
+        if _has_configurations(Path(name))
+        else {"path": "parquet", "data_files": _files_by_split(Path(name))}
     )
     if all(labels[file] == labels[files["train" if "train" in files else next(iter(files))][0]] for file in labels):
         return _read(**given)
     data = {}
     for split, names in files.items():
         groups = [list(group) for _, group in groupby(names, lambda file: repr(labels[file]))]
-        parts = [_read(path="parquet", data_files=[glob.escape(file) for file in group], split="train") for group in groups]
+        parts = [
+            _read(path="parquet", data_files=[glob.escape(file) for file in group], split="train") for group in groups
+        ]
         data[split] = concatenate_datasets(
-            [_with_text(rows, f"{split} of dataset={name!r}, {group[0]}") for rows, group in zip(parts, groups, strict=True)]
+            [
+                _with_text(rows, f"{split} of dataset={name!r}, {group[0]}")
+                for rows, group in zip(parts, groups, strict=True)
+            ]
         )
     return DatasetDict(data)
 
@@ -116,8 +132,9 @@ def _with_text(rows: Dataset, where: str) -> Dataset:
 def _read(**given):
     """As ``load_dataset``, but a few rows at once.
 
-    Else Arrow holds whole files, and its own allocator does not give them back: .9 GB for a file of .4 GB. Data sets of the Hub
-    are left as they are: offline, ``datasets`` finds them again only by the arguments that they were loaded with.
+    Else Arrow holds whole files, and its own allocator does not give them back: .9 GB for a file of .4 GB. Data sets of
+    the Hub are left as they are: offline, ``datasets`` finds them again only by the arguments that they were loaded
+    with.
     """
     options = ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
     pool = pa.default_memory_pool()

@@ -34,13 +34,14 @@ ROWS_AT_ONCE = 10_000
 class TrainingStream(torch.utils.data.IterableDataset):
     """Batches of the training split, each row once an epoch over all processes, from the place that ``progress`` has reached.
 
-    The Parquet files are dealt to the processes if that comes out even; else every process reads all of them and keeps each
-    n-th row. Files are read in an order that is drawn anew for each epoch, into blocks of ``shuffle_buffer`` rows; a block is shuffled
-    and cut into batches. So a checkpoint needs only where its block began (``IterableDataset.state_dict``), which a rolling shuffle
-    buffer does not allow. Images are decoded a few batches ahead, by threads; the next block is read meanwhile: two are in memory.
+    The Parquet files are dealt to the processes if that comes out even; else every process reads all of them and keeps
+    each n-th row. Files are read in an order that is drawn anew for each epoch, into blocks of ``shuffle_buffer`` rows;
+    a block is shuffled and cut into batches. So a checkpoint needs only where its block began
+    (``IterableDataset.state_dict``), which a rolling shuffle buffer does not allow. Images are decoded a few batches
+    ahead, by threads; the next block is read meanwhile: two are in memory.
 
-    Processes may have different numbers of rows. One that is through repeats a batch that is marked ``spare``, which is not
-    learned from, until the last one is.
+    Processes may have different numbers of rows. One that is through repeats a batch that is marked ``spare``, which is
+    not learned from, until the last one is.
 
     Args:
         args: :class:`~galaxy_vision.training.arguments.TrainingRun` of the run.
@@ -51,23 +52,36 @@ class TrainingStream(torch.utils.data.IterableDataset):
         with_captions: batches also have ``input_ids``, of the words that the captions have.
 
     Raises:
-        ValueError: the data set cannot be streamed, has too few rows for so many processes, labels that are none of its classes,
-            or rows without captions where they are wanted.
+        ValueError: the data set cannot be streamed, has too few rows for so many processes, labels that are none of its
+            classes, or rows without captions where they are wanted.
     """
 
     def __init__(
-        self, args, label_names: list[str], processor: GalaxyImageProcessor, progress, accelerator, with_captions: bool = False
+        self,
+        args,
+        label_names: list[str],
+        processor: GalaxyImageProcessor,
+        progress,
+        accelerator,
+        with_captions: bool = False,
     ):
         super().__init__()
         self.name = args.dataset
-        self.label_names, self.label_scheme, self.processor, self.seed = label_names, args.label_scheme, processor, args.seed
+        self.label_names, self.label_scheme, self.processor, self.seed = (
+            label_names,
+            args.label_scheme,
+            processor,
+            args.seed,
+        )
         self.batch_size, self.steps_per_block = args.batch_size, -(-args.shuffle_buffer // args.batch_size)
         self.progress, self.device, self.with_captions = progress, accelerator.device, with_captions
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
         files, self.features, self.fingerprint = parquet_files(locate_dataset(args.dataset, args.num_simulated))
         self.files = files["train"]
         self.dealt = len(self.files) % self.world == 0
-        self.my_files = np.arange(len(self.files))[self.rank :: self.world] if self.dealt else np.arange(len(self.files))
+        self.my_files = (
+            np.arange(len(self.files))[self.rank :: self.world] if self.dealt else np.arange(len(self.files))
+        )
         self.block_starts: dict[int, dict] = {}
         self._read_statistics()
         accelerator.register_save_state_pre_hook(lambda models, weights, folder: self.save(folder))
@@ -146,7 +160,9 @@ class TrainingStream(torch.utils.data.IterableDataset):
             batch["votes"] = torch.from_numpy(votes)
         if self.with_captions:
             captions = reference_captions(table, votes)
-            ids = self.tokenizer([text for each in captions for text in each], padding=True, return_tensors="pt")["input_ids"]
+            ids = self.tokenizer([text for each in captions for text in each], padding=True, return_tensors="pt")[
+                "input_ids"
+            ]
             batch["input_ids"] = ids.view(len(captions), -1, ids.shape[-1])
         return batch
 

@@ -35,7 +35,9 @@ def has_labels(features: Features, label_scheme: str | None) -> bool:
     columns, label = vote_columns(features), features.get("label")
     if columns != ["votes"]:
         return not columns
-    return label is not None and (label_scheme is None or label == ClassLabel(names=get_scheme(label_scheme).class_names))
+    return label is not None and (
+        label_scheme is None or label == ClassLabel(names=get_scheme(label_scheme).class_names)
+    )
 
 
 def votes_of(table: pa.Table) -> np.ndarray | None:
@@ -48,7 +50,9 @@ def votes_of(table: pa.Table) -> np.ndarray | None:
         votes = _listed_votes(table)
     elif names := _campaign_columns(table.column_names):
         absent = np.full(len(table), np.nan)
-        columns = [table[name].to_numpy().astype(np.float64) if name in table.column_names else absent for name in names]
+        columns = [
+            table[name].to_numpy().astype(np.float64) if name in table.column_names else absent for name in names
+        ]
         votes = np.stack(columns, 1)
     else:
         return None
@@ -82,7 +86,9 @@ def _row_name(table: pa.Table, place: int) -> str:
     return f"row {place} (id {table[ids[0]][place]})" if ids else f"row {place}"
 
 
-def votes_and_labels(table: pa.Table, features: Features, label_scheme: str | None) -> tuple[np.ndarray | None, np.ndarray]:
+def votes_and_labels(
+    table: pa.Table, features: Features, label_scheme: str | None
+) -> tuple[np.ndarray | None, np.ndarray]:
     """(N, 37) float32 votes (None if there are none) and (N,) labels, -1 where uncertain, of rows with these features.
 
     Raises:

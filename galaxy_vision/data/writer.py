@@ -84,8 +84,9 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
     """Write the rows as they come, and rename the finished folder to ``output_dir`` as the last step.
 
     Args:
-        rows: dicts with the columns of ``features`` (``image`` as the bytes of a file, see :func:`stored_image`; ``label`` -1 or None for
-            uncertain; ``captions`` are written from ``votes``), or :class:`Dropped`. ``split`` is that of the row, if the source has any.
+        rows: dicts with the columns of ``features`` (``image`` as the bytes of a file, see :func:`stored_image`;
+            ``label`` -1 or None for uncertain; ``captions`` are written from ``votes``), or :class:`Dropped`. ``split``
+            is that of the row, if the source has any.
         output_dir: must not exist, so that nothing is lost.
         features: from :func:`galaxy_features`.
         card: text of the dataset card.
@@ -115,7 +116,10 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
     seen: set[bytes] = set()
     content = hashlib.blake2b(digest_size=16)
     for row in rows:
-        if not isinstance(row, Dropped) and (key := hashlib.blake2b(row["id"].encode(), digest_size=12).digest()) in seen:
+        if (
+            not isinstance(row, Dropped)
+            and (key := hashlib.blake2b(row["id"].encode(), digest_size=12).digest()) in seen
+        ):
             row = Dropped(row["id"], "duplicate id: only the first is kept")
         if isinstance(row, Dropped):
             dropped.append(row)
@@ -124,7 +128,9 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
         row = row | {"image": stored_image(row["image"])}
         label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
         if label is not None and label >= features["label"].num_classes:
-            raise ValueError(f"galaxy {row['id']} has label {label}, and there are {features['label'].num_classes} classes")
+            raise ValueError(
+                f"galaxy {row['id']} has label {label}, and there are {features['label'].num_classes} classes"
+            )
         content.update(b"".join([key, hashlib.blake2b(row["image"]).digest(), repr(label).encode()]))
         if "votes" in row:
             row = row | {"captions": captions_of(row["id"], row["votes"])}
@@ -135,7 +141,9 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
     kept = sum(writer.rows for writer in writers.values())
     if not kept:
         reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(each.reason for each in dropped).most_common(3))
-        raise ValueError(f"no galaxy is left: {reasons or 'the source has no rows'}; check that the inputs belong together")
+        raise ValueError(
+            f"no galaxy is left: {reasons or 'the source has no rows'}; check that the inputs belong together"
+        )
     for writer in writers.values():
         writer.finish()
     if dropped:
@@ -160,8 +168,8 @@ def _render_card(
         "- astronomy",
         "- galaxy-zoo",
     ]
-    # datasets keys its cache of a local folder by the folder's name and this header, not by the files: without the fingerprint
-    # another build in a folder of the same name would load the old rows.
+    # datasets keys its cache of a local folder by the folder's name and this header, not by the files: without the
+    # fingerprint another build in a folder of the same name would load the old rows.
     head += ["configs:", "- config_name: default", f"  description: content {content}", "  data_files:"]
     head += [line for split in present for line in (f"  - split: {split}", f"    path: data/{split}-*.parquet")]
     counts = [f"| class | {' | '.join(present)} |", "|---" * (len(present) + 1) + "|"]
@@ -173,7 +181,9 @@ def _render_card(
     body += ["## Rows", f"{rows} Fingerprint of the content: `{content}`."]
     if dropped:
         reasons = Counter(each.reason.split(":")[0] for each in dropped).most_common()
-        body.append("\n".join(["| dropped because | rows |", "|---|---|", *(f"| {reason} | {n} |" for reason, n in reasons)]))
+        body.append(
+            "\n".join(["| dropped because | rows |", "|---|---|", *(f"| {reason} | {n} |" for reason, n in reasons)])
+        )
         body.append("Every dropped row is listed in `dropped.tsv`.")
     body += [card.splits, "\n".join(counts)]
     if card.label_scheme in SCHEMES:

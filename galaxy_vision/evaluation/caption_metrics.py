@@ -1,8 +1,8 @@
 # ruff: noqa: I001 (evaluate.load reads this file and follows one import a line)
 """Scores of captions, as an ``evaluate.Metric``: what they say (claims against votes), and how they say it (BLEU, chrF, CIDEr-D).
 
-``evaluate.load("galaxy_vision/caption_metrics.py")`` works too. A caption metric says nothing without the score of one constant caption
-beside it: see :func:`best_constants`.
+``evaluate.load("galaxy_vision/caption_metrics.py")`` works too. A caption metric says nothing without the score of one
+constant caption beside it: see :func:`best_constants`.
 """
 
 import math
@@ -67,7 +67,9 @@ def cider_d(predictions: list[str], references: list[list[str]]) -> float:
             for text, counts in zip(texts, counted, strict=True):
                 theirs = weighted(counts)
                 both = norm * math.hypot(*theirs.values())
-                overlap = sum(min(weight, theirs.get(gram, 0.0)) * theirs.get(gram, 0.0) for gram, weight in ours.items())
+                overlap = sum(
+                    min(weight, theirs.get(gram, 0.0)) * theirs.get(gram, 0.0) for gram, weight in ours.items()
+                )
                 if both > 0:
                     penalty = math.exp(-((len(said) - len(text)) ** 2) / (2 * CIDER_SIGMA**2))
                     total += penalty * overlap / both / len(texts)
@@ -111,7 +113,9 @@ class CaptionMetric(evaluate.Metric):
             ValueError: not as many references as predictions, or a row without reference captions.
         """
         if len(predictions) != len(references):
-            raise ValueError(f"{len(predictions)} predictions and {len(references)} references; give one for each galaxy")
+            raise ValueError(
+                f"{len(predictions)} predictions and {len(references)} references; give one for each galaxy"
+            )
         for said, known in zip(predictions, references, strict=True):
             if not known["captions"]:
                 raise ValueError(f"row {len(self.rows)} has no reference captions; leave it out")
@@ -196,13 +200,18 @@ def best_constants(references: list[dict], candidates: int = 40) -> dict[str, st
     for text, count in texts.items():
         by_claims.setdefault(parse_claims(text), Counter())[text] = count
     common = sorted(by_claims.values(), key=lambda group: -group.total())[:candidates]
-    tried = dict.fromkeys([text for text, _ in texts.most_common(candidates)] + [g.most_common(1)[0][0] for g in common])
+    tried = dict.fromkeys(
+        [text for text, _ in texts.most_common(candidates)] + [g.most_common(1)[0][0] for g in common]
+    )
     known = [row["captions"] for row in references]
     scores = {}
     for text in tried:
         metric = CaptionMetric()
         metric.add_batch(predictions=[text] * len(references), references=references)
-        scores[text] = {"claim_f1": metric._what()["claim_f1"] or 0.0, "bleu_4": bleu([text] * len(references), known, 4)[0]}
+        scores[text] = {
+            "claim_f1": metric._what()["claim_f1"] or 0.0,
+            "bleu_4": bleu([text] * len(references), known, 4)[0],
+        }
     return {name: max(tried, key=lambda text: scores[text][name]) for name in ("claim_f1", "bleu_4")}
 
 
@@ -217,7 +226,8 @@ def score_beside_rivals(
         validation: those of the rows on which the constant captions are chosen.
 
     Returns:
-        Scores by name, of ``captions``, of two constant captions and of sentences written from the true votes; and the constants.
+        Scores by name, of ``captions``, of two constant captions and of sentences written from the true votes; and the
+        constants.
     """
     constants = best_constants(validation)
     captions = captions | {
@@ -258,6 +268,8 @@ def caption_table(results: dict[str, dict]) -> str:
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for key, title in _COLUMNS.items():
         values = (results[name][key] for name in names)
-        shown = ("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in values)
+        shown = (
+            "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in values
+        )
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
     return "\n".join(lines)

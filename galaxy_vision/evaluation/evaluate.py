@@ -42,7 +42,12 @@ class Examples:
         """``mistakes``, the surest first, and ``correct``, by class: each with ``row``, ``true``, ``predicted`` and ``probability``."""
 
         def named(row: int, label: int, answer: int, sure: float) -> dict:
-            return {"row": row, "true": self.label_names[label], "predicted": self.label_names[answer], "probability": sure}
+            return {
+                "row": row,
+                "true": self.label_names[label],
+                "predicted": self.label_names[answer],
+                "probability": sure,
+            }
 
         correct = [named(*each) for label in sorted(self.correct) for each in self.correct[label]]
         return {"mistakes": [named(*each) for each in self.mistakes], "correct": correct}
@@ -119,7 +124,9 @@ def evaluate_captions(accelerator, model, loader, processor, desc: str, **genera
     written: dict[int, str] = {}
     for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
         with accelerator.autocast():
-            pixels = processor.image_processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            pixels = processor.image_processor.normalize_pixels(batch["pixels"]).contiguous(
+                memory_format=torch.channels_last
+            )
             sequences = model.generate(pixel_values=pixels, **generate_kwargs)
         sequences = accelerator.pad_across_processes(sequences, dim=1, pad_index=model.config.pad_token_id)
         rows, sequences = accelerator.gather_for_metrics((batch["row"], sequences))

@@ -52,12 +52,16 @@ def draw_confusion(classes: dict, path: Path) -> Path:
     matrix = np.array(classes["confusion_matrix"])
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shown = ConfusionMatrixDisplay(share, display_labels=labels)
-    shown.plot(ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, colorbar=False, im_kw={"vmin": 0, "vmax": 1})
+    shown.plot(
+        ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, colorbar=False, im_kw={"vmin": 0, "vmax": 1}
+    )
     figure.colorbar(shown.im_, ax=axes, shrink=0.8)
     plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
     for (row, column), count in np.ndenumerate(matrix):
         axes.text(column, row, count, ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
-    axes.set(title=f"{classes['rows']} test galaxies; colour: share of the true class", xlabel="predicted", ylabel="true")
+    axes.set(
+        title=f"{classes['rows']} test galaxies; colour: share of the true class", xlabel="predicted", ylabel="true"
+    )
     return _save(figure, path)
 
 
@@ -70,7 +74,12 @@ def draw_reliability(results: dict, path: Path) -> Path:
             points = np.array([(point["predicted"], point["observed"]) for point in curve])
             axes.plot(*points.T, marker="o", label=f"{title}, ECE {results[name]['ece']:.3f}")
     axes.set(
-        xlabel="predicted", ylabel="observed", xlim=(0, 1), ylim=(0, 1), aspect="equal", title="Reliability on the test split"
+        xlabel="predicted",
+        ylabel="observed",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+        title="Reliability on the test split",
     )
     axes.legend()
     return _save(figure, path)
@@ -151,7 +160,9 @@ def draw_captions(captions: list[str], rows, path: Path) -> Path:
 def _sheet(count: int, title: str, height: float = 3.1):
     """A figure with a grid of at least ``count`` empty places."""
     lines = max(1, -(-count // COLUMNS))
-    figure, grid = plt.subplots(lines, COLUMNS, figsize=(16.0, height * lines + 0.5), layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(
+        lines, COLUMNS, figsize=(16.0, height * lines + 0.5), layout="constrained", squeeze=False
+    )
     for axes in grid.flat:
         axes.set_axis_off()
     figure.get_layout_engine().set(h_pad=0.1)  # inches; text below the last line would touch the edge

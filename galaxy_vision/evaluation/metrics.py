@@ -1,8 +1,8 @@
 # ruff: noqa: I001 (evaluate.load reads this file and follows one import a line)
 """Scores of classes and of votes, as one ``evaluate.Metric`` with the configurations ``classes`` and ``votes``.
 
-``evaluate.load("galaxy_vision/evaluation/metrics.py", "votes")`` works too. Both keep running sums only, so memory does not grow with the
-test set. Every score of votes stands beside that of a constant answer, the mean of the training rows.
+``evaluate.load("galaxy_vision/evaluation/metrics.py", "votes")`` works too. Both keep running sums only, so memory does
+not grow with the test set. Every score of votes stands beside that of a constant answer, the mean of the training rows.
 """
 
 import zlib
@@ -32,8 +32,9 @@ def training_constants(votes) -> dict[str, np.ndarray | None]:
 
     Returns:
         ``baseline_conditional`` (37,), the mean conditional fraction of the galaxies in which a question was asked;
-        ``baseline_kaggle`` (37,), the mean Kaggle value of the rows in which every question is known (None if there is no such row);
-        ``baseline_interval`` (2, 37), the 5 % and 95 % quantiles of the fractions of at least 20 volunteers: 0 and 1 where there is none.
+        ``baseline_kaggle`` (37,), the mean Kaggle value of the rows in which every question is known (None if there is
+        no such row); ``baseline_interval`` (2, 37), the 5 % and 95 % quantiles of the fractions of at least 20
+        volunteers: 0 and 1 where there is none.
     """
     conditional = conditional_fractions(votes)
     known = ~np.isnan(conditional)
@@ -110,15 +111,16 @@ def _bins(values: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
 class GalaxyMetric(evaluate.Metric):
     """Scores of one split, from batches or at once.
 
-    Configuration ``classes``: predictions (B, C) probabilities, references (B,) class indices, negative where uncertain (left
-    out and counted). Configuration ``votes``: predictions (B, 37) Dirichlet concentrations, references (B, 37) votes, NaN where
-    unknown.
+    Configuration ``classes``: predictions (B, C) probabilities, references (B,) class indices, negative where uncertain
+    (left out and counted). Configuration ``votes``: predictions (B, 37) Dirichlet concentrations, references (B, 37)
+    votes, NaN where unknown.
 
     Args:
         config_name: ``"classes"`` or ``"votes"``.
         label_names: the C class names, in label order.
         train_class_counts: rows of each class in training; the constant baseline answers the largest.
-        baseline_conditional: (37,) mean conditional fractions in training, from :func:`training_constants`, as the next two.
+        baseline_conditional: (37,) mean conditional fractions in training, from :func:`training_constants`, as the next
+            two.
         baseline_kaggle: (37,) mean Kaggle values in training.
         baseline_interval: (2, 37) interval of the fractions in training.
     """
@@ -143,7 +145,10 @@ class GalaxyMetric(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name == "classes":
-            features = {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            features = {
+                "predictions": datasets.Sequence(datasets.Value("float32")),
+                "references": datasets.Value("int64"),
+            }
         else:
             row = datasets.Sequence(datasets.Value("float32"))
             features = {"predictions": row, "references": row}
@@ -228,12 +233,17 @@ class GalaxyMetric(evaluate.Metric):
     def _add_votes(self, concentration: np.ndarray, votes: np.ndarray) -> None:
         votes = votes.astype(np.float64)
         if concentration.shape[1] != NUM_ANSWERS or votes.shape != concentration.shape:
-            raise ValueError(f"predictions {concentration.shape} and references {votes.shape} must both be (B, {NUM_ANSWERS})")
+            raise ValueError(
+                f"predictions {concentration.shape} and references {votes.shape} must both be (B, {NUM_ANSWERS})"
+            )
         if (concentration <= 0).any():
-            raise ValueError(f"concentration {concentration.min():g} is not above 0; give vote_concentration, not logits")
+            raise ValueError(
+                f"concentration {concentration.min():g} is not above 0; give vote_concentration, not logits"
+            )
         said, true, asked = conditional_fractions(concentration), conditional_fractions(votes), question_totals(votes)
         self.sums.add("rows", len(votes))
-        # A row counts if every question that was reached has votes (in a few rows of GZ2 a question lost all of its own).
+        # A row counts if every question that was reached has votes (in a few rows of GZ2 a question lost all of its
+        # own).
         published, answered = published_values(votes)
         errors = np.where(answered, kaggle_from_conditional(said) - published, 0.0)
         self.sums.add("answered", answered.sum())
@@ -244,7 +254,9 @@ class GalaxyMetric(evaluate.Metric):
         self.sums.add("kaggle", squared.mean(-1).sum())
         # A Poisson bootstrap needs no second pass; its weights follow from the row's content, so batches do not matter.
         seeds = [zlib.crc32(row.tobytes()) for row in votes[whole].astype(np.float32)]
-        weights = np.array([np.random.default_rng(seed).poisson(1.0, BOOTSTRAPS) for seed in seeds]).reshape(-1, BOOTSTRAPS)
+        weights = np.array([np.random.default_rng(seed).poisson(1.0, BOOTSTRAPS) for seed in seeds]).reshape(
+            -1, BOOTSTRAPS
+        )
         self.sums.add("kaggle_bootstrap", np.stack([weights.T @ squared.mean(-1), weights.sum(0)]))
         if self.baseline_kaggle is not None:
             self.sums.add("kaggle_baseline", ((published - self.baseline_kaggle) ** 2).mean(-1).sum())
@@ -286,8 +298,10 @@ class GalaxyMetric(evaluate.Metric):
     def _add_predictive(self, a: np.ndarray, b: np.ndarray, yes: np.ndarray, count: np.ndarray) -> None:
         """Intervals of how many of ``count`` volunteers say yes: beta-binomial.
 
-        No count has 5 % exactly below it, so the count seen is inside by the share of its probability that lies between 5 % and 95 %
-        (the non-randomised PIT of Czado, Gneiting & Held 2009, Biometrics 65, 1254): a perfect model then covers .90, however few voted.
+        No count has 5 % exactly below it, so the count seen is inside by the share of its probability that lies between
+        5 % and 95 %
+        (the non-randomised PIT of Czado, Gneiting & Held 2009, Biometrics 65, 1254): a perfect model then covers .90,
+            however few voted.
         """
         if not len(count):
             self.sums.add("inside_predictive", 0.0)

@@ -68,8 +68,8 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
 def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardData:
     """The metadata of the card: what the Hub reads, with the model-index of metrics.json.
 
-    The licence is that of the data set, since the weights are made from it: ``other`` where it has none that the Hub knows. Data sets and
-    base models are named where they are on the Hub.
+    The licence is that of the data set, since the weights are made from it: ``other`` where it has none that the Hub
+    knows. Data sets and base models are named where they are on the Hub.
     """
     captioner, dataset = "captions" in results, run["dataset"]
     licence = dataset["license"] or "other"
@@ -128,12 +128,19 @@ def classifier_tables(results: dict) -> str:
     ):
         constant = classes.get("baseline", {}).get(key)
         lines.append(
-            _line(f"{name} ({classes['rows']} with a class)", classes[key], classes.get("interval_95", {}).get(key), constant)
+            _line(
+                f"{name} ({classes['rows']} with a class)",
+                classes[key],
+                classes.get("interval_95", {}).get(key),
+                constant,
+            )
         )
     if votes:
         constant = votes["baseline"]["rmse_37"]
         lines.append(
-            _line("RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], votes["interval_95"].get("rmse_37"), constant)
+            _line(
+                "RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], votes["interval_95"].get("rmse_37"), constant
+            )
         )
         lines.append(_line("calibration error of the votes", votes["ece"], None, votes["baseline"].get("ece")))
         for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
@@ -145,7 +152,10 @@ def classifier_tables(results: dict) -> str:
             shown = " | ".join(_number(row[key]) for key in ("precision", "recall", "f1"))
             lines.append(f"| {row['label']} | {row['support']:.0f} | {shown} |")
     if votes:
-        lines += ["", "| question, where at least 20 were asked | test galaxies | accuracy | macro F1 | constant accuracy |"]
+        lines += [
+            "",
+            "| question, where at least 20 were asked | test galaxies | accuracy | macro F1 | constant accuracy |",
+        ]
         lines.append("|---|---|---|---|---|")
         for row in votes["questions"]:
             shown = " | ".join(_number(row[key]) for key in ("accuracy", "macro_f1", "baseline_accuracy"))

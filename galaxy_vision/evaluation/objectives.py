@@ -37,7 +37,9 @@ def class_nll(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 
 def vote_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     """(2,) sum over the rows of the loss of a question, mean of the questions of the tree, and the number of rows."""
-    nll = dirichlet_multinomial_nll(concentration.double(), votes)  # in float32 the terms of many votes cancel to six digits
+    nll = dirichlet_multinomial_nll(
+        concentration.double(), votes
+    )  # in float32 the terms of many votes cancel to six digits
     return torch.stack([nll.sum() / len(QUESTION_SLICES), nll.new_tensor(len(nll))])
 
 
@@ -50,10 +52,14 @@ def _classifier_counts(inputs: dict) -> torch.Tensor:
 def _classifier_sums(model: nn.Module, inputs: dict) -> torch.Tensor:
     """As in :class:`~galaxy_vision.GalaxyResNetForImageClassification`: the class loss of decided rows and the vote loss of all."""
     output, labels, votes = model(pixel_values=inputs["pixel_values"]), inputs["labels"], inputs["votes"]
-    classes = F.cross_entropy(output.logits.float(), labels, weight=inputs["class_weights"], ignore_index=-1, reduction="sum")
+    classes = F.cross_entropy(
+        output.logits.float(), labels, weight=inputs["class_weights"], ignore_index=-1, reduction="sum"
+    )
     if votes is None:
         return torch.stack([classes, torch.zeros_like(classes)])
-    return torch.stack([classes, dirichlet_multinomial_nll(output.vote_concentration, votes).sum() / len(QUESTION_SLICES)])
+    return torch.stack(
+        [classes, dirichlet_multinomial_nll(output.vote_concentration, votes).sum() / len(QUESTION_SLICES)]
+    )
 
 
 def _words(inputs: dict) -> torch.Tensor:

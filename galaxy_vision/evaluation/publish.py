@@ -14,7 +14,8 @@ from .model_card import card_text
 def push_run(folder: Path, repo_id: str, private: bool = False) -> str:
     """Upload a finished run; returns its address. Until it is there the folder stays as it is, to the byte.
 
-    The card that the run wrote is uploaded under the name of the repository. One that was edited since is the user's, and is uploaded as it is.
+    The card that the run wrote is uploaded under the name of the repository. One that was edited since is the user's,
+    and is uploaded as it is.
 
     Raises:
         ValueError: as :func:`~galaxy_vision.runtime.hub.push_folder`, or metrics.json or run.json is damaged.
@@ -27,7 +28,9 @@ def push_run(folder: Path, repo_id: str, private: bool = False) -> str:
         if known:
             changed["README.md"] = card_text(folder, results, run).encode()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder}: metrics.json or run.json is damaged ({error}); train again, or restore it") from error
+        raise ValueError(
+            f"{folder}: metrics.json or run.json is damaged ({error}); train again, or restore it"
+        ) from error
     if not known:
         print(f"{folder / 'README.md'} is not as the run wrote it, so it is uploaded as it is", file=sys.stderr)
     url = push_folder(folder, repo_id, private=private, replaced=changed)
@@ -37,7 +40,8 @@ def push_run(folder: Path, repo_id: str, private: bool = False) -> str:
                 partial.write_bytes(data)
     except OSError as error:
         print(
-            f"{folder} cannot be written ({error}), so its card does not name {repo_id}; that of the Hub does", file=sys.stderr
+            f"{folder} cannot be written ({error}), so its card does not name {repo_id}; that of the Hub does",
+            file=sys.stderr,
         )
     return url
 
@@ -62,7 +66,13 @@ def push_at_the_end(args) -> None:
     """
     if not args.push_to_hub:
         return
-    words = ["galaxy-vision", "push", str(args.output_dir), args.hub_model_id, *(["--private"] if args.hub_private else [])]
+    words = [
+        "galaxy-vision",
+        "push",
+        str(args.output_dir),
+        args.hub_model_id,
+        *(["--private"] if args.hub_private else []),
+    ]
     later = f"the run is finished and lies in {args.output_dir}; push it later by: {shlex.join(words)}"
     try:
         print(f"pushed to {push_run(Path(args.output_dir), args.hub_model_id, args.hub_private)}")

@@ -63,7 +63,8 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
     Args:
         args: a :class:`~galaxy_vision.training.arguments.TrainingRun`.
         data: the data set that was loaded, by split.
-        results: the content of metrics.json, for the splits and the wall time (with ``--resume``, since the run went on).
+        results: the content of metrics.json, for the splits and the wall time (with ``--resume``, since the run went
+            on).
     """
     script = Path(sys.modules[type(args).__module__].__file__).name
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -102,7 +103,15 @@ def _base_models(args) -> list[str]:
 
 def _changed(args) -> dict:
     """Arguments that were given and are not their defaults, without those that say how a run went on and where it is."""
-    left_out = args.resolved | {"resume", "stop_after", "output_dir", "push_to_hub", "hub_model_id", "hub_private", "tracker"}
+    left_out = args.resolved | {
+        "resume",
+        "stop_after",
+        "output_dir",
+        "push_to_hub",
+        "hub_model_id",
+        "hub_private",
+        "tracker",
+    }
     defaults = {each.name: each.default for each in fields(args) if each.default is not MISSING}
     return {key: value for key, value in asdict(args).items() if key not in left_out and value != defaults.get(key)}
 
@@ -115,7 +124,8 @@ def _git_state(folder: Path) -> dict | None:
     def git(*argv: str):
         return subprocess.run(["git", "-C", str(folder), *argv], capture_output=True, text=True)
 
-    # A package that was installed into a virtual environment inside some other repository is none of that repository's files.
+    # A package that was installed into a virtual environment inside some other repository is none of that repository's
+    # files.
     if git("ls-files", "--error-unmatch", "__init__.py").returncode:
         return None
     changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
@@ -184,8 +194,8 @@ def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
 def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     """Make figures and card of a finished run again.
 
-    Curves, confusion matrix, reliability and card need only the folder. The sheets show galaxies: they are drawn again if the data set
-    that run.json names loads and its test split has the fingerprint that run.json names.
+    Curves, confusion matrix, reliability and card need only the folder. The sheets show galaxies: they are drawn again
+    if the data set that run.json names loads and its test split has the fingerprint that run.json names.
 
     Returns:
         What was written, and why the sheets were left as they are (None if they were drawn).
@@ -209,5 +219,8 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
         rows = rows.select(range(min(args["max_rows"], len(rows)))) if args["max_rows"] else rows
         if rows._fingerprint != run["split_fingerprint"]["test"]:
             known, now = run["split_fingerprint"]["test"], rows._fingerprint
-            rows, reason = None, f"the test split of dataset={args['dataset']!r} is another one now ({now}, was {known})"
+            rows, reason = (
+                None,
+                f"the test split of dataset={args['dataset']!r} is another one now ({now}, was {known})",
+            )
     return write_report(folder, rows), reason

@@ -40,22 +40,25 @@ def evaluate_saved(
 ) -> dict | None:
     """Score a classifier or a captioner, whichever the configuration says, on one split.
 
-    Constant answers, which stand beside the scores, are those of the training rows (classifier) or the validation rows (captioner) of
-    this data set. Classes are compared by name; if the data set has one that the model does not know, votes alone are, and classes too where
-    its scheme gives every galaxy one (``threshold``): those of the predicted votes.
+    Constant answers, which stand beside the scores, are those of the training rows (classifier) or the validation rows
+    (captioner) of this data set. Classes are compared by name; if the data set has one that the model does not know,
+    votes alone are, and classes too where its scheme gives every galaxy one (``threshold``): those of the predicted
+    votes.
 
     Args:
         model: folder or Hub id.
         dataset: as in :func:`~galaxy_vision.data.load.load_galaxies`.
         split: of these, or ``"all"``: the whole data set, where none of it was used for training.
-        mixed_precision: ``"auto"`` takes the launch flag, else the precision of the run that trained the model, so that the
-            scores are those of its end, else fp32; any other value is taken as it is. With the run's batch size on its
-            machine the scores are the same to the rounding of fp32: on some CPUs the last digits depend on threads.
+        mixed_precision: ``"auto"`` takes the launch flag, else the precision of the run that trained the model, so that
+            the scores are those of its end, else fp32; any other value is taken as it is. With the run's batch size on
+            its machine the scores are the same to the rounding of fp32: on some CPUs the last digits depend on threads.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`; of a classifier.
-        without_twins_of: data sets that the model has learned from; galaxies which are in them too, under whatever id, are left out.
+        without_twins_of: data sets that the model has learned from; galaxies which are in them too, under whatever id,
+            are left out.
 
     Returns:
-        As in metrics.json, and what was evaluated; ``note`` says what could not be compared. None on all processes but the main one.
+        As in metrics.json, and what was evaluated; ``note`` says what could not be compared. None on all processes but
+        the main one.
 
     Raises:
         OSError: there is no such model.
@@ -84,7 +87,9 @@ def evaluate_saved(
         return None
     about = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": data[split]._fingerprint}
     about |= {"rotations": rotations, "twins_left_out": before - len(data[split])}
-    return about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
+    return (
+        about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
+    )
 
 
 @contextmanager
@@ -108,7 +113,9 @@ def _precision_of_run(model: str) -> str:
     try:
         precision = json.loads(Path(path).read_text(encoding="utf-8"))["hardware"]["mixed_precision"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged, so the precision of the run is not known; give --mixed_precision") from error
+        raise ValueError(
+            f"{path} is damaged, so the precision of the run is not known; give --mixed_precision"
+        ) from error
     return "no" if precision == "fp16" and not torch.cuda.is_available() else precision
 
 
@@ -170,7 +177,9 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
     if rotations > 1:
         raise ValueError(f"rotations={rotations} is for a classifier, and this is a captioner; leave it out")
     if "captions" not in data[split].column_names:
-        raise ValueError("the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts")
+        raise ValueError(
+            "the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts"
+        )
     model, processor = load_captioner(name)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     rows = _pixels(accelerator, data, split, processor.image_processor)

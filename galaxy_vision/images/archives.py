@@ -11,16 +11,16 @@ from .limits import IMAGE_SUFFIXES, check_bytes, image_id, is_image, normal_path
 class ImageSource:
     """The images of a zip file or a folder, at any depth, by file stem, or by ``folder/stem``.
 
-    Members of a zip are only read into memory, one at a time and none above :data:`MAX_BYTES`; nothing is unpacked, so a name
-    such as ``../../x.jpg`` leads nowhere.
+    Members of a zip are only read into memory, one at a time and none above :data:`MAX_BYTES`; nothing is unpacked, so
+    a name such as ``../../x.jpg`` leads nowhere.
 
     Args:
         path: of the zip file or folder.
         by_folder: the key of an image is ``folder/stem`` instead of its stem; the folder is its whole path.
 
     Attributes:
-        members: key -> path inside the source; where a key occurs twice, the first in sorted order, and of two zip members of one
-            name the first in the zip.
+        members: key -> path inside the source; where a key occurs twice, the first in sorted order, and of two zip
+            members of one name the first in the zip.
         duplicates: paths that were left out because their key is taken.
 
     Raises:
@@ -52,7 +52,9 @@ class ImageSource:
                 continue
             self.members[key], self._places[key] = name, place
         if not self.members:
-            raise ValueError(f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give the image zip or folder")
+            raise ValueError(
+                f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give the image zip or folder"
+            )
 
     def read(self, key: str) -> bytes:
         """The file's bytes as they are, after one complete decoding as a check.

@@ -25,7 +25,18 @@ _FOREIGN = {  # first bytes -> what the file is
     b"<html": "a web page, often what a failed download leaves",
 }
 # What Pillow's decoders raise on damaged files; fuzzed files (tests) found no other.
-_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, struct.error, zlib.error)
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
 
 
 def read_rgb(
@@ -33,33 +44,33 @@ def read_rgb(
 ) -> Image.Image:
     """Decode a galaxy image completely and convert it to 8-bit RGB.
 
-    JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says, transparency laid on
-    black sky, CMYK, grey and palettes converted. Of 16-bit colour the high byte is taken, the full range, which is
-    no stretch: colours of 12 bits are refused. One deep channel (16-bit
-    grey, 32-bit integers, floats) is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
+    JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says,
+    transparency laid on black sky, CMYK, grey and palettes converted. Of 16-bit colour the high byte is taken, the full
+    range, which is no stretch: colours of 12 bits are refused. One deep channel (16-bit grey, 32-bit integers, floats)
+    is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
 
-    FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the bottom).
-    Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.images.fits`.
+    FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the
+    bottom). Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.images.fits`.
 
-    Arrays follow the rules of files: one deep channel is stretched, and :func:`galaxy_vision.models.pixels.as_rgb` says what colours
-    may be. Their rows are not flipped.
+    Arrays follow the rules of files: one deep channel is stretched, and :func:`galaxy_vision.models.pixels.as_rgb` says
+    what colours may be. Their rows are not flipped.
 
     Args:
-        source: the file's bytes, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor (H, W), (H, W, C) or
-            (C, H, W) of 1, 3 or 4 channels.
+        source: the file's bytes, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor (H, W), (H, W,
+            C) or (C, H, W) of 1, 3 or 4 channels.
         hdu: number or name of the FITS extension; None for the first that holds an image.
-        bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane, or of
-            three the last as red and the first as blue (bands in order of wavelength).
-        stretch: of deep images: ``"asinh"`` (Lupton et al. 2004; ``"auto"`` is the same) runs from one sky sigma below the sky
-            to the brightest pixel of the middle half, and cuts what is outside; ``"linear"`` runs from the darkest to the
-            brightest pixel and cuts nothing.
+        bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane,
+            or of three the last as red and the first as blue (bands in order of wavelength).
+        stretch: of deep images: ``"asinh"`` (Lupton et al. 2004; ``"auto"`` is the same) runs from one sky sigma below
+            the sky to the brightest pixel of the middle half, and cuts what is outside; ``"linear"`` runs from the
+            darkest to the brightest pixel and cuts nothing.
 
     Returns:
         RGB image; ``image.info["reading"]`` says in words what was done to the pixels.
 
     Raises:
-        ValueError: and nothing else: not such an image, damaged, too large, an animation, a second file type at once, of a kind
-            whose pixels would be misread, or most of it white.
+        ValueError: and nothing else: not such an image, damaged, too large, an animation, a second file type at once,
+            of a kind whose pixels would be misread, or most of it white.
     """
     image = _read(source, hdu, bands, stretch)
     check_white(image)
@@ -106,9 +117,13 @@ def _open(data: bytes) -> Image.Image:
         if start.startswith(magic.lower()):
             raise ValueError(f"the file is {kind}; {_ANSWER}")
     if zip_directory_bytes(data) is not None:
-        raise ValueError("the file is an image and a zip archive at once; save the image again without what is attached to it")
+        raise ValueError(
+            "the file is an image and a zip archive at once; save the image again without what is attached to it"
+        )
     if b"<script" in data:
-        raise ValueError("the file is an image and a web page at once; save the image again without what is attached to it")
+        raise ValueError(
+            "the file is an image and a web page at once; save the image again without what is attached to it"
+        )
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -129,15 +144,23 @@ def _upright(image: Image.Image, ours: bool) -> Image.Image:
     sixteen_bits = ";16" in raw_mode(image) and not is_deep(image)
     check_kind(image)
     try:
-        several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO is a photograph with its preview
+        several = image.format != "MPO" and getattr(
+            image, "is_animated", False
+        )  # an MPO is a photograph with its preview
         image.load()
-        upright = ImageOps.exif_transpose(image, in_place=ours) or image  # in place copies nothing where nothing is to turn
+        upright = (
+            ImageOps.exif_transpose(image, in_place=ours) or image
+        )  # in place copies nothing where nothing is to turn
     except _DAMAGE as error:
-        raise ValueError(f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again") from error
+        raise ValueError(
+            f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again"
+        ) from error
     if several:
         raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
     if sixteen_bits and max(high for _, high in upright.getextrema()[:3]) < LOWEST_PEAK >> 8:
-        raise ValueError(f"16-bit colours of {image.format} with no value of {LOWEST_PEAK} or more, as if of 12 bits; {REMEDY}")
+        raise ValueError(
+            f"16-bit colours of {image.format} with no value of {LOWEST_PEAK} or more, as if of 12 bits; {REMEDY}"
+        )
     return upright
 
 

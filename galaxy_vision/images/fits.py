@@ -1,7 +1,8 @@
 """FITS -> RGB, and the stretch that every deep image passes through.
 
-An image is (H, W); a cube is (bands, H, W), with axes of length 1 in front left out. Pixels that are NaN, infinite or BLANK get the level of
-the sky; an image that has them in more than half of its pixels is refused. Rows are flipped: FITS counts them from the bottom.
+An image is (H, W); a cube is (bands, H, W), with axes of length 1 in front left out. Pixels that are NaN, infinite or
+BLANK get the level of the sky; an image that has them in more than half of its pixels is refused. Rows are flipped:
+FITS counts them from the bottom.
 """
 
 import io
@@ -86,7 +87,9 @@ def _gunzip(data: bytes, limit: int) -> bytes:
             except zlib.error as error:
                 raise ValueError(f"unreadable image: damaged gzip file ({error}); download it again") from error
             if len(unpacked) > limit:
-                raise ValueError(f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first")
+                raise ValueError(
+                    f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first"
+                )
             place += len(piece) - len(stream.unused_data)
         if not data.startswith(FITS_STARTS[1], place):  # padding or nothing
             return bytes(unpacked)
@@ -100,7 +103,9 @@ def _choose_hdu(hdus: fits.HDUList, hdu: int | str | None):
         if place == MAX_HDUS:
             raise _Refusal(f"FITS file has more than {MAX_HDUS} HDUs; copy the image into a file of its own")
         is_image = each.is_image and len(each.shape) >= 2
-        found.append(f"{place} {each.name or 'unnamed'} {'x'.join(map(str, each.shape[::-1])) if is_image else '(no image)'}")
+        found.append(
+            f"{place} {each.name or 'unnamed'} {'x'.join(map(str, each.shape[::-1])) if is_image else '(no image)'}"
+        )
         if is_image if hdu is None else hdu in (place, str(place)) or str(hdu).upper() == each.name.upper():
             if not is_image:
                 raise _Refusal(f"FITS HDU {place} holds no image; the HDUs are: {'; '.join(found)}")
@@ -127,7 +132,9 @@ def _check_tiles(data: bytes, place: int) -> None:
     with fits.open(io.BytesIO(data), memmap=False, disable_image_compression=True) as hdus:
         table, header = hdus[place].data, hdus[place].header
         columns = ["GZIP_COMPRESSED_DATA"] + ["COMPRESSED_DATA"] * str(header["ZCMPTYPE"]).startswith("GZIP")
-        limit = 8 * math.prod(header.get(f"ZTILE{axis}", header[f"ZNAXIS{axis}"]) for axis in range(1, header["ZNAXIS"] + 1))
+        limit = 8 * math.prod(
+            header.get(f"ZTILE{axis}", header[f"ZNAXIS{axis}"]) for axis in range(1, header["ZNAXIS"] + 1)
+        )
         for tile in (tile for name in columns if name in table.names for tile in table[name]):
             if len(tile):
                 try:
@@ -144,5 +151,7 @@ def _choose_bands(count: int, bands: tuple[int, ...] | None) -> tuple[int, ...]:
             )
         return (0,) if count == 1 else (2, 1, 0)
     if len(bands) not in (1, 3) or any(band not in range(count) for band in bands):
-        raise ValueError(f"bands={tuple(bands)} of {count}; give one, or three as red, green, blue, each from 0 to {count - 1}")
+        raise ValueError(
+            f"bands={tuple(bands)} of {count}; give one, or three as red, green, blue, each from 0 to {count - 1}"
+        )
     return tuple(bands)

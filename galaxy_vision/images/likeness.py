@@ -1,8 +1,8 @@
 """Does an image look like a galaxy cut-out at all? Six measured properties with limits; no learning.
 
-A classifier names a class for any picture. These properties hold for nearly every cut-out that Galaxy Zoo showed (a galaxy in the middle of a
-dark sky, brightest at its centre, smooth over a few pixels, of pale colours) and fail for most photographs, text, noise and blank frames.
-It is a warning, not proof: a pale ball on black cloth passes.
+A classifier names a class for any picture. These properties hold for nearly every cut-out that Galaxy Zoo showed (a
+galaxy in the middle of a dark sky, brightest at its centre, smooth over a few pixels, of pale colours) and fail for
+most photographs, text, noise and blank frames. It is a warning, not proof: a pale ball on black cloth passes.
 """
 
 from typing import NamedTuple
@@ -42,9 +42,10 @@ def measure(image: Image.Image) -> dict[str, float]:
 
     * sky: median brightness of the frame;
     * contrast: 99 % quantile of the middle quarter above the sky;
-    * smoothness: correlation of the brightness of neighbouring pixels in the middle quarter, the smaller of both directions;
-    * offset: distance of the light's centre of gravity, in the brightest connected patch near the middle, from the image's centre,
-      in sides;
+    * smoothness: correlation of the brightness of neighbouring pixels in the middle quarter, the smaller of both
+      directions;
+    * offset: distance of the light's centre of gravity, in the brightest connected patch near the middle, from the
+      image's centre, in sides;
     * white: share of pixels that are 255 in all colours;
     * colour: saturation (max - min) / max of the light of that patch above the sky.
     """

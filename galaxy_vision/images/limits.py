@@ -1,7 +1,7 @@
 """What the name of a file says: whether it is one of the user's images, and which galaxy it shows.
 
-Every entry (folders, zips, tars, data sets, ``predict``, builders, the demo) asks these functions, with the path *inside* what the user named: a
-folder may itself lie in a hidden one.
+Every entry (folders, zips, tars, data sets, ``predict``, builders, the demo) asks these functions, with the path
+*inside* what the user named: a folder may itself lie in a hidden one.
 """
 
 import struct
@@ -39,7 +39,11 @@ def is_image(name: str) -> bool:
     """Whether a file of this path, relative to what the user named, is read as an image of a galaxy."""
     lower = name.lower()
     suffix = normal_path(lower).suffix
-    known = lower.endswith((".fits.gz", ".fit.gz", ".fts.gz")) if suffix == ".gz" else suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
+    known = (
+        lower.endswith((".fits.gz", ".fit.gz", ".fts.gz"))
+        if suffix == ".gz"
+        else suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
+    )
     return known and not is_hidden(name)
 
 
@@ -66,7 +70,9 @@ def check_size(width: int, height: int) -> None:
     ValueError: a side is longer than :data:`MAX_SIDE`.
     """
     if max(width, height) > MAX_SIDE:
-        raise ValueError(f"image of {width}x{height} px is larger than the limit of {MAX_SIDE} px a side; cut it down first")
+        raise ValueError(
+            f"image of {width}x{height} px is larger than the limit of {MAX_SIDE} px a side; cut it down first"
+        )
 
 
 def zip_directory_bytes(data: bytes) -> int | None:

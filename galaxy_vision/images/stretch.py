@@ -17,8 +17,9 @@ MIN_WHITE = 50.0
 def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
     """Deep planes to the screen.
 
-    The asinh stretch is that of Lupton et al. (2004) in units of the sky noise of each band, so that bands of any unit make a
-    picture; colours are for the eye. It runs from one sigma below the sky to the brightest pixel of the middle half.
+    The asinh stretch is that of Lupton et al. (2004) in units of the sky noise of each band, so that bands of any unit
+    make a picture; colours are for the eye. It runs from one sigma below the sky to the brightest pixel of the middle
+    half.
 
     Args:
         planes: (1, H, W) grey, or (3, H, W) red, green, blue; any real type.
@@ -34,8 +35,12 @@ def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
     finite = np.abs(planes) < INFINITE
     missing = 1 - finite.mean(axis=(1, 2)).min()
     if missing > 0.5:
-        raise ValueError(f"{missing:.0%} of the pixels are NaN or infinite, more than half; cut out the part that is exposed")
-    skies = [sigma_clipped_stats(plane[good], sigma=3.0, maxiters=5)[1:] for plane, good in zip(planes, finite, strict=True)]
+        raise ValueError(
+            f"{missing:.0%} of the pixels are NaN or infinite, more than half; cut out the part that is exposed"
+        )
+    skies = [
+        sigma_clipped_stats(plane[good], sigma=3.0, maxiters=5)[1:] for plane, good in zip(planes, finite, strict=True)
+    ]
     for plane, good, (sky, _) in zip(planes, finite, skies, strict=True):
         plane[~good] = sky
     filled = f", {missing:.1%} NaN or infinite pixels at sky level" if missing else ""
@@ -46,13 +51,15 @@ def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
         return _as_pixels(grey), f"linear stretch from {low:.5g} to {high:.5g}{filled}"
     for plane, (sky, sigma) in zip(planes, skies, strict=True):
         plane -= sky
-        # An image without noise (a model, or few bits) has no sigma: its peak then stands for 500, as in a bright galaxy.
+        # An image without noise (a model, or few bits) has no sigma: its peak then stands for 500, as in a bright
+        # galaxy.
         plane /= sigma if sigma > 0 else max(plane.max(), np.finfo(float).tiny) / 500
     planes += 1.0
     height, width = planes.shape[1:]
     middle = planes[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
     white = max(float(middle.mean(0).max()), MIN_WHITE)
-    # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch with this softening and white.
+    # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch with this softening and
+    # white.
     q = 10 * math.sinh(math.asinh(white / SOFTENING) / 10)
     np.clip(planes, 1e-6, white, out=planes)
     rgb = np.empty((height, width, 3), dtype=np.uint8)

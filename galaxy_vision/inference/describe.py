@@ -43,9 +43,9 @@ class Describer:
     def __call__(self, image: Image.Image) -> dict:
         """Class and its probability, all class probabilities, caption, and the answers that volunteers would most surely give.
 
-        ``answers`` have ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and
-        ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers by short name. Both are
-        empty if the classifier was trained without votes.
+        ``answers`` have ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and
+        ``upper``, and ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers
+        by short name. Both are empty if the classifier was trained without votes.
         """
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
         outputs = classify(self.classifier, pixels, self.rotations)
@@ -69,7 +69,8 @@ class Describer:
         votes = self.classifier.predict_fractions(outputs)
         values = {"fraction": votes.conditional, "lower": votes.lower, "upper": votes.upper, "reach": votes.reach}
         return {
-            answer: {name: float(value[0, place]) for name, value in values.items()} for place, answer in enumerate(SHORT_NAMES)
+            answer: {name: float(value[0, place]) for name, value in values.items()}
+            for place, answer in enumerate(SHORT_NAMES)
         }
 
 

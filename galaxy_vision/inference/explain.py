@@ -13,7 +13,16 @@ import matplotlib
 import numpy as np
 import torch
 from PIL import Image
-from pytorch_grad_cam import AblationCAM, EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, ScoreCAM, ablation_cam, score_cam
+from pytorch_grad_cam import (
+    AblationCAM,
+    EigenCAM,
+    GradCAM,
+    GradCAMPlusPlus,
+    HiResCAM,
+    ScoreCAM,
+    ablation_cam,
+    score_cam,
+)
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
@@ -52,8 +61,8 @@ COLORMAP = "plasma"
 class _Scores(nn.Module):
     """A classifier as pytorch-grad-cam wants it: one tensor (B, classes + 37), what the heat map explains.
 
-    Classes are logits and answers the log-odds against the question's other answers. Ablation-CAM divides by the score, so it
-    gets probabilities, which are never negative.
+    Classes are logits and answers the log-odds against the question's other answers. Ablation-CAM divides by the score,
+    so it gets probabilities, which are never negative.
     """
 
     def __init__(self, model: nn.Module, as_probabilities: bool):
@@ -120,18 +129,19 @@ def explain(
         model: a trained ``GalaxyResNetForImageClassification``.
         processor: its image processor.
         image: an RGB image, or a sequence of them, which then share one pass.
-        target: what to explain, as :func:`~galaxy_vision.inference.explain_targets.target_index` reads it, for all images or one for each;
-            None is the predicted class.
+        target: what to explain, as :func:`~galaxy_vision.inference.explain_targets.target_index` reads it, for all
+            images or one for each; None is the predicted class.
         method: a key of :data:`METHODS`.
-        stage: stage of the backbone whose places are weighed, 1 to 4 (stride 4, 8, 16, 32): finer places, or more meaning.
+        stage: stage of the backbone whose places are weighed, 1 to 4 (stride 4, 8, 16, 32): finer places, or more
+            meaning.
 
     Returns:
-        (H, W) float32 in [0, 1] on the pixels of the image, 0 outside what the model saw; a list of them for a sequence. Every map
-        is scaled to its own largest value; all of it is 0 where nothing speaks for the target.
+        (H, W) float32 in [0, 1] on the pixels of the image, 0 outside what the model saw; a list of them for a
+        sequence. Every map is scaled to its own largest value; all of it is 0 where nothing speaks for the target.
 
     Raises:
-        ValueError: an unknown method, stage or target, a number of targets that is not that of the images, or images that are
-            not PIL images.
+        ValueError: an unknown method, stage or target, a number of targets that is not that of the images, or images
+            that are not PIL images.
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
@@ -149,7 +159,8 @@ def explain(
         targets = [target_index(model.config, each) for each in target_list(target, len(images))]
     layer = scores.model.backbone.get_submodule(f"layer{stage}")
     maps = [
-        _placed(heat, each, processor) for heat, each in zip(_maps(scores, layer, pixels, targets, method), images, strict=True)
+        _placed(heat, each, processor)
+        for heat, each in zip(_maps(scores, layer, pixels, targets, method), images, strict=True)
     ]
     return maps[0] if isinstance(image, Image.Image) else maps
 
@@ -171,7 +182,9 @@ class CaptionMaps(NamedTuple):
 def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None):
     """The pixels (1, 3, S, S), the greedy caption as ids (1, 1 + T) without what follows its words, its text and its words."""
     pixels = processor(image)["pixel_values"].to(model.device)
-    sequence = model.generate(pixel_values=pixels, **({} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}))
+    sequence = model.generate(
+        pixel_values=pixels, **({} if max_new_tokens is None else {"max_new_tokens": max_new_tokens})
+    )
     ends = torch.isin(sequence[0, 1:], sequence.new_tensor(model.config.closing_words))
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
@@ -189,8 +202,8 @@ def caption_attention(
 ) -> CaptionMaps:
     """Write a caption and return the attention of each word.
 
-    Attention is a distribution over the ``config.grid_size`` squared places of the feature map; it is shown as it is, each
-    place filling its square of the image, and on one scale: 1 is the largest attention of any word.
+    Attention is a distribution over the ``config.grid_size`` squared places of the feature map; it is shown as it is,
+    each place filling its square of the image, and on one scale: 1 is the largest attention of any word.
 
     Args:
         model: a trained ``GalaxyCaptionerForConditionalGeneration``.
@@ -207,7 +220,9 @@ def caption_attention(
     side = model.config.grid_size
     grids = (attention / attention.max()).float().cpu().numpy().reshape(-1, side, side)
     kind = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    return CaptionMaps(caption, words, np.stack([_placed(grid, image, processor.image_processor, kind) for grid in grids]))
+    return CaptionMaps(
+        caption, words, np.stack([_placed(grid, image, processor.image_processor, kind) for grid in grids])
+    )
 
 
 @torch.inference_mode(False)
@@ -221,14 +236,16 @@ def caption_gradcam(
 ) -> CaptionMaps:
     """As :func:`caption_attention`, but a heat map of each word's log-probability: a second opinion, which attention need not share.
 
-    Each map is scaled to its own largest value. ``method`` and ``stage`` as in :func:`explain`; Ablation-CAM is not offered, since
-    it divides by the score and a log-probability is negative.
+    Each map is scaled to its own largest value. ``method`` and ``stage`` as in :func:`explain`; Ablation-CAM is not
+    offered, since it divides by the score and a log-probability is negative.
 
     Raises:
         ValueError: an unknown method.
     """
     if method not in METHODS or method == "ablationcam":
-        raise ValueError(f"method={method!r} is not one of {', '.join(name for name in METHODS if name != 'ablationcam')}")
+        raise ValueError(
+            f"method={method!r} is not one of {', '.join(name for name in METHODS if name != 'ablationcam')}"
+        )
     with torch.no_grad():
         pixels, sequence, caption, words = _write(model, processor, image, max_new_tokens)
     if not words:
@@ -251,7 +268,9 @@ def overlay(image: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image
         ValueError: the image is not RGB, the sizes differ, or opacity is outside 0..1.
     """
     if image.mode != "RGB":
-        raise ValueError(f"the image has the mode {image.mode}; give RGB, which galaxy_vision.read_rgb makes of any file")
+        raise ValueError(
+            f"the image has the mode {image.mode}; give RGB, which galaxy_vision.read_rgb makes of any file"
+        )
     if heat.shape != (image.height, image.width):
         raise ValueError(
             f"the heat map is {heat.shape} and the image {(image.height, image.width)}; give one of the image's size"

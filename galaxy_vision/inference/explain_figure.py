@@ -22,7 +22,9 @@ MAX_NAME_BYTES = 200
 """Of the name of a figure without its suffix; file systems take 255 in all, and a file being written has a longer one."""
 
 
-def explanation_figure(describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6) -> Figure:
+def explanation_figure(
+    describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6
+) -> Figure:
     """Draw the part of an image that the models see, the heat maps of its class and of the surest answers, and the attention of every word of its caption.
 
     Args:
@@ -80,8 +82,8 @@ def explanation_figure(describer: Describer, image: Image.Image, method: str = D
 def figure_files(images: Sequence[str], folder: Path) -> list[Path]:
     """The file of each image's figure in ``folder``: the image's id, with a number behind it where several images share one.
 
-    No two are the same, also where a file system takes capitals for small letters, and none is a file that is there and is not a
-    figure of ours: an image may lie in the folder, or a picture of the same name.
+    No two are the same, also where a file system takes capitals for small letters, and none is a file that is there and
+    is not a figure of ours: an image may lie in the folder, or a picture of the same name.
     """
     ids = [image_id(normal_path(image).name).encode()[:MAX_NAME_BYTES].decode(errors="ignore") for image in images]
     own, taken, files = {each.casefold() for each in ids}, set(), []
@@ -89,7 +91,9 @@ def figure_files(images: Sequence[str], folder: Path) -> list[Path]:
         numbered = (f"{each}-{number}" for number in itertools.count(2))
         unclaimed = (name for name in numbered if name.casefold() not in own)
         free = (
-            name for name in itertools.chain([each], unclaimed) if name.casefold() not in taken and _may_write(folder, name)
+            name
+            for name in itertools.chain([each], unclaimed)
+            if name.casefold() not in taken and _may_write(folder, name)
         )
         taken.add((name := next(free)).casefold())
         files.append(folder / f"{name}.png")

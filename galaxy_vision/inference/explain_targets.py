@@ -13,17 +13,18 @@ SPEAKING_QUESTIONS = ("t01_smooth_or_features", "t03_bar", "t04_spiral")
 def target_index(config, target) -> int:
     """Place of a target among the classes and the 37 answers that follow them.
 
-    Names are first taken as they are written, then without regard to capitals, spaces, hyphens and underscores. A class comes before an
-    answer that has the same bare word: ``"spiral"`` is the class, and ``"a08_spiral"`` the answer.
+    Names are first taken as they are written, then without regard to capitals, spaces, hyphens and underscores. A class
+    comes before an answer that has the same bare word: ``"spiral"`` is the class, and ``"a08_spiral"`` the answer.
 
     Args:
         config: of the classifier.
-        target: a class by name or number (an integer of Python, numpy or torch); or an answer by its short name (``"a06_bar"``), its
-            number (``"a06"``), its whole stem, or the bare word (``"bar"``) where one answer alone has it and no class.
+        target: a class by name or number (an integer of Python, numpy or torch); or an answer by its short name
+            (``"a06_bar"``), its number (``"a06"``), its whole stem, or the bare word (``"bar"``) where one answer alone
+            has it and no class.
 
     Raises:
-        ValueError: there is no such class or answer, the name has several meanings, it is neither a name nor a whole number, or the model
-            knows no votes.
+        ValueError: there is no such class or answer, the name has several meanings, it is neither a name nor a whole
+            number, or the model knows no votes.
     """
     if getattr(target, "ndim", None) == 0:  # a scalar of numpy or torch
         target = target.item()

@@ -1,7 +1,7 @@
 """A folder or Hub id -> a trained model and its processor that work together, or one sentence that says why not.
 
-Only our own classes are built, so neither code nor a class that a folder names is ever used. What its settings say is checked against limits
-(``strict_loading.py``); whether the parts fit each other is seen on a grey image.
+Only our own classes are built, so neither code nor a class that a folder names is ever used. What its settings say is
+checked against limits (``strict_loading.py``); whether the parts fit each other is seen on a grey image.
 """
 
 import re
@@ -70,8 +70,8 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
 
     Raises:
         OSError: there is no such folder or model, or it has no weights.
-        ValueError: it is damaged, no classifier of ours, of a newer version, its parts do not fit, or its classes do not exclude each
-            other: whoever calls this reads them by softmax.
+        ValueError: it is damaged, no classifier of ours, of a newer version, its parts do not fit, or its classes do
+            not exclude each other: whoever calls this reads them by softmax.
     """
     with refusing(name):
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()

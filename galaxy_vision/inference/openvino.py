@@ -1,7 +1,7 @@
 """A trained classifier as a graph of OpenVINO, which computes it on a CPU in less time than torch; predictions are the same.
 
-galaxy-vision export --model DIR --output_dir DIR writes it for programs without torch; `galaxy-vision predict --backend openvino` makes
-it in memory.
+galaxy-vision export --model DIR --output_dir DIR writes it for programs without torch; `galaxy-vision predict --backend
+openvino` makes it in memory.
 """
 
 import threading

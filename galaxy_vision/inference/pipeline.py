@@ -14,8 +14,8 @@ TASK = "galaxy-captioning"
 class GalaxyCaptionPipeline(Pipeline):
     """Images -> ``[{"generated_text": caption}, ...]``, as many for each image as ``num_return_sequences`` says.
 
-    An image is whatever :func:`~galaxy_vision.read_rgb` takes (path, bytes, PIL image, array) or an address of the web. Keywords
-    go to ``generate``, also as ``generate_kwargs={...}``; ``timeout`` is that of an address in seconds.
+    An image is whatever :func:`~galaxy_vision.read_rgb` takes (path, bytes, PIL image, array) or an address of the web.
+    Keywords go to ``generate``, also as ``generate_kwargs={...}``; ``timeout`` is that of an address in seconds.
     """
 
     _load_processor = True
@@ -42,10 +42,14 @@ class GalaxyCaptionPipeline(Pipeline):
     def _forward(self, inputs, **generate_kwargs):
         written = self.model.generate(**inputs, **generate_kwargs)
         sequences = written if isinstance(written, torch.Tensor) else written["sequences"]
-        return {"sequences": sequences.unflatten(0, (len(inputs["pixel_values"]), -1))}  # (images, captions of each, words)
+        return {
+            "sequences": sequences.unflatten(0, (len(inputs["pixel_values"]), -1))
+        }  # (images, captions of each, words)
 
     def postprocess(self, outputs):
-        return [{"generated_text": caption} for caption in self.processor.batch_decode(outputs["sequences"].flatten(0, 1))]
+        return [
+            {"generated_text": caption} for caption in self.processor.batch_decode(outputs["sequences"].flatten(0, 1))
+        ]
 
 
 def _fetched(address: str, timeout: float | None) -> bytes:

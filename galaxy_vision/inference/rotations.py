@@ -18,8 +18,8 @@ def check_rotations(rotations: int) -> None:
 def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyClassifierOutput:
     """``model(pixel_values=...)``, averaged over turned and mirrored images ("test-time augmentation"; Dieleman et al. 2015, section 7.2).
 
-    Class probabilities and expected vote fractions are arithmetic means, the certainty of a question (the sum of its concentrations) a
-    geometric one.
+    Class probabilities and expected vote fractions are arithmetic means, the certainty of a question (the sum of its
+    concentrations) a geometric one.
 
     Args:
         model: :class:`~galaxy_vision.GalaxyResNetForImageClassification`.

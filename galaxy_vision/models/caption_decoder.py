@@ -15,8 +15,8 @@ class DecoderState:
     Attributes:
         hidden, cell: (rows, D) of the LSTM.
         keys: (rows, P, A), or None without attention.
-        places: (rows, P, D). Keys and places belong to the image and never change, so that beams, which are reordered within one image
-            only, share them.
+        places: (rows, P, D). Keys and places belong to the image and never change, so that beams, which are reordered
+            within one image only, share them.
         length: words read so far, a tensor, so that an exported step fits every word.
     """
 
@@ -53,7 +53,10 @@ class GalaxyDecoder(nn.Module):
         self.start_hidden, self.start_cell = nn.Linear(size, size), nn.Linear(size, size)
         self.use_attention = config.use_attention
         if config.use_attention:
-            self.key, self.query = nn.Linear(size, config.attention_size), nn.Linear(size, config.attention_size, bias=False)
+            self.key, self.query = (
+                nn.Linear(size, config.attention_size),
+                nn.Linear(size, config.attention_size, bias=False),
+            )
             self.energy = nn.Linear(config.attention_size, 1, bias=False)
         self.gate = nn.Linear(size, size)
         self.cell = nn.LSTMCell(config.embedding_size + size, size)
@@ -65,7 +68,9 @@ class GalaxyDecoder(nn.Module):
         whole, places = encoded[:, 0], encoded[:, 1:]
         keys = self.key(places) if self.use_attention else None
         kind = self.cell.weight_hh.dtype  # autocast must not shorten what is carried from word to word
-        return DecoderState(self.start_hidden(whole).tanh().to(kind), self.start_cell(whole).tanh().to(kind), keys, places)
+        return DecoderState(
+            self.start_hidden(whole).tanh().to(kind), self.start_cell(whole).tanh().to(kind), keys, places
+        )
 
     def forward(
         self, input_ids: torch.Tensor, state: DecoderState, attention_mask: torch.Tensor | None = None
@@ -78,8 +83,8 @@ class GalaxyDecoder(nn.Module):
             attention_mask: (B, T), 0 for padding, which leaves the state as it is.
 
         Returns:
-            Features of the next words (B, T, embedding_size), where each looked (B, T, P), and what went in and out of the LSTM:
-            (B, T, embedding_size) and (B, T, D).
+            Features of the next words (B, T, embedding_size), where each looked (B, T, P), and what went in and out of
+            the LSTM: (B, T, embedding_size) and (B, T, D).
         """
         words = self.embedding(input_ids)  # (B, T, E)
         hiddens, contexts, looked = [], [], []

@@ -17,7 +17,9 @@ class GalaxyEncoder(nn.Module):
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__()
         self.stage, self.num_channels = config.attention_stage, config.num_channels
-        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels)
+        self.backbone = timm.create_model(
+            config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels
+        )
         for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
             if not tensor.is_meta:
                 tensor._is_hf_initialized = True  # keep timm's own initialisation
@@ -39,8 +41,8 @@ class GalaxyEncoder(nn.Module):
 
         Args:
             pixel_values: (B, C, H, W) in any floating type; computed in that of the weights.
-            output_hidden_states: give the maps of the stem and the four stages of the backbone, and what is made of them, as
-                ``hidden_states``.
+            output_hidden_states: give the maps of the stem and the four stages of the backbone, and what is made of
+                them, as ``hidden_states``.
 
         Raises:
             ValueError: they are not a batch of such images.
@@ -55,7 +57,9 @@ class GalaxyEncoder(nn.Module):
             places = torch.cat([places, coarse], 1)
         places = self.project_places(places.flatten(2).transpose(1, 2))  # (B, P, D)
         encoded = self.dropout(self.norm(torch.cat([self.project_whole(whole)[:, None], places], 1)))
-        return BaseModelOutput(last_hidden_state=encoded, hidden_states=(*maps, encoded) if output_hidden_states else None)
+        return BaseModelOutput(
+            last_hidden_state=encoded, hidden_states=(*maps, encoded) if output_hidden_states else None
+        )
 
     def _check(self, pixel_values: torch.Tensor) -> None:
         if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:

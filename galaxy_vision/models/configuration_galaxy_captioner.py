@@ -9,7 +9,12 @@ FORMAT_VERSION = 1
 """Raised when a field is added without which a saved model would be read wrongly by older code."""
 
 LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
-LIMITS |= {"vocab_size": (4, 65_536), "hidden_size": (1, 4096), "embedding_size": (1, 4096), "attention_size": (1, 4096)}
+LIMITS |= {
+    "vocab_size": (4, 65_536),
+    "hidden_size": (1, 4096),
+    "embedding_size": (1, 4096),
+    "attention_size": (1, 4096),
+}
 """Least and largest values, so that a wrong file cannot ask for more memory than there is."""
 
 
@@ -21,8 +26,8 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
         backbone: name of a timm ResNet, such as ``"resnet18"``.
         image_size: side of the square input in pixels, as the image processor makes it.
         num_channels: colour channels.
-        attention_stage: stage of the backbone whose places the decoder attends to: 4 has the backbone's last stride (32), 3 twice and
-            2 four times as many places a side. The last stage is always read too.
+        attention_stage: stage of the backbone whose places the decoder attends to: 4 has the backbone's last stride
+            (32), 3 twice and 2 four times as many places a side. The last stage is always read too.
         use_attention: weigh the places anew for every word; without it every word sees their mean.
         vocab_size: words of the tokenizer.
         hidden_size: of the LSTM and of each place.
@@ -61,12 +66,16 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
     def validate_format(self):
         """Raises ValueError for a model that a newer galaxy_vision has saved."""
         if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision")
+            raise ValueError(
+                f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision"
+            )
 
     def validate_sizes(self):
         """Raises ValueError for sizes that no captioner can have."""
         if self.image_size < 32:
-            raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+            raise ValueError(
+                f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more"
+            )
         if self.attention_stage not in (2, 3, 4):
             raise ValueError(f"attention_stage={self.attention_stage} is not one of 2, 3, 4")
         check_ranges(self, LIMITS)
@@ -79,7 +88,9 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
             value = getattr(self, name)
             for word in value if isinstance(value, list) else [value]:
                 if word is not None and (type(word) is not int or not 0 <= word < self.vocab_size):
-                    raise ValueError(f"{name}={value!r} is not an integer from 0 to {self.vocab_size - 1} (vocab_size - 1)")
+                    raise ValueError(
+                        f"{name}={value!r} is not an integer from 0 to {self.vocab_size - 1} (vocab_size - 1)"
+                    )
         if self.eos_token_id == []:
             raise ValueError("eos_token_id=[] names no word; use None for captions that end by their length alone")
 

@@ -24,8 +24,8 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         drop_rate: dropout before the heads.
         format_version: of the fields; a model from a newer one is refused.
 
-    The classes are ``id2label`` and ``label2id``, and ``problem_type`` says whether they exclude each other, as in every transformers
-    model.
+    The classes are ``id2label`` and ``label2id``, and ``problem_type`` says whether they exclude each other, as in
+    every transformers model.
     """
 
     model_type = "galaxy_resnet"
@@ -41,12 +41,16 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     def validate_format(self):
         """Raises ValueError for a model that a newer galaxy_vision has saved."""
         if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision")
+            raise ValueError(
+                f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision"
+            )
 
     def validate_sizes(self):
         """Raises ValueError for sizes that no ResNet can take."""
         if self.image_size < 32:
-            raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+            raise ValueError(
+                f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more"
+            )
         check_ranges(self, LIMITS)
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")

@@ -141,7 +141,9 @@ ANSWERS = tuple(f"{question.stem}_{answer}" for question in QUESTIONS for answer
 """The 37 hart16 column stems, such as ``"t01_smooth_or_features_a01_smooth"``: the last axis of every array of votes."""
 
 KAGGLE_COLUMNS = tuple(
-    f"Class{number}.{place}" for number, question in enumerate(QUESTIONS, 1) for place in range(1, len(question.answers) + 1)
+    f"Class{number}.{place}"
+    for number, question in enumerate(QUESTIONS, 1)
+    for place in range(1, len(question.answers) + 1)
 )
 """The 37 columns of ``training_solutions_rev1.csv`` in the order of :data:`ANSWERS`."""
 
@@ -152,8 +154,8 @@ NUM_ANSWERS = len(ANSWERS)
 SHORT_NAMES = tuple(answer for question in QUESTIONS for answer in question.answers)
 """The 37 answer names without their question, such as ``"a01_smooth"``; each occurs once."""
 
-# Vote fraction that Willett et al. (2013), table 3, require of each parent answer (main sample, at least 20 votes on the
-# question) before they call the question well sampled.
+# Vote fraction that Willett et al. (2013), table 3, require of each parent answer (main sample, at least 20 votes on
+# the question) before they call the question well sampled.
 WELL_SAMPLED = {
     "t01_smooth_or_features": {},
     "t02_edgeon": {"a02_features_or_disk": 0.430},
@@ -211,7 +213,9 @@ def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
 
 def _check(values, name: str) -> None:
     if values.shape[-1:] != (NUM_ANSWERS,):
-        raise ValueError(f"{name} has shape {tuple(values.shape)}; its last axis must be the {NUM_ANSWERS} answers of ANSWERS")
+        raise ValueError(
+            f"{name} has shape {tuple(values.shape)}; its last axis must be the {NUM_ANSWERS} answers of ANSWERS"
+        )
 
 
 def question_totals(votes) -> np.ndarray:
@@ -239,15 +243,15 @@ def conditional_fractions(votes) -> np.ndarray:
 def reach(conditional):
     """Probability that a volunteer is asked the question of each answer.
 
-    The reach of a question is the sum, over the answers that lead to it, of the reach of that answer's question times its
-    conditional fraction; so t10 is a02 x a05 x a08 and t06 is a01 + a02.
+    The reach of a question is the sum, over the answers that lead to it, of the reach of that answer's question times
+    its conditional fraction; so t10 is a02 x a05 x a08 and t06 is a01 + a02.
 
     Args:
         conditional: (..., 37) conditional fractions, a numpy array or a torch tensor.
 
     Returns:
-        (..., 37) of the same type: equal for all answers of a question. A fraction below a question that nobody reaches does
-        not matter (0); one that is NaN below a question that is reached makes its children NaN.
+        (..., 37) of the same type: equal for all answers of a question. A fraction below a question that nobody reaches
+        does not matter (0); one that is NaN below a question that is reached makes its children NaN.
     """
     is_torch = type(conditional).__module__.startswith("torch")
     xp = sys.modules["torch"] if is_torch else np
@@ -295,8 +299,8 @@ def _kaggle_reach(conditional) -> np.ndarray:
 def kaggle_from_conditional(conditional) -> np.ndarray:
     """Conditional fractions -> cumulative values of the Galaxy Challenge, (..., 37) -> (..., 37).
 
-    Each value is p(answer | asked) x p(asked), except that Q6 sums to 1 although the tree gives Class1.1 + Class1.2, and
-    Q8 sums to Class6.1 accordingly. Questions that nobody reaches (NaN or not) become 0.
+    Each value is p(answer | asked) x p(asked), except that Q6 sums to 1 although the tree gives Class1.1 + Class1.2,
+    and Q8 sums to Class6.1 accordingly. Questions that nobody reaches (NaN or not) become 0.
     """
     conditional = np.asarray(conditional, dtype=np.float64)
     asked = _kaggle_reach(conditional)
@@ -342,8 +346,8 @@ _GZ2_CLASS = re.compile(
 def gz2_class(debiased) -> str:
     """The ``gz2_class`` string of one galaxy, such as ``"SBb2m(r)"``.
 
-    Every letter is the answer with the largest debiased fraction, the first on a tie; how confident volunteers were plays no
-    part. The letter a to d is the size of the bulge, not a Hubble stage.
+    Every letter is the answer with the largest debiased fraction, the first on a tie; how confident volunteers were
+    plays no part. The letter a to d is the size of the bulge, not a Hubble stage.
 
     Args:
         debiased: (37,) debiased (or plain conditional) fractions; NaN never wins.

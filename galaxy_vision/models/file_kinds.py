@@ -32,7 +32,9 @@ def check_kind(image: Image.Image) -> None:
     if tags is not None and not tiff_is_read(tags):
         raise ValueError(f"TIFF of {tiff_kind(tags)} would be misread; {REMEDY}")
     if raw_mode(image) == "LA;16B":
-        raise ValueError(f"16-bit grey {image.format} with transparency would keep 8 bits; save it without transparency")
+        raise ValueError(
+            f"16-bit grey {image.format} with transparency would keep 8 bits; save it without transparency"
+        )
 
 
 def why_unread(data: bytes) -> str | None:
@@ -91,7 +93,9 @@ def tiff_kind(tags: Mapping) -> str:
     """In words: ``"3 channels of 64-bit floats, uncompressed planes, big-endian"``."""
     bits, kinds, photometric = _bits(tags), _kinds(tags), tags.get(262, WHITE_IS_ZERO)
     channels = "one channel" if len(bits) == 1 else f"{len(bits)} channels"
-    said = [f"{channels} of {'/'.join(map(str, sorted(set(bits))))}-bit {KINDS.get(kinds[0], 'numbers of another type')}"]
+    said = [
+        f"{channels} of {'/'.join(map(str, sorted(set(bits))))}-bit {KINDS.get(kinds[0], 'numbers of another type')}"
+    ]
     said += ["white is zero"] * (photometric == WHITE_IS_ZERO)
     said += [COLOURS.get(photometric, f"photometric {photometric}")] * (photometric > RGB)
     if tags.get(284, 1) == PLANAR:

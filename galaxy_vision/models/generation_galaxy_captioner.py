@@ -1,7 +1,8 @@
 """Greedy and beam search of the captioner in few and large products: the words and scores of GenerationMixin in less time.
 
-The decoder is meant here, not called: its products are merged, what depends on a word alone is looked up, beams of one image share its
-places, and a finished image costs nothing more. The searches decide as ``_sample`` and ``_beam_search`` of transformers 5 do.
+The decoder is meant here, not called: its products are merged, what depends on a word alone is looked up, beams of one
+image share its places, and a finished image costs nothing more. The searches decide as ``_sample`` and ``_beam_search``
+of transformers 5 do.
 """
 
 import torch
@@ -26,7 +27,8 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
     """Whether the searches below do all that is asked; what is not known here is left to GenerationMixin.
 
     Args:
-        model: the captioner; its decoder must be the plain one in fp32, without dropout, hooks, adapters or quantised layers.
+        model: the captioner; its decoder must be the plain one in fp32, without dropout, hooks, adapters or quantised
+            layers.
         input_ids: (rows, T) words so far.
         logits_processor: what changes the scores; only a shortest length is known here.
         stopping_criteria: only eos and a longest length are known here.
@@ -69,10 +71,12 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
         and model.words.bias is None
         and model.decoder.embedding.max_norm is None
         and not any(
-            each._forward_hooks or each._forward_pre_hooks or "forward" in vars(each) for each in (model, model.decoder, *parts)
+            each._forward_hooks or each._forward_pre_hooks or "forward" in vars(each)
+            for each in (model, model.decoder, *parts)
         )
         and all(
-            type(each) is nn.Parameter and each.dtype is torch.float32 and each.device == input_ids.device for each in weights
+            type(each) is nn.Parameter and each.dtype is torch.float32 and each.device == input_ids.device
+            for each in weights
         )
     )
 
@@ -86,7 +90,11 @@ def _is_shortest_length(processor, settings: GenerationConfig) -> bool:
     else:
         return False
     ends = settings._eos_token_tensor
-    return shortest == settings.min_length and ends is not None and torch.equal(processor.eos_token_id.to(ends.device), ends)
+    return (
+        shortest == settings.min_length
+        and ends is not None
+        and torch.equal(processor.eos_token_id.to(ends.device), ends)
+    )
 
 
 def _count(ends: torch.Tensor | None) -> int:
@@ -111,7 +119,11 @@ class Decoder:
         state, cell = decoder.start(encoded), decoder.cell
         device, size, embedded = encoded.device.type, cell.hidden_size, decoder.embedding.embedding_dim
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-        self.hidden, self.cell, self.places = state.hidden, state.cell, state.places.to(kind)  # (rows, D) twice, (images, P, D)
+        self.hidden, self.cell, self.places = (
+            state.hidden,
+            state.cell,
+            state.places.to(kind),
+        )  # (rows, D) twice, (images, P, D)
         gates_of_word, gates_of_context = cell.weight_ih.split([embedded, size], 1)
         deep_of_hidden, deep_of_context, deep_of_word = decoder.output.weight.split([size, size, embedded], 1)
         with torch.autocast(device, enabled=False):
@@ -120,11 +132,15 @@ class Decoder:
             self.deep_of_word = F.linear(table, deep_of_word, decoder.output.bias)  # (V, E)
         first, self.gate_bias = decoder.gate.weight, decoder.gate.bias
         self.keys = None
-        if decoder.use_attention:  # twice the keys and queries, see _tanh; what is then missing is the same for all places
+        if (
+            decoder.use_attention
+        ):  # twice the keys and queries, see _tanh; what is then missing is the same for all places
             self.keys, self.energy = 2 * state.keys.to(kind), 2 * decoder.energy.weight.T.to(kind)
             first = torch.cat([first, 2 * decoder.query.weight])
         weights = (first, cell.weight_hh, gates_of_context, deep_of_hidden, deep_of_context, words.weight)
-        self.first, *self.gates, self.deep_of_hidden, self.deep_of_context, self.words = (each.T.to(kind) for each in weights)
+        self.first, *self.gates, self.deep_of_hidden, self.deep_of_context, self.words = (
+            each.T.to(kind) for each in weights
+        )
 
     def take(self, rows: torch.Tensor) -> None:
         """Go on with these captions, in this order."""
@@ -211,24 +227,37 @@ def beam_search(decoder: Decoder, start: torch.Tensor, settings: GenerationConfi
         settings: as for ``_beam_search``.
 
     Returns:
-        (B * num_return_sequences, 1 + T) words, padded after eos, the best of an image first; and their scores: the sum of
-        log-probabilities over length ** length_penalty.
+        (B * num_return_sequences, 1 + T) words, padded after eos, the best of an image first; and their scores: the sum
+        of log-probabilities over length ** length_penalty.
     """
-    beams, longest, ends, penalty = settings.num_beams, settings.max_length, settings._eos_token_tensor, settings.length_penalty
+    beams, longest, ends, penalty = (
+        settings.num_beams,
+        settings.max_length,
+        settings._eos_token_tensor,
+        settings.length_penalty,
+    )
     written, scores = (
         start.new_full((len(start), beams, longest), -1),
         torch.full((len(start), beams), NEVER, device=start.device),
     )
     ended_words, ended_scores, ended = written.clone(), scores.clone(), torch.zeros_like(scores, dtype=torch.bool)
-    images, running, sums = torch.arange(len(start), device=start.device), start[:, None], torch.zeros_like(scores[:, :1])
+    images, running, sums = (
+        torch.arange(len(start), device=start.device),
+        start[:, None],
+        torch.zeros_like(scores[:, :1]),
+    )
     one_is_full = False
     for length in range(1, longest):
         following = _unended(decoder(running[..., -1].flatten()).log_softmax(-1), length, settings)
-        following = following.unflatten(0, running.shape[:2]) + sums[..., None]  # (images, beams, V); of one beam at first
+        following = (
+            following.unflatten(0, running.shape[:2]) + sums[..., None]
+        )  # (images, beams, V); of one beam at first
         sums, place = following.flatten(1).topk(candidates_of(settings))
         parent, word = place // following.shape[2], place % following.shape[2]
         last = length + 1 == longest
-        ending = torch.isin(word, ends) if ends is not None and not last else torch.full_like(word, last, dtype=torch.bool)
+        ending = (
+            torch.isin(word, ends) if ends is not None and not last else torch.full_like(word, last, dtype=torch.bool)
+        )
         if ending.any():
             # Only the best `beams` of the candidates may end, and as many of the others go on.
             new = torch.cat([_of(running, parent[:, :beams]), word[:, :beams, None]], 2)

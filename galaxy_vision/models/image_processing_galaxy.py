@@ -33,12 +33,12 @@ class GalaxyImageProcessor(TorchvisionBackend):
     """Galaxy image -> ``pixel_values`` (B, 3, size, size) float32.
 
     Every image becomes 8-bit RGB (:func:`~galaxy_vision.models.pixels.as_rgb`), its middle is cut out and resized
-    (:meth:`crop_and_resize`), and what comes out is scaled (:meth:`normalize_pixels`). Whoever keeps the squares of 8 bits, as
-    training does, calls these two methods and gets the same tensor.
+    (:meth:`crop_and_resize`), and what comes out is scaled (:meth:`normalize_pixels`). Whoever keeps the squares of 8
+    bits, as training does, calls these two methods and gets the same tensor.
 
-    A Galaxy Zoo cut-out is 8.48 petroR90 wide (424 px of 0.02 petroR90; Willett et al. 2013), so the outer half is sky and
-    neighbours: ``crop_fraction`` keeps the middle. The values of ``image_mean`` and ``image_std`` are those of the middle
-    60 % of Galaxy Zoo images, rounded.
+    A Galaxy Zoo cut-out is 8.48 petroR90 wide (424 px of 0.02 petroR90; Willett et al. 2013), so the outer half is sky
+    and neighbours: ``crop_fraction`` keeps the middle. The values of ``image_mean`` and ``image_std`` are those of the
+    middle 60 % of Galaxy Zoo images, rounded.
 
     Raises:
         ValueError: a value has the wrong type or makes no sense.
@@ -63,7 +63,9 @@ class GalaxyImageProcessor(TorchvisionBackend):
         super().__init__(**kwargs)
         self._validate_preprocess_kwargs(**{name: getattr(self, name) for name in self._valid_kwargs_names})
         if not self.do_resize:
-            raise ValueError("image processor: do_resize=False would batch images of any size; give it with a call, not saved")
+            raise ValueError(
+                "image processor: do_resize=False would batch images of any size; give it with a call, not saved"
+            )
 
     def _validate_preprocess_kwargs(self, **settings) -> None:
         """Refuse what no path obeys, or not all of them; transformers calls it with the settings of every call."""
@@ -73,13 +75,19 @@ class GalaxyImageProcessor(TorchvisionBackend):
             raise ValueError(f"image processor: size={size!r} is not a height and an equal width from 1 to {MAX_SIZE}")
         for name, least in (("image_mean", -math.inf), ("image_std", 0.0)):
             values = settings[name]
-            if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(_is_above(each, least) for each in values):
+            if (
+                not isinstance(values, (list, tuple))
+                or len(values) != 3
+                or not all(_is_above(each, least) for each in values)
+            ):
                 raise ValueError(f"image processor: {name}={values!r} is not three finite numbers above {least:g}")
         fraction = settings["crop_fraction"]
         if not _is_above(fraction, 0.0) or fraction > 1.0:
             raise ValueError(f"image processor: crop_fraction={fraction!r} is outside 0 < crop_fraction <= 1")
         if not _is_above(settings["rescale_factor"], 0.0):
-            raise ValueError(f"image processor: rescale_factor={settings['rescale_factor']!r} is not a finite number above 0")
+            raise ValueError(
+                f"image processor: rescale_factor={settings['rescale_factor']!r} is not a finite number above 0"
+            )
         for name in ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb"):
             if not isinstance(settings[name], bool | None):  # None is false, as in transformers
                 raise ValueError(f"image processor: {name}={settings[name]!r} is neither true nor false")
@@ -88,11 +96,15 @@ class GalaxyImageProcessor(TorchvisionBackend):
             raise ValueError(f"image processor: resample={settings['resample']!r} is unknown; use {known}")
         for name in ("do_center_crop", "crop_size", "do_pad", "pad_size"):
             if settings[name]:
-                raise ValueError(f"image processor: {name}={settings[name]!r} has no effect; use size and crop_fraction")
+                raise ValueError(
+                    f"image processor: {name}={settings[name]!r} has no effect; use size and crop_fraction"
+                )
         if not settings["do_convert_rgb"]:
             raise ValueError("image processor: do_convert_rgb=False is not possible, the models read RGB; leave it out")
         if settings["data_format"] not in (None, "channels_first"):
-            raise ValueError(f"image processor: data_format={settings['data_format']!r} is not what models read; leave it out")
+            raise ValueError(
+                f"image processor: data_format={settings['data_format']!r} is not what models read; leave it out"
+            )
 
     def crop_and_resize(
         self, image: torch.Tensor, crop_fraction: float | None = None, size=None, resample=None
@@ -143,7 +155,9 @@ class GalaxyImageProcessor(TorchvisionBackend):
 
     def _prepare_images_structure(self, images, expected_ndims: int = 3):
         alone = not isinstance(images, list | tuple)
-        images = [image[..., None] if getattr(image, "ndim", 0) == 2 else image for image in ([images] if alone else images)]
+        images = [
+            image[..., None] if getattr(image, "ndim", 0) == 2 else image for image in ([images] if alone else images)
+        ]
         return super()._prepare_images_structure(images[0] if alone else images, expected_ndims)
 
     def process_image(self, image, input_data_format=None, device=None, **settings) -> tuple[torch.Tensor, bool]:
@@ -184,7 +198,9 @@ class GalaxyImageProcessor(TorchvisionBackend):
             raise ValueError(
                 f"do_resize=False and images of {len(shapes)} sizes make no batch; leave it out, or return_tensors"
             )
-        return BatchFeature({"pixel_values": torch.stack(ready) if return_tensors else ready}, tensor_type=return_tensors)
+        return BatchFeature(
+            {"pixel_values": torch.stack(ready) if return_tensors else ready}, tensor_type=return_tensors
+        )
 
 
 def _is_above(value, least: float) -> bool:

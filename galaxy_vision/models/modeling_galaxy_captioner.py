@@ -1,7 +1,7 @@
 """A timm ResNet that is looked at through soft attention by an LSTM, which writes the caption word by word.
 
-After Xu et al. 2015 (Show, Attend and Tell, ICML; soft attention, gated context, deep output) with a backbone that may come from a
-trained galaxy classifier.
+After Xu et al. 2015 (Show, Attend and Tell, ICML; soft attention, gated context, deep output) with a backbone that may
+come from a trained galaxy classifier.
 """
 
 from inspect import signature
@@ -59,7 +59,9 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)
         elif isinstance(module, nn.LSTMCell):
             for name, weight in module.named_parameters():
-                (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(weight)
+                (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(
+                    weight
+                )
         else:
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
@@ -83,7 +85,9 @@ class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
         self.post_init()
 
     @can_return_tuple
-    def forward(self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None) -> BaseModelOutputWithPooling:
+    def forward(
+        self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None
+    ) -> BaseModelOutputWithPooling:
         """Features of a batch.
 
         Args:
@@ -91,7 +95,8 @@ class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
             output_hidden_states: see :class:`GalaxyEncoder`.
 
         Returns:
-            ``last_hidden_state`` (B, 1 + places, hidden_size), the whole image first, and that alone as ``pooler_output``.
+            ``last_hidden_state`` (B, 1 + places, hidden_size), the whole image first, and that alone as
+            ``pooler_output``.
         """
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         encoded = self.encoder(pixel_values, output_hidden_states=wanted)
@@ -146,7 +151,11 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         """
         if inputs is None and kwargs.get("pixel_values") is None and kwargs.get("encoder_outputs") is None:
             raise ValueError("generate() was given no image; give pixel_values from the processor, or encoder_outputs")
-        begun, mask, pad = kwargs.get("decoder_input_ids"), kwargs.pop("decoder_attention_mask", None), self.config.pad_token_id
+        begun, mask, pad = (
+            kwargs.get("decoder_input_ids"),
+            kwargs.pop("decoder_attention_mask", None),
+            self.config.pad_token_id,
+        )
         if begun is not None:
             mask = (begun != (-1 if pad is None else pad)) if mask is None else mask.bool()
             if not mask.all():  # padding goes to the left, since a caption goes on at the right
@@ -209,13 +218,15 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
             cache: the state after earlier words, which moves on; ``past_key_values`` before transformers 5.24.
             use_cache: return the state.
             output_attentions: False leaves ``cross_attentions`` out.
-            output_hidden_states: give ``encoder_hidden_states`` (see :class:`GalaxyEncoder`) and ``decoder_hidden_states``: the embedded
-                words (B, T, embedding_size) and what the LSTM made of them (B, T, hidden_size).
-            num_items_in_batch: words of all the batches that one step of the optimiser adds up; the loss is the sum over it, as
-                ``Trainer`` asks for. None for the mean over the words of this batch.
+            output_hidden_states: give ``encoder_hidden_states`` (see :class:`GalaxyEncoder`) and
+                ``decoder_hidden_states``: the embedded words (B, T, embedding_size) and what the LSTM made of them (B,
+                T, hidden_size).
+            num_items_in_batch: words of all the batches that one step of the optimiser adds up; the loss is the sum
+                over it, as ``Trainer`` asks for. None for the mean over the words of this batch.
 
         Returns:
-            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state under the name of the argument, and where each word looked as
+            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state under the name of the argument, and where
+            each word looked as
             ``cross_attentions``: one tensor (B, T, places), rows sum to 1.
 
         Raises:
@@ -231,7 +242,9 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
             raise ValueError("neither pixel_values nor encoder_outputs were given; give one of them")
         if decoder_input_ids is None:
             if labels is None:
-                raise ValueError("neither decoder_input_ids nor labels were given; give one of them, or call generate()")
+                raise ValueError(
+                    "neither decoder_input_ids nor labels were given; give one of them, or call generate()"
+                )
             decoder_input_ids = self._shifted(labels)
         encoded = None if encoder_outputs is None else encoder_outputs[0]
         if state is None:
@@ -272,7 +285,11 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         return read
 
 
-FORWARDED = set(signature(GalaxyCaptionerForConditionalGeneration.forward).parameters) - {"self", "labels", "pixel_values"}
+FORWARDED = set(signature(GalaxyCaptionerForConditionalGeneration.forward).parameters) - {
+    "self",
+    "labels",
+    "pixel_values",
+}
 """What ``generate()`` hands on to ``forward`` for every word."""
 
 

@@ -41,8 +41,8 @@ def label_loss(
     Args:
         problem: ``"single_label_classification"``, ``"multi_label_classification"`` or ``"regression"``.
         logits: (B, C).
-        labels: (B,) class numbers, -1 or -100 where uncertain; or (B, C) from 0 to 1; or (B, C) numbers, also (B,) where C is 1. NaN
-            where unknown.
+        labels: (B,) class numbers, -1 or -100 where uncertain; or (B, C) from 0 to 1; or (B, C) numbers, also (B,)
+            where C is 1. NaN where unknown.
         class_weights: (C,) weight of each class.
 
     Raises:
@@ -63,13 +63,17 @@ def label_loss(
     if logits.shape[1] == 1 and labels.ndim == 1:
         labels = labels[:, None]
     if labels.shape != logits.shape:
-        raise ValueError(f"labels of shape {tuple(labels.shape)} do not fit {problem} with outputs {tuple(logits.shape)}")
+        raise ValueError(
+            f"labels of shape {tuple(labels.shape)} do not fit {problem} with outputs {tuple(logits.shape)}"
+        )
     known = ~labels.isnan()
     labels = torch.where(known, labels, 0).float()
     if problem == REGRESSION:
         losses = F.mse_loss(logits, labels, reduction="none")
     elif ((labels < 0) | (labels > 1)).any():
-        raise ValueError(f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1, as {problem} needs them")
+        raise ValueError(
+            f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1, as {problem} needs them"
+        )
     else:
         losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     if class_weights is not None:
@@ -81,8 +85,8 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
     """Negative log-likelihood of votes under one Dirichlet-multinomial per question.
 
     For a question with votes k and concentrations a, n = sum k and A = sum a, the likelihood is
-    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``; it holds for fractional votes as it stands. A question that the
-    source does not know (any NaN) is left out, and one that nobody was asked contributes exactly 0.
+    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``; it holds for fractional votes as it stands. A question that
+    the source does not know (any NaN) is left out, and one that nobody was asked contributes exactly 0.
 
     Args:
         concentration: (B, 37) Dirichlet concentrations > 0.
@@ -168,7 +172,9 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
     def __init__(self, config: GalaxyResNetConfig):
         super().__init__(config)
         check_backbone(config.backbone)
-        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels)
+        self.backbone = timm.create_model(
+            config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels
+        )
         for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
             if not tensor.is_meta:
                 tensor._is_hf_initialized = True  # keep timm's own initialisation
@@ -253,8 +259,9 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
-            labels: what ``config.problem_type`` asks for, see :func:`~galaxy_vision.models.modeling_galaxy_resnet.label_loss`. Where it is None, as in
-                transformers: numbers for a single class, several columns or fractions for classes that do not exclude each other.
+            labels: what ``config.problem_type`` asks for, see
+                :func:`~galaxy_vision.models.modeling_galaxy_resnet.label_loss`. Where it is None, as in transformers:
+                numbers for a single class, several columns or fractions for classes that do not exclude each other.
             votes: (B, 37) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.
             output_hidden_states: whether to return the maps of the stem and of each stage.
@@ -272,8 +279,8 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         logits = self.classifier(features)  # (B, classes)
         concentration = None
         if self.vote_head is not None:
-            # Within a question softmax of the raw output is the expected fraction; its scale is the certainty. The limits keep
-            # lgamma and its gradient finite: e^-6 to e^7 votes.
+            # Within a question softmax of the raw output is the expected fraction; its scale is the certainty. The
+            # limits keep lgamma and its gradient finite: e^-6 to e^7 votes.
             concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, 37)
         loss = None
         if labels is not None:
@@ -297,8 +304,8 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
     def predict_fractions(self, outputs: GalaxyClassifierOutput) -> VoteFractions:
         """What volunteers would have answered, with 90 % intervals, from the outputs of :meth:`forward`.
 
-        The interval of an answer is that of its Beta marginal; it covers what the model does not know, not the scatter of a
-        finite number of volunteers.
+        The interval of an answer is that of its Beta marginal; it covers what the model does not know, not the scatter
+        of a finite number of volunteers.
 
         Raises:
             ValueError: the model has no vote head.
@@ -309,11 +316,13 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             )
         concentration = outputs.vote_concentration.float()
         total = torch.cat(
-            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in QUESTION_SLICES.values()], dim=1
+            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in QUESTION_SLICES.values()],
+            dim=1,
         )
         conditional = concentration / total
         a, rest = concentration.double().cpu().numpy(), (total - concentration).double().cpu().numpy()
-        # Where scipy is missing the model loads and classifies all the same; transformers refuses a file with an import statement for it.
+        # Where scipy is missing the model loads and classifies all the same; transformers refuses a file with an import
+        # statement for it.
         betaincinv = importlib.import_module("scipy.special").betaincinv
         lower, upper = (torch.from_numpy(betaincinv(a, rest, q)).to(conditional) for q in (0.05, 0.95))
         return VoteFractions(conditional, reach(conditional), lower, upper)

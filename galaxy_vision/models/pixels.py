@@ -1,6 +1,7 @@
 """What the numbers of a PIL image or an array mean: 8-bit RGB as on a screen, or one sentence that says why not.
 
-Files, pipelines and the image processor ask these functions. They travel with saved weights, so they need numpy and Pillow alone.
+Files, pipelines and the image processor ask these functions. They travel with saved weights, so they need numpy and
+Pillow alone.
 """
 
 import numpy as np
@@ -14,7 +15,8 @@ LOWEST_PEAK = 4096
 """16-bit colours without a value as high as this are 12 bits or fewer, or so dark that a screen shows nothing."""
 SOME_WHITE, MOST_WHITE = 0.02, 0.25
 """Shares of pixels that are 255 in all colours which are odd, and which no galaxy has. Of 34,404 images of Galaxy Zoo (SDSS, whole
-field, three sizes) not one has a single such pixel; 16 bits that were cut to 8 have .05 to 1 (lab_notes.md, "Pixels cut to 8 bits")."""
+field, three sizes) not one has a single such pixel; 16 bits that were cut to 8 have .05 to 1 (lab_notes.md, "Pixels cut
+to 8 bits")."""
 STRETCH = "give galaxy_vision.read_rgb(image), which stretches it to 8 bits"
 CUT = "overexposed, or cut to 8 bits before; give galaxy_vision.read_rgb(path) of the original file"
 
@@ -23,7 +25,8 @@ def as_rgb(image, channels: str | None = None) -> np.ndarray:
     """An image as a screen shows it.
 
     8-bit images of every mode are converted, with what is transparent as black sky. Colours of 16 bits keep their high
-    byte, the full range; colours of floats run from 0 to 1, or are the whole numbers from 0 to 255. Nothing else is guessed.
+    byte, the full range; colours of floats run from 0 to 1, or are the whole numbers from 0 to 255. Nothing else is
+    guessed.
 
     Args:
         image: PIL image, or array or tensor (H, W), (H, W, C) or (C, H, W) of 1, 3 or 4 channels.
@@ -84,7 +87,9 @@ def as_array(image, channels: str | None = None) -> np.ndarray:
     if isinstance(image, np.ma.MaskedArray):
         image = image.astype(np.float64).filled(np.nan)
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"{type(image).__name__} is not an image; give a PIL image or an array (H, W), (H, W, C) or (C, H, W)")
+        raise ValueError(
+            f"{type(image).__name__} is not an image; give a PIL image or an array (H, W), (H, W, C) or (C, H, W)"
+        )
     array, shape = np.asarray(image, image.dtype.newbyteorder("=")), image.shape
     if array.dtype.kind not in "iufb":
         raise ValueError(f"array of type {array.dtype} is not an image; give integers or floats")
@@ -94,9 +99,13 @@ def as_array(image, channels: str | None = None) -> np.ndarray:
         return array[..., None]
     first, last = shape[0] in CHANNELS and channels != "last", shape[-1] in CHANNELS and channels != "first"
     if first and last:
-        raise ValueError(f"array of shape {shape} has its channels first or last; give input_data_format, or (H, W, C) uint8")
+        raise ValueError(
+            f"array of shape {shape} has its channels first or last; give input_data_format, or (H, W, C) uint8"
+        )
     if not (first or last):
-        raise ValueError(f"array of shape {shape} has not 1, 3 or 4 channels; give one band (H, W), or red, green, blue")
+        raise ValueError(
+            f"array of shape {shape} has not 1, 3 or 4 channels; give one band (H, W), or red, green, blue"
+        )
     return array.transpose(1, 2, 0) if first else array
 
 

@@ -15,7 +15,9 @@ SPECIAL_TOKENS = {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<bos
 
 def build_tokenizer(captions: Iterable[str]) -> PreTrainedTokenizerFast:
     """A word-level tokenizer of the words in these captions; every other word is ``<unk>``. Adds eos, splits off punctuation."""
-    split = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("[,.;:!?]"), "isolated")])
+    split = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("[,.;:!?]"), "isolated")]
+    )
     words = sorted({word for caption in captions for word, _ in split.pre_tokenize_str(caption.lower())})
     vocabulary = {word: index for index, word in enumerate([*SPECIAL_TOKENS.values(), *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
@@ -53,16 +55,19 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
 
         Args:
             images: one galaxy image or a list of them.
-            text: the beginning of a caption that ``generate()`` goes on from, or a list of one for each image; the empty text is the
-                beginning of every caption. It becomes ``decoder_input_ids`` and ``decoder_attention_mask``, padded on the left.
-            text_target: one caption or a list of them, as what should be written. It becomes ``labels``, eos last and -100 for padding.
-            kwargs: settings of the image processor, and of text: ``padding`` (default True), ``truncation``, ``max_length``,
-                ``pad_to_multiple_of``, ``add_special_tokens``; also as ``images_kwargs``, ``text_kwargs`` and ``common_kwargs``.
-                ``return_tensors`` is "pt", "np", or None for lists.
+            text: the beginning of a caption that ``generate()`` goes on from, or a list of one for each image; the
+                empty text is the beginning of every caption. It becomes ``decoder_input_ids`` and
+                ``decoder_attention_mask``, padded on the left.
+            text_target: one caption or a list of them, as what should be written. It becomes ``labels``, eos last and
+                -100 for padding.
+            kwargs: settings of the image processor, and of text: ``padding`` (default True), ``truncation``,
+                ``max_length``, ``pad_to_multiple_of``, ``add_special_tokens``; also as ``images_kwargs``,
+                ``text_kwargs`` and ``common_kwargs``. ``return_tensors`` is "pt", "np", or None for lists.
 
         Raises:
             TypeError: another keyword.
-            ValueError: nothing was given, not as many texts as images, or a text that no caption of this vocabulary begins with.
+            ValueError: nothing was given, not as many texts as images, or a text that no caption of this vocabulary
+                begins with.
         """
         self._refuse_unknown(kwargs)
         settings = self._merge_kwargs(ProcessingKwargs, tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
@@ -73,12 +78,16 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
             raise ValueError("neither images nor text were given; give one of them")
         ready = {}
         if images is not None:
-            ready |= self.image_processor(images, **(for_images | {"return_tensors": for_images.get("return_tensors", "pt")}))
+            ready |= self.image_processor(
+                images, **(for_images | {"return_tensors": for_images.get("return_tensors", "pt")})
+            )
         if text is not None:
             tokens = self._begin(_texts("text", text), {"padding": True} | for_text)
             ready |= {f"decoder_{name}": tokens[name] for name in ("input_ids", "attention_mask")}
         if target is not None:
-            tokens = self.tokenizer(_texts("text_target", target), padding_side="right", **({"padding": True} | for_text))
+            tokens = self.tokenizer(
+                _texts("text_target", target), padding_side="right", **({"padding": True} | for_text)
+            )
             rows = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
             ready["labels"] = [[word if read else -100 for word, read in zip(*row, strict=True)] for row in rows]
         counts = {name: len(values) for name, values in ready.items()}
@@ -131,7 +140,9 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
         one = isinstance(conversation[0], Mapping)
         for chat in [conversation] if one else conversation:
             _check_chat(chat)
-        ready = super().apply_chat_template(conversation, chat_template or CHAT_TEMPLATE, **(kwargs | {"return_dict": True}))
+        ready = super().apply_chat_template(
+            conversation, chat_template or CHAT_TEMPLATE, **(kwargs | {"return_dict": True})
+        )
         return ready if kwargs.get("return_dict") or not kwargs.get("tokenize") else ready["decoder_input_ids"]
 
     def batch_decode(self, sequences, **kwargs) -> list[str]:

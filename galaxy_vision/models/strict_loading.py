@@ -42,7 +42,9 @@ def check_backbone(name: str) -> None:
         raise ValueError(f"backbone={name!r} is not a timm ResNet; use for example {known}")
 
 
-def class_names(num_labels: int | None = None, id2label: dict | None = None, label2id: dict | None = None) -> tuple[dict, dict]:
+def class_names(
+    num_labels: int | None = None, id2label: dict | None = None, label2id: dict | None = None
+) -> tuple[dict, dict]:
     """``id2label`` and ``label2id`` from what is given of them; numbers may be strings, as in JSON. Two classes if nothing is.
 
     Raises:
@@ -76,23 +78,29 @@ class StrictSettings:
         """As in transformers.
 
         Raises:
-            ValueError: a value has the wrong type, is refused by a ``validate_`` method, is of a newer version or of another kind of
-                model, or would make transformers load other code.
+            ValueError: a value has the wrong type, is refused by a ``validate_`` method, is of a newer version or of
+                another kind of model, or would make transformers load other code.
         """
         if (kind := config_dict.get("model_type", cls.model_type)) != cls.model_type:
             raise ValueError(
                 f"config.json is of a model of type {str(kind)[:80]!r} and not {cls.model_type}; give another model"
             )
         if found := [key for key in REFUSED if key in config_dict]:
-            raise ValueError(f"config.json of {cls.model_type} cannot be used: {found[0]} is not for this model; remove it")
+            raise ValueError(
+                f"config.json of {cls.model_type} cannot be used: {found[0]} is not for this model; remove it"
+            )
         given = {name: value for name in CLASS_NAMES if (value := kwargs.pop(name, None)) is not None}
         if given:  # another set of classes, as for fine-tuning, takes the place of the saved one as a whole
             kept = len(config_dict.get("id2label") or ()) == given.get("num_labels") and len(given) == 1
-            config_dict = config_dict if kept else {key: value for key, value in config_dict.items() if key not in CLASS_NAMES}
+            config_dict = (
+                config_dict if kept else {key: value for key, value in config_dict.items() if key not in CLASS_NAMES}
+            )
             config_dict = config_dict | given
         try:
             loaded = super().from_dict(config_dict, **kwargs)
-            (loaded[0] if isinstance(loaded, tuple) else loaded).validate()  # after keywords have replaced what was saved
+            (
+                loaded[0] if isinstance(loaded, tuple) else loaded
+            ).validate()  # after keywords have replaced what was saved
             return loaded
         except (StrictDataclassError, ValueError, TypeError, AttributeError, KeyError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[-1].strip().removeprefix("ValueError: ")
@@ -117,7 +125,9 @@ class StrictSettings:
         if list(self.id2label) != list(range(len(names))) or not all(isinstance(name, str) for name in names):
             raise ValueError("id2label is not a name for each of the numbers from 0 on")
         if len(set(names)) < len(names):
-            raise ValueError(f"id2label has {len(names)} names of which {len(set(names))} differ; give each class its own")
+            raise ValueError(
+                f"id2label has {len(names)} names of which {len(set(names))} differ; give each class its own"
+            )
         if self.label2id != {name: number for number, name in enumerate(names)}:
             raise ValueError("label2id is not the reverse of id2label; leave one of them out")
 
@@ -131,15 +141,19 @@ class StrictLoading:
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
         """As in transformers, but from safetensors alone, and complete.
 
-        ``ignore_mismatched_sizes=True`` takes a head of another size, or none, for fine-tuning: what ``_heads`` names is then made anew.
+        ``ignore_mismatched_sizes=True`` takes a head of another size, or none, for fine-tuning: what ``_heads`` names
+        is then made anew.
 
         Raises:
             OSError: there is no such model, or it has no safetensors.
-            ValueError: pickled weights are asked for; the file is damaged; or weights are missing, too many, or of another shape.
+            ValueError: pickled weights are asked for; the file is damaged; or weights are missing, too many, or of
+                another shape.
         """
         name = pretrained_model_name_or_path
         if kwargs.setdefault("use_safetensors", True) is False:
-            raise ValueError(f"{name}: pickled weights can run code and are never loaded; save the model as safetensors")
+            raise ValueError(
+                f"{name}: pickled weights can run code and are never loaded; save the model as safetensors"
+            )
         with_info, any_size = kwargs.pop("output_loading_info", False), kwargs.pop("ignore_mismatched_sizes", False)
         try:
             model, info = super().from_pretrained(
@@ -152,7 +166,11 @@ class StrictLoading:
             if any_size
             else (f"{key} is {list(theirs)} and not {list(ours)}" for key, theirs, ours in info["mismatched_keys"])
         )
-        wrong = {"missing": info["missing_keys"], "not of this model": info["unexpected_keys"], "of another shape": shapes}
+        wrong = {
+            "missing": info["missing_keys"],
+            "not of this model": info["unexpected_keys"],
+            "of another shape": shapes,
+        }
         new = tuple(f"{head}." for head in cls._heads) if any_size else ()
         wrong = {what: sorted(key for key in keys if not key.startswith(new)) for what, keys in wrong.items()}
         if (generation := getattr(model, "generation_config", None)) is not None:
@@ -161,5 +179,7 @@ class StrictLoading:
             except ValueError as error:
                 raise ValueError(f"generation_config.json of {name} cannot be used: {error}") from error
         if found := [f"{len(keys)} {what} (such as {keys[0]})" for what, keys in wrong.items() if keys]:
-            raise ValueError(f"the weights of {name} do not fit its config.json: {', '.join(found)}; download or save it again")
+            raise ValueError(
+                f"the weights of {name} do not fit its config.json: {', '.join(found)}; download or save it again"
+            )
         return (model, info) if with_info else model

@@ -42,7 +42,9 @@ class Arguments:
         0, "threads that read and decode images, and on a CPU describe them too (0: one for each core of the process)"
     )
     backend: str = arg("torch", "torch, or openvino on a CPU (pip install 'galaxy_vision[export]') for the classifier")
-    mixed_precision: str = arg("auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16")
+    mixed_precision: str = arg(
+        "auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16"
+    )
 
     def __post_init__(self):
         for name, least in (("batch_size", 0), ("rows_per_part", 1), ("num_workers", 0)):

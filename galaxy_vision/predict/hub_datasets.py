@@ -59,7 +59,9 @@ def _streams(repo_id: str, config: str | None):
         configs = get_dataset_config_names(repo_id, revision=revision)
         default = get_dataset_default_config_name(repo_id, revision=revision)
     if config is None and default is None and len(configs) > 1:
-        raise ValueError(f"catalogue={repo_id!r} has the configurations {', '.join(configs)}; name one of them by --config")
+        raise ValueError(
+            f"catalogue={repo_id!r} has the configurations {', '.join(configs)}; name one of them by --config"
+        )
     if config is not None and config not in configs:
         raise ValueError(f"config={config!r} is not in catalogue={repo_id!r}; it has {', '.join(configs)}")
     with _asking_the_hub(repo_id):
@@ -77,7 +79,9 @@ def _asking_the_hub(repo_id: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, httpx.TransportError) as error:  # of the Hub's client and of datasets
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"catalogue={repo_id!r} is neither a file here nor a data set on the Hub ({reason})") from error
+        raise ValueError(
+            f"catalogue={repo_id!r} is neither a file here nor a data set on the Hub ({reason})"
+        ) from error
 
 
 def _read(root: Path, path: str) -> bytes:

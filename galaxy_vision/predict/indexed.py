@@ -75,7 +75,9 @@ def _scan_folder(folder: Path, columns: Columns, notes: list[str]) -> Iterator[E
                 continue
             yield Entry(image_id(name), name, name, size=state.st_size, check=state.st_mtime_ns)
     if archives:
-        notes.append(f"{archives} zip or tar files in {folder} are not read, since it holds images; describe them on their own")
+        notes.append(
+            f"{archives} zip or tar files in {folder} are not read, since it holds images; describe them on their own"
+        )
 
 
 def _scan_zip(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:

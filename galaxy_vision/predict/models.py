@@ -35,8 +35,8 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
-        # On a CPU a thread takes a batch from the files to the table, with one core: threads that share a product wait for each other,
-        # and for those that decode. Elsewhere threads decode while the device computes.
+        # On a CPU a thread takes a batch from the files to the table, with one core: threads that share a product wait
+        # for each other, and for those that decode. Elsewhere threads decode while the device computes.
         self.whole_batches = accelerator.device.type == "cpu"
         self.batch_size = args.batch_size or (32 if accelerator.device.type == "cpu" else 256)
         self.workers = args.num_workers or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
@@ -103,7 +103,9 @@ class Models:
         names = [(name, pa.string()) for name in (*GIVEN, "class")]
         names += [(column, pa.float32()) for column in probability_columns(self.class_names)]
         if self.has_votes:
-            names += [(f"{answer}_{kind}", pa.float32()) for answer in ANSWERS for kind in ("fraction", "lower", "upper")]
+            names += [
+                (f"{answer}_{kind}", pa.float32()) for answer in ANSWERS for kind in ("fraction", "lower", "upper")
+            ]
             names += [(f"{question}_reach", pa.float32()) for question in QUESTION_SLICES]
         if self.args.captioner:
             names.append(("caption", pa.string()))
@@ -124,7 +126,9 @@ class Models:
             data = row.load()
         except FileNotFoundError as error:
             return None, "missing", str(error)
-        except Exception as error:  # storage and archives raise whatever they like, and one image must not end a run of days
+        except (
+            Exception
+        ) as error:  # storage and archives raise whatever they like, and one image must not end a run of days
             return None, "unreadable", f"{type(error).__name__}: {error}"
         try:
             rgb = read_rgb(data)
@@ -143,8 +147,9 @@ class Models:
     def describe(self, rows: list[Row], decoded: list[tuple]) -> pa.Table:
         """What is said of a batch.
 
-        Unreadable rows are computed as black images and blanked, and the last batch of a part is filled up with black ones: every
-        batch has the same shape, so that the bits of a row depend neither on its neighbours nor on the number of threads.
+        Unreadable rows are computed as black images and blanked, and the last batch of a part is filled up with black
+            ones: every batch has the same shape, so that the bits of a row depend neither on its neighbours nor on the
+            number of threads.
         """
         squares, statuses, errors = zip(*decoded, strict=True)
         failed = np.array([square is None for square in squares])
@@ -188,7 +193,9 @@ class Models:
 
 def local_folder(model: str) -> Path:
     """The folder itself, or where the files of this Hub id are cached."""
-    return Path(model) if Path(model).is_dir() else Path(snapshot_download(model, allow_patterns=[*MODEL_FILES, "*.py"]))
+    return (
+        Path(model) if Path(model).is_dir() else Path(snapshot_download(model, allow_patterns=[*MODEL_FILES, "*.py"]))
+    )
 
 
 def folder_fingerprint(folder: Path | None) -> str | None:

@@ -84,7 +84,9 @@ def missing_parts(output_dir: Path, identity: dict) -> list[int]:
     for path in sorted(output_dir.glob("part-*.parquet")):
         made = _made(path)
         theirs = made.get("identity", {})
-        changed = [f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value]
+        changed = [
+            f"{key} {theirs.get(key)!r}, now {value!r}" for key, value in identity.items() if theirs.get(key) != value
+        ]
         if changed:
             raise ValueError(f"{path} is of another run ({'; '.join(changed)}); give another output_dir, or remove it")
         found.add(made["part"])

@@ -74,9 +74,13 @@ def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[
         like = next((in_lower_case[name] for name in usual if name in in_lower_case), None)
         chosen.append(given or exact or like)
         if names.count(chosen[-1]) > 1:
-            raise ValueError(f"{where} has the column {chosen[-1]!r} {names.count(chosen[-1])} times; rename all but one")
+            raise ValueError(
+                f"{where} has the column {chosen[-1]!r} {names.count(chosen[-1])} times; rename all but one"
+            )
     if chosen[1] is None:
-        raise ValueError(f"{where} has none of the columns {', '.join(IMAGE_COLUMNS)}; name one of {found} by --image_column")
+        raise ValueError(
+            f"{where} has none of the columns {', '.join(IMAGE_COLUMNS)}; name one of {found} by --image_column"
+        )
     return chosen[0], chosen[1]
 
 
@@ -93,7 +97,9 @@ def check_types(schema: pa.Schema, id_column: str | None, image_column: str, whe
                 f"{where}: id column {id_column!r} is {kind}, which cannot hold 18 digits; store it as string or int64"
             )
         if pa.types.is_nested(kind):
-            raise ValueError(f"{where}: id column {id_column!r} is {kind}, not a text or number; name another by --id_column")
+            raise ValueError(
+                f"{where}: id column {id_column!r} is {kind}, not a text or number; name another by --id_column"
+            )
     kind = _plain(schema.field(image_column).type)
     if not _holds_file(kind):
         shown = str(kind) if len(str(kind)) < 120 else f"{str(kind)[:120]}..."
@@ -138,7 +144,9 @@ def _is_path(data: bytes | None) -> bool:
     return not text or (text.isprintable() and is_image(text))
 
 
-def row_of(galaxy_id: Any, image: Any, source: str, root: Path, read: Callable[[Path, str], bytes] | None = None) -> Row:
+def row_of(
+    galaxy_id: Any, image: Any, source: str, root: Path, read: Callable[[Path, str], bytes] | None = None
+) -> Row:
     """A row of a table. Without an id it is called as its image file, and without that as its place.
 
     Args:

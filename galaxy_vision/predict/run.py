@@ -3,8 +3,8 @@
 galaxy-vision predict --model runs/classifier --catalogue images.zip --output_dir predictions
 accelerate launch --num_processes 4 -m galaxy_vision.predict --model DIR --catalogue PATH --output_dir DIR
 
-The catalogue is cut into parts. A part is computed by one process, written beside and renamed when complete, so that a killed run
-goes on with the parts that are missing, and the rows do not depend on the number of processes.
+The catalogue is cut into parts. A part is computed by one process, written beside and renamed when complete, so that a
+killed run goes on with the parts that are missing, and the rows do not depend on the number of processes.
 """
 
 import sys
@@ -104,7 +104,10 @@ def predict(args: Arguments, accelerator) -> bool:
     statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{sum(counts.values())} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
     if "ok" not in counts:
-        print(f"error: no image could be read; {first_error(output_dir)}. Mend that and remove {output_dir}", file=sys.stderr)
+        print(
+            f"error: no image could be read; {first_error(output_dir)}. Mend that and remove {output_dir}",
+            file=sys.stderr,
+        )
         return False
     write_manifest(output_dir, described | {"num_processes": accelerator.num_processes}, counts)
     return True
@@ -185,7 +188,9 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
     return identity, missing
 
 
-def describe_parts(catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar) -> None:
+def describe_parts(
+    catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar
+) -> None:
     """Describe these parts with ``workers`` threads, and write each."""
     with decoding_threads(workers) as pool:
         ahead = BATCHES_AHEAD + workers if models.whole_batches else BATCHES_AHEAD

@@ -34,7 +34,9 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
                 part_rows.append(count)
                 first, start = group + 1, start + count
     if not parts:
-        raise ValueError(f"catalogue={path} has no row" + (f" in files of the split {columns.split}" if columns.split else ""))
+        raise ValueError(
+            f"catalogue={path} has no row" + (f" in files of the split {columns.split}" if columns.split else "")
+        )
 
     def rows(part: int) -> Iterator[Row]:
         file, name, (id_column, image_column), groups, number = parts[part]

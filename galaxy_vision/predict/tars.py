@@ -69,7 +69,9 @@ def scan_tars(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]
 
 def _galaxies(members: list[_Member], kind: str | None, where: Path, notes: list[str]) -> Iterator[_Member]:
     if kind is not None:
-        yield from (each for each in members if not is_hidden(each.name) and _sample(each.name)[1] == kind.lower().lstrip("."))
+        yield from (
+            each for each in members if not is_hidden(each.name) and _sample(each.name)[1] == kind.lower().lstrip(".")
+        )
         return
     members = [each for each in members if is_image(each.name)]
     plain = defaultdict(set)
@@ -91,7 +93,9 @@ def _galaxies(members: list[_Member], kind: str | None, where: Path, notes: list
         else:
             yield each
     if beside:
-        notes.append(f"{beside} images in {where} lie beside a plainer one, as a.mask.png beside a.jpg, and are left out")
+        notes.append(
+            f"{beside} images in {where} lie beside a plainer one, as a.mask.png beside a.jpg, and are left out"
+        )
 
 
 def _sample(name: str) -> tuple[str, str]:

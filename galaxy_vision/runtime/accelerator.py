@@ -48,7 +48,8 @@ def make_accelerator(
         timeout: how long processes wait for each other (default: that of torch).
 
     Raises:
-        ValueError: the device does not compute in this precision, or an earlier run of several processes has ended here.
+        ValueError: the device does not compute in this precision, or an earlier run of several processes has ended
+            here.
     """
     keep_freed_memory()
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
@@ -59,7 +60,8 @@ def make_accelerator(
     accelerator = Accelerator(
         mixed_precision=precision,
         gradient_accumulation_steps=accumulation_steps,
-        # Batches are copied to a GPU while it still computes; a copy that blocks would first wait for all that it was given.
+        # Batches are copied to a GPU while it still computes; a copy that blocks would first wait for all that it was
+        # given.
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=some_frozen)]
         + ([InitProcessGroupKwargs(timeout=timeout)] if timeout else []),
@@ -75,11 +77,12 @@ def make_accelerator(
 def forget_earlier_run() -> None:
     """Let a run in this process have another precision than the one before it, as in a notebook.
 
-    Accelerate keeps one state for the whole process and refuses to change its precision. The process group of a distributed
-    run is kept elsewhere, in PartialState, and stays.
+    Accelerate keeps one state for the whole process and refuses to change its precision. The process group of a
+    distributed run is kept elsewhere, in PartialState, and stays.
 
     Raises:
-        ValueError: it was a distributed run, whose end has destroyed that group; a new one might meet what is left of it.
+        ValueError: it was a distributed run, whose end has destroyed that group; a new one might meet what is left of
+            it.
     """
     if PartialState._shared_state and PartialState().use_distributed and not torch.distributed.is_initialized():
         raise ValueError("a run of several processes has ended in this one; start the next by a launch of its own")
@@ -119,7 +122,11 @@ def settle_precision(
             with torch.random.fork_rng(gpu):
                 gain = measure()
             choice = ["bf16" if gain >= WORTHWHILE else "no"]
-            why = f"{gain:.1f} times fp32 on this machine" if gain >= WORTHWHILE else f"bf16 is {gain:.1f} times as fast here"
+            why = (
+                f"{gain:.1f} times fp32 on this machine"
+                if gain >= WORTHWHILE
+                else f"bf16 is {gain:.1f} times as fast here"
+            )
         accelerator.print(f"precision: {'fp32' if choice == ['no'] else choice[0]} ({why})")
     if broadcast_object_list(choice) == ["bf16"]:
         # As Accelerator(mixed_precision="bf16") does; a new one would lose what was registered with this one.
@@ -134,7 +141,9 @@ def training_gain(model: nn.Module, inputs: dict[str, torch.Tensor]) -> float:
         inputs: one batch of what ``forward`` takes, for a loss; each with the images on the first axis.
     """
     trial = copy.deepcopy(model).train()  # which has batch statistics of its own
-    repeats = 2 if len(inputs["pixel_values"]) == 1 else 1  # batch normalisation needs two images, as in train_one_epoch
+    repeats = (
+        2 if len(inputs["pixel_values"]) == 1 else 1
+    )  # batch normalisation needs two images, as in train_one_epoch
     inputs = {name: value.repeat_interleave(repeats, dim=0).to(model.device) for name, value in inputs.items()}
     inputs["pixel_values"] = inputs["pixel_values"].contiguous(memory_format=torch.channels_last)
 

@@ -25,7 +25,13 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: str | None = None):
     """Arguments from the command line; a JSON file that stands first gives the defaults. Wrong ones end with status 2 and one line."""
     usage = "%(prog)s [ARGUMENTS.json] [--NAME VALUE ...]    (--help lists them)"  # an error stands below it, and is to be seen
-    settings = {"prog": prog, "usage": usage, "description": description, "formatter_class": _Help, "allow_abbrev": False}
+    settings = {
+        "prog": prog,
+        "usage": usage,
+        "description": description,
+        "formatter_class": _Help,
+        "allow_abbrev": False,
+    }
     parser = HfArgumentParser(kind, **settings)
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -56,4 +62,6 @@ def _check_types(kind: type, given: dict, path: str) -> None:
         value = given.get(name, None if type(None) in allowed else MISSING)
         whole = type(value) is int and float in allowed  # 1 for 1.0
         if value is not MISSING and not whole and type(value) not in allowed:
-            raise ValueError(f"{name}={value!r} in {path} is of type {type(value).__name__}; give {allowed[0].__name__}")
+            raise ValueError(
+                f"{name}={value!r} in {path} is of type {type(value).__name__}; give {allowed[0].__name__}"
+            )

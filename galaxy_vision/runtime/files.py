@@ -70,10 +70,13 @@ def sole_run(output_dir: Path) -> Iterator[None]:
     """Hold ``output_dir`` for one run, by a lock that dies with the main process; and say in one line that it cannot be written.
 
     Raises:
-        SystemExit: another run holds the folder; or it, or whatever the run writes, is on a full or read-only file system.
+        SystemExit: another run holds the folder; or it, or whatever the run writes, is on a full or read-only file
+            system.
     """
     try:
-        if os.environ.get("RANK", "0") != "0":  # the main process has the lock; if it is refused, the launcher ends the others
+        if (
+            os.environ.get("RANK", "0") != "0"
+        ):  # the main process has the lock; if it is refused, the launcher ends the others
             yield
             return
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -40,8 +40,8 @@ def has_native_bf16(device: str | None = None) -> bool:
 def keep_freed_memory(limit: int = 2**30) -> None:
     """Let malloc keep up to ``limit`` bytes that tensors on the CPU have freed, for the tensors of the next step.
 
-    glibc gives blocks of many MB back to the system and gets them again page by page, filled with zeros: a twelfth of the time of
-    a training step on a CPU. Another C library is left as it is.
+    glibc gives blocks of many MB back to the system and gets them again page by page, filled with zeros: a twelfth of
+    the time of a training step on a CPU. Another C library is left as it is.
     """
     if platform.libc_ver()[0] == "glibc":
         for threshold in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
@@ -56,7 +56,9 @@ def decoding_threads(count: int) -> Iterator[ThreadPoolExecutor]:
     """
     import torch
 
-    own = torch.get_num_threads()  # settles it: a thread takes its number, when it first computes, from whoever set one last
+    own = (
+        torch.get_num_threads()
+    )  # settles it: a thread takes its number, when it first computes, from whoever set one last
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield pool
     torch.set_num_threads(own)

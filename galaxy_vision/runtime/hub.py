@@ -15,7 +15,16 @@ from huggingface_hub.utils import (  # httpx or httpx2, as this version has it
 
 from ..images.limits import is_hidden
 
-NOT_PUSHED = ["checkpoints/*", "best/*", "**/__pycache__/*", "*.tmp", "*.tmp/*", "*.incomplete", "*.incomplete/*", ".lock"]
+NOT_PUSHED = [
+    "checkpoints/*",
+    "best/*",
+    "**/__pycache__/*",
+    "*.tmp",
+    "*.tmp/*",
+    "*.incomplete",
+    "*.incomplete/*",
+    ".lock",
+]
 """What a run needs to go on, and what is not finished. Hidden files, which may hold secrets, are left out too, but for PUSHED."""
 PUSHED = (".gitattributes", ".gitignore")
 
@@ -36,15 +45,19 @@ def push_folder(
         replaced: files that are uploaded with this content, whatever the folder has in their place.
 
     Raises:
-        ValueError: and nothing else, in one line: there is no such folder, a file of it cannot be read, the Hub refuses (wrong
-            token, no right to write, wrong id or card), the repository is public but ``private`` is asked for, the Hub must not
-            be asked (``HF_HUB_OFFLINE``), or the connection drops again and again.
+        ValueError: and nothing else, in one line: there is no such folder, a file of it cannot be read, the Hub refuses
+            (wrong token, no right to write, wrong id or card), the repository is public but ``private`` is asked for,
+            the Hub must not be asked (``HF_HUB_OFFLINE``), or the connection drops again and again.
     """
     folder, verbosity = Path(folder), logging.get_verbosity()
     if not folder.is_dir() or not any(folder.iterdir()):
-        raise ValueError(f"{folder} is not a folder with files; give the output_dir of a finished run, a data set or a Space")
+        raise ValueError(
+            f"{folder} is not a folder with files; give the output_dir of a finished run, a data set or a Space"
+        )
     if repo_type == "model" and not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} has no config.json, so it is no finished model; give --repo_type for data sets and Spaces")
+        raise ValueError(
+            f"{folder} has no config.json, so it is no finished model; give --repo_type for data sets and Spaces"
+        )
     check_repo_id("the id", repo_id)
     logging.set_verbosity_error()  # it tells of every attempt, in many lines
     try:
@@ -61,15 +74,21 @@ def push_folder(
                     ) from error
                 time.sleep(2 ** (attempt - 1))
     except OfflineModeIsEnabled as error:
-        raise ValueError(f"the Hub is not asked for {repo_id}, since HF_HUB_OFFLINE is set; unset it to push") from error
+        raise ValueError(
+            f"the Hub is not asked for {repo_id}, since HF_HUB_OFFLINE is set; unset it to push"
+        ) from error
     except LocalTokenNotFoundError as error:
-        raise ValueError(f"there is no token for the Hub to push {repo_id}; run `hf auth login`, or set HF_TOKEN") from error
+        raise ValueError(
+            f"there is no token for the Hub to push {repo_id}; run `hf auth login`, or set HF_TOKEN"
+        ) from error
     except HfHubHTTPError as error:
         raise ValueError(
             f"the Hub refuses {repo_id}: {_one_line(error)}; check the id, and by `hf auth login` that the token may write"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ValueError(f"the answer for {repo_id} is not that of a Hub ({_one_line(error)}); check HF_ENDPOINT") from error
+        raise ValueError(
+            f"the answer for {repo_id} is not that of a Hub ({_one_line(error)}); check HF_ENDPOINT"
+        ) from error
     except OSError as error:
         raise ValueError(f"{folder} cannot be uploaded: {_one_line(error)}") from error
     except ValueError as error:
@@ -92,10 +111,14 @@ def _push(folder: Path, repo_id: str, repo_type: str, private: bool, replaced: M
     api, sdk = HfApi(), {"space_sdk": "gradio"} if repo_type == "space" else {}
     url = api.create_repo(repo_id, repo_type=repo_type, private=private or None, exist_ok=True, **sdk)
     if private and not api.repo_info(repo_id, repo_type=repo_type).private:
-        raise ValueError("the repository exists and is public; make it private in its settings first, or leave private out")
+        raise ValueError(
+            "the repository exists and is public; make it private in its settings first, or leave private out"
+        )
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     visible = (name for name in names if not is_hidden(name) or name in PUSHED)
-    content = {name: folder / name for name in filter_repo_objects(visible, ignore_patterns=NOT_PUSHED)} | dict(replaced)
+    content = {name: folder / name for name in filter_repo_objects(visible, ignore_patterns=NOT_PUSHED)} | dict(
+        replaced
+    )
     # Not upload_folder, which makes several commits of it where hf_xet is installed.
     operations = [CommitOperationAdd(name, data) for name, data in content.items()]
     api.create_commit(repo_id, operations, commit_message="Upload by galaxy-vision", repo_type=repo_type)

@@ -42,16 +42,19 @@ class GalaxyParameters:
         bulge_fraction: of the flux (1 for an elliptical); bulge_radius: its half-light radius.
         sersic_index: of the bulge or elliptical.
         bulge_shape: ``rounded``, ``boxy`` or ``none`` (seen on edge-on discs).
-        arm_count: 0 for none; more than 5 is a flocculent disc. pitch_angle: of the logarithmic arms; handedness: +1 or -1.
+        arm_count: 0 for none; more than 5 is a flocculent disc. pitch_angle: of the logarithmic arms; handedness: +1 or
+            -1.
         arm_contrast: share of the disc's light that follows the arms, 0 to 1; arm_reach: radius where they fade.
-        bar_length: semi-major axis, 0 for none; bar_strength: its share of the flux; bar_angle: in the plane of the disc.
-        ring_radius; ring_strength: share of the flux in the ring.
+        bar_length: semi-major axis, 0 for none; bar_strength: its share of the flux; bar_angle: in the plane of the
+            disc. ring_radius; ring_strength: share of the flux in the ring.
         dust: optical depth in g of the lane of an edge-on disc or of the inner edges of arms.
         clumpiness: standard deviation of log brightness in star-forming clumps; asymmetry: offset of the outer light.
         tail_strength: share of the flux in tidal tails; arc_strength: share in a lensed arc.
-        companion_distance, companion_angle, companion_flux: of a merging galaxy (flux relative to the target; 0 for none).
+        companion_distance, companion_angle, companion_flux: of a merging galaxy (flux relative to the target; 0 for
+            none).
         artifact: a key of :data:`ARTIFACTS`; artifact_angle; artifact_offset: its distance from the centre.
-        band_shift: misalignment of g and i against r, arcsec. noise: factor on the sky noise. sky: left over, nanomaggies per pixel.
+        band_shift: misalignment of g and i against r, arcsec. noise: factor on the sky noise. sky: left over,
+            nanomaggies per pixel.
     """
 
     kind: str
@@ -159,12 +162,17 @@ def draw_parameters(rng: np.random.Generator) -> GalaxyParameters:
         shape = str(rng.choice(["rounded", "boxy", "none"], p=[0.6, 0.12, 0.28]))
         fraction = 0.0 if shape == "none" else rng.uniform(0.15, 0.5)
         values.update(
-            axis_ratio=rng.uniform(0.05, 0.16), bulge_shape=shape, bulge_fraction=fraction, sersic_index=rng.uniform(1, 3)
+            axis_ratio=rng.uniform(0.05, 0.16),
+            bulge_shape=shape,
+            bulge_fraction=fraction,
+            sersic_index=rng.uniform(1, 3),
         )
         values.update(bulge_radius=rng.uniform(0.10, 0.2), color_disc=rng.normal(0.62, 0.12))
         values.update(dust=rng.uniform(0.5, 2.5) if rng.random() < 0.35 else 0.0)
     elif kind == "irregular":
-        values.update(bulge_fraction=rng.uniform(0, 0.1), bulge_radius=0.1, sersic_index=1.0, color_disc=rng.normal(0.25, 0.1))
+        values.update(
+            bulge_fraction=rng.uniform(0, 0.1), bulge_radius=0.1, sersic_index=1.0, color_disc=rng.normal(0.25, 0.1)
+        )
         values.update(clumpiness=rng.uniform(0.5, 1.1), asymmetry=rng.uniform(0.1, 0.35))
     elif kind == "disturbed":
         values.update(_draw_spiral(rng, barred=rng.random() < 0.3))
@@ -182,7 +190,8 @@ def draw_parameters(rng: np.random.Generator) -> GalaxyParameters:
 def _draw_spiral(rng: np.random.Generator, barred: bool) -> dict[str, float | int]:
     count = int(rng.choice([1, 2, 3, 4, 5, 7], p=[0.03, 0.55, 0.17, 0.09, 0.05, 0.11]))
     bulge = rng.choice(
-        [rng.uniform(0, 0.03), rng.uniform(0.03, 0.15), rng.uniform(0.15, 0.35), rng.uniform(0.35, 0.6)], p=[0.1, 0.4, 0.4, 0.1]
+        [rng.uniform(0, 0.03), rng.uniform(0.03, 0.15), rng.uniform(0.15, 0.35), rng.uniform(0.35, 0.6)],
+        p=[0.1, 0.4, 0.4, 0.1],
     )
     values = dict(
         bulge_fraction=float(bulge),

@@ -1,8 +1,9 @@
 """Simulated galaxies and simulated volunteers, in the schema of Galaxy Zoo 2.
 
-``draw_parameters`` -> ``render`` (what the telescope shows) and ``vote`` (what people say about what can be seen). Smooth light is
-drawn with GalSim; arms, bars, rings, dust and tails are maps on the plane of the disc multiplied onto it; everything then passes
-through one GalSim PSF, SDSS-like noise and the Lupton stretch. A galaxy depends on ``(seed, index)`` alone.
+``draw_parameters`` -> ``render`` (what the telescope shows) and ``vote`` (what people say about what can be seen).
+Smooth light is drawn with GalSim; arms, bars, rings, dust and tails are maps on the plane of the disc multiplied onto
+it; everything then passes through one GalSim PSF, SDSS-like noise and the Lupton stretch. A galaxy depends on ``(seed,
+index)`` alone.
 """
 
 import math
@@ -21,7 +22,8 @@ from .volunteers import vote
 
 __all__ = ["GalaxyParameters", "KINDS", "SimulatedGalaxy", "draw_parameters", "render", "simulate_galaxy", "vote"]
 
-# g, r, i. Sky noise in nanomaggies per SDSS pixel: photon noise of skies of 22.0, 20.8, 20.3 mag/arcsec^2 at the next line's gain.
+# g, r, i. Sky noise in nanomaggies per SDSS pixel: photon noise of skies of 22.0, 20.8, 20.3 mag/arcsec^2 at the next
+# line's gain.
 SKY_NOISE = np.array([0.016, 0.028, 0.039], np.float32)
 ELECTRONS_PER_NANOMAGGY = np.array([1000.0, 950.0, 770.0], np.float32)
 # Lupton et al. (2004): band weights and asinh stretch, fitted to the colours and grey levels of Galaxy Zoo 2 images.
@@ -228,15 +230,22 @@ def _add_neighbours(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Gener
     area = (IMAGE_SIZE * p.pixel_scale / 60) ** 2  # square arcmin
     area_factor = (SDSS_PIXEL / p.pixel_scale) ** 2
     crowding = rng.lognormal(0, 0.5)
-    for is_star, density, slope in ((True, 1.2, 0.20), (False, 3.5, 0.42)):  # per square arcmin to r = 21; log10 counts per mag
+    for is_star, density, slope in (
+        (True, 1.2, 0.20),
+        (False, 3.5, 0.42),
+    ):  # per square arcmin to r = 21; log10 counts per mag
         for _ in range(min(rng.poisson(area * density * crowding), 80)):
             magnitude = max(21.2 - rng.exponential(1 / (slope * np.log(10))), 14.0 if is_star else 16.0)
             flux = 10 ** (0.4 * (ZERO_POINT - magnitude)) * area_factor
             x, y = rng.uniform(-IMAGE_SIZE / 2, IMAGE_SIZE / 2, 2)
             is_red_dwarf = is_star and rng.random() < 0.25
-            color = _color(1.4 if is_red_dwarf else rng.normal(0.42, 0.15) if is_star else rng.normal(0.75, 0.25)).ravel()
+            color = _color(
+                1.4 if is_red_dwarf else rng.normal(0.42, 0.15) if is_star else rng.normal(0.75, 0.25)
+            ).ravel()
             if is_star:
-                _add_point(scene, x, y, flux * color * np.array([1, 1, rng.uniform(1, 1.6) if is_red_dwarf else 1], np.float32))
+                _add_point(
+                    scene, x, y, flux * color * np.array([1, 1, rng.uniform(1, 1.6) if is_red_dwarf else 1], np.float32)
+                )
                 continue
             size = np.clip(10 ** (0.15 * (21 - magnitude) - 0.25) * rng.lognormal(0, 0.25) / p.pixel_scale, 0.7, 30)
             q, angle = rng.uniform(0.25, 1), rng.uniform(0, np.pi)
@@ -264,10 +273,14 @@ def _observe(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -
     spectrum[2] *= shifted.conj()
     light = fft.irfft2(spectrum)
     noise = fft.rfft2(rng.standard_normal(scene.shape, dtype=np.float32))
-    grain = np.sinc(kx * max(native, 1.0)) ** 2 * np.sinc(ky * max(native, 1.0)) ** 2  # bilinear, as the cut-outs are resampled
+    grain = (
+        np.sinc(kx * max(native, 1.0)) ** 2 * np.sinc(ky * max(native, 1.0)) ** 2
+    )  # bilinear, as the cut-outs are resampled
     noise = fft.irfft2(noise * (grain * max(native, 1.0)))
     binned = min(native, 1.0)  # stored pixels larger than SDSS ones average several of them
-    sigma = np.sqrt((p.noise * SKY_NOISE[:, None, None]) ** 2 + np.maximum(light, 0) / ELECTRONS_PER_NANOMAGGY[:, None, None])
+    sigma = np.sqrt(
+        (p.noise * SKY_NOISE[:, None, None]) ** 2 + np.maximum(light, 0) / ELECTRONS_PER_NANOMAGGY[:, None, None]
+    )
     return light + p.sky * np.array([0.4, 0.9, 1.2], np.float32)[:, None, None] + noise * sigma * binned
 
 

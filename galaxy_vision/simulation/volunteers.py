@@ -1,8 +1,9 @@
 """Simulated volunteers: what people answer about a galaxy, given what the seeing and the noise leave to be seen.
 
-Every structure has a *visibility* from 0 to 1: its true contrast, times what a Gaussian of the seeing's width leaves of a pattern of
-its size (the transfer function), times a factor of its signal to noise. Volunteers answer from visibilities, not from the truth. The
-constants were set so that the mean fraction of each answer is near that of the Galaxy Challenge's table.
+Every structure has a *visibility* from 0 to 1: its true contrast, times what a Gaussian of the seeing's width leaves of
+a pattern of its size (the transfer function), times a factor of its signal to noise. Volunteers answer from
+visibilities, not from the truth. The constants were set so that the mean fraction of each answer is near that of the
+Galaxy Challenge's table.
 """
 
 from typing import NamedTuple
@@ -94,7 +95,9 @@ def answer_probabilities(p: GalaxyParameters, rng: np.random.Generator) -> dict[
     featured = _either(featured, 0.6 * see.tails, 0.35 * see.companion, 0.6 * see.dust, 0.2 * see.arc)
     featured = _logistic(np.log(featured / (1 - featured + 1e-3)) + rng.normal(0, PERCEPTION_SCATTER))
     star = (
-        0.75 if p.kind == "star" else {"frame edge": 0.12, "dropped line": 0.06, "satellite trail": 0.06}.get(p.artifact, 0.012)
+        0.75
+        if p.kind == "star"
+        else {"frame edge": 0.12, "dropped line": 0.06, "satellite trail": 0.06}.get(p.artifact, 0.012)
     )
     arms = _either(0.08 + 0.12 * is_disc * see.sharpness, see.arms, 0.5 * see.tails)
     odd_looks = {
@@ -139,7 +142,9 @@ def answer_probabilities(p: GalaxyParameters, rng: np.random.Generator) -> dict[
         "t10_arms_winding": winding,
         "t11_arms_number": number,
     }
-    return {stem: (1 - RANDOM_CLICKS) * _normalise(chance) + RANDOM_CLICKS / len(chance) for stem, chance in chances.items()}
+    return {
+        stem: (1 - RANDOM_CLICKS) * _normalise(chance) + RANDOM_CLICKS / len(chance) for stem, chance in chances.items()
+    }
 
 
 def _normalise(weights) -> np.ndarray:

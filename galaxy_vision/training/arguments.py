@@ -24,16 +24,23 @@ CHOICES = {
 class TrainingRun:
     """Arguments of any training run; also keys of a JSON arguments file."""
 
-    dataset: str = arg("simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id")
+    dataset: str = arg(
+        "simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id"
+    )
     output_dir: str = arg("runs/model", "folder for the model, metrics.json, figures and checkpoints")
     label_scheme: str | None = arg(
-        None, "hubble, summary or threshold: classes from the votes by this scheme (default: the data set's own, else hubble)"
+        None,
+        "hubble, summary or threshold: classes from the votes by this scheme (default: the data set's own, else hubble)",
     )
     num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
-    streaming: bool = arg(False, "read the training rows while training, for Parquet data sets that are larger than the disk")
+    streaming: bool = arg(
+        False, "read the training rows while training, for Parquet data sets that are larger than the disk"
+    )
     shuffle_buffer: int = arg(10_000, "with streaming: rows that each process holds and shuffles, undecoded")
-    backbone: str | None = arg(None, "any timm ResNet by name (default: that of the model it starts from, else resnet10t)")
+    backbone: str | None = arg(
+        None, "any timm ResNet by name (default: that of the model it starts from, else resnet10t)"
+    )
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
     drop_rate: float = arg(0.0, "dropout before the heads")
@@ -48,7 +55,9 @@ class TrainingRun:
     ema_decay: float = arg(0.998, "decay of the averaged weights that are evaluated and saved (0: off)")
     patience: int = arg(0, "stop after so many epochs without a better validation score (0: never)")
     seed: int = arg(0, "of weights, order and augmentation")
-    mixed_precision: str = arg("auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16")
+    mixed_precision: str = arg(
+        "auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16"
+    )
     checkpoint_every: int = arg(0, "batches between checkpoints beside that of each epoch (0: none)")
     resume: bool = arg(False, "go on from the newest checkpoint of output_dir")
     tracker: str | None = arg(None, "tensorboard, trackio or wandb")
@@ -90,7 +99,9 @@ class TrainingRun:
         if self.backbone is not None:
             check_backbone(self.backbone)
         if self.image_size < 32:
-            raise ValueError(f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more")
+            raise ValueError(
+                f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more"
+            )
         check_ranges(self, {"image_size": LIMITS["image_size"]})
         if not 0.0 < self.crop_fraction <= 1.0:
             raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")

@@ -1,7 +1,8 @@
 """What a run needs to go on: checkpoints that are whole or not there, and one run at a time in a folder.
 
-A checkpoint is a folder ``checkpoints/step-N`` (N batches are done). It is written under another name, with a manifest of sizes and
-checksums as its last file, and renamed then. The two newest are kept. Nothing in it is unpickled but by torch's restricted loader.
+A checkpoint is a folder ``checkpoints/step-N`` (N batches are done). It is written under another name, with a manifest
+of sizes and checksums as its last file, and renamed then. The two newest are kept. Nothing in it is unpickled but by
+torch's restricted loader.
 """
 
 import errno
@@ -156,7 +157,9 @@ class Checkpoints:
         """Raises FloatingPointError if a weight is NaN or infinite after that batch."""
         floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
         if not torch.stack([each.isfinite().all() for each in floats]).all():
-            raise FloatingPointError(f"weights are NaN or infinite after batch {step}; lower the learning rate and start again")
+            raise FloatingPointError(
+                f"weights are NaN or infinite after batch {step}; lower the learning rate and start again"
+            )
 
     def _together(self, step: int, action: Callable[[], None]) -> None:
         """Do it on every process and wait for all; if one of them failed, all end."""
@@ -184,7 +187,9 @@ class Checkpoints:
         for path in files:
             _sync(path)
         checksums = {str(path.relative_to(partial)): _checksum(path) for path in files}
-        write_json(partial / MANIFEST, {"step": step, "settings": self.settings, "contents": self.contents, "files": checksums})
+        write_json(
+            partial / MANIFEST, {"step": step, "settings": self.settings, "contents": self.contents, "files": checksums}
+        )
         _sync(partial / MANIFEST)
         final = self.folder / f"step-{step}"
         shutil.rmtree(final, ignore_errors=True)  # one that was damaged, so that an older one was resumed
@@ -211,7 +216,9 @@ class Checkpoints:
                 plan[1].append(f"step-{step} is damaged: {damage}")
         found, damaged = broadcast_object_list(plan)
         if found is None and not damaged and (self.output_dir / "metrics.json").exists():
-            raise SystemExit(f"error: output_dir={self.output_dir} holds a run that is through; there is nothing to resume")
+            raise SystemExit(
+                f"error: output_dir={self.output_dir} holds a run that is through; there is nothing to resume"
+            )
         if found is None:
             why = f" ({'; '.join(damaged)})" if damaged else ""
             raise SystemExit(
@@ -223,7 +230,9 @@ class Checkpoints:
         manifest = json.loads((Path(found) / MANIFEST).read_text())
         theirs = manifest["settings"]
         changed = [
-            f"{key}={value!r}, then {theirs.get(key)!r}" for key, value in self.settings.items() if theirs.get(key) != value
+            f"{key}={value!r}, then {theirs.get(key)!r}"
+            for key, value in self.settings.items()
+            if theirs.get(key) != value
         ]
         if changed:
             raise SystemExit(

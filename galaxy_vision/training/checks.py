@@ -26,19 +26,26 @@ def check_classifier_rows(
         Whether votes are learned, and lines of doubt to be shown.
 
     Raises:
-        ValueError: a split has no row; a label is none of the classes; votes are negative or infinite; no training row has a label or
-            votes; all have one label and there are no votes; or the score that selects the epoch is not defined for the validation rows.
+        ValueError: a split has no row; a label is none of the classes; votes are negative or infinite; no training row
+            has a label or votes; all have one label and there are no votes; or the score that selects the epoch is not
+            defined for the validation rows.
     """
     labels, votes = {}, {}
     for split, rows in data.items():
         if not len(rows):
-            raise ValueError(f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some")
+            raise ValueError(
+                f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some"
+            )
         labels[split] = labels_of(rows)
         check_labels(dataset, split, labels[split], len(class_names))
         votes[split] = _votes_of(rows) if predict_votes else None
     if stream is not None:
         votes["train"] = stream.votes if predict_votes else None
-    counts = stream.class_counts if stream else np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names))
+    counts = (
+        stream.class_counts
+        if stream
+        else np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names))
+    )
     rows, doubts = stream.num_rows if stream else len(labels["train"]), []
     voted = votes["train"] is not None and bool(_answered(votes["train"]).any())
     if votes["train"] is not None and not voted:
@@ -56,7 +63,9 @@ def check_classifier_rows(
             "give a data set of two classes or more"
         )
     if not counts.any():
-        doubts.append("no training row has a class, so votes alone are learned: the classes that this model names mean nothing")
+        doubts.append(
+            "no training row has a class, so votes alone are learned: the classes that this model names mean nothing"
+        )
     judged = votes["validation"] if voted else None
     if not (labels["validation"] >= 0).any() and (judged is None or not _answered(judged).any()):
         raise ValueError(
@@ -109,8 +118,8 @@ def check_captioner_rows(dataset: str, data: dict, num_references: int) -> None:
         num_references: captions of a row that are drawn from.
 
     Raises:
-        ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are drawn from;
-            or the votes of the validation rows claim nothing.
+        ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are
+            drawn from; or the votes of the validation rows claim nothing.
     """
     for split, rows in data.items():
         for column, purpose in (("captions", "are learned"), ("votes", "judge the captions")):
@@ -124,7 +133,9 @@ def check_captioner_rows(dataset: str, data: dict, num_references: int) -> None:
                 f"column `captions` of dataset={dataset!r} does not hold a list of texts in each row; put each in a list"
             )
         if not len(rows):
-            raise ValueError(f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some")
+            raise ValueError(
+                f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some"
+            )
         captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
         check_references(dataset, split, captions, num_references if split == "train" else 1)
     wanted = _votes_of(data["validation"])

@@ -12,8 +12,8 @@ def taught_targets(
 ) -> torch.Tensor:
     """Replace the references (B, T) of the rows in ``taught`` (B,) by captions of the votes that the classifier predicts for these pixels.
 
-    Distillation (Hinton et al. 2015, arXiv:1503.02531): the classifier knows when it cannot know, which the captions of one galaxy's true
-    votes do not.
+    Distillation (Hinton et al. 2015, arXiv:1503.02531): the classifier knows when it cannot know, which the captions of
+    one galaxy's true votes do not.
     """
     rows = taught.nonzero()[:, 0]
     predicted = classifier(pixels[rows]).vote_concentration.float().cpu().numpy()

@@ -68,8 +68,8 @@ def train_one_epoch(
 ) -> float | None:
     """Train from ``progress.step_in_epoch`` to the end of the epoch; returns the mean loss of the steps done here, None if there was none.
 
-    The order of the rows is a permutation by the seed and the epoch alone; batch k of process p of n is number k n + p of it.
-    The loss of an optimiser step is the mean over all its rows, of whatever batch and process.
+    The order of the rows is a permutation by the seed and the epoch alone; batch k of process p of n is number k n + p
+    of it. The loss of an optimiser step is the mean over all its rows, of whatever batch and process.
 
     Args:
         targets: ``targets(batch, pixels, generator)`` gives what the objective needs beside ``pixel_values``.
@@ -77,7 +77,8 @@ def train_one_epoch(
         objective: the loss.
 
     Raises:
-        FloatingPointError: a loss is NaN or infinite; nothing is learned from its batch, whose rows are in ``bad_batch.json``.
+        FloatingPointError: a loss is NaN or infinite; nothing is learned from its batch, whose rows are in
+            ``bad_batch.json``.
         Terminated: SIGTERM has come.
     """
     loader.set_epoch(progress.epoch)
@@ -102,12 +103,14 @@ def train_one_epoch(
             with nullcontext() if last else accelerator.no_sync(model):
                 batch_sums = ready.weight * objective.sums(model, ready.inputs)
                 loss = undivided * mean_loss(batch_sums, step_counts)
-                # The one place where a classifier's step waits for the device. Nothing may be learned from a bad batch, so it
-                # stands before the optimiser; and before the backward pass, so that a GPU is busy with both while the next batch
-                # is made.
+                # The one place where a classifier's step waits for the device. Nothing may be learned from a bad batch,
+                # so it stands before the optimiser; and before the backward pass, so that a GPU is busy with both while
+                # the next batch is made.
                 bad, terminating = on_any_process(accelerator, not math.isfinite(loss.item()), checkpoints.terminating)
                 if bad:
-                    _refuse_batch(accelerator, ready.batch["row"], mean_loss(batch_sums, batch_counts).item(), progress, args)
+                    _refuse_batch(
+                        accelerator, ready.batch["row"], mean_loss(batch_sums, batch_counts).item(), progress, args
+                    )
                 accelerator.backward(loss)
             sums, counts = sums + batch_sums.detach(), counts + batch_counts
             images += len(ready.batch["row"]) * accelerator.num_processes * (ready.weight > 0)

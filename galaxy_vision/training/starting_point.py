@@ -92,5 +92,7 @@ def other_view(args, place: str, source: str) -> str | None:
     except (OSError, ValueError):
         return None
     known = {"image_size": theirs.size["height"], "crop_fraction": theirs.crop_fraction}
-    differing = [f"{name}={value}, here {getattr(args, name)}" for name, value in known.items() if value != getattr(args, name)]
+    differing = [
+        f"{name}={value}, here {getattr(args, name)}" for name, value in known.items() if value != getattr(args, name)
+    ]
     return f"{source} was trained at {' and '.join(differing)}" if differing else None

@@ -4,10 +4,11 @@
     python tests/chaos/kill_training.py --trials 100 --pairs 20 --kills 3 --seed 1       # the long run
     python tests/chaos/kill_training.py --trials 50 --pairs 10 --kills 3 --script train_captioner
 
-A trial trains with an empty cache of data sets, and SIGKILL comes at a random event: the n-th time that the run opens a file for
-writing, makes, renames or removes one in its folder or in the cache (so inside a checkpoint and inside the cache of pixels), or, in
-every second trial, after a random time. It is resumed, killed again, and at last left alone. Trials are forked from one process that has
-imported everything; figures are left out. With ``--pairs`` two processes train together and one of them is killed, then the other.
+A trial trains with an empty cache of data sets, and SIGKILL comes at a random event: the n-th time that the run opens a
+file for writing, makes, renames or removes one in its folder or in the cache (so inside a checkpoint and inside the
+cache of pixels), or, in every second trial, after a random time. It is resumed, killed again, and at last left alone.
+Trials are forked from one process that has imported everything; figures are left out. With ``--pairs`` two processes
+train together and one of them is killed, then the other.
 """
 
 import argparse
@@ -41,7 +42,17 @@ SMALL = ["--num_simulated", "200", "--max_rows", "24", "--batch_size", "4", "--e
 SMALL += ["--mixed_precision", "no", "--seed", "3"]
 ARGUMENTS = {
     "train_classifier": [*SMALL, "--image_size", "32", "--drop_rate", "0.2"],
-    "train_captioner": [*SMALL, "--image_size", "32", "--hidden_size", "16", "--max_new_tokens", "8", "--num_beams", "2"],
+    "train_captioner": [
+        *SMALL,
+        "--image_size",
+        "32",
+        "--hidden_size",
+        "16",
+        "--max_new_tokens",
+        "8",
+        "--num_beams",
+        "2",
+    ],
 }
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copytree"}
 
@@ -86,7 +97,9 @@ def fork(work: Path, script, argv: list[str], rank: int, size: int, port: int, k
         os.dup2(log, 2)
         if size > 1:
             where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-            os.environ.update(where, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), LOCAL_WORLD_SIZE=str(size))
+            os.environ.update(
+                where, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), LOCAL_WORLD_SIZE=str(size)
+            )
         datasets.config.HF_DATASETS_CACHE = work / "cache"
         report.write_report = lambda folder, rows=None: []  # figures and card: `galaxy-vision report` makes them again
         watch((str(work / "run"), str(work / "cache")), kill_at, work / f"note-{rank}")
@@ -156,7 +169,9 @@ def place_of(note: Path) -> str:
     return next((kind for part, kind in kinds.items() if part in path), "elsewhere")
 
 
-def trial(root: Path, script, size: int, number: int, dice: random.Random, total: int, seconds: float, kills: int) -> Counter:
+def trial(
+    root: Path, script, size: int, number: int, dice: random.Random, total: int, seconds: float, kills: int
+) -> Counter:
     """Train with some kills; counts of what happened, and ``lost`` if the outcome is not that of the quiet run."""
     work = root / f"trial-{size}-{number}"
     work.mkdir()
