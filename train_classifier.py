@@ -5,46 +5,31 @@ accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder 
 accelerate launch train_classifier.py run.json                       # arguments from a file
 """
 
-import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from accelerate.utils import broadcast_object_list, set_seed
-from timm.utils import ModelEmaV3
-from tqdm.auto import tqdm
-from transformers import get_cosine_schedule_with_warmup
 
-from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.data.batches import cache_pixels, make_loader
-from galaxy_vision.data.checks import split_contents
-from galaxy_vision.data.load import class_counts, load_galaxies
-from galaxy_vision.data.splits import SPLITS
-from galaxy_vision.data.streaming import TrainingStream
+from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.evaluation.evaluate import Examples, evaluate
 from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, training_constants
-from galaxy_vision.evaluation.publish import push_at_the_end
-from galaxy_vision.evaluation.report import finish_run
+from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.models.strict_loading import check_backbone
-from galaxy_vision.runtime.accelerator import make_accelerator, settle_precision, training_gain
 from galaxy_vision.runtime.arguments import arg, parse_arguments
-from galaxy_vision.runtime.files import sole_run
-from galaxy_vision.runtime.orderly_end import Termination, orderly_end
 from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun
-from galaxy_vision.training.checkpoints import Checkpoints, Progress, checkpoint_precision, checkpoint_steps, save_best
 from galaxy_vision.training.checks import check_classifier_rows
-from galaxy_vision.training.loop import parameter_groups, train_one_epoch
+from galaxy_vision.training.loop import Run
+from galaxy_vision.training.rows import load_rows
+from galaxy_vision.training.run import finish, fit, parameter_groups, prepare, training_run
 from galaxy_vision.training.starting_point import (
     architecture,
+    image_processor,
     load_timm_backbone,
     load_trained,
     other_view,
     set_defaults,
     take_over,
+    take_weights,
 )
-
-# ------------------------------------------------------------------------------------------------------------ arguments
-
 
 SCORES = ("loss", "rmse_37", "rmse_known")
 """Validation scores that can select the epoch."""
@@ -58,7 +43,9 @@ class Arguments(TrainingRun):
     pretrained_backbone: str | None = arg(
         None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)"
     )
-    init_from: str | None = arg(None, "start from the backbone of a trained model (folder or Hub id)")
+    init_from: str | None = arg(
+        None, "start from the weights of this trained classifier (folder or Hub id), as far as they mean the same here"
+    )
     predict_votes: bool = arg(True, "learn the votes too, where the data set has them")
     class_weighting: str = arg(
         "sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1"
@@ -86,74 +73,32 @@ class Arguments(TrainingRun):
 
 def main(argv: list[str] | None = None) -> dict | None:
     args = parse_arguments(Arguments, __doc__, argv)
-    output_dir = Path(args.output_dir)
-    with sole_run(output_dir), orderly_end(output_dir) as termination:
-        return train(args, termination)
+    with training_run(args) as run:
+        return train(run)
 
 
-def train(args: Arguments, termination: Termination) -> dict | None:
-    output_dir = Path(args.output_dir)
-    started = time.perf_counter()
-    if not args.resume and any(checkpoint_steps(output_dir)):  # step 0 is no loss
-        raise SystemExit(
-            f"error: output_dir={output_dir} holds an unfinished run; go on with --resume, or give another folder"
-        )
-
-    # ------------------------------------------------------------------------------------------------------------- seed
-    try:
-        accelerator = make_accelerator(args.mixed_precision, args.accumulation_steps, args.tracker, output_dir)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
-    set_seed(args.seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+def train(run: Run) -> dict | None:
+    args, accelerator = run.args, run.accelerator
 
     # --------------------------------------------------------------------------------------------------- starting point
-    trained_backbone = None
+    start = backbone = None
     if args.init_from:
         start = load_trained(GalaxyResNetForImageClassification, "init_from", args.init_from)
-        source, trained_backbone = f"init_from={args.init_from!r}", start.backbone
-        accelerator.print(take_over(args, {"backbone": start.config.backbone}, source))
-        if differing := other_view(args, args.init_from, source):
-            accelerator.print(differing)
+        accelerator.print(take_over(args, {"backbone": start.config.backbone}, f"init_from={args.init_from!r}"))
     elif args.pretrained_backbone:
-        source = f"pretrained_backbone={args.pretrained_backbone!r}"
-        accelerator.print(take_over(args, {"backbone": architecture(args.pretrained_backbone)}, source))
-        trained_backbone = load_timm_backbone(args.pretrained_backbone)
+        settings = {"backbone": architecture(args.pretrained_backbone)}
+        accelerator.print(take_over(args, settings, f"pretrained_backbone={args.pretrained_backbone!r}"))
+        backbone = load_timm_backbone(args.pretrained_backbone)
     set_defaults(args, backbone=DEFAULT_BACKBONE)
+    if start and (differing := other_view(args, args.init_from, f"init_from={args.init_from!r}")):
+        accelerator.print(differing)
+    processor = image_processor(args)
 
     # ------------------------------------------------------------------------------------------------------------- data
-    processor = GalaxyImageProcessor(
-        size={"height": args.image_size, "width": args.image_size}, crop_fraction=args.crop_fraction
-    )
-    progress = Progress()
-    with accelerator.main_process_first():  # the others then read the cache
-        try:
-            data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
-            if args.max_rows:
-                data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
-            class_names = data["test"].features["label"].names
-            checked = (args.dataset, data, class_names, args.predict_votes, args.select_by)
-            if not args.streaming:
-                has_votes, doubts = check_classifier_rows(*checked)
-            cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
-        except ValueError as error:
-            raise SystemExit(f"error: {error}") from error
-        fingerprint = {split: rows._fingerprint for split, rows in data.items()}
-    contents = broadcast_object_list([split_contents(data) if accelerator.is_main_process else None])[0]
-    if args.streaming:
-        try:
-            cached["train"] = TrainingStream(args, class_names, processor, progress, accelerator)
-            has_votes, doubts = check_classifier_rows(*checked, cached["train"])
-        except ValueError as error:
-            raise SystemExit(f"error: {error}") from error
-        fingerprint["train"], contents["train"] = cached["train"].fingerprint, cached["train"].content
+    rows = load_rows(run, processor, check_classifier_rows)
+    has_votes, doubts = rows.checked
     for doubt in doubts:
         accelerator.print(doubt)
-    counts = cached["train"].class_counts if args.streaming else class_counts(cached["train"], len(class_names))
-    loaders = {
-        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train")
-        for split, rows in cached.items()
-    }
 
     # ------------------------------------------------------------------------------------------------------------ model
     config = GalaxyResNetConfig(
@@ -161,54 +106,19 @@ def train(args: Arguments, termination: Termination) -> dict | None:
         image_size=args.image_size,
         predict_votes=has_votes,
         drop_rate=args.drop_rate,
-        id2label=dict(enumerate(class_names)),
-        label2id={name: index for index, name in enumerate(class_names)},
+        id2label=dict(enumerate(rows.class_names)),
+        label2id={name: index for index, name in enumerate(rows.class_names)},
     )
     model = GalaxyResNetForImageClassification(config)
-    if trained_backbone is not None:
-        model.backbone.load_state_dict(trained_backbone.state_dict())
-    model = model.to(accelerator.device, memory_format=torch.channels_last)
-    ema = ModelEmaV3(model, decay=args.ema_decay, use_warmup=True) if args.ema_decay else None
+    if start:
+        accelerator.print(take_weights(model, start, f"init_from={args.init_from!r}"))
+    elif backbone:
+        model.backbone.load_state_dict(backbone.state_dict())
 
-    def gain() -> float:
-        batch = next(iter(loaders["validation"]))
-        inputs = {"pixel_values": processor.normalize_pixels(batch["pixels"]), "labels": batch["labels"]}
-        return training_gain(model, inputs | ({"votes": batch["votes"]} if has_votes else {}))
-
-    recorded = checkpoint_precision(output_dir) if args.resume else None
-    settle_precision(accelerator, args.mixed_precision, gain, recorded)
-
-    # -------------------------------------------------------------------------------------------------------- optimiser
-    optimizer = torch.optim.AdamW(parameter_groups(model, args.weight_decay), lr=args.learning_rate, fused=True)
-    loaders["train"], loaders["validation"], loaders["test"], model, optimizer = accelerator.prepare(
-        loaders["train"], loaders["validation"], loaders["test"], model, optimizer
-    )
-    steps = args.epochs * -(-len(loaders["train"]) // args.accumulation_steps)
-    # Not prepared: it then advances once a step, whatever the number of processes.
-    scheduler = get_cosine_schedule_with_warmup(optimizer, int(args.warmup_fraction * steps), steps)
+    # ------------------------------------------------------------------------------------------------ what is optimised
     power = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}[args.class_weighting]
-    weights = torch.tensor(counts, dtype=torch.float32).clamp_min(1) ** power
+    weights = torch.tensor(rows.class_counts, dtype=torch.float32).clamp_min(1) ** power
     class_weights = (weights / weights.mean()).to(accelerator.device)
-
-    # ------------------------------------------------------------------------------------------------------------- loop
-    states = {"progress": progress, "scheduler": scheduler} | ({"ema": ema} if ema is not None else {})
-    checkpoints = Checkpoints(accelerator, args, model, states, termination, contents)
-    if args.resume:
-        checkpoints.resume()
-    else:
-        checkpoints.save(0)
-    if args.tracker:
-        accelerator.init_trackers("galaxy_vision", {k: v for k, v in asdict(args).items() if v is not None})
-    accelerator.print(
-        f"{args.dataset}: {', '.join(f'{rows.num_rows} {split}' for split, rows in cached.items())} galaxies; "
-        f"{args.backbone} at {args.image_size} px; {accelerator.num_processes} process(es), {accelerator.mixed_precision} precision"
-    )
-    constants = None
-    if has_votes:
-        train_rows = cached["train"]
-        constants = training_constants(
-            train_rows.votes if args.streaming else train_rows.with_format("numpy")["votes"][:]
-        )
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {
@@ -217,97 +127,35 @@ def train(args: Arguments, termination: Termination) -> dict | None:
             "class_weights": class_weights,
         }
 
-    def new_metrics() -> dict:
-        metrics = {"classes": GalaxyMetric("classes", label_names=class_names, train_class_counts=counts.tolist())}
-        if has_votes:
-            metrics["votes"] = GalaxyMetric("votes", **constants)
-        return metrics
+    def trial(batch: dict) -> dict:
+        return {name: batch[name] for name in (("labels", "votes") if has_votes else ("labels",))}
 
-    done = progress.epoch * len(loaders["train"]) + progress.step_in_epoch
-    bar = tqdm(
-        total=args.epochs * len(loaders["train"]),
-        initial=done,
-        desc="training",
-        disable=not accelerator.is_main_process,
-    )
-    termination.wait(True)  # for the end of the batch or evaluation at hand
-    with bar:
-        while progress.epoch < args.epochs and not (
-            args.patience and progress.epoch - progress.best_epoch > args.patience
-        ):
-            train_loss = train_one_epoch(
-                accelerator,
-                model,
-                ema,
-                loaders["train"],
-                optimizer,
-                scheduler,
-                processor,
-                progress,
-                args,
-                targets,
-                checkpoints,
-                bar,
-            )
-            checkpoints.check_weights((progress.epoch + 1) * len(loaders["train"]))
-            evaluated = ema.module if ema is not None else accelerator.unwrap_model(model)
-            results = evaluate(accelerator, evaluated, loaders["validation"], processor, new_metrics(), "validation")
-            found = {"loss": results["loss"]} | results.get("votes", {}) if results else {args.select_by: 0.0}
-            score = torch.tensor(found[args.select_by], device=accelerator.device)
-            score = accelerator.reduce(score, "sum").item()  # the main process has it
-            if score < progress.best_score:
-                progress.best_score, progress.best_epoch = score, progress.epoch
-                if accelerator.is_main_process:
-                    save_best(evaluated, checkpoints.best)
-            row = {"epoch": progress.epoch + 1, "train_loss": train_loss}
-            if results:
-                row["validation_loss"] = results["loss"]
-                row["validation_macro_f1"] = results["classes"]["macro_f1"]
-                for name in ("rmse_37", "rmse_known"):
-                    row[f"validation_{name}"] = results["votes"][name] if has_votes else None
-                known = ((key, value) for key, value in row.items() if value is not None)
-                tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in known))
-            progress.history.append(row)
-            accelerator.log({key: value for key, value in row.items() if value is not None}, step=progress.epoch)
-            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-            checkpoints.save(progress.epoch * len(loaders["train"]))
-            checkpoints.end_if_terminating()
+    run = prepare(run, rows, model, parameter_groups(model, args), CLASSIFIER, targets, trial)
 
-    # -------------------------------------------------------------------------------------------------------- test once
-    termination.wait(accelerator.num_processes > 1)  # nothing is to be saved any more, but several must end together
-    accelerator.wait_for_everyone()
-    if progress.best_epoch < 0:
-        raise FloatingPointError("no epoch had a finite validation score; start again with a lower --learning_rate")
-    best = GalaxyResNetForImageClassification.from_pretrained(checkpoints.best).to(
-        accelerator.device, memory_format=torch.channels_last
-    )
-    metrics = new_metrics() | {"examples": Examples(class_names)}
-    results = evaluate(accelerator, best, loaders["test"], processor, metrics, "test")
-    checkpoints.end_if_terminating()
-    termination.wait(False)
+    # -------------------------------------------------------------------------------------------------- what is chosen
+    constants = training_constants(rows.train_votes) if has_votes else None
 
-    # ----------------------------------------------------------------------------------------------------------- report
-    if accelerator.is_main_process:
-        best.save_pretrained(output_dir)
-        processor.save_pretrained(output_dir)
-        results |= {
-            "arguments": asdict(args),
-            "split_fingerprint": fingerprint,
-            "split_rows": {split: rows.num_rows for split, rows in cached.items()},
-            "best_epoch": progress.best_epoch + 1,
-            "history": progress.history,
-            "num_processes": accelerator.num_processes,
-            "seconds": round(time.perf_counter() - started, 1),
-        }
-        finish_run(args, accelerator, data, results)
-        print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
-        print(summary_table(results))
-        print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    if results:  # the main process; the run is whole whatever comes of it
-        push_at_the_end(args)
-    return results
+    def metrics() -> dict:
+        counts = rows.class_counts.tolist()
+        metrics = {"classes": GalaxyMetric("classes", label_names=rows.class_names, train_class_counts=counts)}
+        return metrics | ({"votes": GalaxyMetric("votes", **constants)} if has_votes else {})
+
+    def validate(model: GalaxyResNetForImageClassification) -> tuple[float, dict] | None:
+        results = evaluate(accelerator, model, run.loaders["validation"], processor, metrics(), "validation")
+        if results is None:
+            return None
+        scores = {"loss": results["loss"], "macro_f1": results["classes"]["macro_f1"]}
+        scores |= {name: results["votes"][name] if has_votes else None for name in ("rmse_37", "rmse_known")}
+        return scores[args.select_by], {f"validation_{name}": score for name, score in scores.items()}
+
+    fit(run, validate)
+
+    # ------------------------------------------------------------------------------------------------ what is reported
+    def test(model: GalaxyResNetForImageClassification) -> dict | None:
+        examples = {"examples": Examples(rows.class_names)}
+        return evaluate(accelerator, model, run.loaders["test"], processor, metrics() | examples, "test")
+
+    return finish(run, rows, GalaxyResNetForImageClassification, processor, test, summary_table)
 
 
 if __name__ == "__main__":

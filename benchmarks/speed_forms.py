@@ -24,6 +24,7 @@ from galaxy_vision import (
 )
 from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.labels import get_scheme
+from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.images.decode import read_rgb
 from galaxy_vision.predict.arguments import Arguments
 from galaxy_vision.predict.catalogue import open_catalogue, write_index
@@ -33,9 +34,11 @@ from galaxy_vision.predict.rows import Columns
 from galaxy_vision.predict.run import describe_parts
 from galaxy_vision.runtime.accelerator import WORTHWHILE, make_accelerator, settle_precision, training_gain
 from galaxy_vision.runtime.hardware import available_cores, decoding_threads, has_native_bf16
+from galaxy_vision.runtime.orderly_end import Termination
 from galaxy_vision.training.arguments import TrainingRun
 from galaxy_vision.training.checkpoints import Progress
-from galaxy_vision.training.loop import parameter_groups, train_one_epoch
+from galaxy_vision.training.loop import RunState, train_one_epoch
+from galaxy_vision.training.run import parameter_groups
 
 Form = Callable[[], tuple[int, float]]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -144,11 +147,10 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -
     model = classifier(args).to(accelerator.device, memory_format=torch.channels_last)
     settle_precision(accelerator, "auto", lambda: training_gain(model, inputs))
     ema = ModelEmaV3(model, decay=run.ema_decay, use_warmup=True)
-    optimizer = torch.optim.AdamW(parameter_groups(model, run.weight_decay), lr=run.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, run), lr=run.learning_rate, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     bar = SimpleNamespace(update=lambda count: None, set_postfix=lambda **values: None)
-    checkpoints = SimpleNamespace(terminating=False)
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         return {"labels": batch["labels"], "votes": batch["votes"], "class_weights": None}
@@ -159,21 +161,25 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -
         def epoch():
             torch.use_deterministic_algorithms(
                 True, warn_only=True
-            )  # as the script does; the limits and rivals run without
-            train_one_epoch(
-                accelerator,
-                model,
-                ema,
-                loader,
-                optimizer,
-                scheduler,
-                processor,
-                Progress(),
-                run,
-                targets,
-                checkpoints,
-                bar,
+            )  # as the script does; limits and rivals run without
+            state = RunState(
+                args=run,
+                accelerator=accelerator,
+                termination=Termination(),
+                progress=Progress(),
+                started=time.perf_counter(),
+                model=model,
+                ema=ema,
+                optimizer=optimizer,
+                scheduler=scheduler,
+                loaders={"train": loader},
+                processor=processor,
+                objective=CLASSIFIER,
+                targets=targets,
+                checkpoints=None,
+                bar=bar,
             )
+            train_one_epoch(state)
             torch.use_deterministic_algorithms(False)
 
         return epoch

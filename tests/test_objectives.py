@@ -22,6 +22,7 @@ from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
 from galaxy_vision.models.modeling_galaxy_resnet import dirichlet_multinomial_nll
 from galaxy_vision.runtime.accelerator import make_accelerator
+from galaxy_vision.runtime.orderly_end import Termination
 from galaxy_vision.training.checkpoints import Progress
 from galaxy_vision.training.loop import train_one_epoch
 
@@ -97,8 +98,10 @@ def one_step(accelerator, batch_size: int, accumulated: int) -> tuple[float, lis
         return {"labels": batch["labels"], "votes": batch["votes"], "class_weights": torch.tensor([1.0, 0.5, 2.0])}
 
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0), tqdm(disable=True)
-    parts = (optimizer, scheduler, PROCESSOR, Progress(), args, targets, SimpleNamespace(terminating=False), bar)
-    loss = train_one_epoch(accelerator, model, None, loader, *parts)
+    parts = {"ema": None, "processor": PROCESSOR, "objective": CLASSIFIER, "targets": targets, "progress": Progress()}
+    parts |= {"termination": Termination(), "loaders": {"train": loader}, "optimizer": optimizer}
+    run = Namespace(args=args, accelerator=accelerator, model=model, scheduler=scheduler, bar=bar, **parts)
+    loss = train_one_epoch(run)
     return loss, accelerator.unwrap_model(model).head.weight.tolist()
 
 

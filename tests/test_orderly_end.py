@@ -88,7 +88,8 @@ def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(
 
 def test_sigterm_before_anything_was_learned_ends_with_143_and_says_so(tmp_path):
     folder, log = tmp_path / "run", tmp_path / "log"
-    assert ended(log, "train_classifier", [*FEW, "--output_dir", str(folder)], None, "load_galaxies", 1) == 143
+    argv = [*FEW, "--output_dir", str(folder)]
+    assert ended(log, "train_classifier", argv, "galaxy_vision.training.rows", "load_galaxies", 1) == 143
     assert log.read_text().endswith("SIGTERM: nothing was learned yet; start again\n")
     assert checkpoint_steps(folder) == []
 

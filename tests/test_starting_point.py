@@ -13,6 +13,7 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
+from galaxy_vision.training.starting_point import take_weights
 
 QUICK = ["--num_simulated", "200", "--max_rows", "12", "--batch_size", "6", "--epochs", "1", "--mixed_precision", "no"]
 
@@ -145,3 +146,26 @@ def test_the_weights_of_the_start_are_those_that_are_trained_on(other, tmp_path)
     )
     for (name, known), weight in zip(one.named_parameters(), two.parameters(), strict=True):
         assert torch.allclose(weight, known, atol=1e-5), name
+
+
+@pytest.mark.parametrize(
+    "labels, votes, taken",
+    [
+        (["a", "b"], True, ["backbone", "classifier", "vote_head"]),
+        (["b", "a"], True, ["backbone", "vote_head"]),
+        (["a", "b", "c"], False, ["backbone"]),
+    ],
+)
+def test_heads_are_taken_from_the_start_where_they_mean_the_same(labels, votes, taken):
+    def classifier(labels, votes):
+        names = {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
+        config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=votes, **names)
+        return GalaxyResNetForImageClassification(config)
+
+    start, model = classifier(["a", "b"], True), classifier(labels, votes)
+    assert take_weights(model, start, "init_from='m'") == f"weights taken from init_from='m': {', '.join(taken)}"
+    for name in ("backbone", "classifier", "vote_head"):
+        ours, theirs = getattr(model, name), getattr(start, name)
+        if ours is not None:
+            same = all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+            assert same is (name in taken), name

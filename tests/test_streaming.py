@@ -57,7 +57,8 @@ def arguments(folder: str, **other) -> SimpleNamespace:
 def open_stream(folder: str, progress=None, with_captions: bool = False, **other) -> TrainingStream:
     names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
     progress = progress or Progress()
-    return TrainingStream(arguments(folder, **other), names, PROCESSOR, progress, Accelerator(cpu=True), with_captions)
+    run = SimpleNamespace(args=arguments(folder, **other), accelerator=Accelerator(cpu=True), progress=progress)
+    return TrainingStream(run, names, PROCESSOR, with_captions)
 
 
 def seen(batches) -> list[bytes]:
@@ -126,7 +127,8 @@ def read_together(output: Path, *folders: str) -> None:
     names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
     for folder in folders:
         progress = Progress()
-        stream = TrainingStream(arguments(folder), names, PROCESSOR, progress, accelerator)
+        run = SimpleNamespace(args=arguments(folder), accelerator=accelerator, progress=progress)
+        stream = TrainingStream(run, names, PROCESSOR)
         for progress.epoch in (0, 1):
             batches = list(stream.loader())
             rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]

@@ -26,9 +26,11 @@ from galaxy_vision.data.labels import assign_labels, get_scheme
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.data.votes import with_votes_column
+from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.models.decision_tree import answer_index, hub_columns
 from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.runtime.accelerator import make_accelerator
+from galaxy_vision.runtime.orderly_end import Termination
 from galaxy_vision.training.checkpoints import Progress
 from galaxy_vision.training.loop import _clip_gradients, train_one_epoch
 
@@ -138,8 +140,10 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
         seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0
     )
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
-    parts = (optimizer, scheduler, processor, Progress(), args, targets, Namespace(terminating=False), bar)
-    loss = train_one_epoch(accelerator, model, None, loader, *parts)
+    parts = {"ema": None, "processor": processor, "objective": CLASSIFIER, "targets": targets, "progress": Progress()}
+    parts |= {"termination": Termination(), "loaders": {"train": loader}, "optimizer": optimizer}
+    run = Namespace(args=args, accelerator=accelerator, model=model, scheduler=scheduler, bar=bar, **parts)
+    loss = train_one_epoch(run)
     assert np.isfinite(loss)
     assert sorted(map(len, seen)) == [1, 2, 2] and set().union(*seen) == set(range(5))
 

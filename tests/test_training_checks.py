@@ -1,6 +1,7 @@
 """No training starts with rows that teach nothing or by which nothing can be judged, or goes on with other rows."""
 
 import shutil
+from argparse import Namespace
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ GOOD = [0, 1, None, 1]
 def check(train=None, validation=None, test=None, predict_votes=True, select_by="loss"):
     data = {"train": train, "validation": validation, "test": test}
     data = {split: rows(GOOD) if each is None else each for split, each in data.items()}
-    return check_classifier_rows("d", data, NAMES, predict_votes, select_by)
+    return check_classifier_rows(Namespace(dataset="d", predict_votes=predict_votes, select_by=select_by), data)
 
 
 def test_labelled_rows_and_voted_rows_are_trained_on():
@@ -132,7 +133,7 @@ TEXTS = [["a spiral galaxy", "a galaxy"]] * 4
 def check_captions(train=None, validation=None, test=None, num_references=2):
     data = {"train": train, "validation": validation, "test": test}
     data = {split: rows(GOOD, KNOWN, TEXTS) if each is None else each for split, each in data.items()}
-    check_captioner_rows("d", data, num_references)
+    check_captioner_rows(Namespace(dataset="d", num_references=num_references), data)
 
 
 CAPTIONS_REFUSED = {

@@ -44,11 +44,10 @@ class TrainingStream(torch.utils.data.IterableDataset):
     not learned from, until the last one is.
 
     Args:
-        args: :class:`~galaxy_vision.training.arguments.TrainingRun` of the run.
+        run: a :class:`~galaxy_vision.training.loop.Run`: its arguments, its progress, and its accelerator, whose
+            checkpoints will hold the position in the stream.
         label_names: classes in label order.
         processor: cuts and resizes.
-        progress: :class:`~galaxy_vision.training.checkpoints.Progress` of the run.
-        accelerator: says which process of how many this is; its checkpoints will hold the position in the stream.
         with_captions: batches also have ``input_ids``, of the words that the captions have.
 
     Raises:
@@ -56,25 +55,13 @@ class TrainingStream(torch.utils.data.IterableDataset):
             classes, or rows without captions where they are wanted.
     """
 
-    def __init__(
-        self,
-        args,
-        label_names: list[str],
-        processor: GalaxyImageProcessor,
-        progress,
-        accelerator,
-        with_captions: bool = False,
-    ):
+    def __init__(self, run, label_names: list[str], processor: GalaxyImageProcessor, with_captions: bool = False):
         super().__init__()
-        self.name = args.dataset
-        self.label_names, self.label_scheme, self.processor, self.seed = (
-            label_names,
-            args.label_scheme,
-            processor,
-            args.seed,
-        )
+        args, accelerator = run.args, run.accelerator
+        self.name, self.label_scheme, self.seed = args.dataset, args.label_scheme, args.seed
+        self.label_names, self.processor = label_names, processor
         self.batch_size, self.steps_per_block = args.batch_size, -(-args.shuffle_buffer // args.batch_size)
-        self.progress, self.device, self.with_captions = progress, accelerator.device, with_captions
+        self.progress, self.device, self.with_captions = run.progress, accelerator.device, with_captions
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
         files, self.features, self.fingerprint = parquet_files(locate_dataset(args.dataset, args.num_simulated))
         self.files = files["train"]

@@ -1,6 +1,6 @@
 """One pass over a split: a model's outputs into metrics, or its captions into a list."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from accelerate.utils import broadcast
@@ -66,6 +66,27 @@ def _share_statistics(accelerator, model: nn.Module) -> None:
 
 
 @torch.inference_mode()
+def over_split(accelerator, model: nn.Module, loader, processor, desc: str, compute: Callable) -> Iterator[dict]:
+    """Stream a split through a model; every row comes once, whatever the number of processes.
+
+    Args:
+        processor: a :class:`~galaxy_vision.GalaxyImageProcessor`, which normalises the pixels.
+        desc: stands before the progress bar.
+        compute: ``compute(pixels, batch)`` gives named tensors with the rows of the batch on their first axis.
+
+    Yields:
+        On the main process alone, batch by batch: what ``compute`` gave, and ``row`` (B,), on the CPU.
+    """
+    _share_statistics(accelerator, model.eval())
+    for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
+        with accelerator.autocast():
+            pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            computed = compute(pixels, batch)
+        computed = accelerator.gather_for_metrics(computed | {"row": batch["row"]})
+        if accelerator.is_main_process:
+            yield {name: tensor.cpu() for name, tensor in computed.items()}
+
+
 def evaluate(
     accelerator,
     model: nn.Module,
@@ -76,40 +97,36 @@ def evaluate(
     rotations: int = 1,
     probabilities: Callable = class_probabilities,
 ) -> dict | None:
-    """Stream a split through the model into the metrics; every row counts once, whatever the number of processes.
+    """Score a classifier on a split.
 
     Args:
-        metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.metrics.GalaxyMetric`) and ``"examples"``
-            (:class:`Examples`); what is not there is not evaluated.
-        rotations: as in :func:`~galaxy_vision.rotations.classify`.
+        metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.evaluation.metrics.GalaxyMetric`) and
+            ``"examples"`` (:class:`Examples`); what is not there is not evaluated.
+        rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
         probabilities: output of the model -> (B, C) class probabilities.
 
     Returns:
         Their results and the loss (None where no row has a label or votes) on the main process; None on the others.
     """
-    _share_statistics(accelerator, model.eval())
+
+    def compute(pixels: torch.Tensor, batch: dict) -> dict:
+        output = classify(model, pixels, rotations)
+        computed = {"probabilities": probabilities(output), "labels": batch["labels"]}
+        if "votes" in metrics:
+            computed |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
+        return computed
+
     sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # classes and votes, each sum and count
-    for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
-        with accelerator.autocast():
-            pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
-            output = classify(model, pixels, rotations)
-        ready = {"probabilities": probabilities(output), "labels": batch["labels"], "row": batch["row"]}
-        if "votes" in metrics:
-            ready |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
-        ready = accelerator.gather_for_metrics(ready)
-        if not accelerator.is_main_process:
-            continue
-        ready = {key: value.cpu() for key, value in ready.items()}
-        rows += len(ready["row"])
+    for found in over_split(accelerator, model, loader, processor, desc, compute):
+        rows += len(found["row"])
+        sums[0] += class_nll(found["probabilities"], found["labels"])
         if "classes" in metrics:
-            metrics["classes"].add_batch(predictions=ready["probabilities"].numpy(), references=ready["labels"].numpy())
+            metrics["classes"].add_batch(predictions=found["probabilities"].numpy(), references=found["labels"].numpy())
         if "examples" in metrics:
-            metrics["examples"].add_batch(ready["row"], ready["probabilities"], ready["labels"])
+            metrics["examples"].add_batch(found["row"], found["probabilities"], found["labels"])
         if "votes" in metrics:
-            metrics["votes"].add_batch(predictions=ready["concentration"].numpy(), references=ready["votes"].numpy())
-        sums[0] += class_nll(ready["probabilities"], ready["labels"])
-        if "votes" in metrics:
-            sums[1] += vote_nll(ready["concentration"], ready["votes"])
+            sums[1] += vote_nll(found["concentration"], found["votes"])
+            metrics["votes"].add_batch(predictions=found["concentration"].numpy(), references=found["votes"].numpy())
     if not accelerator.is_main_process:
         return None
     results = {name: metric.compute() for name, metric in metrics.items()}
@@ -117,34 +134,32 @@ def evaluate(
     return results | {"loss": loss, "rows": rows}
 
 
-@torch.inference_mode()
 def evaluate_captions(accelerator, model, loader, processor, desc: str, **generate_kwargs) -> list[str] | None:
     """Write the caption of every row of a split, in the order of rows, on the main process; None on the others."""
-    _share_statistics(accelerator, model.eval())
+
+    def compute(pixels: torch.Tensor, batch: dict) -> dict:
+        sequences = model.generate(pixel_values=pixels, **generate_kwargs)
+        padding = {"dim": 1, "pad_index": model.config.pad_token_id}
+        return {"sequences": accelerator.pad_across_processes(sequences, **padding)}
+
     written: dict[int, str] = {}
-    for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
-        with accelerator.autocast():
-            pixels = processor.image_processor.normalize_pixels(batch["pixels"]).contiguous(
-                memory_format=torch.channels_last
-            )
-            sequences = model.generate(pixel_values=pixels, **generate_kwargs)
-        sequences = accelerator.pad_across_processes(sequences, dim=1, pad_index=model.config.pad_token_id)
-        rows, sequences = accelerator.gather_for_metrics((batch["row"], sequences))
-        if accelerator.is_main_process:
-            written |= zip(rows.tolist(), processor.batch_decode(sequences), strict=True)
+    for found in over_split(accelerator, model, loader, processor.image_processor, desc, compute):
+        written |= zip(found["row"].tolist(), processor.batch_decode(found["sequences"]), strict=True)
     return [written[row] for row in sorted(written)] if accelerator.is_main_process else None
 
 
-@torch.inference_mode()
-def template_captions(accelerator, classifier, loader, image_processor) -> list[str] | None:
-    """The captioner's rival: sentences written by rule from the votes that a classifier predicts; in the order of rows."""
-    classifier.eval()
+def template_captions(accelerator, classifier, loader, processor) -> list[str] | None:
+    """Write the sentences of the captioner's rival, by rule from the votes that a classifier predicts, in the order of rows.
+
+    Returns:
+        Captions on the main process; None on the others.
+    """
+
+    def compute(pixels: torch.Tensor, batch: dict) -> dict:
+        return {"concentration": classifier(pixel_values=pixels).vote_concentration.float()}
+
     written: dict[int, str] = {}
-    for batch in tqdm(loader, desc="predicted votes", leave=False, disable=not accelerator.is_main_process):
-        with accelerator.autocast():
-            pixels = image_processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
-            concentration = classifier(pixel_values=pixels).vote_concentration
-        rows, concentration = accelerator.gather_for_metrics((batch["row"], concentration))
-        for row, predicted in zip(rows.tolist(), concentration.float().cpu().numpy(), strict=True):
+    for found in over_split(accelerator, classifier, loader, processor, "predicted votes", compute):
+        for row, predicted in zip(found["row"].tolist(), found["concentration"].numpy(), strict=True):
             written[row] = write_captions(claims_from_votes(predicted), 1, seed=row)[0]
     return [written[row] for row in sorted(written)] if accelerator.is_main_process else None

@@ -67,6 +67,15 @@ def orderly_end(output_dir: Path) -> Iterator[Termination]:
 
 
 @contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Inside, a ValueError, by which a setting or the rows are refused, ends the run with its one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
     """Inside, SIGTERM is passed over: for the few moments after which there is nothing left to go on with."""
     with _handled(signal.SIG_IGN):

@@ -255,16 +255,11 @@ class Checkpoints:
                 shutil.copytree(Path(found) / "best", self.best)
         self.accelerator.wait_for_everyone()
 
-    @property
-    def terminating(self) -> bool:
-        """Whether SIGTERM has come to this process."""
-        return self.termination.noted
-
     def end_if_terminating(self) -> None:
         """To be called by all processes when the newest checkpoint is all that there is to save.
 
         Raises:
             Terminated: SIGTERM has come to one of the processes.
         """
-        if on_any_process(self.accelerator, self.terminating)[0]:
+        if on_any_process(self.accelerator, self.termination.noted)[0]:
             raise Terminated

@@ -4,22 +4,18 @@ import numpy as np
 from datasets import Dataset, Value
 
 from ..captions.claims import claims_from_votes
-from ..data.checks import check_labels, check_references
+from ..data.checks import check_labels, check_number_of_captions, check_references
 from ..data.votes import votes_of
 from ..evaluation.metrics import published_values
 from ..models.decision_tree import NUM_ANSWERS, QUESTION_SLICES
 
 
-def check_classifier_rows(
-    dataset: str, data: dict, class_names: list[str], predict_votes: bool, select_by: str, stream=None
-) -> list:
+def check_classifier_rows(args, data: dict, stream=None) -> tuple[bool, list[str]]:
     """Refuse rows of which no classifier can be learned, or by which no epoch can be chosen.
 
     Args:
-        dataset: its name, for messages.
+        args: names the data set, and says whether votes are to be learned and which score selects the epoch.
         data: rows by split, those to train on among them unless they are streamed.
-        predict_votes: whether votes are to be learned where there are any.
-        select_by: validation score of the epoch that is kept.
         stream: :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows.
 
     Returns:
@@ -30,6 +26,7 @@ def check_classifier_rows(
             has a label or votes; all have one label and there are no votes; or the score that selects the epoch is not
             defined for the validation rows.
     """
+    dataset, select_by, class_names = args.dataset, args.select_by, data["test"].features["label"].names
     labels, votes = {}, {}
     for split, rows in data.items():
         if not len(rows):
@@ -38,9 +35,9 @@ def check_classifier_rows(
             )
         labels[split] = labels_of(rows)
         check_labels(dataset, split, labels[split], len(class_names))
-        votes[split] = _votes_of(rows) if predict_votes else None
+        votes[split] = _votes_of(rows) if args.predict_votes else None
     if stream is not None:
-        votes["train"] = stream.votes if predict_votes else None
+        votes["train"] = stream.votes if args.predict_votes else None
     counts = (
         stream.class_counts
         if stream
@@ -109,18 +106,19 @@ def _answered(votes: np.ndarray) -> np.ndarray:
     return np.stack(totals, 1) > 0  # NaN is not
 
 
-def check_captioner_rows(dataset: str, data: dict, num_references: int) -> None:
+def check_captioner_rows(args, data: dict, stream=None) -> None:
     """Refuse rows of which no captioner can be learned, or by which no epoch can be chosen.
 
     Args:
-        dataset: its name, for messages.
+        args: names the data set, and says how many captions of a row are drawn from.
         data: rows by split, those to train on among them unless they are streamed.
-        num_references: captions of a row that are drawn from.
+        stream: :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows.
 
     Raises:
         ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are
             drawn from; or the votes of the validation rows claim nothing.
     """
+    dataset = args.dataset
     for split, rows in data.items():
         for column, purpose in (("captions", "are learned"), ("votes", "judge the captions")):
             if column not in rows.column_names:
@@ -137,7 +135,9 @@ def check_captioner_rows(dataset: str, data: dict, num_references: int) -> None:
                 f"dataset={dataset!r} has no row in its {split} split; each of the three splits needs some"
             )
         captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
-        check_references(dataset, split, captions, num_references if split == "train" else 1)
+        check_references(dataset, split, captions, args.num_references if split == "train" else 1)
+    if stream is not None:
+        check_number_of_captions(dataset, "train", *stream.captions_per_row, args.num_references)
     wanted = _votes_of(data["validation"])
     if not any(len(claims_from_votes(row)) for row in wanted):
         raise ValueError(

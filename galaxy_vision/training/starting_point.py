@@ -96,3 +96,26 @@ def other_view(args, place: str, source: str) -> str | None:
         f"{name}={value}, here {getattr(args, name)}" for name, value in known.items() if value != getattr(args, name)
     ]
     return f"{source} was trained at {' and '.join(differing)}" if differing else None
+
+
+def image_processor(args) -> GalaxyImageProcessor:
+    """The processor that cuts and resizes as the arguments say."""
+    size = {"height": args.image_size, "width": args.image_size}
+    return GalaxyImageProcessor(size=size, crop_fraction=args.crop_fraction)
+
+
+def take_weights(model, start, source: str) -> str:
+    """Copy the weights of a trained classifier that mean the same in a new one; returns one line that says which.
+
+    The head of the classes does if their names are the same, in the same order; that of the votes if both have it.
+
+    Args:
+        source: what names the trained model in a message.
+    """
+    parts = {"backbone": True}
+    parts["classifier"] = start.config.id2label == model.config.id2label
+    parts["vote_head"] = start.vote_head is not None and model.vote_head is not None
+    taken = [name for name, same in parts.items() if same]
+    for name in taken:
+        getattr(model, name).load_state_dict(getattr(start, name).state_dict())
+    return f"weights taken from {source}: {', '.join(taken)}"

@@ -1,0 +1,109 @@
+"""The rows of a run: loaded, checked, decoded, and dealt in batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from accelerate.utils import broadcast_object_list
+from transformers import PreTrainedTokenizerBase
+
+from ..data.batches import cache_pixels, encode_captions, make_loader
+from ..data.checks import split_contents
+from ..data.load import class_counts, load_galaxies
+from ..data.splits import SPLITS
+from ..data.streaming import TrainingStream
+from ..models.image_processing_galaxy import GalaxyImageProcessor
+from ..models.processing_galaxy_captioner import build_tokenizer
+from ..runtime.orderly_end import refusals_in_one_line
+from .loop import Run
+
+
+@dataclass
+class Rows:
+    """The rows of a run.
+
+    Attributes:
+        data: split -> rows as they were loaded, without ``train`` where it is streamed.
+        cached: split -> rows with decoded pixels; ``train`` may be a stream.
+        loaders: split -> batches.
+        processor: has cut and resized the images.
+        tokenizer: of the words of the training captions, where captions were asked for.
+        contents: split -> digest, by which a resumed run knows its rows.
+        fingerprints: split -> that of ``datasets``.
+        checked: what the check of the rows returned.
+    """
+
+    data: dict
+    cached: dict
+    loaders: dict
+    processor: GalaxyImageProcessor
+    tokenizer: PreTrainedTokenizerBase | None
+    contents: dict[str, str]
+    fingerprints: dict[str, str]
+    checked: object
+
+    @property
+    def class_names(self) -> list[str]:
+        """In label order."""
+        return self.data["test"].features["label"].names
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Split -> number of its rows."""
+        return {split: rows.num_rows for split, rows in self.cached.items()}
+
+    @cached_property
+    def class_counts(self) -> np.ndarray:
+        """(classes,) labelled training rows of each class."""
+        train = self.cached["train"]
+        return train.class_counts if "train" not in self.data else class_counts(train, len(self.class_names))
+
+    def references(self, split: str) -> list[dict]:
+        """``captions`` and ``votes`` of each row of a split."""
+        return self.cached[split].select_columns(["captions", "votes"]).to_list()
+
+    @property
+    def train_votes(self) -> np.ndarray:
+        """(N, 37) votes of the training rows; of a stream a sample."""
+        train = self.cached["train"]
+        return train.votes if "train" not in self.data else train.with_format("numpy")["votes"][:]
+
+
+def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_captions: bool = False) -> Rows:
+    """Load, check and decode the rows of a run.
+
+    Args:
+        processor: cuts and resizes.
+        check: ``check(args, data, stream)`` refuses rows of which nothing can be learned, by a ValueError; ``stream`` is None
+            unless the training rows are streamed.
+        with_captions: training batches have ``input_ids`` (B, references, T).
+
+    Raises:
+        SystemExit: there is no such data set, or its rows are refused.
+    """
+    args, accelerator, stream = run.args, run.accelerator, None
+    with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
+        data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
+    if args.max_rows:
+        data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+    with refusals_in_one_line():
+        if args.streaming:
+            stream = TrainingStream(run, data["test"].features["label"].names, processor, with_captions)
+        checked = check(args, data, stream)
+        with accelerator.main_process_first():
+            cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
+            tokenizer = stream.tokenizer if stream else None
+            if with_captions and not stream:
+                tokenizer = build_tokenizer(text for captions in data["train"]["captions"] for text in captions)
+                cached["train"] = encode_captions(cached["train"], tokenizer)
+    fingerprints = {split: rows._fingerprint for split, rows in data.items()}
+    contents = broadcast_object_list([split_contents(data) if accelerator.is_main_process else None])[0]
+    if stream:
+        cached = {"train": stream} | cached
+        fingerprints["train"], contents["train"] = stream.fingerprint, stream.content
+    loaders = {
+        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train")
+        for split, rows in cached.items()
+    }
+    return Rows(data, cached, loaders, processor, tokenizer, contents, fingerprints, checked)
