@@ -25,7 +25,7 @@ from galaxy_vision.models.strict_loading import GENERATION, check_ranges
 from galaxy_vision.runtime.arguments import arg, parse_arguments
 from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun
 from galaxy_vision.training.checks import check_captioner_rows
-from galaxy_vision.training.distillation import taught_targets
+from galaxy_vision.training.distillation import drawn_references, taught_references, words_to_learn
 from galaxy_vision.training.loop import Run
 from galaxy_vision.training.rows import load_rows
 from galaxy_vision.training.run import finish, fit, parameter_groups, prepare, training_run
@@ -143,19 +143,15 @@ def train(run: Run) -> dict | None:
         model.encoder.backbone.load_state_dict(classifier.backbone.state_dict())
 
     # ------------------------------------------------------------------------------------------------ what is optimised
-    teacher_share = args.teacher_share if classifier and classifier.config.predict_votes else 0.0
+    teaches = classifier is not None and classifier.config.predict_votes
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         """One reference of each galaxy, drawn anew in each epoch; with a teacher, what it would write of this very view."""
-        choice = torch.randint(0, args.num_references, (len(batch["input_ids"]),), generator=generator)
-        labels = batch["input_ids"][torch.arange(len(choice)), choice.to(batch["input_ids"].device)]
-        taught = torch.rand(len(choice), generator=generator) < teacher_share
-        if taught.any():
+        ids = drawn_references(batch["input_ids"], args.num_references, generator)
+        if teaches:
             with accelerator.autocast():
-                labels = taught_targets(classifier, tokenizer, pixels, labels, taught.to(labels.device), generator)
-        labels = labels.masked_fill(labels == config.pad_token_id, -100)
-        longest = (labels != -100).sum(1).max()
-        return {"labels": labels[:, :longest]}
+                ids = taught_references(classifier, tokenizer, pixels, ids, args.teacher_share, generator)
+        return {"labels": words_to_learn(ids, config.pad_token_id)}
 
     def trial(batch: dict) -> dict:
         captions = [references["validation"][row]["captions"][0] for row in batch["row"].tolist()]
@@ -181,7 +177,7 @@ def train(run: Run) -> dict | None:
         loader, captions = run.loaders["test"], {}
         for name, how in (("captioner", {}), (f"beam {args.num_beams}", {"num_beams": args.num_beams})):
             captions[name] = evaluate_captions(accelerator, model, loader, processor, f"test, {name}", **how)
-        if classifier and classifier.config.predict_votes:
+        if teaches:
             captions["template, predicted votes"] = template_captions(accelerator, classifier, loader, rows.processor)
         if not accelerator.is_main_process:
             return None

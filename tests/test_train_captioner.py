@@ -19,7 +19,7 @@ from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.cli import main as cli
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
-from galaxy_vision.training.distillation import taught_targets
+from galaxy_vision.training.distillation import taught_references
 
 
 def weights(folder):
@@ -74,7 +74,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(run, classifier, tmp_path):
     assert all(torch.equal(value, resumed[name]) for name, value in weights(run[0]).items())
 
 
-def test_the_teacher_writes_what_the_classifier_predicts_for_the_rows_it_takes(classifier):
+def test_the_teacher_writes_what_the_classifier_predicts_for_its_share_of_the_rows(classifier):
     model = GalaxyResNetForImageClassification.from_pretrained(classifier).eval()
     pixels = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -82,10 +82,14 @@ def test_the_teacher_writes_what_the_classifier_predicts_for_the_rows_it_takes(c
     tokenizer = build_tokenizer(
         text for seed in range(200) for each in claims for text in write_captions(each, 3, seed)
     )
-    references, taught = torch.full((6, 3), tokenizer.eos_token_id), torch.tensor([True, False] * 3)
-    labels = taught_targets(model, tokenizer, pixels, references, taught, torch.Generator().manual_seed(0))
-    for row, text in enumerate(tokenizer.batch_decode(labels, skip_special_tokens=True)):
+    references = torch.full((6, 3), tokenizer.eos_token_id)
+    taught = torch.rand(6, generator=torch.Generator().manual_seed(0)) < 0.5
+    assert 0 < taught.sum() < 6
+    ids = taught_references(model, tokenizer, pixels, references, 0.5, torch.Generator().manual_seed(0))
+    for row, text in enumerate(tokenizer.batch_decode(ids, skip_special_tokens=True)):
         assert parse_claims(text) == (claims[row] if taught[row] else frozenset())
+    none = taught_references(model, tokenizer, pixels, references, 0.0, torch.Generator().manual_seed(0))
+    assert torch.equal(none, references)
 
 
 def test_data_without_captions_are_named(tmp_path):

@@ -166,6 +166,8 @@ class Checkpoints:
         problem = None
         try:
             action()
+        except torch.OutOfMemoryError:  # a RuntimeError too, which has nothing to do with the disk
+            raise
         except (OSError, RuntimeError, SafetensorError) as error:  # torch.save raises RuntimeError on a full disk
             problem = reason_and_room(error, self.folder)
         if problems := [each for each in gather_object([problem]) if each]:

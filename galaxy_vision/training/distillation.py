@@ -1,4 +1,4 @@
-"""What a trained classifier teaches a captioner."""
+"""The words that a captioner learns of each galaxy: a reference of its votes, or what a trained classifier teaches."""
 
 import torch
 
@@ -6,22 +6,45 @@ from ..captions.claims import claims_from_votes
 from ..captions.writing import write_captions
 
 
+def drawn_references(input_ids: torch.Tensor, num_references: int, generator: torch.Generator) -> torch.Tensor:
+    """One of the first ``num_references`` references (B, R, T) of each galaxy, drawn at random: (B, T)."""
+    choice = torch.randint(0, num_references, (len(input_ids),), generator=generator)
+    return input_ids[torch.arange(len(choice)), choice.to(input_ids.device)]
+
+
 @torch.no_grad()
-def taught_targets(
-    classifier, tokenizer, pixels: torch.Tensor, labels: torch.Tensor, taught: torch.Tensor, generator: torch.Generator
+def taught_references(
+    classifier, tokenizer, pixels: torch.Tensor, ids: torch.Tensor, share: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """Replace the references (B, T) of the rows in ``taught`` (B,) by captions of the votes that the classifier predicts for these pixels.
+    """Replace a share of the references by captions of the votes that the classifier predicts for these very pixels.
 
     Distillation (Hinton et al. 2015, arXiv:1503.02531): the classifier knows when it cannot know, which the captions of
     one galaxy's true votes do not.
+
+    Args:
+        pixels: (B, 3, H, W), normalised and augmented.
+        ids: (B, T) words of the references.
+        share: chance of each reference to be replaced.
+
+    Returns:
+        (B, T') words, with T' at least T.
     """
-    rows = taught.nonzero()[:, 0]
+    taught = torch.rand(len(ids), generator=generator) < share
+    if not taught.any():
+        return ids
+    rows = taught.nonzero()[:, 0].to(ids.device)
     predicted = classifier(pixels[rows]).vote_concentration.float().cpu().numpy()
     seeds = torch.randint(0, 2**31, (len(rows),), generator=generator).tolist()
     captions = [write_captions(claims_from_votes(row), 1, seed)[0] for row, seed in zip(predicted, seeds, strict=True)]
-    written = tokenizer(captions, padding=True, return_tensors="pt")["input_ids"].to(labels.device)
-    replaced = labels.new_full((len(labels), max(labels.shape[1], written.shape[1])), tokenizer.pad_token_id)
-    replaced[:, : labels.shape[1]] = labels
+    written = tokenizer(captions, padding=True, return_tensors="pt")["input_ids"].to(ids.device)
+    replaced = ids.new_full((len(ids), max(ids.shape[1], written.shape[1])), tokenizer.pad_token_id)
+    replaced[:, : ids.shape[1]] = ids
     replaced[rows] = tokenizer.pad_token_id
     replaced[rows, : written.shape[1]] = written
     return replaced
+
+
+def words_to_learn(ids: torch.Tensor, pad_token_id: int) -> torch.Tensor:
+    """Words (B, T) -> labels, -100 where they are padding, as long as the longest."""
+    labels = ids.masked_fill(ids == pad_token_id, -100)
+    return labels[:, : (labels != -100).sum(1).max()]
