@@ -23,7 +23,7 @@ from galaxy_vision.models.configuration_galaxy_captioner import LIMITS
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.models.strict_loading import GENERATION, check_ranges
 from galaxy_vision.runtime.arguments import arg, parse_arguments
-from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun
+from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice, check_least
 from galaxy_vision.training.checks import check_captioner_rows
 from galaxy_vision.training.distillation import drawn_references, taught_references, words_to_learn
 from galaxy_vision.training.loop import Run
@@ -53,7 +53,7 @@ class Arguments(TrainingRun):
     hidden_size: int | None = arg(None, "of the LSTM (default: that of --init_from, else 256)")
     attention_stage: int | None = arg(
         None,
-        "stage of the backbone that is attended to: 2, 3 or 4 (stride 8, 16 or 32; default: that of --init_from, else 3)",
+        "stage of the backbone that is attended to: 2, 3, 4 (stride 8, 16, 32; default: that of --init_from, else 3)",
     )
     use_attention: bool = arg(True, "weigh the places anew for every word; without it every word sees their mean")
     tie_word_embeddings: bool = arg(False, "score words with their embeddings")
@@ -72,14 +72,10 @@ class Arguments(TrainingRun):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.select_by not in SCORES:
-            raise ValueError(f"select_by={self.select_by!r} is not one of {', '.join(SCORES)}")
-        for name in ("num_beams", "num_references", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is below 1")
-        for name in ("frozen_epochs", "backbone_rate"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} is below 0")
+        check_choice(self, "select_by", SCORES)
+        check_least(
+            self, {"num_beams": 1, "num_references": 1, "max_new_tokens": 1, "frozen_epochs": 0, "backbone_rate": 0}
+        )
         check_ranges(self, {"attention_stage": (2, 4), "hidden_size": LIMITS["hidden_size"]})
         check_ranges(self, {name: GENERATION[name] for name in ("num_beams", "max_new_tokens")})
         if not 0.0 <= self.teacher_share <= 1.0:
@@ -146,7 +142,7 @@ def train(run: Run) -> dict | None:
     teaches = classifier is not None and classifier.config.predict_votes
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
-        """One reference of each galaxy, drawn anew in each epoch; with a teacher, what it would write of this very view."""
+        """Draw a reference of each galaxy anew in each epoch; with a teacher, what it would write of this very view."""
         ids = drawn_references(batch["input_ids"], args.num_references, generator)
         if teaches:
             with accelerator.autocast():

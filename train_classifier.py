@@ -15,7 +15,7 @@ from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, traini
 from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.models.strict_loading import check_backbone
 from galaxy_vision.runtime.arguments import arg, parse_arguments
-from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun
+from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice
 from galaxy_vision.training.checks import check_classifier_rows
 from galaxy_vision.training.loop import Run
 from galaxy_vision.training.rows import load_rows
@@ -33,6 +33,9 @@ from galaxy_vision.training.starting_point import (
 
 SCORES = ("loss", "rmse_37", "rmse_known")
 """Validation scores that can select the epoch."""
+
+CLASS_WEIGHTINGS = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}
+"""Powers of the number of rows of a class, by which it weighs in the loss."""
 
 
 @dataclass
@@ -52,16 +55,14 @@ class Arguments(TrainingRun):
     )
     select_by: str = arg(
         "loss",
-        "validation score of the epoch that is kept: loss, which asks for the right certainty too, rmse_37 (of Kaggle, over rows with all "
-        "37 answers), or rmse_known (over the answers that are known)",
+        "validation score of the epoch that is kept: loss, which asks for the right certainty too, rmse_37 (of Kaggle, "
+        "over rows with all 37 answers), or rmse_known (over the answers that are known)",
     )
 
     def __post_init__(self):
         super().__post_init__()
-        if self.select_by not in SCORES:
-            raise ValueError(f"select_by={self.select_by!r} is not one of {', '.join(SCORES)}")
-        if self.class_weighting not in ("none", "sqrt", "balanced"):
-            raise ValueError(f"class_weighting={self.class_weighting!r} is not one of none, sqrt, balanced")
+        check_choice(self, "select_by", SCORES)
+        check_choice(self, "class_weighting", tuple(CLASS_WEIGHTINGS))
         if self.pretrained_backbone:
             if self.init_from:
                 raise ValueError("init_from and pretrained_backbone are two models to start from; give one of them")
@@ -116,8 +117,9 @@ def train(run: Run) -> dict | None:
         model.backbone.load_state_dict(backbone.state_dict())
 
     # ------------------------------------------------------------------------------------------------ what is optimised
-    power = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}[args.class_weighting]
-    weights = torch.tensor(rows.class_counts, dtype=torch.float32).clamp_min(1) ** power
+    weights = (
+        torch.tensor(rows.class_counts, dtype=torch.float32).clamp_min(1) ** CLASS_WEIGHTINGS[args.class_weighting]
+    )
     class_weights = (weights / weights.mean()).to(accelerator.device)
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:

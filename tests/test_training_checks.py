@@ -106,7 +106,7 @@ def test_the_score_that_selects_is_refused_where_it_is_not_defined():
     ):
         check(**voted, select_by="rmse_37")
     assert check(**voted, select_by="rmse_known") == (True, [])
-    with pytest.raises(ValueError, match="select_by=rmse_known needs votes in the validation split"):
+    with pytest.raises(ValueError, match="select_by=rmse_known needs votes, and the validation split"):
         check(**voted | {"validation": rows(GOOD, LOST)}, select_by="rmse_known")
 
 
@@ -156,7 +156,7 @@ CAPTIONS_REFUSED = {
     "no row": (dict(test=rows([], np.zeros((0, 37)), [])), "has no row in its test split"),
     "claims of nobody": (
         dict(validation=rows(GOOD, NONE, TEXTS)),
-        "claim nothing, so claim F1, which selects the epoch",
+        "claim nothing, so claim F1, which judges captions",
     ),
     "unknown votes": (dict(validation=rows(GOOD, LOST, TEXTS)), "claim nothing"),
 }
@@ -172,7 +172,7 @@ def test_captions_that_cannot_be_learned_or_judged_are_refused(case):
 
 def test_captions_that_are_one_text_a_row_are_not_split_into_letters():
     one = Dataset.from_dict({"captions": ["a galaxy"] * 4, "votes": KNOWN.tolist(), "label": GOOD})
-    with pytest.raises(ValueError, match="does not hold a list of texts"):
+    with pytest.raises(ValueError, match="does not hold lists of texts"):
         check_captions(train=one)
 
 
@@ -245,7 +245,7 @@ def test_rows_that_were_added_between_kill_and_resumption_are_not_mixed_in(tmp_p
     for place in range(15):
         (folder / "spiral" / f"new{place}.jpg").unlink()
     assert train("train_classifier", *argv, "--resume")["split_rows"]["train"]
-    with pytest.raises(SystemExit, match="holds a run that is through; there is nothing to resume"):
+    with pytest.raises(SystemExit, match="holds a finished run; there is nothing to resume"):
         train("train_classifier", *argv, "--resume")
 
 

@@ -1,4 +1,4 @@
-"""Arguments that both training scripts have, and how they are read."""
+"""Arguments that both training scripts have."""
 
 import importlib.util
 import math
@@ -18,6 +18,26 @@ CHOICES = {
     "mixed_precision": ("auto", "no", "bf16", "fp16"),
     "tracker": (None, "tensorboard", "trackio", "wandb"),
 }
+LEAST = {"epochs": 1, "batch_size": 1, "accumulation_steps": 1, "num_simulated": 1, "shuffle_buffer": 1}
+LEAST |= {"max_rows": 0, "patience": 0, "checkpoint_every": 0, "stop_after": 0, "weight_decay": 0}
+BELOW_ONE = ("warmup_fraction", "drop_rate", "ema_decay")
+"""Numbers from 0 to below 1."""
+STRIDE = 32
+"""Of a ResNet's last stage, in pixels of the input (He et al. 2016, arXiv:1512.03385, table 1)."""
+
+
+def check_least(args, least: dict[str, float]) -> None:
+    """Check that numbers are not below their least values; raise ValueError otherwise."""
+    for name, limit in least.items():
+        if getattr(args, name) < limit:
+            raise ValueError(f"{name}={getattr(args, name)} is below {limit}")
+
+
+def check_choice(args, name: str, choices: tuple) -> None:
+    """Check that an argument is one of its choices, of which None is not shown; raise ValueError otherwise."""
+    if getattr(args, name) not in choices:
+        shown = ", ".join(choice for choice in choices if choice)
+        raise ValueError(f"{name}={getattr(args, name)!r} is not one of {shown}")
 
 
 @dataclass
@@ -30,7 +50,7 @@ class TrainingRun:
     output_dir: str = arg("runs/model", "folder for the model, metrics.json, figures and checkpoints")
     label_scheme: str | None = arg(
         None,
-        "hubble, summary or threshold: classes from the votes by this scheme (default: the data set's own, else hubble)",
+        "hubble, summary or threshold: how votes become classes (default: the data set's own classes, else hubble)",
     )
     num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
@@ -67,46 +87,31 @@ class TrainingRun:
     stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
 
     def __post_init__(self):
-        self.resolved: set[str] = (
-            set()
-        )  # arguments that nobody gave and the model that the run starts from, or a default, has set
-        for name in ("epochs", "batch_size", "accumulation_steps", "num_simulated", "shuffle_buffer"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} is below 1")
-        for name in (
-            "max_rows",
-            "patience",
-            "checkpoint_every",
-            "stop_after",
-            "weight_decay",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} is below 0")
-        for name in ("learning_rate", "max_grad_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} is not above 0, so nothing would be learned")
-        if not 0.0 <= self.warmup_fraction < 1.0:
-            raise ValueError(f"warmup_fraction={self.warmup_fraction} is outside 0 <= warmup_fraction < 1")
+        # Arguments that nobody gave, set by a default or by the model that the run starts from.
+        self.resolved: set[str] = set()
         for name, value in asdict(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is not a finite number")
+        check_least(self, LEAST)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                known = ", ".join(each for each in choices if each)
-                raise ValueError(f"{name}={getattr(self, name)!r} is not one of {known}")
-        if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
-            raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
-        if self.backbone is not None:
-            check_backbone(self.backbone)
-        if self.image_size < 32:
-            raise ValueError(
-                f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more"
-            )
-        check_ranges(self, {"image_size": LIMITS["image_size"]})
+            check_choice(self, name, choices)
+        for name in ("learning_rate", "max_grad_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)} is not above 0, so nothing would be learned")
+        for name in BELOW_ONE:
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}={getattr(self, name)} is outside 0 <= {name} < 1")
         if not 0.0 < self.crop_fraction <= 1.0:
             raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
-        if not 0.0 <= self.drop_rate < 1.0:
-            raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
+        if self.image_size < STRIDE:
+            raise ValueError(
+                f"image_size={self.image_size} is smaller than the backbone's stride of {STRIDE}; use {STRIDE} or more"
+            )
+        check_ranges(self, {"image_size": LIMITS["image_size"]})
+        if self.backbone is not None:
+            check_backbone(self.backbone)
+        if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
+            raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
         if self.streaming and self.max_rows:
             raise ValueError(
                 f"max_rows={self.max_rows} does not go with streaming, which passes through all rows; leave one out"
@@ -115,5 +120,3 @@ class TrainingRun:
             raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
         if self.push_to_hub:
             check_repo_id("hub_model_id", self.hub_model_id)
-        if not 0.0 <= self.ema_decay < 1.0:
-            raise ValueError(f"ema_decay={self.ema_decay} is outside 0 <= ema_decay < 1")

@@ -1,7 +1,7 @@
-"""What a run needs to go on: checkpoints that are whole or not there, and one run at a time in a folder.
+"""Checkpoints, which are complete or absent: what a run needs to go on.
 
-A checkpoint is a folder ``checkpoints/step-N`` (N batches are done). It is written under another name, with a manifest
-of sizes and checksums as its last file, and renamed then. The two newest are kept. Nothing in it is unpickled but by
+A checkpoint is a folder ``checkpoints/step-N``, written after N batches. It is written under another name, with a
+manifest of checksums as its last file, and then renamed. The two newest are kept. Nothing in it is unpickled except by
 torch's restricted loader.
 """
 
@@ -41,27 +41,27 @@ class Progress:
 MANIFEST = "manifest.json"
 FREE_TO_CHANGE = ("output_dir", "epochs", "patience", "checkpoint_every", "resume", "stop_after", "tracker")
 FREE_TO_CHANGE += ("push_to_hub", "hub_model_id", "hub_private")
-"""Arguments that may differ between a run and its resumption; the others would make it another run."""
+"""Arguments that may differ between a run and its resumption; any other would make it another run."""
 
 
 def checkpoint_steps(output_dir: Path) -> list[int]:
-    """Batches that were done at each checkpoint of a run, the newest first, whole or not."""
+    """List the batches done at each checkpoint of a run, the newest first, whether complete or not."""
     return [int(path.name.removeprefix("step-")) for path in checkpoints_of(output_dir)]
 
 
 def checkpoint_precision(output_dir: Path) -> str | None:
-    """Precision of the run that wrote the checkpoints, or None where no manifest tells it."""
+    """Return the precision of the run that wrote the checkpoints, or None where no manifest names it."""
     for step in checkpoint_steps(output_dir):
         try:
             manifest = json.loads((output_dir / "checkpoints" / f"step-{step}" / MANIFEST).read_text())
             return manifest["settings"]["mixed_precision"]
-        except (OSError, ValueError, KeyError, TypeError):  # a damaged one, which the resumption will name
+        except (OSError, ValueError, KeyError, TypeError):  # damaged: the resumption will name it
             continue
     return None
 
 
 def save_best(model: nn.Module, folder: Path) -> None:
-    """The weights of the best epoch so far, written beside and renamed.
+    """Write the weights of the best epoch so far, under another name, and rename them.
 
     Raises:
         OSError: they cannot be written.
@@ -72,18 +72,18 @@ def save_best(model: nn.Module, folder: Path) -> None:
         model.save_pretrained(partial)
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(partial)) from error
-    shutil.rmtree(folder, ignore_errors=True)  # a kill here is mended by the checkpoint, which has a copy
+    shutil.rmtree(folder, ignore_errors=True)  # after a kill here, the checkpoint has a copy
     partial.rename(folder)
 
 
 def checkpoint_damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, by its manifest; None if it is whole."""
+    """Say what is wrong with a checkpoint, by its manifest; None if it is complete."""
     try:
-        files = json.loads((checkpoint / MANIFEST).read_text())["files"]
-        for name, known in files.items():
+        checksums = json.loads((checkpoint / MANIFEST).read_text())["files"]
+        for name, checksum in checksums.items():
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"
-            if _checksum(checkpoint / name) != known:
+            if _checksum(checkpoint / name) != checksum:
                 return f"{name} differs from its checksum"
     except (OSError, ValueError, KeyError, AttributeError) as error:
         return f"{MANIFEST} cannot be read ({type(error).__name__})"
@@ -99,7 +99,7 @@ def _checksum(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Onto the disk, so that a power cut leaves no renamed folder of half files."""
+    """Flush a file to the disk, so that a power cut leaves no renamed folder of incomplete files."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -134,18 +134,18 @@ class Checkpoints:
         self.output_dir = Path(args.output_dir)
         self.folder, self.best = self.output_dir / "checkpoints", self.output_dir / "best"
         settings = {name: value for name, value in asdict(args).items() if name not in FREE_TO_CHANGE}
-        # The precision is the one that computes, not "auto": whatever a resumed run is told must come to the same.
+        # The precision that computes, not "auto": a resumed run must arrive at the same, whatever it was told.
         self.settings = settings | {
             "num_processes": accelerator.num_processes,
             "mixed_precision": accelerator.mixed_precision,
         }
 
     def save(self, step: int) -> None:
-        """Write ``step-{step}`` and keep it and the one before.
+        """Write ``step-{step}``; keep it and the one before it.
 
         Raises:
             FloatingPointError: a weight is NaN or infinite; nothing is written.
-            SystemExit: it cannot be written; the checkpoints before stay as they are.
+            SystemExit: it cannot be written; earlier checkpoints stay as they are.
         """
         self.check_weights(step)
         partial, main = self.folder / "incomplete", self.accelerator.is_main_process
@@ -154,15 +154,15 @@ class Checkpoints:
         self._together(step, lambda: self._finish(partial, step) if main else None)
 
     def check_weights(self, step: int) -> None:
-        """Raises FloatingPointError if a weight is NaN or infinite after that batch."""
-        floats = [each for each in self.model.state_dict().values() if each.is_floating_point()]
-        if not torch.stack([each.isfinite().all() for each in floats]).all():
+        """Check that no weight is NaN or infinite after that batch; raise FloatingPointError otherwise."""
+        weights = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
+        if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
             raise FloatingPointError(
                 f"weights are NaN or infinite after batch {step}; lower the learning rate and start again"
             )
 
     def _together(self, step: int, action: Callable[[], None]) -> None:
-        """Do it on every process and wait for all; if one of them failed, all end."""
+        """Do something on every process and wait for all; if it failed on one of them, all end."""
         problem = None
         try:
             action()
@@ -170,17 +170,17 @@ class Checkpoints:
             raise
         except (OSError, RuntimeError, SafetensorError) as error:  # torch.save raises RuntimeError on a full disk
             problem = reason_and_room(error, self.folder)
-        if problems := [each for each in gather_object([problem]) if each]:
+        if problems := [problem for problem in gather_object([problem]) if problem]:
             if self.accelerator.is_main_process:
                 shutil.rmtree(self.folder / "incomplete", ignore_errors=True)
             raise SystemExit(f"error: checkpoint step-{step} in {self.folder} cannot be written: {problems[0]}")
 
     def _begin(self, partial: Path, step: int) -> None:
         if step == 0:
-            shutil.rmtree(self.best, ignore_errors=True)  # of a run before, which was killed in its first epoch
+            shutil.rmtree(self.best, ignore_errors=True)  # of an earlier run that was killed in its first epoch
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        torch.save({name: each.state_dict() for name, each in self.states.items()}, partial / "run.pt")
+        torch.save({name: state.state_dict() for name, state in self.states.items()}, partial / "run.pt")
         if self.best.exists():
             shutil.copytree(self.best, partial / "best")
 
@@ -189,18 +189,18 @@ class Checkpoints:
         for path in files:
             _sync(path)
         checksums = {str(path.relative_to(partial)): _checksum(path) for path in files}
-        write_json(
-            partial / MANIFEST, {"step": step, "settings": self.settings, "contents": self.contents, "files": checksums}
-        )
+        manifest = {"step": step, "settings": self.settings, "contents": self.contents, "files": checksums}
+        write_json(partial / MANIFEST, manifest)
         _sync(partial / MANIFEST)
         final = self.folder / f"step-{step}"
-        shutil.rmtree(final, ignore_errors=True)  # one that was damaged, so that an older one was resumed
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one, instead of which an older one was resumed
         partial.rename(final)
         _sync(self.folder)
         self.termination.begun = True
-        before = [each for each in checkpoint_steps(self.output_dir) if each < step]
-        for other in set(checkpoint_steps(self.output_dir)) - {step, *before[:1]}:
-            shutil.rmtree(self.folder / f"step-{other}")
+        steps = checkpoint_steps(self.output_dir)
+        newest_before = next((earlier for earlier in steps if earlier < step), None)
+        for old in set(steps) - {step, newest_before}:
+            shutil.rmtree(self.folder / f"step-{old}")
 
     def resume(self) -> None:
         """Load the newest whole checkpoint.
@@ -208,57 +208,61 @@ class Checkpoints:
         Raises:
             SystemExit: there is none, or it is of a run with other arguments or other rows.
         """
-        plan = [None, []]
+        checkpoint = self._newest_complete()
+        self._check_same_run(checkpoint)
+        self.termination.begun = True
+        self.accelerator.load_state(str(checkpoint))
+        states = torch.load(checkpoint / "run.pt", map_location="cpu", weights_only=True)
+        for name, state in self.states.items():
+            state.load_state_dict(states[name])
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.best, ignore_errors=True)
+            if (checkpoint / "best").exists():
+                shutil.copytree(checkpoint / "best", self.best)
+        self.accelerator.wait_for_everyone()
+
+    def _newest_complete(self) -> Path:
+        newest, damaged = None, []
         if self.accelerator.is_main_process:
             for step in checkpoint_steps(self.output_dir):
                 damage = checkpoint_damage(self.folder / f"step-{step}")
                 if damage is None:
-                    plan[0] = str(self.folder / f"step-{step}")
+                    newest = step
                     break
-                plan[1].append(f"step-{step} is damaged: {damage}")
-        found, damaged = broadcast_object_list(plan)
-        if found is None and not damaged and (self.output_dir / "metrics.json").exists():
-            raise SystemExit(
-                f"error: output_dir={self.output_dir} holds a run that is through; there is nothing to resume"
-            )
-        if found is None:
+                damaged.append(f"step-{step} is damaged: {damage}")
+        newest, damaged = broadcast_object_list([newest, damaged])
+        if newest is None and not damaged and (self.output_dir / "metrics.json").exists():
+            raise SystemExit(f"error: output_dir={self.output_dir} holds a finished run; there is nothing to resume")
+        if newest is None:
             why = f" ({'; '.join(damaged)})" if damaged else ""
+            remedy = " and give another folder" if damaged else ""
             raise SystemExit(
-                f"error: output_dir={self.output_dir} has no checkpoint to resume from{why}; leave --resume out"
-                + (" and give another folder" if damaged else "")
+                f"error: output_dir={self.output_dir} has no checkpoint to resume from{why}; leave --resume out{remedy}"
             )
-        for each in damaged:
-            self.accelerator.print(f"{each}; going on from {Path(found).name}")
-        manifest = json.loads((Path(found) / MANIFEST).read_text())
-        theirs = manifest["settings"]
+        for problem in damaged:
+            self.accelerator.print(f"{problem}; going on from step-{newest}")
+        return self.folder / f"step-{newest}"
+
+    def _check_same_run(self, checkpoint: Path) -> None:
+        manifest = json.loads((checkpoint / MANIFEST).read_text())
+        then = manifest["settings"]
         changed = [
-            f"{key}={value!r}, then {theirs.get(key)!r}"
-            for key, value in self.settings.items()
-            if theirs.get(key) != value
+            f"{name}={now!r}, then {then.get(name)!r}" for name, now in self.settings.items() if then.get(name) != now
         ]
         if changed:
             raise SystemExit(
-                f"error: {found} is of a run with other arguments ({'; '.join(changed)}); give the same, or another output_dir"
+                f"error: {checkpoint} is of a run with other arguments ({'; '.join(changed)}); give the same, "
+                "or another output_dir"
             )
-        known = manifest.get("contents", {})
-        if others := [split for split, content in self.contents.items() if known.get(split, content) != content]:
+        then = manifest.get("contents", {})
+        if changed := [split for split, now in self.contents.items() if then.get(split, now) != now]:
             raise SystemExit(
-                f"error: {found} is of a run with other rows in the {' and '.join(others)} split; give the data set as it was, or "
-                "start again in another output_dir"
+                f"error: {checkpoint} is of a run with other rows in the {' and '.join(changed)} split; give the data "
+                "set as it was, or start again in another output_dir"
             )
-        self.termination.begun = True
-        self.accelerator.load_state(found)
-        states = torch.load(Path(found) / "run.pt", map_location="cpu", weights_only=True)
-        for name, each in self.states.items():
-            each.load_state_dict(states[name])
-        if self.accelerator.is_main_process:
-            shutil.rmtree(self.best, ignore_errors=True)
-            if (Path(found) / "best").exists():
-                shutil.copytree(Path(found) / "best", self.best)
-        self.accelerator.wait_for_everyone()
 
     def end_if_terminating(self) -> None:
-        """To be called by all processes when the newest checkpoint is all that there is to save.
+        """End the run if SIGTERM has come; call it where the newest checkpoint holds all that there is to save.
 
         Raises:
             Terminated: SIGTERM has come to one of the processes.

@@ -1,4 +1,4 @@
-"""What must hold before the first step: rows that teach something and can be scored; and which rows those are."""
+"""Checks of the rows before the first step: that they teach something, and that an epoch can be chosen by them."""
 
 import numpy as np
 from datasets import Dataset, Value
@@ -38,12 +38,14 @@ def check_classifier_rows(args, data: dict, stream=None) -> tuple[bool, list[str
         votes[split] = _votes_of(rows) if args.predict_votes else None
     if stream is not None:
         votes["train"] = stream.votes if args.predict_votes else None
-    counts = (
-        stream.class_counts
-        if stream
-        else np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names))
-    )
-    rows, doubts = stream.num_rows if stream else len(labels["train"]), []
+    if stream is not None:
+        counts, rows = stream.class_counts, stream.num_rows
+    else:
+        counts, rows = (
+            np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names)),
+            len(labels["train"]),
+        )
+    doubts = []
     voted = votes["train"] is not None and bool(_answered(votes["train"]).any())
     if votes["train"] is not None and not voted:
         doubts.append("the votes of the training rows are all unknown or 0, so votes are not learned")
@@ -83,13 +85,13 @@ def check_classifier_rows(args, data: dict, stream=None) -> tuple[bool, list[str
         )
     if select_by == "rmse_known" and not known.any():
         raise ValueError(
-            f"select_by=rmse_known needs votes in the validation split, and that of dataset={dataset!r} has none; use loss"
+            f"select_by=rmse_known needs votes, and the validation split of dataset={dataset!r} has none; use loss"
         )
     return voted, doubts
 
 
 def labels_of(rows: Dataset) -> np.ndarray:
-    """(N,) int64 labels, -1 where there is none."""
+    """Return the (N,) int64 labels, -1 where there is none."""
     column = rows.select_columns(["label"]).with_format("arrow")[:]["label"].combine_chunks()
     return column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
@@ -101,8 +103,8 @@ def _votes_of(rows: Dataset) -> np.ndarray | None:
 
 
 def _answered(votes: np.ndarray) -> np.ndarray:
-    """(N, 11) whether a question is known and somebody answered it: what the loss of votes learns from."""
-    totals = [votes[:, places].sum(1) for places in QUESTION_SLICES.values()]
+    """Return (N, 11) bool: whether a question is known and somebody answered it, so that the loss learns from it."""
+    totals = [votes[:, answers].sum(1) for answers in QUESTION_SLICES.values()]
     return np.stack(totals, 1) > 0  # NaN is not
 
 
@@ -128,7 +130,7 @@ def check_captioner_rows(args, data: dict, stream=None) -> None:
         kind = getattr(rows.features["captions"], "feature", None)
         if kind not in (Value("string"), Value("large_string")):
             raise ValueError(
-                f"column `captions` of dataset={dataset!r} does not hold a list of texts in each row; put each in a list"
+                f"column `captions` of dataset={dataset!r} does not hold lists of texts; put each text in a list"
             )
         if not len(rows):
             raise ValueError(
@@ -138,9 +140,8 @@ def check_captioner_rows(args, data: dict, stream=None) -> None:
         check_references(dataset, split, captions, args.num_references if split == "train" else 1)
     if stream is not None:
         check_number_of_captions(dataset, "train", *stream.captions_per_row, args.num_references)
-    wanted = _votes_of(data["validation"])
-    if not any(len(claims_from_votes(row)) for row in wanted):
+    if not any(len(claims_from_votes(votes)) for votes in _votes_of(data["validation"])):
         raise ValueError(
-            f"the votes of the validation split of dataset={dataset!r} claim nothing, so claim F1, which selects the epoch, is "
-            "not defined; give a data set in which some questions were answered"
+            f"the votes of the validation split of dataset={dataset!r} claim nothing, so claim F1, which judges "
+            "captions, is not defined; give a data set in which some questions were answered"
         )

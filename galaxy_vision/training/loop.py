@@ -191,6 +191,6 @@ def _refuse_batch(run: RunState, rows: torch.Tensor, loss: float) -> None:
         write_json(path, {"epoch": epoch, "step_in_epoch": step, "batches": found})
     raise FloatingPointError(
         f"the loss is {found[0]['loss']} in epoch {epoch}, batch {step + 1}, of the training rows "
-        f"{', '.join(map(str, found[0]['rows'][:8]))} ... ({path} lists them); look at them, or start again with a lower "
-        f"--learning_rate than {run.args.learning_rate:g}"
+        f"{', '.join(map(str, found[0]['rows'][:8]))} ... ({path} lists them); look at them, or start again with "
+        f"a lower --learning_rate than {run.args.learning_rate:g}"
     )

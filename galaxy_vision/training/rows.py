@@ -75,8 +75,8 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     Args:
         processor: cuts and resizes.
-        check: ``check(args, data, stream)`` refuses rows of which nothing can be learned, by a ValueError; ``stream`` is None
-            unless the training rows are streamed.
+        check: ``check(args, data, stream)`` refuses rows of which nothing can be learned, by a ValueError; ``stream``
+            is None unless the training rows are streamed.
         with_captions: training batches have ``input_ids`` (B, references, T).
 
     Raises:

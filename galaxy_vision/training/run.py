@@ -73,7 +73,7 @@ def parameter_groups(
 def prepare(
     run: Run, rows: Rows, model: nn.Module, groups: list[dict], objective: Objective, targets: Callable, trial: Callable
 ) -> RunState:
-    """Make a model ready to learn: precision, averaged weights, optimiser, schedule and checkpoints; resume if asked to.
+    """Make a model ready to learn: precision, averaged weights, optimiser, schedule, checkpoints; resume if asked to.
 
     Args:
         groups: its weights for the optimiser, as of :func:`parameter_groups`.

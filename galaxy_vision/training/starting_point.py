@@ -1,4 +1,4 @@
-"""The model that a run starts from: what the run takes from it, and what may not contradict it."""
+"""The model that a run starts from: what the run takes from it, and what must not contradict it."""
 
 from dataclasses import fields
 
@@ -12,28 +12,33 @@ NUM_CHANNELS = 3
 """Of the pixels that a run trains on."""
 
 
-def load_trained(kind: type, argument: str, place: str):
-    """``kind.from_pretrained(place)``, or an end with one line that names the argument it was given by.
+def load_trained(kind: type, argument: str, name: str):
+    """Load a trained model or processor; end the run with one line where that fails.
+
+    Args:
+        kind: class, of which ``from_pretrained`` is called.
+        argument: by which it was given, for the message.
+        name: folder or Hub id.
 
     Raises:
         SystemExit: there is no such model, it is damaged, or it does not take RGB images.
     """
     try:
-        with refusing(place):
-            loaded = kind.from_pretrained(place)
+        with refusing(name):
+            loaded = kind.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {argument}={place!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise SystemExit(f"error: {argument}={name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     channels = getattr(getattr(loaded, "config", None), "num_channels", NUM_CHANNELS)
     if channels != NUM_CHANNELS:
         raise SystemExit(
-            f"error: {argument}={place!r} takes images of {channels} channels, and a run trains on {NUM_CHANNELS}; "
+            f"error: {argument}={name!r} takes images of {channels} channels, and a run trains on {NUM_CHANNELS}; "
             "give another model"
         )
     return loaded
 
 
 def load_timm_backbone(name: str) -> nn.Module:
-    """A timm ResNet with the weights of that name, or an end with one line.
+    """Load a timm ResNet with the weights of that name; end the run with one line where that fails.
 
     Raises:
         SystemExit: there are no such weights, or they cannot be downloaded.
@@ -46,34 +51,38 @@ def load_timm_backbone(name: str) -> nn.Module:
 
 
 def take_over(args, settings: dict, source: str) -> str:
-    """Set arguments that nobody gave to what the model has that the run starts from; returns one line that says so.
+    """Set arguments that nobody gave to those of the model that the run starts from.
 
-    An argument counts as given if it is not its default.
+    An argument counts as given if it differs from its default.
 
     Args:
         args: a dataclass of arguments, which is changed.
         settings: names of arguments and their values in that model.
-        source: what names the model in a message.
+        source: the model's argument and name, for messages.
+
+    Returns:
+        One line that says what was taken.
 
     Raises:
-        SystemExit: one was given that contradicts the model.
+        SystemExit: an argument was given that contradicts the model.
     """
-    defaults = {each.name: each.default for each in fields(args)}
-    for name, theirs in settings.items():
+    defaults = {field.name: field.default for field in fields(args)}
+    for name, value in settings.items():
         given = getattr(args, name)
-        same = architecture(given) == architecture(theirs) if name == "backbone" and given else given == theirs
+        same = architecture(given) == architecture(value) if name == "backbone" and given else given == value
         if not same and given != defaults[name]:
             raise SystemExit(
-                f"error: {source} has {name}={theirs!r}, and {name}={given!r} was given; leave --{name} out, or start from another"
+                f"error: {source} has {name}={value!r}, and {name}={given!r} was given; leave --{name} out, or start "
+                "from another"
             )
         if given == defaults[name]:
             args.resolved.add(name)
-        setattr(args, name, theirs)
+        setattr(args, name, value)
     return f"taken from {source}: {', '.join(f'{name}={value}' for name, value in settings.items())}"
 
 
 def architecture(backbone: str) -> str:
-    """The name of a timm model without the name of its weights: ``resnet18`` of ``resnet18.a1_in1k``."""
+    """Return the name of a timm model without that of its weights: ``resnet18`` of ``resnet18.a1_in1k``."""
     return backbone.split(".")[0]
 
 
@@ -85,37 +94,43 @@ def set_defaults(args, **defaults) -> None:
             args.resolved.add(name)
 
 
-def other_view(args, place: str, source: str) -> str | None:
-    """One line where the model that a run starts from has seen images at another size or crop; None where not, or not known."""
+def other_view(args, name: str, source: str) -> str | None:
+    """Say in one line where a model has seen images at another size or crop; None where not, or not known."""
     try:
-        theirs = GalaxyImageProcessor.from_pretrained(place)
+        processor = GalaxyImageProcessor.from_pretrained(name)
     except (OSError, ValueError):
         return None
-    known = {"image_size": theirs.size["height"], "crop_fraction": theirs.crop_fraction}
-    differing = [
-        f"{name}={value}, here {getattr(args, name)}" for name, value in known.items() if value != getattr(args, name)
+    then = {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction}
+    changed = [
+        f"{name}={value}, here {getattr(args, name)}" for name, value in then.items() if value != getattr(args, name)
     ]
-    return f"{source} was trained at {' and '.join(differing)}" if differing else None
+    return f"{source} was trained at {' and '.join(changed)}" if changed else None
 
 
 def image_processor(args) -> GalaxyImageProcessor:
-    """The processor that cuts and resizes as the arguments say."""
+    """Make the processor that cuts and resizes as the arguments say."""
     size = {"height": args.image_size, "width": args.image_size}
     return GalaxyImageProcessor(size=size, crop_fraction=args.crop_fraction)
 
 
 def take_weights(model, start, source: str) -> str:
-    """Copy the weights of a trained classifier that mean the same in a new one; returns one line that says which.
+    """Copy the weights of a trained classifier that mean the same in a new one.
 
-    The head of the classes does if their names are the same, in the same order; that of the votes if both have it.
+    Those of the class head do if the classes have the same names in the same order; those of the vote head if both have
+    one.
 
     Args:
-        source: what names the trained model in a message.
+        source: the trained model's argument and name, for the message.
+
+    Returns:
+        One line that says which were taken.
     """
-    parts = {"backbone": True}
-    parts["classifier"] = start.config.id2label == model.config.id2label
-    parts["vote_head"] = start.vote_head is not None and model.vote_head is not None
-    taken = [name for name, same in parts.items() if same]
+    means_the_same = {
+        "backbone": True,
+        "classifier": start.config.id2label == model.config.id2label,
+        "vote_head": start.vote_head is not None and model.vote_head is not None,
+    }
+    taken = [name for name, same in means_the_same.items() if same]
     for name in taken:
         getattr(model, name).load_state_dict(getattr(start, name).state_dict())
     return f"weights taken from {source}: {', '.join(taken)}"
