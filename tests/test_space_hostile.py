@@ -34,7 +34,7 @@ FILES = HOSTILE | {
     ),
     "fits of nan": (fits_file(HOLES), r"62% of the pixels are NaN or infinite"),
     "fits of inf": (fits_file(np.full((9, 9), np.inf, np.float32)), r"100% of the pixels are NaN or infinite"),
-    "pickle": (pickle.dumps(list(range(99))), "no image: the file begins with"),
+    "pickle": (pickle.dumps(list(range(99))), "not an image: the file begins with"),
 }
 """Name -> bytes and the sentence, sent as name.jpg."""
 
