@@ -145,8 +145,8 @@ ZIPS = {
         "lists more than about 10,000 files",
     ),
     "of nothing": (zipped(), "There is no image in these files"),
-    "cut off": (zipped(**{"a.jpg": EXAMPLES[0].read_bytes()})[:-30], "is no zip file, or is damaged"),
-    "in name only": (EXAMPLES[0].read_bytes(), "is no zip file, or is damaged"),
+    "cut off": (zipped(**{"a.jpg": EXAMPLES[0].read_bytes()})[:-30], "is not a zip file, is damaged"),
+    "in name only": (EXAMPLES[0].read_bytes(), "is not a zip file, is damaged"),
 }
 
 
