@@ -82,7 +82,7 @@ alt="Heat map on {alt}: where the model found evidence for {escape(target)}"></d
 <figcaption data-home="{escape(caption)}">{caption}</figcaption></figure></div>"""
 
 
-# The same nodes as in viewer(), since gradio updates the nodes of a page in place; a different one would shift the rest.
+# The same nodes as in viewer(): gradio updates the nodes of a page in place, and a different one would shift the rest.
 _EMPTY_FIGURE = """
 <figure><div class="gv-frame"></div><figcaption></figcaption></figure>"""
 EMPTY_VIEWER = f'<div class="gv-viewer gv-empty">{_EMPTY_FIGURE * 2}</div>'
@@ -156,7 +156,8 @@ def table(rows: list[dict], thumbnails: list[str]) -> str:
     described = sum(row["status"].startswith("ok") for row in rows)
     return f"""<p class="gv-hint" role="status">{described} of {len(rows)} images described.</p>
 <div class="gv-scroll" tabindex="0" role="region" aria-label="Table of galaxies"><table class="gv-table">
-<thead><tr><th><span class="gv-hidden">image</span></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>"""
+<thead><tr><th><span class="gv-hidden">image</span></th>{head}</tr></thead>
+<tbody>{"".join(body)}</tbody></table></div>"""
 
 
 def footer() -> str:

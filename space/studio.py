@@ -86,8 +86,9 @@ class Models:
                     is_folder = Path(location).is_absolute() or location.startswith(".")
                     if is_folder and not (Path(location) / "config.json").is_file():
                         raise ValueError(
-                            f"There is no trained {kind} yet: run train_{kind}.py with --output_dir {_short(location)}, "
-                            f"or set GALAXY_VISION_{kind.upper()} to a folder or a Hub id, and start again."
+                            f"There is no trained {kind} yet: run train_{kind}.py with --output_dir "
+                            f"{_short(location)}, or set GALAXY_VISION_{kind.upper()} to a folder or a Hub id, and "
+                            "start again."
                         )
                 try:
                     self._describer = Describer(locations["classifier"], locations["captioner"])
