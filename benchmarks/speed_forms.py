@@ -124,7 +124,8 @@ def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Pat
 def step_of(args, batch: dict, pixels: torch.Tensor, bf16: bool, layout: torch.memory_format) -> Callable:
     """Return a function that does the steps of a round on one batch in memory: forward, backward, optimiser."""
     model = classifier(args).to(DEVICE, memory_format=layout).train()
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.05), lr=1e-3, fused=True)
+    run = TrainingRun(batch_size=args.batch_size)
+    optimizer = torch.optim.AdamW(parameter_groups(model, run), lr=run.learning_rate, fused=True)
     pixels = pixels.contiguous(memory_format=layout)
 
     def steps():
