@@ -57,9 +57,8 @@ def main() -> None:
     steps = {}
 
     def write(beams: int, encoded) -> None:
-        copy = BaseModelOutput(
-            last_hidden_state=encoded.last_hidden_state
-        )  # generate() expands it in place for the beams
+        # A copy, since generate() expands its encoder outputs in place for the beams.
+        copy = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)
         tokens = model.generate(encoder_outputs=copy, num_beams=beams)
         steps[beams] = tokens.shape[1] - 1
 

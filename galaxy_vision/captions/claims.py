@@ -58,7 +58,7 @@ class Claims(frozenset):
         return self
 
     def in_order(self) -> list[Claim]:
-        """The claims in the order of the tree."""
+        """Return the claims in the order of the tree."""
         return sorted(self, key=lambda claim: answer_index(claim.answer))
 
     def __repr__(self) -> str:

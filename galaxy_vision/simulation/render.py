@@ -161,9 +161,8 @@ def _edge_on_disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray) ->
 def _disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw an exponential disc with arms, knots, bar and ring in its plane, of unit flux in r."""
     radius = p.radius
-    scale_length = radius / (
-        1.1 + 0.75 * p.axis_ratio
-    )  # a round aperture covers more of the length of an inclined disc
+    # A round aperture covers more of the length of an inclined disc.
+    scale_length = radius / (1.1 + 0.75 * p.axis_ratio)
     u, v = along, across / p.axis_ratio
     r = np.sqrt(u * u + v * v) / radius
     disc = _draw(galsim.Exponential(scale_radius=scale_length), p.axis_ratio, p.position_angle)
