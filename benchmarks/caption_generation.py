@@ -1,9 +1,9 @@
-"""Cost of writing captions against the encoder pass of the same images and the matrix products alone, as ratios of one run.
+"""Measure the cost of caption generation relative to the encoder and to its matrix products alone.
 
     python benchmarks/caption_generation.py --captioner runs/captioner
 
-Every round times each form once, in turn; the table has medians and the quartiles of the ratios to the encoder. Images
-are noise unless ``--dataset`` gives real ones: captions of noise are longer or shorter than those of galaxies.
+Every round times each form once, in turn; the table has medians, and quartiles of the ratios to the encoder pass over
+the same images. ``--dataset`` names the data set whose test images are described.
 """
 
 import argparse
@@ -20,10 +20,17 @@ from galaxy_vision.data.load import load_galaxies
 
 
 def matrix_floor(model, rows: int, steps: int, like: torch.Tensor) -> None:
-    """The matrix products of ``steps`` words for ``rows`` captions, and nothing else."""
+    """Compute the matrix products of ``steps`` words for ``rows`` captions, and nothing else.
+
+    Args:
+        model: the captioner.
+        rows: captions written together: images times beams.
+        steps: words of a caption.
+        like: tensor whose type and device are used.
+    """
     config, decoder = model.config, model.decoder
     hidden = like.new_zeros(rows, config.hidden_size)
-    places = like.new_zeros(rows, config.grid_size**2, config.hidden_size)
+    places = like.new_zeros(rows, config.grid_size**2, config.hidden_size)  # of the encoder's grid
     attention = like.new_zeros(rows, 1, config.grid_size**2)
     compared = like.new_zeros(rows, config.grid_size**2, config.attention_size)
     inputs = like.new_zeros(rows, config.embedding_size + config.hidden_size)
@@ -50,9 +57,10 @@ def main() -> None:
     steps = {}
 
     def write(beams: int, encoded) -> None:
-        copy = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)  # generate() expands its own for the beams
-        found = model.generate(encoder_outputs=copy, num_beams=beams)
-        steps[beams] = found.shape[1] - 1
+        # A copy, since generate() expands its encoder outputs in place for the beams.
+        copy = BaseModelOutput(last_hidden_state=encoded.last_hidden_state)
+        tokens = model.generate(encoder_outputs=copy, num_beams=beams)
+        steps[beams] = tokens.shape[1] - 1
 
     times: dict[str, list[float]] = {}
     with torch.inference_mode():
@@ -74,13 +82,12 @@ def main() -> None:
     base = np.array(times["encoder"])
     print(f"{len(pixels)} images of {model.config.image_size} px, {steps[1]} words (greedy), {steps[4]} (beam 4), fp32")
     print(f"{'':26}{'ms a batch':>11}  {'of the encoder pass':>22}")
-    for name, taken in times.items():
-        low, middle, high = np.quantile(np.array(taken) / base, [0.25, 0.5, 0.75])
-        print(f"{name:26}{1000 * np.median(taken):>11.1f}  {middle:>8.2f} ({low:.2f} to {high:.2f})")
+    for name, seconds in times.items():
+        low, middle, high = np.quantile(np.array(seconds) / base, [0.25, 0.5, 0.75])
+        print(f"{name:26}{1000 * np.median(seconds):>11.1f}  {middle:>8.2f} ({low:.2f} to {high:.2f})")
     ratio = np.array(times["beam 4"]) / np.array(times["beam 4, matrix products"])
-    print(
-        f"beam 4 / its matrix products: {np.median(ratio):.2f} ({np.quantile(ratio, 0.25):.2f} to {np.quantile(ratio, 0.75):.2f})"
-    )
+    low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
+    print(f"beam 4 / its matrix products: {middle:.2f} ({low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

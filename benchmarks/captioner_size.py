@@ -1,9 +1,9 @@
-"""Claim F1 on validation against milliseconds a caption, for several sizes of the decoder and grids of attention.
+"""Measure claim F1 and milliseconds a caption for several sizes of the decoder and of the attention grid.
 
     python benchmarks/captioner_size.py --dataset galaxy_zoo_challenge --encoder runs/challenge --output_dir runs/sizes
 
-Trains each for a few epochs on a frozen encoder, then times greedy generation of the same validation images, all sizes
-in turn. The test split is not looked at.
+Every size is trained for a few epochs on a frozen encoder; then greedy generation is timed on the same validation
+images, all sizes in turn. The test split is not read.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.load import load_galaxies
 
-SIZES = [(128, 3), (256, 3), (512, 3), (256, 2), (256, 4)]
+SIZES = [(128, 3), (256, 3), (512, 3), (256, 2), (256, 4)]  # hidden size, stage of the backbone
 
 
 def main() -> None:
@@ -37,17 +37,9 @@ def main() -> None:
         folder = Path(args.output_dir) / f"hidden{hidden}-stage{stage}"
         if not (folder / "metrics.json").exists():
             command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "train_captioner.py"]
-            command += [
-                "--dataset",
-                args.dataset,
-                "--encoder",
-                args.encoder,
-                "--output_dir",
-                str(folder),
-                "--epochs",
-                args.epochs,
-            ]
-            command += ["--frozen_epochs", args.epochs, "--num_references", "3", "--num_beams", "1"]
+            command += ["--dataset", args.dataset, "--encoder", args.encoder, "--output_dir", str(folder)]
+            command += ["--epochs", args.epochs, "--frozen_epochs", args.epochs]
+            command += ["--num_references", "3", "--num_beams", "1"]
             command += ["--hidden_size", str(hidden), "--attention_stage", str(stage)]
             subprocess.run(command, check=True)
         history = json.loads((folder / "metrics.json").read_text())["history"]
@@ -65,9 +57,9 @@ def main() -> None:
                 model.generate(pixel_values=pixels)
                 times[size].append(time.perf_counter() - started)
     print("| hidden size | stage | places | claim F1 (validation) | ms a caption |\n|---|---|---|---|---|")
-    for (hidden, stage), taken in times.items():
+    for (hidden, stage), seconds in times.items():
         places = models[hidden, stage].config.grid_size ** 2
-        milliseconds = 1000 * np.median(taken[1:]) / len(pixels)
+        milliseconds = 1000 * np.median(seconds[1:]) / len(pixels)
         print(f"| {hidden} | {stage} | {places} | {scores[hidden, stage]:.3f} | {milliseconds:.2f} |")
 
 

@@ -1,23 +1,22 @@
-"""Do the heat maps mean anything? One table, a row for each method and stage of the backbone.
+"""Measure how meaningful the heat maps are: one table, a row for each method and stage of the backbone.
 
-    python benchmarks/heat_maps.py --model runs/classifier                                            # simulated
-    galaxies python benchmarks/heat_maps.py --model runs/challenge --dataset galaxy_zoo_challenge              # and
-    real ones
+    python benchmarks/heat_maps.py --model runs/classifier                                    # simulated galaxies
+    python benchmarks/heat_maps.py --model runs/challenge --dataset galaxy_zoo_challenge      # and real ones
 
-On simulated galaxies, where the truth is known: whether the hottest pixel of the map of "bar", "ring" and "merger" lies
+On simulated galaxies, where the truth is known: whether the hottest pixel of the map of "bar", "ring" and "merger" is
 on the bar, the ring or the companion (pointing game, Zhang et al. 2018, IJCV). On the data set's validation split, for
 the predicted class:
 
-* ROAD (Rong et al. 2022, ICML): what the class score loses less when the coldest pixels are imputed than when the
+* ROAD (Rong et al. 2022, ICML): how much less the class score drops when the coldest pixels are imputed than when the
   hottest are.
 * random: rank correlation with the map of the same network with random weights (sanity check of Adebayo et al. 2018,
-  NeurIPS); an explanation of what was learned does not survive that, so near 0 is good.
-* turned: rank correlation of the map of the turned image with the turned map; 1 is good.
+  NeurIPS). A map of what was learned has to change with the weights, so near 0 is good.
+* turned: rank correlation of the map of the rotated image with the rotated map; 1 is good.
 * inside, stars: share of the heat on the galaxy itself and on all other sources of the crop (segmentation by
   photutils).
 
-The first rows need no model: a Gaussian in the middle, and even heat. A method is worth nothing that does not beat
-them.
+The first rows are controls without a model, a Gaussian in the middle and uniform heat; a method should be better than
+both.
 """
 
 import argparse
@@ -45,48 +44,52 @@ from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.simulation.parameters import draw_parameters
 from galaxy_vision.simulation.render import simulate_galaxy
 
+# The numbers are ours.
 SIMULATION_SEED = 7919  # a survey that no model was trained on
 STRUCTURES = {"bar": "a06_bar", "ring": "a19_ring", "companion": "a24_merger"}
-SEEN_BY = 0.5  # share of the volunteers asked who must have seen the structure
-TOLERANCE = 4  # stored pixels around a structure that count as on it: half a place of stage 2
+SEEN_BY = 0.5  # smallest share of the volunteers asked who saw the structure
+TOLERANCE = 4  # stored pixels around a structure that count as on it: half a cell of the grid of stage 2
 PERCENTILES = [50, 70, 90]
-ROAD_GALAXIES = 24  # imputing pixels takes longer than all the rest
+ROAD_GALAXIES = 24  # few, since imputing pixels takes longer than everything else
 CONTROLS = ("middle", "even")
 
 
 def simulated_structures(count: int) -> dict[str, list[tuple[Image.Image, np.ndarray]]]:
-    """For each structure ``count`` galaxies in which volunteers saw it, with the pixels that count as on it."""
-    found, index = {name: [] for name in STRUCTURES}, 0
-    with tqdm(total=count * len(found), desc="simulating", unit=" galaxies") as bar:
+    """Return, for each structure, ``count`` galaxies in which volunteers saw it, with the pixels that count as it."""
+    galaxies, index = {name: [] for name in STRUCTURES}, 0
+    with tqdm(total=count * len(galaxies), desc="simulating", unit=" galaxies") as bar:
         while bar.n < bar.total:
-            has = structure_masks(draw_parameters(np.random.default_rng([SIMULATION_SEED, index])))
-            wanted = [name for name in has if len(found[name]) < count]
-            if wanted:
+            masks = structure_masks(draw_parameters(np.random.default_rng([SIMULATION_SEED, index])))
+            missing = [name for name in masks if len(galaxies[name]) < count]
+            if missing:
                 galaxy = simulate_galaxy(SIMULATION_SEED, index)
-                seen = conditional_fractions(galaxy.votes)
-                for name in wanted:
-                    if seen[answer_index(STRUCTURES[name])] >= SEEN_BY:
-                        found[name].append((galaxy.image, binary_dilation(has[name], iterations=TOLERANCE)))
+                fractions = conditional_fractions(galaxy.votes)
+                for name in missing:
+                    if fractions[answer_index(STRUCTURES[name])] >= SEEN_BY:
+                        galaxies[name].append((galaxy.image, binary_dilation(masks[name], iterations=TOLERANCE)))
                         bar.update()
             index += 1
-    return found
+    return galaxies
 
 
 def segments(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the central galaxy, and of all other sources: 3 sigma above the sky in the smoothed sum of the bands."""
+    """Return the pixels of the central galaxy and of all other sources, each (H, W) bool.
+
+    A source is 3 sigma above the sky in the smoothed sum of the bands.
+    """
     light = gaussian_filter(np.asarray(image).astype(np.float32).sum(2), 1.5)
     sky = np.median(light)
     sigma = 1.4826 * np.median(np.abs(light - sky)) + 1e-3
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # photutils warns where nothing is found
-        found = detect_sources(light, sky + 3 * sigma, n_pixels=10)
-    labels = np.zeros(light.shape, int) if found is None else found.data
+        warnings.simplefilter("ignore")  # photutils warns if there is no source
+        detected = detect_sources(light, sky + 3 * sigma, n_pixels=10)
+    labels = np.zeros(light.shape, int) if detected is None else detected.data
     middle = labels[tuple(side // 2 for side in labels.shape)]
     return (labels == middle) & (middle > 0), (labels > 0) & (labels != middle)
 
 
 def maps_of(model, processor, images, targets, method: str, stage: int) -> list[np.ndarray]:
-    """As :func:`explain`, and the two controls, which look at no model."""
+    """Return the maps of :func:`explain`, or of one of the two controls, which use no model."""
     if method not in CONTROLS:
         return explain(model, processor, images, targets, method, stage)
     maps = []
@@ -95,32 +98,32 @@ def maps_of(model, processor, images, targets, method: str, stage: int) -> list[
         side = min(image.size) * processor.crop_fraction
         y, x = (y - (image.height - 1) / 2) / side, (x - (image.width - 1) / 2) / side
         inside = np.maximum(np.abs(x), np.abs(y)) <= 0.5
-        maps.append(
-            (inside * (np.exp(-(x**2 + y**2) / (2 * 0.15**2)) if method == "middle" else 1.0)).astype(np.float32)
-        )
+        heat = np.exp(-(x**2 + y**2) / (2 * 0.15**2)) if method == "middle" else 1.0
+        maps.append((inside * heat).astype(np.float32))
     return maps
 
 
 def cropped(heat: np.ndarray, processor, size: int) -> np.ndarray:
-    """A map of the image back on the model's input, where all maps have values."""
+    """Return a map of the image on the input of the model, where all maps have values: (size, size)."""
     return processor.crop_and_resize(torch.from_numpy(heat)[None], size={"height": size, "width": size})[0].numpy()
 
 
 def road(model, processor, images, targets: list[int], maps) -> np.ndarray:
+    """Return the ROAD score of every map."""
     scores = _Scores(model, as_probabilities=True)
     pixels = processor(images, return_tensors="pt").pixel_values
-    # Ties (even heat, zeros) would remove all or nothing at a percentile: a tiny noise breaks them.
+    # Ties (uniform heat, zeros) would remove all or nothing at a percentile; a tiny noise breaks them.
     small = np.stack([cropped(heat, processor, pixels.shape[-1]) for heat in maps])
     small = small + np.random.default_rng(0).uniform(0, 1e-4, small.shape).astype(np.float32)
-    wanted = [ClassifierOutputTarget(target) for target in targets]
-    least = ROADLeastRelevantFirstAverage(PERCENTILES)(pixels, small, wanted, scores)
-    most = ROADMostRelevantFirstAverage(PERCENTILES)(pixels, small, wanted, scores)
+    outputs = [ClassifierOutputTarget(target) for target in targets]
+    least = ROADLeastRelevantFirstAverage(PERCENTILES)(pixels, small, outputs, scores)
+    most = ROADMostRelevantFirstAverage(PERCENTILES)(pixels, small, outputs, scores)
     return (least - most) / 2
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's; 0 where a map is even."""
-    return float(spearmanr(one.ravel(), other.ravel()).statistic) if one.std() and other.std() else 0.0
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Spearman's rank correlation of two maps; 0 if one of them is uniform."""
+    return float(spearmanr(a.ravel(), b.ravel()).statistic) if a.std() and b.std() else 0.0
 
 
 def mean_and_error(values) -> str:
@@ -157,11 +160,11 @@ def main() -> None:
         row = {"method": method, "stage": stage}
         for name, galaxies in structures.items():
             shown = [image for image, _ in galaxies]
-            for which, network in (("", model), (", random weights", random_model)):
-                if which and (method in CONTROLS or name != "bar"):
+            for suffix, network in (("", model), (", random weights", random_model)):
+                if suffix and (method in CONTROLS or name != "bar"):
                     continue
                 heats = maps_of(network, processor, shown, [STRUCTURES[name]] * len(shown), method, stage)
-                row[name + which] = [
+                row[name + suffix] = [
                     bool(mask[np.unravel_index(heat.argmax(), heat.shape)]) and bool(heat.max() > 0)
                     for heat, (_, mask) in zip(heats, galaxies, strict=True)
                 ]
@@ -171,22 +174,23 @@ def main() -> None:
         if method not in CONTROLS:
             size = processor.size["height"]
             small = [cropped(heat, processor, size) for heat in maps]
-            other = maps_of(random_model, processor, images, targets, method, stage)
-            row["random"] = [correlation(a, cropped(b, processor, size)) for a, b in zip(small, other, strict=True)]
-            again = maps_of(model, processor, turned, targets, method, stage)
-            row["turned"] = [
-                correlation(np.rot90(a), cropped(b, processor, size)) for a, b in zip(small, again, strict=True)
-            ]
-        for place, name in enumerate(("inside", "stars")):
+            for name, network, inputs, turns in (("random", random_model, images, 0), ("turned", model, turned, 1)):
+                compared = maps_of(network, processor, inputs, targets, method, stage)
+                row[name] = [
+                    correlation(np.rot90(a, turns), cropped(b, processor, size))
+                    for a, b in zip(small, compared, strict=True)
+                ]
+        for index, name in enumerate(("inside", "stars")):
             row[name] = [
-                float(heat[found[place]].sum() / max(heat.sum(), 1e-6))
-                for heat, found in zip(maps, sources, strict=True)
+                float(heat[masks[index]].sum() / max(heat.sum(), 1e-6))
+                for heat, masks in zip(maps, sources, strict=True)
             ]
         table.append(row)
 
     columns = ["bar", "bar, random weights", "ring", "companion", "ROAD", "random", "turned", "inside", "stars"]
     print(
-        f"\n{args.galaxies} galaxies of each structure; {len(images)} of {args.dataset}, validation; mean ± standard error\n"
+        f"\n{args.galaxies} galaxies of each structure; {len(images)} of {args.dataset}, validation; "
+        "mean ± standard error\n"
     )
     print(f"| method | stage | {' | '.join(columns)} |\n|{'---|' * (2 + len(columns))}")
     for row in table:

@@ -1,11 +1,12 @@
-"""A large catalogue, predicted once cleanly and once killed three times (SIGKILL, all processes): same rows? flat memory? what cost?
+"""Predict a large catalogue once without a kill and once killed three times, and compare rows, memory and time.
 
-python benchmarks/predict_restart.py --model runs/classifier --images galaxy_zoo_challenge --rows 100000 --work
-/tmp/predict_restart
+    python benchmarks/predict_restart.py --model runs/classifier --images galaxy_zoo_challenge --rows 100000 \\
+        --work /tmp/predict_restart
 
-The images of the Parquet folder ``--images`` are repeated under new ids until there are ``--rows`` of them. Prints wall
-times, images/s with and without the start, the largest resident memory of a process in the first and in the last tenth
-of the clean run, and whether the two outputs are equal row by row. ``--kills 0`` stops after the clean run.
+A kill is SIGKILL to all processes. The images of the Parquet folder ``--images`` are repeated under new ids until there
+are ``--rows`` of them. Prints wall times, images/s with and without start-up, the largest resident memory of a process
+in the first and in the last tenth of the clean run, and whether the two outputs are equal row by row. ``--kills 0``
+stops after the clean run.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from galaxy_vision.predict.rows import Columns
 
 
 def make_catalogue(images: Path, folder: Path, rows: int) -> None:
+    """Write a Parquet catalogue of ``rows`` images, which repeats those of the folder ``images``."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
     with pq.ParquetWriter(folder / "catalogue.parquet", pa.schema({"id": pa.string(), "image": pa.binary()})) as writer:
@@ -34,7 +36,7 @@ def make_catalogue(images: Path, folder: Path, rows: int) -> None:
                 for batch in pq.ParquetFile(file).iter_batches(256, columns=["image"]):
                     data = [image["bytes"] for image in batch.column(0).to_pylist()]
                     data = data[: rows - number]
-                    ids = [f"galaxy-{number + place}" for place in range(len(data))]
+                    ids = [f"galaxy-{number + index}" for index in range(len(data))]
                     writer.write_batch(pa.record_batch([ids, data], schema=writer.schema))
                     number += len(data)
                     if number == rows:
@@ -42,6 +44,7 @@ def make_catalogue(images: Path, folder: Path, rows: int) -> None:
 
 
 def start(args, output: Path) -> subprocess.Popen:
+    """Start a prediction of the catalogue with ``args.num_processes`` processes."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--dynamo_backend", "no"]
     command += ["--mixed_precision", "no", "--main_process_port", "0", "--num_processes", str(args.num_processes)]
     command += ["--multi_gpu"] if args.num_processes > 1 else []
@@ -51,8 +54,8 @@ def start(args, output: Path) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment)
 
 
-def whole_family(running: subprocess.Popen) -> list[psutil.Process]:
-    """The launcher and its processes, which are in groups of their own."""
+def process_tree(running: subprocess.Popen) -> list[psutil.Process]:
+    """Return the launcher and its processes, which are in process groups of their own."""
     try:
         launcher = psutil.Process(running.pid)
         return [launcher, *launcher.children(recursive=True)]
@@ -61,24 +64,25 @@ def whole_family(running: subprocess.Popen) -> list[psutil.Process]:
 
 
 def resident_mib(running: subprocess.Popen) -> float:
-    """Largest resident memory of a process, in MiB."""
+    """Return the largest resident memory of a process in MiB."""
     largest = 0
-    for process in whole_family(running):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+    for process in process_tree(running):
+        with contextlib.suppress(psutil.NoSuchProcess):  # the process ended meanwhile
             largest = max(largest, process.memory_info().rss)
     return largest / 2**20
 
 
 def kill_all(running: subprocess.Popen) -> None:
-    family = whole_family(running)
-    for process in family:
+    processes = process_tree(running)
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(family)
+    psutil.wait_procs(processes)
     running.wait()
 
 
 def clean_run(args, parts: int) -> None:
+    """Predict the catalogue without a kill, and print time, rate and memory."""
     output, began, largest = args.work / "clean", time.perf_counter(), {"first": 0.0, "last": 0.0}
     running = start(args, output)
     while running.poll() is None:
@@ -91,26 +95,29 @@ def clean_run(args, parts: int) -> None:
         raise SystemExit(f"the clean run ended with {running.returncode}")
     seconds = time.perf_counter() - began
     print(
-        f"{args.rows} rows, {args.num_processes} processes, {seconds:.0f} s with the start: {args.rows / seconds:.0f} images/s"
+        f"{args.rows} rows, {args.num_processes} processes, {seconds:.0f} s with start-up: "
+        f"{args.rows / seconds:.0f} images/s"
     )
     written = sorted(path.stat().st_mtime for path in output.glob("part-*"))
-    counted = parts - args.num_processes  # the first of each process came with the start
+    counted = parts - args.num_processes  # the time of a process's first part includes start-up
     if counted > 0:
         rate = counted * args.rows_per_part / (written[-1] - written[args.num_processes - 1])
-        print(f"without the start: {rate:.0f} images/s, {1e6 / rate / 3600:.2f} hours a million galaxies")
+        print(f"without start-up: {rate:.0f} images/s, {1e6 / rate / 3600:.2f} hours a million galaxies")
     print(
-        f"largest resident memory of a process: {largest['first']:.0f} MiB first tenth, {largest['last']:.0f} MiB last tenth"
+        f"largest resident memory of a process: {largest['first']:.0f} MiB first tenth, "
+        f"{largest['last']:.0f} MiB last tenth"
     )
 
 
 def killed_run(args, parts: int) -> None:
-    output, chance, began, kills = args.work / "killed", random.Random(args.seed), time.perf_counter(), 0
-    moments = sorted(chance.uniform(0.1, 0.9) for _ in range(args.kills))
+    """Predict the catalogue with ``args.kills`` kills at random moments, and print the time."""
+    output, rng, began, kills = args.work / "killed", random.Random(args.seed), time.perf_counter(), 0
+    moments = sorted(rng.uniform(0.1, 0.9) for _ in range(args.kills))
     for moment in moments:
         running = start(args, output)
         while running.poll() is None and len(list(output.glob("part-*"))) < moment * parts:
             time.sleep(0.1)
-        time.sleep(chance.uniform(0, 2))
+        time.sleep(rng.uniform(0, 2))
         if running.poll() is None:
             kill_all(running)
             kills += 1
@@ -128,9 +135,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rows_per_part", type=int, default=1024)
     parser.add_argument("--num_processes", type=int, default=2)
-    parser.add_argument("--kills", type=int, default=3, help="how often the second run is killed (0: there is none)")
+    parser.add_argument("--kills", type=int, default=3, help="how often the second run is killed (0: no second run)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cpu", action="store_true", help="processes of the CPU")
+    parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a GPU")
     args = parser.parse_args()
     args.work.mkdir(parents=True)
     make_catalogue(args.images, args.work / "catalogue", args.rows)
@@ -141,7 +148,7 @@ def main() -> None:
     killed_run(args, parts)
     names = sorted(path.name for path in (args.work / "clean").glob("part-*"))
     if names != sorted(path.name for path in (args.work / "killed").glob("part-*")):
-        raise SystemExit("the parts have other names")
+        raise SystemExit("the two runs have parts of different names")
     rows = 0
     for name in names:
         clean, killed = (pq.read_table(args.work / run / name) for run in ("clean", "killed"))

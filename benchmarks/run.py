@@ -1,12 +1,12 @@
-"""Speed of training, prediction and captions against the limits of this device and against what users would otherwise run.
+"""Measure the speed of training, prediction and captions, relative to the limits of this device and to rivals.
 
-    python benchmarks/run.py                        # 2 cores: about 10 minutes; on a GPU the same command, with larger
-    numbers python benchmarks/run.py --quick --only training python benchmarks/run.py --zoobot zoobot/bin/python   # an
-    environment in which `pip install 'zoobot[pytorch]'` was done
+    python benchmarks/run.py                                  # about 10 minutes on 2 cores; the same command on a GPU
+    python benchmarks/run.py --quick --only training
+    python benchmarks/run.py --zoobot zoobot/bin/python       # of an environment with zoobot[pytorch]
 
-Every round does every form once, in turn; shares and multiples are those of one round, with median and quartiles over
-the rounds. Images are simulated galaxies as JPEGs of 424 px, the size of Galaxy Zoo 2. Writes a Markdown table and a
-JSON file.
+Rivals (``rivals.py``) are what users would otherwise run. Every round runs every form once, in turn; ratios are those
+of one round, with median and quartiles over the rounds. Images are simulated galaxies as JPEGs of 424 px, the size of
+Galaxy Zoo 2. Prints Markdown tables and writes a JSON file.
 """
 
 import argparse
@@ -32,10 +32,11 @@ from galaxy_vision.runtime.hardware import available_cores, cpu_model, has_nativ
 from galaxy_vision.simulation.render import simulate_galaxy
 
 SIDE = 424
-"""Pixels of a cut-out of Galaxy Zoo 2."""
+"""Side in pixels of a cut-out of Galaxy Zoo 2 (Willett et al. 2013, section 2)."""
 DRAWN = 96
-"""Different galaxies; they are repeated, which no decoder notices."""
+"""Number of different galaxies. Ours: they are repeated, which does not change the time to decode them."""
 KINDS = ("training", "prediction", "captions")
+CAPTION_FORMS = ("ours", "matrix products of ours", "VisionEncoderDecoder")
 RIVALS = {
     "training": {
         "transformers Trainer": "trainer",
@@ -54,21 +55,21 @@ RIVALS = {
 
 
 def draw_images(folder: Path, count: int) -> tuple[list[bytes], list[int], np.ndarray]:
-    """JPEGs of simulated galaxies in class folders; labels and votes."""
+    """Write ``count`` JPEGs of simulated galaxies into class folders; return bytes, labels and (count, 37) votes."""
     jpegs, votes = [], []
-    for place in tqdm(range(min(DRAWN, count)), desc="drawing", leave=False):
-        galaxy = simulate_galaxy(0, place)
+    for index in tqdm(range(min(DRAWN, count)), desc="drawing", leave=False):
+        galaxy = simulate_galaxy(0, index)
         file = io.BytesIO()
         galaxy.image.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(file, "JPEG", quality=85)
         jpegs.append(file.getvalue())
         votes.append(galaxy.votes)
-    labels = [place % len(CLASSES) for place in range(count)]
-    for place, label in enumerate(labels):
-        file = folder / CLASSES[label] / f"{place:05}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(jpegs[place % len(jpegs)])
-    places = [place % len(jpegs) for place in range(count)]
-    return [jpegs[place] for place in places], labels, np.array(votes, dtype=np.float32)[places]
+    labels = [index % len(CLASSES) for index in range(count)]
+    for index, label in enumerate(labels):
+        path = folder / CLASSES[label] / f"{index:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpegs[index % len(jpegs)])
+    drawn = [index % len(jpegs) for index in range(count)]
+    return [jpegs[index] for index in drawn], labels, np.array(votes, dtype=np.float32)[drawn]
 
 
 class Rival:
@@ -76,16 +77,9 @@ class Rival:
 
     def __init__(self, name: str, args, images: Path, model: Path, work: Path):
         python = args.zoobot if name.startswith("zoobot") else sys.executable
-        command = [
-            python,
-            str(Path(__file__).with_name("rivals.py")),
-            name,
-            "--images",
-            str(images),
-            "--model",
-            str(model),
-        ]
-        command += ["--work", str(work / name)] + ["--bf16"] * args.bf16
+        command = [python, str(Path(__file__).with_name("rivals.py")), name]
+        command += ["--images", str(images), "--model", str(model), "--work", str(work / name)]
+        command += ["--bf16"] * args.bf16
         for option in ("backbone", "image_size", "batch_size", "steps", "predicted"):
             command += [f"--{option}", str(getattr(args, option))]
         self.name, self.log = name, open(work / f"{name}.log", "w+")  # noqa: SIM115 (closed with the process)
@@ -115,7 +109,7 @@ class Rival:
 
 
 def measure(forms: dict[str, Form], rounds: int, kind: str) -> dict[str, np.ndarray]:
-    """Images a second of every form and round; a first round warms up and is thrown away."""
+    """Return the images per second of every form and round; a first round warms up and does not count."""
     rates = {name: [] for name in forms}
     for number in tqdm(range(rounds + 1), desc=f"{kind}, rounds"):
         for name, form in forms.items():
@@ -126,55 +120,44 @@ def measure(forms: dict[str, Form], rounds: int, kind: str) -> dict[str, np.ndar
 
 
 def spread(ratio: np.ndarray) -> list[float]:
-    """Lower quartile, median, upper quartile."""
+    """Return lower quartile, median and upper quartile."""
     return [round(float(value), 3) for value in np.quantile(ratio, [0.25, 0.5, 0.75])]
 
 
 def fastest(rates: dict[str, np.ndarray], start: str) -> np.ndarray:
+    """Return the rates of the form with the largest median, of those whose name begins with ``start``."""
     return max((values for name, values in rates.items() if name.startswith(start)), key=np.median)
 
 
 def ratios_of(kind: str, rates: dict[str, np.ndarray]) -> tuple[np.ndarray, str, dict[str, np.ndarray]]:
-    """What 1.00 is, the form of ours that is compared, and the promises of this kind as ratios."""
+    """Return the rates that count as 1.00, the name of our form, and the promises of this kind as ratios."""
     if kind == "training":
         limit, decoding = fastest(rates, "limit"), rates["decoding alone"]
         warm, cold, cache = (rates[f"ours, {name}"] for name in ("warm epoch", "cold epoch", "pixel cache alone"))
-        return (
-            limit,
-            "ours, warm epoch",
-            {
-                "warm epoch / limit (goal .95)": warm / limit,
-                "pixel cache / decoding alone: time (goal 1.3 at most)": decoding / cache,
-                "cold epoch / (decoding and limit one after the other): time": (1 / cold) / (1 / decoding + 1 / limit),
-            },
-        )
+        promises = {
+            "warm epoch / limit (goal .95)": warm / limit,
+            "pixel cache / decoding alone: time (goal 1.3 at most)": decoding / cache,
+            "cold epoch / (decoding and limit one after the other): time": (1 / cold) / (1 / decoding + 1 / limit),
+        }
+        return limit, "ours, warm epoch", promises
     if kind == "prediction":
         model, decoding, ours = fastest(rates, "model alone"), rates["decoding alone"], rates["ours"]
-        return (
-            np.minimum(model, decoding),
-            "ours",
-            {
-                "ours / min(decoding, model) (goal .90 where they do not share cores)": ours
-                / np.minimum(model, decoding),
-                "ours / (decoding and model on the same cores)": ours * (1 / model + 1 / decoding),
-            },
-        )
-    return (
-        rates["beam 4, matrix products of ours"],
-        "beam 4, ours",
-        {
-            f"{name}, {label}": rates[f"{name}, {over}"] / rates[f"{name}, {under}"]
-            for name in ("greedy", "beam 4")
-            for label, over, under in (
-                ("ours / matrix products: time (goal of beam 4: 2 at most)", "matrix products of ours", "ours"),
-                ("ours / VisionEncoderDecoder (goal 3)", "ours", "VisionEncoderDecoder"),
-            )
-        },
-    )
+        limit = np.minimum(model, decoding)
+        promises = {
+            "ours / min(decoding, model) (goal .90 where they do not share cores)": ours / limit,
+            "ours / (decoding and model on the same cores)": ours * (1 / model + 1 / decoding),
+        }
+        return limit, "ours", promises
+    promises = {}
+    for name in ("greedy", "beam 4"):
+        ours, products, rival = (rates[f"{name}, {form}"] for form in CAPTION_FORMS)
+        promises[f"{name}, ours / matrix products: time (goal of beam 4: 2 at most)"] = products / ours
+        promises[f"{name}, ours / VisionEncoderDecoder (goal 3)"] = ours / rival
+    return rates["beam 4, matrix products of ours"], "beam 4, ours", promises
 
 
 def report(kind: str, rates: dict[str, np.ndarray]) -> dict:
-    """Print the table of a kind, and give it as data."""
+    """Print the table of a kind, and return it as data."""
     base, own, promises = ratios_of(kind, rates)
     head = {"training": "limit", "prediction": "min(decoding, model)", "captions": "matrix products, beam 4"}[kind]
     print(f"\n| {kind} | images/s | of the {head} | {own} / this |\n|---|---|---|---|")
@@ -205,9 +188,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="training steps of a form and round")
     parser.add_argument("--predicted", type=int, default=512, help="predicted images of a form and round")
     parser.add_argument("--words", type=int, default=24, help="words of a caption")
-    parser.add_argument(
-        "--rivals", action=argparse.BooleanOptionalAction, default=True, help="measure what others run too"
-    )
+    parser.add_argument("--rivals", action=argparse.BooleanOptionalAction, default=True, help="measure rivals too")
     parser.add_argument("--zoobot", metavar="PYTHON", help="interpreter of an environment with zoobot[pytorch]")
     parser.add_argument("--quick", action="store_true", help="3 rounds of small work, to see that everything runs")
     parser.add_argument("--output", type=Path, default=Path("runs/speed.json"), help="(%(default)s)")
@@ -240,10 +221,10 @@ def main() -> None:
                 forms = prediction_forms(args, images, model, work)
             else:
                 forms = caption_forms(args)
-            wanted = RIVALS.get(kind, {}) if args.rivals else {}
+            rival_forms = RIVALS.get(kind, {}) if args.rivals else {}
             if not args.zoobot:
-                wanted = {name: form for name, form in wanted.items() if not form.startswith("zoobot")}
-            rivals = {name: Rival(form, args, images, model, work) for name, form in wanted.items()}
+                rival_forms = {name: form for name, form in rival_forms.items() if not form.startswith("zoobot")}
+            rivals = {name: Rival(form, args, images, model, work) for name, form in rival_forms.items()}
             try:
                 results[kind] = report(kind, measure(forms | rivals, args.rounds, kind))
             finally:

@@ -1,4 +1,4 @@
-"""The limits of the device and our own loops, as functions that do a piece of work once: ``name -> () -> (images, seconds)``."""
+"""The limits of the device and our own loops, as forms: functions that do their work once and time it."""
 
 import shutil
 import time
@@ -41,11 +41,14 @@ from galaxy_vision.training.loop import RunState, train_one_epoch
 from galaxy_vision.training.run import parameter_groups
 
 Form = Callable[[], tuple[int, float]]
+"""Does its work once; returns the number of images and the seconds."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CLASSES = get_scheme("hubble").class_names
 
 
 def timed(work: Callable, images: int) -> Form:
+    """Return a form that times ``work``, which processes ``images`` images."""
+
     def form() -> tuple[int, float]:
         started = time.perf_counter()
         work()
@@ -57,14 +60,14 @@ def timed(work: Callable, images: int) -> Form:
 
 
 def classifier(args) -> GalaxyResNetForImageClassification:
-    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: place for place, name in enumerate(CLASSES)}}
-    return GalaxyResNetForImageClassification(
-        GalaxyResNetConfig(backbone=args.backbone, image_size=args.image_size, **names)
-    )
+    """Return an untrained classifier of the backbone and image size of the command line."""
+    names = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
+    config = GalaxyResNetConfig(backbone=args.backbone, image_size=args.image_size, **names)
+    return GalaxyResNetForImageClassification(config)
 
 
 def precisions() -> dict[str, tuple[bool, torch.memory_format]]:
-    """Name -> (bf16, layout) of the forms of a limit; the fastest of them is the limit."""
+    """Return (bf16, layout) of the forms of a limit, by name; the fastest of them is the limit."""
     forms = {
         "fp32": (False, torch.contiguous_format),
         "fp32, channels last": (False, torch.channels_last),
@@ -73,7 +76,7 @@ def precisions() -> dict[str, tuple[bool, torch.memory_format]]:
 
 
 def bf16_pays(args) -> bool:
-    """Whether a rival is tuned by bf16, which on some CPUs that have it is slower."""
+    """Return whether rivals are tuned with bf16, which is slower on some CPUs that support it."""
     if not has_native_bf16():
         return False
     pixels = torch.randn(args.batch_size, 3, args.image_size, args.image_size)
@@ -82,9 +85,9 @@ def bf16_pays(args) -> bool:
 
 
 def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Path) -> dict[str, Form]:
-    """Limits of a training step, our epoch with and without the decoding, and what the decoding alone costs."""
+    """Return the limits of a training step, our epoch with and without decoding, and decoding alone."""
     processor = GalaxyImageProcessor(size={"height": args.image_size, "width": args.image_size})
-    columns = {"image": [{"bytes": each, "path": None} for each in jpegs], "label": labels, "votes": votes.tolist()}
+    columns = {"image": [{"bytes": jpeg, "path": None} for jpeg in jpegs], "label": labels, "votes": votes.tolist()}
     features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=CLASSES)}
     features["votes"] = datasets.List(datasets.Value("float32"))
     datasets.Dataset.from_dict(columns, datasets.Features(features)).to_parquet(str(work / "galaxies.parquet"))
@@ -96,16 +99,14 @@ def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Pat
     pixels = processor.normalize_pixels(batch["pixels"])
     for name, (bf16, layout) in precisions().items():
         forms[f"limit, {name}"] = timed(step_of(args, batch, pixels, bf16, layout), args.steps * args.batch_size)
-    epoch = our_epoch(
-        args, processor, work, {"pixel_values": pixels, "labels": batch["labels"], "votes": batch["votes"]}
-    )
-    warm = make_loader(
-        cached.select(range(args.steps * args.batch_size)), args.image_size, args.batch_size, shuffle=True
-    )
-    forms["ours, warm epoch"] = timed(epoch(warm), args.steps * args.batch_size)
+    inputs = {"pixel_values": pixels, "labels": batch["labels"], "votes": batch["votes"]}
+    epoch = our_epoch(args, processor, work, inputs)
+    images = args.steps * args.batch_size
+    warm = make_loader(cached.select(range(images)), args.image_size, args.batch_size, shuffle=True)
+    forms["ours, warm epoch"] = timed(epoch(warm), images)
 
     def decoded():
-        datasets.disable_caching()  # otherwise the second round would find the pixels of the first
+        datasets.disable_caching()  # otherwise the second round would reuse the pixels of the first
         try:
             return cache_pixels(galaxies, processor)
         finally:
@@ -121,9 +122,10 @@ def training_forms(args, jpegs: list[bytes], labels: list[int], votes, work: Pat
 
 
 def step_of(args, batch: dict, pixels: torch.Tensor, bf16: bool, layout: torch.memory_format) -> Callable:
-    """Forward, backward and optimiser on one batch in memory, as often as a round has steps."""
+    """Return a function that does the steps of a round on one batch in memory: forward, backward, optimiser."""
     model = classifier(args).to(DEVICE, memory_format=layout).train()
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.05), lr=1e-3, fused=True)
+    run = TrainingRun(batch_size=args.batch_size)
+    optimizer = torch.optim.AdamW(parameter_groups(model, run), lr=run.learning_rate, fused=True)
     pixels = pixels.contiguous(memory_format=layout)
 
     def steps():
@@ -138,9 +140,10 @@ def step_of(args, batch: dict, pixels: torch.Tensor, bf16: bool, layout: torch.m
 
 
 def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -> Callable:
-    """loader -> an epoch of ``train_classifier.py`` over it: augmentation, clipping, schedule, averaged weights and all.
+    """Return a function that makes an epoch of ``train_classifier.py`` of a loader.
 
-    Its precision is measured on a batch of ``inputs``, as there.
+    The epoch has augmentation, clipping, schedule and averaged weights. Its precision is chosen by a measurement on the
+    batch ``inputs``, as in the script.
     """
     run = TrainingRun(output_dir=str(work / "run"), batch_size=args.batch_size)
     accelerator = make_accelerator("auto", 1, None, work / "run")
@@ -159,9 +162,7 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -
         loader = accelerator.prepare(loader)
 
         def epoch():
-            torch.use_deterministic_algorithms(
-                True, warn_only=True
-            )  # as the script does; limits and rivals run without
+            torch.use_deterministic_algorithms(True, warn_only=True)  # as in the script; limits and rivals run without
             state = RunState(
                 args=run,
                 accelerator=accelerator,
@@ -188,7 +189,7 @@ def our_epoch(args, processor: GalaxyImageProcessor, work: Path, inputs: dict) -
 
 
 def decode_all(processor: GalaxyImageProcessor, jpegs: list[bytes]) -> None:
-    """Bytes to cropped and resized pixels on all cores, by the functions that we use, and nothing else."""
+    """Decode, crop and resize JPEGs on all cores by the functions of the package, and do nothing else."""
 
     def decode(data: bytes) -> torch.Tensor:
         return processor.crop_and_resize(torch.from_numpy(np.array(read_rgb(data))).permute(2, 0, 1))
@@ -198,14 +199,17 @@ def decode_all(processor: GalaxyImageProcessor, jpegs: list[bytes]) -> None:
 
 
 def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[str, Form]:
-    """Limits of model and decoding, and our prediction of a catalogue: reading, decoding, model, votes with intervals, Parquet."""
+    """Return the limits of model and decoding, and our prediction of a catalogue.
+
+    The prediction reads and decodes files, runs the model, and writes votes with intervals to Parquet.
+    """
     forms = {}
     for name, (bf16, layout) in precisions().items():
         for size in (32, 256):
             forms[f"model alone, {name}, {size} at once"] = timed(*passes_of(args, bf16, layout, size))
     write_index(str(files), work / "index.arrow", args.predicted, Columns())
     catalogue = open_catalogue(str(files), work / "index.arrow", args.predicted, Columns())
-    described = {"identity": {"parts": 1}}
+    identity = {"identity": {"parts": 1}}
     backends = {"ours": "torch"} | ({"ours, OpenVINO": "openvino"} if DEVICE == "cpu" and find_spec("openvino") else {})
     for name, backend in backends.items():
         output = work / f"predicted_{backend}"
@@ -217,7 +221,7 @@ def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[
         def predicted(models=models, output=output):
             shutil.rmtree(output, ignore_errors=True)
             output.mkdir()
-            writer = PartWriter(output, models.schema(), described, args.predicted)
+            writer = PartWriter(output, models.schema(), identity, args.predicted)
             describe_parts(catalogue, [0], models, writer, models.workers, SimpleNamespace(update=lambda count: None))
 
         forms[name] = timed(predicted, args.predicted)
@@ -227,6 +231,7 @@ def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[
 
 
 def passes_of(args, bf16: bool, layout: torch.memory_format, size: int) -> tuple[Callable, int]:
+    """Return a function that predicts batches of ``size`` images in memory, and its number of images."""
     model = classifier(args).to(DEVICE, memory_format=layout).eval()
     pixels = torch.randn(size, 3, args.image_size, args.image_size, device=DEVICE).contiguous(memory_format=layout)
     count = max(1, args.predicted // size)
@@ -241,23 +246,16 @@ def passes_of(args, bf16: bool, layout: torch.memory_format, size: int) -> tuple
 
 
 def caption_forms(args) -> dict[str, Form]:
-    """Greedy and beam search of our captioner and of a GPT-2 decoder with as many weights, and the matrix products of ours alone.
+    """Return greedy and beam search of our captioner and of a rival, and the matrix products of ours alone.
 
-    Both get what an encoder says of 32 images, and write ``args.words`` words each, so that random weights do.
+    The rival is a GPT-2 decoder with about as many weights. Both get the encoder's output for 32 images and write
+    ``args.words`` words each, so that random weights suffice.
     """
     config = GalaxyCaptionerConfig(backbone=args.backbone, image_size=64, vocab_size=128)
     ours = GalaxyCaptionerForConditionalGeneration(config).eval().to(DEVICE)
     size = config.hidden_size
-    gpt2 = GPT2Config(
-        vocab_size=128,
-        n_embd=size,
-        n_layer=1,
-        n_head=4,
-        add_cross_attention=True,
-        bos_token_id=2,
-        eos_token_id=3,
-        pad_token_id=1,
-    )
+    tokens = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 1}
+    gpt2 = GPT2Config(vocab_size=128, n_embd=size, n_layer=1, n_head=4, add_cross_attention=True, **tokens)
     vit = ViTConfig(hidden_size=size, num_hidden_layers=1, num_attention_heads=4, intermediate_size=size, image_size=64)
     rival = VisionEncoderDecoderModel(encoder=ViTModel(vit, add_pooling_layer=False), decoder=GPT2LMHeadModel(gpt2))
     rival = rival.eval().to(DEVICE)
@@ -266,10 +264,9 @@ def caption_forms(args) -> dict[str, Form]:
 
     @torch.inference_mode()
     def write(model, beams: int) -> None:
-        said = BaseModelOutput(last_hidden_state=encoded)
-        model.generate(
-            encoder_outputs=said, num_beams=beams, do_sample=False, min_new_tokens=args.words, max_new_tokens=args.words
-        )
+        outputs = BaseModelOutput(last_hidden_state=encoded)
+        lengths = {"min_new_tokens": args.words, "max_new_tokens": args.words}
+        model.generate(encoder_outputs=outputs, num_beams=beams, do_sample=False, **lengths)
 
     @torch.inference_mode()
     def floor(beams: int) -> None:
@@ -280,7 +277,10 @@ def caption_forms(args) -> dict[str, Form]:
         forms[f"{name}, ours"] = timed(lambda beams=beams: write(ours, beams), 32)
         forms[f"{name}, matrix products of ours"] = timed(lambda beams=beams: floor(beams), 32)
         forms[f"{name}, VisionEncoderDecoder"] = timed(lambda beams=beams: write(rival, beams), 32)
-    own = sum(weight.numel() for weight in (*ours.decoder.parameters(), *ours.words.parameters()))
-    theirs = sum(weight.numel() for weight in rival.decoder.transformer.h.parameters())
-    print(f"captions: decoder of {own / 1e6:.2f} M weights (ours), {theirs / 1e6:.2f} M (GPT-2 without its embeddings)")
+    own_weights = sum(weight.numel() for weight in (*ours.decoder.parameters(), *ours.words.parameters()))
+    rival_weights = sum(weight.numel() for weight in rival.decoder.transformer.h.parameters())
+    print(
+        f"captions: decoder of {own_weights / 1e6:.2f} M weights (ours), {rival_weights / 1e6:.2f} M "
+        "(GPT-2 without its embeddings)"
+    )
     return forms

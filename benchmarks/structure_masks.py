@@ -1,4 +1,4 @@
-"""Where the structures of a simulated galaxy lie on its image: the truth that heat maps are held against."""
+"""Where the structures of a simulated galaxy are on its image: the truth that heat maps are compared with."""
 
 import math
 
@@ -10,12 +10,12 @@ _Y, _X = (np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE] - (IMAGE_SIZE - 1) / 2).astype(np.f
 
 
 def structure_masks(parameters: GalaxyParameters) -> dict[str, np.ndarray]:
-    """Pixels of the structures that a galaxy has, before the seeing.
+    """Return the pixels of the structures that a galaxy has, before the seeing.
 
     Returns:
-        ``"bar"``, ``"ring"`` and ``"companion"``, those which are there, each (212, 212) bool. The bar ends where its
-        profile has fallen to a third; the ring is two standard deviations wide on either side; the companion reaches to
-        its R90.
+        The masks of ``"bar"``, ``"ring"`` and ``"companion"`` that the galaxy has, each (212, 212) bool. The bar ends
+        where its profile has fallen to a third; the ring is two standard deviations wide on either side; the companion
+        reaches to its R90.
     """
     p = parameters
     masks = {}

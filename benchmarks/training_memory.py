@@ -1,10 +1,10 @@
-"""Memory that a training run holds, by rows of its data set: it should not grow.
+"""Measure the memory of a training run for data sets of several sizes; it should not grow with the rows.
 
     python benchmarks/training_memory.py --rows 5000 50000 --work /tmp/training_memory
 
-The simulated galaxies are repeated until there are so many rows; ``train_classifier.py`` decodes them all and makes
-``--steps`` steps. Anonymous memory (``RssAnon``, Linux) is what the run holds; pages of the memory-mapped pixel cache
-are the system's to take back.
+The simulated galaxies are repeated until there are that many rows; ``train_classifier.py`` decodes all of them and
+makes ``--steps`` steps. Anonymous memory (``RssAnon``, Linux) is measured, since the system can reclaim the pages of
+the memory-mapped pixel cache.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from galaxy_vision.data.load import load_galaxies
 
 
 def write_rows(folder: Path, rows: int) -> None:
+    """Write a data set with ``rows`` training rows, which repeats the simulated galaxies."""
     data = load_galaxies("simulated")
     times = -(-rows // len(data["train"]))
     data["train"] = concatenate_datasets([data["train"]] * times).select(range(rows))
@@ -27,15 +28,15 @@ def write_rows(folder: Path, rows: int) -> None:
 
 
 def largest_mib(command: list[str]) -> float:
-    """Largest anonymous resident memory while this runs, in MiB."""
+    """Run a command and return its largest anonymous resident memory in MiB."""
     running, largest = subprocess.Popen(command), 0.0
     while running.poll() is None:
         lines = Path(f"/proc/{running.pid}/status").read_text().splitlines()
-        held = dict(line.split(":", 1) for line in lines).get("RssAnon", "0 kB")  # absent just before the end
-        largest = max(largest, int(held.split()[0]) / 1024)
+        size = dict(line.split(":", 1) for line in lines).get("RssAnon", "0 kB")  # absent just before the end
+        largest = max(largest, int(size.split()[0]) / 1024)
         time.sleep(0.2)
     if running.returncode not in (0, 130):
-        raise SystemExit(f"the run ended with {running.returncode}")
+        raise SystemExit(f"the run ended with status {running.returncode}")
     return largest
 
 
@@ -46,20 +47,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder to create")
     args = parser.parse_args()
     script = Path(__file__).parent.parent / "train_classifier.py"
-    held = {}
+    memory = {}
     for rows in args.rows:
-        folder = args.work / f"rows-{rows}"
+        folder, run = args.work / f"rows-{rows}", args.work / f"run-{rows}"
         write_rows(folder, rows)
-        command = [
-            sys.executable,
-            str(script),
-            "--dataset",
-            str(folder),
-            "--output_dir",
-            str(args.work / f"run-{rows}"),
-        ]
-        held[rows] = largest_mib([*command, "--stop_after", str(args.steps)])
-    for rows, mib in held.items():
+        command = [sys.executable, str(script), "--dataset", str(folder), "--output_dir", str(run)]
+        memory[rows] = largest_mib([*command, "--stop_after", str(args.steps)])
+    for rows, mib in memory.items():
         print(f"{rows} training rows: at most {mib:.0f} MiB")
 
 

@@ -1,4 +1,4 @@
-"""A zip or folder with one folder of images for each class -> HF data set.
+"""Build a Hugging Face data set from a zip or folder with one folder of images for each class.
 
 python datasets_scripts/class_folders.py --images images.zip --output_dir galaxy_classes
 """
@@ -21,17 +21,19 @@ from galaxy_vision.images.archives import ImageSource
 def read_rows(
     images: ImageSource, labels: dict[str, tuple[str | None, str]], class_names: list[str]
 ) -> Iterator[dict | Dropped]:
-    """One row for each image; its id is the stem of its file, or ``class/stem`` where several have it.
+    """Yield one row for each image; its id is the stem of its file, or ``class/stem`` if several have the same stem.
 
     Args:
+        images: the images, by ``folder/stem``.
         labels: key -> split (None if no folder names one) and class, from
             :func:`~galaxy_vision.data.image_folders.folder_labels`.
+        class_names: all classes, in the order of their labels.
     """
-    named_so = Counter(key.rpartition("/")[2] for key in images.members)
+    stem_counts = Counter(key.rpartition("/")[2] for key in images.members)
     missing = {split for split in SPLITS if split not in {split for split, _ in labels.values()}}
     for key in images.members:
         (split, label), stem = labels[key], key.rpartition("/")[2]
-        galaxy_id = stem if named_so[stem] == 1 else "/".join(filter(None, (split, label, stem)))
+        galaxy_id = stem if stem_counts[stem] == 1 else "/".join(filter(None, (split, label, stem)))
         if split == "train":
             split = split_with(galaxy_id, missing)
         try:
@@ -46,19 +48,16 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     names = list(images.members.values())
     labels = folder_labels(names, args.images)
     check_classes(names, [label for _, label in labels], args.images)
-    given = {split for split, _ in labels} - {None}
-    if given and "train" not in given:
-        raise ValueError(f"{args.images} has folders of the splits {', '.join(sorted(given))}; it needs train")
+    folder_splits = {split for split, _ in labels} - {None}
+    if folder_splits and "train" not in folder_splits:
+        raise ValueError(f"{args.images} has folders of the splits {', '.join(sorted(folder_splits))}; it needs train")
     class_names = sorted_names(label for _, label in labels)
     card = Card(args.title, "Galaxy images in class folders; no votes.", args.licence, args.citation)
-    if given:
-        cut = [split for split in SPLITS if split not in given]
-        how = (
-            f"; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from train by a hash of the id"
-            if cut
-            else ""
-        )
-        card = card._replace(splits=f"Splits are those of the folders{how}.")
+    if folder_splits:
+        origin = "Splits are those of the folders"
+        if cut := [split for split in SPLITS if split not in folder_splits]:
+            origin += f"; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from train by a hash of the id"
+        card = card._replace(splits=f"{origin}.")
     rows = read_rows(images, dict(zip(images.members, labels, strict=True)), class_names)
     rows = tqdm(rows, desc="galaxies", total=len(images.members), unit=" images")
     return rows, galaxy_features(class_names, with_votes=False), card

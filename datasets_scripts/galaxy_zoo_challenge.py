@@ -1,4 +1,4 @@
-"""Kaggle Galaxy Challenge files -> HF data set.
+"""Build a Hugging Face data set from the files of the Kaggle Galaxy Challenge.
 
     python datasets_scripts/galaxy_zoo_challenge.py --images images_training_rev1.zip \\
         --labels training_solutions_rev1.csv --output_dir galaxy_zoo_challenge
@@ -25,7 +25,7 @@ from galaxy_vision.models.decision_tree import (
 
 
 def read_rows(images: ImageSource, labels: str, label_scheme: str) -> Iterator[dict | Dropped]:
-    """One row for each row of the solutions table, in its order."""
+    """Yield one row for each row of the solutions table, in its order."""
     read_header(labels, ("GalaxyID", *KAGGLE_COLUMNS), "training_solutions_rev1.csv")
     used = set()
     for chunk in read_chunks(labels, ["GalaxyID"], [], KAGGLE_COLUMNS):
@@ -54,11 +54,11 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     card = Card(
         "Galaxy Zoo: the Galaxy Challenge",
         "SDSS gri images and the vote fractions of Galaxy Zoo 2 volunteers. `votes` are the expected votes of "
-        f"{NOMINAL_CLASSIFICATIONS} volunteers (the number is not published, hence `num_classifications` is NaN); dividing by "
-        "the sum of each question gives back the published conditional fractions exactly.",
+        f"{NOMINAL_CLASSIFICATIONS} volunteers (the number is not published, hence `num_classifications` is NaN); "
+        "dividing by the sum of each question gives back the published conditional fractions exactly.",
         "other",
-        "Terms of the Kaggle competition galaxy-zoo-the-galaxy-challenge. Cite Willett et al. 2013 (MNRAS 435, 2835), Dieleman "
-        "et al. 2015 (MNRAS 450, 1441) and SDSS (York et al. 2000, AJ 120, 1579).",
+        "Terms of the Kaggle competition galaxy-zoo-the-galaxy-challenge. Cite Willett et al. 2013 (MNRAS 435, 2835), "
+        "Dieleman et al. 2015 (MNRAS 450, 1441) and SDSS (York et al. 2000, AJ 120, 1579).",
         args.label_scheme,
     )
     rows = tqdm(

@@ -1,11 +1,11 @@
-"""Votes predicted for galaxies that have none, beside those that were given -> HF data set to train a student on.
+"""Build a Hugging Face data set of galaxies with volunteers' votes and galaxies with predicted votes.
 
-    python datasets_scripts/predicted_votes.py --model runs/votes --dataset galaxy_zoo_challenge --unlabelled
-        galaxy_zoo_classes \\ --output_dir galaxy_zoo_student
+    python datasets_scripts/predicted_votes.py --model runs/votes --dataset galaxy_zoo_challenge \\
+        --unlabelled galaxy_zoo_classes --output_dir galaxy_zoo_student
 
-Self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation and
-test are those of ``--dataset`` alone, so a student is scored on the same galaxies as its teacher, against what
-volunteers said.
+For self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation
+and test are those of ``--dataset`` alone, so that a student is scored on the same galaxies as its teacher, against
+volunteers' votes.
 """
 
 import argparse
@@ -31,24 +31,24 @@ from galaxy_vision.models.decision_tree import NOMINAL_CLASSIFICATIONS, votes_fr
 
 @torch.inference_mode()
 def predict_votes(model: GalaxyResNetForImageClassification, processor, rows: Dataset, rotations: int) -> np.ndarray:
-    """(N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give to these galaxies."""
+    """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies."""
     batches = make_loader(cache_pixels(rows, processor), processor.size["height"], 32, shuffle=False)
-    found = []
+    fractions = []
     for batch in tqdm(batches, desc="predicted votes"):
         pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
-        found.append(model.predict_fractions(classify(model, pixels, rotations)).conditional)
-    return votes_from_conditional(torch.cat(found).double().numpy(), NOMINAL_CLASSIFICATIONS)
+        fractions.append(model.predict_fractions(classify(model, pixels, rotations)).conditional)
+    return votes_from_conditional(torch.cat(fractions).double().numpy(), NOMINAL_CLASSIFICATIONS)
 
 
-def read_rows(given: list[Dataset], unlabelled: Dataset, votes: np.ndarray, label_scheme: str) -> Iterator[dict]:
-    """The rows that have votes, then those whose votes were predicted."""
-    for rows in given:
+def read_rows(labelled: list[Dataset], unlabelled: Dataset, votes: np.ndarray, label_scheme: str) -> Iterator[dict]:
+    """Yield the rows that have votes, then those whose (N, 37) ``votes`` were predicted."""
+    for rows in labelled:
         rows = rows.cast_column("image", Image(decode=False))
         for row, label in zip(rows, assign_labels(np.array(rows["votes"]), label_scheme), strict=True):
             yield _row(row, row["id"], row["votes"], label)
     unlabelled = unlabelled.cast_column("image", Image(decode=False))
-    for row, each, label in zip(unlabelled, votes, assign_labels(votes, label_scheme), strict=True):
-        yield _row(row, f"predicted/{row['id']}", each, label)
+    for row, row_votes, label in zip(unlabelled, votes, assign_labels(votes, label_scheme), strict=True):
+        yield _row(row, f"predicted/{row['id']}", row_votes, label)
 
 
 def _row(row: dict, galaxy_id: str, votes, label: int) -> dict:
@@ -57,13 +57,14 @@ def _row(row: dict, galaxy_id: str, votes, label: int) -> dict:
 
 
 def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
-    """Raises ValueError where columns are missing, or where rows would change their split in the new data set."""
+    """Check that no column is missing and that all rows keep their split; raise ValueError otherwise."""
     remedy = "build it with a script of this folder"
     if missing := sorted(needed - set(rows.column_names)):
         raise ValueError(f"dataset={name!r} has no column {' and '.join(missing)}; {remedy}")
     if moved := [key for key in map(str, rows["id"]) if split_of(key) != split]:
         raise ValueError(
-            f"{split} of dataset={name!r} has rows that our hash puts elsewhere, such as id {moved[0]}; {remedy}"
+            f"{split} of dataset={name!r} has rows that our hash puts into another split, such as id {moved[0]}; "
+            f"{remedy}"
         )
 
 
@@ -73,23 +74,24 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         model = model.to(memory_format=torch.channels_last)
     except OSError as error:
         raise ValueError(f"model={args.model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    given, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]
-    for split, rows in given.items():
+    labelled, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]
+    for split, rows in labelled.items():
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
     votes = predict_votes(model, processor, unlabelled, args.rotations)
     card = Card(
         "Galaxies with given and with predicted votes",
-        f"The rows of `{args.dataset}`, and the training rows of `{args.unlabelled}` (ids that begin with `predicted/`) with the votes "
-        f"that `{args.model}` expects of {NOMINAL_CLASSIFICATIONS} volunteers. Those are no measurement: for training only.",
+        f"The rows of `{args.dataset}`, and the training rows of `{args.unlabelled}` (ids that begin with "
+        f"`predicted/`) with the votes that `{args.model}` expects of {NOMINAL_CLASSIFICATIONS} volunteers. Predicted "
+        "votes are not measurements: use them for training only.",
         "other",
         "Licences and citations of the two data sets.",
         args.label_scheme,
     )
     rows = tqdm(
-        read_rows([given[split] for split in given], unlabelled, votes, args.label_scheme),
+        read_rows(list(labelled.values()), unlabelled, votes, args.label_scheme),
         desc="galaxies",
-        total=sum(map(len, given.values())) + len(unlabelled),
+        total=sum(map(len, labelled.values())) + len(unlabelled),
         unit=" rows",
     )
     return rows, galaxy_features(get_scheme(args.label_scheme).class_names), card
@@ -101,7 +103,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="data set with votes")
     parser.add_argument("--unlabelled", required=True, help="data set whose training rows get predicted votes")
     parser.add_argument(
-        "--rotations", type=int, default=8, choices=ROTATIONS, help="turned and mirrored images to average over"
+        "--rotations",
+        type=int,
+        default=8,
+        choices=ROTATIONS,
+        help="number of rotated and mirrored images to average over",
     )
     parser.add_argument("--label_scheme", default="hubble", choices=list(SCHEMES), help="how votes become a class")
     run_builder(parser, argv, make)

@@ -1,4 +1,4 @@
-"""Simulated galaxies with simulated volunteers -> HF data set.
+"""Build a Hugging Face data set of simulated galaxies and the votes of simulated volunteers.
 
 python datasets_scripts/simulated_galaxies.py --num_galaxies 3000 --seed 0 --output_dir simulated
 """
@@ -15,8 +15,8 @@ def make(args: argparse.Namespace):
 
 def main(argv: list[str] | None = None) -> None:
     parser = builder_parser(__doc__)
-    parser.add_argument("--num_galaxies", type=int, default=3000, help="how many to draw")
-    parser.add_argument("--seed", type=int, default=0, help="number of the simulated sky")
+    parser.add_argument("--num_galaxies", type=int, default=3000, help="number of galaxies to draw")
+    parser.add_argument("--seed", type=int, default=0, help="number of the simulated survey")
     run_builder(parser, argv, make)
 
 

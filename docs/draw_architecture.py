@@ -21,12 +21,13 @@ def main(path: str) -> None:
         if package_of(module) != package_of(target)
     )
     figure, axes = plt.subplots(figsize=(9, 7.2), facecolor=PAPER)
-    at = {}
+    centres = {}
     for height, floor in enumerate(FLOORS):
-        for place, package in enumerate(floor):
-            at[package] = (3.2 * (place - (len(floor) - 1) / 2) + 0.5 * (height % 2) * (len(floor) == 1), 1.25 * height)
+        shift = 0.5 * (height % 2) * (len(floor) == 1)  # so that arrows do not pass behind a single box
+        for column, package in enumerate(floor):
+            centres[package] = (3.2 * (column - (len(floor) - 1) / 2) + shift, 1.25 * height)
     for (above, below), count in arrows.items():
-        (x0, y0), (x1, y1) = at[above], at[below]
+        (x0, y0), (x1, y1) = centres[above], centres[below]
         bend = 0.12 if x1 >= x0 else -0.12
         axes.add_patch(
             FancyArrowPatch(
@@ -42,16 +43,15 @@ def main(path: str) -> None:
                 zorder=1,
             )
         )
-    for package, (x, y) in at.items():
+    for package, (x, y) in centres.items():
         box = FancyBboxPatch((x - 1.05, y - 0.28), 2.1, 0.56, boxstyle="round,pad=0.02,rounding_size=0.12", zorder=2)
         box.set(facecolor=ROOM, edgecolor=INK, linewidth=1.1)
         axes.add_patch(box)
         folder = REPOSITORY / "galaxy_vision" / package
-        files = len([each for each in folder.glob("*.py") if each.name != "__init__.py"]) if folder.is_dir() else 1
+        files = len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) if folder.is_dir() else 1
+        size = f"{files} file{'s' * (files > 1)}"
         axes.text(x, y + 0.07, package, ha="center", va="center", color=INK, fontsize=12, weight="bold", zorder=3)
-        axes.text(
-            x, y - 0.15, f"{files} file{'s' * (files > 1)}", ha="center", va="center", color=INK, fontsize=8, zorder=3
-        )
+        axes.text(x, y - 0.15, size, ha="center", va="center", color=INK, fontsize=8, zorder=3)
     axes.set(xlim=(-5, 5), ylim=(-0.6, 1.25 * len(FLOORS) - 0.6))
     axes.axis("off")
     figure.savefig(path, dpi=150, bbox_inches="tight")

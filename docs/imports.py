@@ -1,4 +1,4 @@
-"""The imports of the package as a graph: what `tests/test_architecture.py` checks and `docs/draw_architecture.py` draws."""
+"""The imports of the package as a graph, for `tests/test_architecture.py` and `docs/draw_architecture.py`."""
 
 import ast
 from pathlib import Path
@@ -15,11 +15,14 @@ FLOORS = (
     ("training",),
     ("cli",),
 )
-"""Packages from the ground up: a package imports from floors below it only."""
+"""Packages from the ground up; a package imports only from floors below its own."""
 
 
 def imports(root: Path = REPOSITORY / "galaxy_vision") -> dict[str, set[str]]:
-    """Module of the package -> modules of the package that it imports, lazily too; without ``galaxy_vision/__init__.py``."""
+    """Return, for every module of the package, the modules of the package that it imports, lazy imports included.
+
+    ``galaxy_vision/__init__.py``, which names all public objects, is left out.
+    """
     paths = {_name(path.relative_to(root.parent)): path for path in root.rglob("*.py")}
     return {
         name: {target for node in ast.walk(ast.parse(path.read_text())) for target in _targets(node, name, path, paths)}
@@ -30,7 +33,7 @@ def imports(root: Path = REPOSITORY / "galaxy_vision") -> dict[str, set[str]]:
 
 
 def package_of(module: str) -> str:
-    """``"galaxy_vision.data.load"`` -> ``"data"``; a file at the root is a package of its own."""
+    """Return the package of a module, ``"data"`` for ``"galaxy_vision.data.load"``; a file at the root is its own."""
     return module.split(".")[1]
 
 
@@ -45,10 +48,9 @@ def _targets(node: ast.AST, module: str, path: Path, paths: dict[str, Path]) -> 
     if not isinstance(node, ast.ImportFrom):
         return set()
     parents = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    base = (
-        ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
-        if node.level
-        else node.module
-    )
-    found = {f"{base}.{alias.name}" if f"{base}.{alias.name}" in paths else base for alias in node.names}
-    return {target for target in found if target in paths and target.count(".")}
+    if node.level:
+        base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+    else:
+        base = node.module
+    targets = {f"{base}.{alias.name}" if f"{base}.{alias.name}" in paths else base for alias in node.names}
+    return {target for target in targets if target in paths and target.count(".")}

@@ -1,4 +1,4 @@
-"""The named endpoints for programs: ``/describe``, ``/explain`` and ``/batch``."""
+"""The API endpoints ``/describe``, ``/explain`` and ``/batch``."""
 
 import functools
 from pathlib import Path
@@ -13,7 +13,7 @@ from galaxy_vision.inference.explain import DEFAULT_METHOD, METHODS
 
 
 def _or_error(function):
-    """A sentence for the user becomes an answer of the API with that sentence; anything else is a bug and is shown as one."""
+    """Turn a ValueError, which is a message for the user, into an error of the API; other exceptions are bugs."""
 
     @functools.wraps(function)
     def called(*args, **kwargs):
@@ -56,18 +56,18 @@ def batch(files: list[str], progress=gr.Progress()) -> tuple[list[dict], str]:  
 
 
 def api() -> None:
-    """Named endpoints, on components that are not shown."""
+    """Add the endpoints, on components that are not shown."""
     with gr.Row(visible=False):
         one, many = uploads_only(gr.File(label="file")), uploads_only(gr.File(file_count="multiple", label="files"))
         hdu, bands, target = gr.Textbox("", label="hdu"), gr.Textbox("", label="bands"), gr.Textbox("", label="target")
         stretch = gr.Radio(STRETCHES, value="auto", label="stretch")
         method = gr.Dropdown(list(METHODS), value=DEFAULT_METHOD, label="method")
         opacity = gr.Slider(0, 1, 0.6, label="opacity")
-        said, rows = gr.JSON(label="said"), gr.JSON(label="rows")
+        description, rows = gr.JSON(label="said"), gr.JSON(label="rows")
         picture, csv = gr.File(label="heat map on the image, PNG"), gr.File(label="CSV")
         buttons = [gr.Button(name) for name in ("describe", "explain", "batch")]
     reading = [hdu, bands, stretch]
-    buttons[0].click(describe, [one, *reading], said, api_name="describe", **studio.MODEL_QUEUE)
+    buttons[0].click(describe, [one, *reading], description, api_name="describe", **studio.MODEL_QUEUE)
     buttons[1].click(
         explain, [one, target, method, opacity, *reading], picture, api_name="explain", **studio.MODEL_QUEUE
     )

@@ -1,7 +1,8 @@
-"""The demo: one galaxy, many galaxies, and an API. ``python space/app.py`` here, or as a Hugging Face Space; CPU, offline.
+"""The demo: one galaxy, many galaxies, and an API.
 
-Models come from the environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), or
-from ``checkpoints/``. They are loaded in the background, so that the page opens at once.
+Run ``python space/app.py`` here, or as a Hugging Face Space; it needs neither a GPU nor a network. Models come from the
+environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), or from ``checkpoints/``.
+They are loaded in the background, so that the page opens at once.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: no look-ups outside
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported, which sends no request then
 
 import gradio as gr
 import page
@@ -23,7 +24,7 @@ from uploads import sweep_for_ever
 
 from galaxy_vision.images.limits import MAX_BYTES
 
-KEEP_SECONDS = 600
+KEEP_SECONDS = 600  # ours: uploads are then gone within the fifteen minutes that the page states
 THEME = gr.themes.Base(
     primary_hue="indigo",
     neutral_hue="slate",
@@ -34,7 +35,7 @@ THEME = gr.themes.Base(
 
 
 def build() -> gr.Blocks:
-    """The page and the endpoints."""
+    """Build the page and the endpoints."""
     private = {"api_visibility": "private"}
     with gr.Blocks(title="Galaxy Vision", analytics_enabled=False) as demo:
         gr.HTML(page.HEADER)
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         "--keep_seconds", type=int, default=KEEP_SECONDS, help="age at which uploads are deleted (%(default)s)"
     )
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is stopped, what was uploaded is deleted
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that uploads are deleted then too
     with tempfile.TemporaryDirectory(
         prefix="galaxy-vision-", dir=os.environ.get("GRADIO_TEMP_DIR"), ignore_cleanup_errors=True
     ) as folder:
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def serve(folder: Path, args: argparse.Namespace) -> None:
-    """Until it is stopped; uploads and downloads lie in ``folder``."""
+    """Serve the demo until it is stopped, with uploads and downloads in ``folder``."""
     threading.Thread(target=_warm_up, daemon=True).start()
     demo = build().queue(max_size=100)
     own = frozenset(folder.rglob("*"))  # the examples' pictures
@@ -85,7 +86,7 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
 
 
 def _warm_up() -> None:
-    """Load the models and look at the example that the page opens with, before the first visitor asks."""
+    """Load the models and describe the example that the page opens with, before the first visitor needs them."""
     try:
         look_at_example(0)
     except ValueError as error:

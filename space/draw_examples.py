@@ -1,9 +1,9 @@
 """Draw ``examples/``: 12 simulated galaxies, every class of the hubble scheme, the same bytes on every run.
 
-Those are taken whose class the trained classifier sees as the simulated volunteers do, and is fairly sure of: they show
-the page, they test no model.
+    python space/draw_examples.py
 
-python space/draw_examples.py
+Only galaxies are kept for which the trained classifier predicts the class of the simulated volunteers with a
+probability of :data:`MIN_PROBABILITY` or more. They illustrate the page and are not a test of the model.
 """
 
 from pathlib import Path
@@ -16,9 +16,9 @@ from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.simulation.render import simulate_galaxy
 
 SEED = 12
-MIN_PETRO_R90 = 11.0  # arcsec
-MIN_PROBABILITY = 0.6
-WANTED = {
+MIN_PETRO_R90 = 11.0  # arcsec; ours: of smaller galaxies the seeing leaves little structure
+MIN_PROBABILITY = 0.6  # ours; lab_notes.md, "Images and the demo"
+EXAMPLES_PER_CLASS = {
     "barred spiral": 2,
     "spiral": 2,
     "edge-on disc": 2,
@@ -35,26 +35,23 @@ def main() -> None:
     model = AutoModelForImageClassification.from_pretrained(weights, trust_remote_code=False).eval()
     processor = GalaxyImageProcessor.from_pretrained(weights)
     folder = Path(__file__).resolve().parent / "examples"
-    names = [each.name for each in get_scheme("hubble").classes]
-    missing, index = dict(WANTED), -1
+    names = [label.name for label in get_scheme("hubble").classes]
+    missing, index = dict(EXAMPLES_PER_CLASS), -1
     while any(missing.values()):
         index += 1
         galaxy = simulate_galaxy(SEED, index)
         label = int(assign_labels(galaxy.votes, "hubble"))
-        # Large on the sky, so that its structure is not blurred away.
-        if (
-            label < 0
-            or not missing.get(names[label])
-            or galaxy.parameters.artifact != "none"
-            or galaxy.parameters.petro_r90 < MIN_PETRO_R90
-        ):
+        if label < 0 or not missing.get(names[label]):
             continue
-        probability, said = model(**processor(galaxy.image, return_tensors="pt")).logits.softmax(-1).max(-1)
-        if model.config.id2label[said.item()] != names[label] or probability.item() < MIN_PROBABILITY:
+        if galaxy.parameters.artifact != "none" or galaxy.parameters.petro_r90 < MIN_PETRO_R90:
+            continue
+        probability, predicted = model(**processor(galaxy.image, return_tensors="pt")).logits.softmax(-1).max(-1)
+        if model.config.id2label[predicted.item()] != names[label] or probability.item() < MIN_PROBABILITY:
             continue
         missing[names[label]] -= 1
-        place = list(WANTED).index(names[label]) + len(WANTED) * missing[names[label]] + 1
-        galaxy.image.save(folder / f"{place:02d}-{names[label].replace(' ', '-')}.jpg", quality=88)
+        classes = list(EXAMPLES_PER_CLASS)
+        number = classes.index(names[label]) + len(classes) * missing[names[label]] + 1
+        galaxy.image.save(folder / f"{number:02d}-{names[label].replace(' ', '-')}.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -15,42 +15,55 @@ from galaxy_vision.models.decision_tree import QUESTIONS
 INK, ACCENT, PALE = "#1e2433", "#5b5bd6", "#dfe1ee"
 
 
-def sheet(image: Image.Image, said: dict, heat: np.ndarray, target: str, method: str, opacity: float = 0.6) -> bytes:
-    """PNG bytes, drawn without pyplot, which is not for several threads."""
+def sheet(
+    image: Image.Image, description: dict, heat: np.ndarray, target: str, method: str, opacity: float = 0.6
+) -> bytes:
+    """Draw the figure and return it as PNG bytes.
+
+    Args:
+        image: the galaxy.
+        description: what :func:`studio.describe` returns for it.
+        heat: (H, W) in [0, 1], the heat map.
+        target: class or answer of the heat map.
+        method: method of the heat map.
+        opacity: of the heat map on the image, 0 to 1.
+    """
+    # Without pyplot, which is not safe with several threads.
     figure = Figure(figsize=(11, 8.5), dpi=110, layout="constrained", facecolor="white")
     grid = figure.add_gridspec(2, 3, height_ratios=(1, 1.25))
-    for place, (picture, title) in enumerate(
-        ((image, said["image"]), (overlay(image, heat, opacity), f"what speaks for {target} ({method})"))
-    ):
-        axes = figure.add_subplot(grid[0, place])
+    pictures = (image, overlay(image, heat, opacity))
+    titles = (description["image"], f"evidence for {target} ({method})")
+    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        axes = figure.add_subplot(grid[0, column])
         axes.imshow(picture)
         axes.set_title(textwrap.shorten(title, 44), fontsize=10, color=INK, parse_math=False)
         axes.set_axis_off()
-    ranked = sorted(said["probabilities"].items(), key=lambda item: item[1])
+    ranked = sorted(description["probabilities"].items(), key=lambda item: item[1])
     axes = figure.add_subplot(grid[0, 2])
     axes.barh([name for name, _ in ranked], [value for _, value in ranked], color=ACCENT)
     axes.set_xlim(0, 1)
     axes.set_title("class probability", fontsize=10, color=INK)
-    _answers(figure.add_subplot(grid[1, :]), said["votes"])
-    doubt = f"   (may be no galaxy: {'; '.join(said['doubts'])})" if said["doubts"] else ""
-    caption = said["caption"] if said["caption"].strip() else NO_CAPTION
-    words = textwrap.fill(f"{said['class']}: {caption}{doubt}", 110)
-    figure.suptitle(words, fontsize=12, color=INK, parse_math=False)  # names of classes and files are no formulae
+    _answers(figure.add_subplot(grid[1, :]), description["votes"])
+    doubt = f"   (may not be a galaxy: {'; '.join(description['doubts'])})" if description["doubts"] else ""
+    caption = description["caption"] if description["caption"].strip() else NO_CAPTION
+    words = textwrap.fill(f"{description['class']}: {caption}{doubt}", 110)
+    figure.suptitle(words, fontsize=12, color=INK, parse_math=False)  # a name with dollar signs is not a formula
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
 
 
 def _answers(axes, votes: dict[str, dict[str, float]]) -> None:
-    """Answers of the questions that most volunteers would be asked, with 90 % intervals."""
-    names = [answer for q in QUESTIONS if votes and votes[q.answers[0]]["reach"] >= MIN_REACH for answer in q.answers]
+    """Plot the answers of the questions that most volunteers would be asked, with 90 % intervals."""
+    asked = [question for question in QUESTIONS if votes and votes[question.answers[0]]["reach"] >= MIN_REACH]
+    names = [answer for question in asked for answer in question.answers]
     share = np.array([votes[name]["fraction"] for name in names])
     low, high = (np.array([votes[name][key] for name in names]) for key in ("lower", "upper"))
-    places = np.arange(len(names))
-    axes.bar(places, share, color=PALE)
-    axes.vlines(places, low, high, color=ACCENT, linewidth=2.5)
-    axes.plot(places, share, "o", color=INK, markersize=4)
-    axes.set_xticks(places, [words_of(name) for name in names], rotation=40, ha="right", fontsize=8)
+    positions = np.arange(len(names))
+    axes.bar(positions, share, color=PALE)
+    axes.vlines(positions, low, high, color=ACCENT, linewidth=2.5)
+    axes.plot(positions, share, "o", color=INK, markersize=4)
+    axes.set_xticks(positions, [words_of(name) for name in names], rotation=40, ha="right", fontsize=8)
     axes.set_ylim(0, 1)
     axes.set_title("predicted share of those asked, with 90 % interval", fontsize=10, color=INK)
     for side in ("top", "right"):

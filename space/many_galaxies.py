@@ -10,15 +10,19 @@ from uploads import uploads_only, written
 
 
 def run_batch(paths: list[str] | None, progress) -> tuple[list[dict], list[str], pd.DataFrame]:
+    """Describe the images of these files and zips; return rows, thumbnails and the rows as a table."""
     if not paths:
         raise ValueError("There is no file yet; add images or a zip first.")
-    rows, thumbnails = studio.describe_batch(
-        paths, lambda done, total: progress((done, total), desc="Describing", unit="galaxies")
-    )
+
+    def show_progress(done: int, total: int) -> None:
+        progress((done, total), desc="Describing", unit="galaxies")
+
+    rows, thumbnails = studio.describe_batch(paths, show_progress)
     return rows, thumbnails, pd.DataFrame(rows)
 
 
-def show_batch(paths: list[str] | None, progress=gr.Progress()):  # noqa: B008 (how gradio hands it over)
+def show_batch(paths: list[str] | None, progress=gr.Progress()):  # noqa: B008 (how gradio passes it)
+    """Return the table of the page and its two downloads."""
     try:
         rows, thumbnails, frame = run_batch(paths, progress)
     except ValueError as error:
@@ -34,6 +38,7 @@ def show_batch(paths: list[str] | None, progress=gr.Progress()):  # noqa: B008 (
 
 
 def many_galaxies(private: dict) -> None:
+    """Add the tab; ``private`` are options that keep its events out of the API."""
     box = gr.File(
         file_count="multiple",
         file_types=[*studio.SUFFIXES, ".zip"],

@@ -1,4 +1,4 @@
-"""The tab *One galaxy*: an image, what the models say of it, its heat maps, and the downloads."""
+"""The tab *One galaxy*: an image, what the models predict for it, its heat maps, and the downloads."""
 
 import functools
 import itertools
@@ -15,41 +15,50 @@ from galaxy_vision.images.limits import STRETCHES, read_file
 from galaxy_vision.inference.explain import DEFAULT_METHOD, METHODS
 
 EXAMPLES = sorted((studio.HERE / "examples").glob("*.jpg"))
-NUMBERS = itertools.count(1)  # of the pictures that were asked for, by whomever: which of two came later
-SAVE = """(file) => { const link = Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name ?? ''});
+NUMBERS = itertools.count(1)  # of the requested images of all visitors; the larger number is the later request
+SAVE = """(file) => {
+  const link = Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name ?? ''});
   document.body.append(link); link.click(); link.remove(); }"""
-"""Hands the visitor the file that was just written."""
+"""Starts the download of the file that was just written."""
 
 
 def _look(image, name: str) -> tuple:
-    """Everything on the page about an image: said, verdict, viewer, bars, tree."""
-    said = studio.describe(image, name)
+    """Return everything that the page shows of an image: description, verdict, viewer, bars, tree."""
+    description = studio.describe(image, name)
     words, maps = studio.word_maps(image)
-    heat = studio.heat_map(image, said["class"], DEFAULT_METHOD)
-    viewer = page.viewer(image, name, heat, said["class"], DEFAULT_METHOD)
-    return said, page.verdict(said, words, maps), viewer, page.bars(said["probabilities"]), page.tree(said["votes"])
+    heat = studio.heat_map(image, description["class"], DEFAULT_METHOD)
+    verdict = page.verdict(description, words, maps)
+    viewer = page.viewer(image, name, heat, description["class"], DEFAULT_METHOD)
+    return description, verdict, viewer, page.bars(description["probabilities"]), page.tree(description["votes"])
 
 
 @functools.lru_cache(maxsize=16)
-def look_at_example(place: int) -> tuple:
-    image = studio.read_image(EXAMPLES[place].read_bytes())
-    return image, *_look(image, EXAMPLES[place].name)
+def look_at_example(index: int) -> tuple:
+    """Return an example image, and what :func:`_look` returns for it."""
+    image = studio.read_image(EXAMPLES[index].read_bytes())
+    return image, *_look(image, EXAMPLES[index].name)
 
 
 def _show(session: dict, look: Callable[[], tuple]) -> list:
-    """The outputs for ``look()``: image, said, verdict, viewer, bars, tree. Nothing, if another image was picked meanwhile."""
+    """Return the outputs of the page for an image, or no change if another image was requested meanwhile.
+
+    Args:
+        session: the state of a visitor.
+        look: returns image, description, verdict, viewer, bars and tree.
+    """
     number = session["asked"] = next(NUMBERS)
     try:
-        image, said, *parts = look()
-        shown = {"number": number, "image": image, "said": said}
-        target, button = gr.Dropdown(choices=studio.targets(), value=said["class"]), gr.Button(interactive=True)
+        image, description, *html = look()
+        shown = {"number": number, "image": image, "description": description}
+        target = gr.Dropdown(choices=studio.targets(), value=description["class"])
+        button = gr.Button(interactive=True)
     except ValueError as error:
-        shown, parts = None, [page.notice(str(error)), page.EMPTY_VIEWER, "", ""]
+        shown, html = None, [page.notice(str(error)), page.EMPTY_VIEWER, "", ""]
         target, button = gr.Dropdown(), gr.Button(interactive=False)
     if session["asked"] != number:
         return [gr.skip()] * 9
     session["shown"] = shown
-    return [session, *parts, target, DEFAULT_METHOD, button, button]
+    return [session, *html, target, DEFAULT_METHOD, button, button]
 
 
 def show_upload(session: dict, path: str | None, hdu: str, bands: str, stretch: str) -> list:
@@ -72,37 +81,43 @@ def show_first(session: dict) -> list:
 
 
 def redraw(session: dict, target: str, method: str) -> str:
-    """The viewer. Nothing, if another image was picked meanwhile: no map comes beside the verdict of another galaxy."""
+    """Return the viewer with a new heat map, or no change if another image was requested meanwhile.
+
+    Otherwise the map of one galaxy would appear beside the verdict on another.
+    """
     shown = session["shown"]
     if shown is None:
         return page.EMPTY_VIEWER
     heat = studio.heat_map(shown["image"], target, method)
     name = dict((value, words) for words, value in studio.targets())[target]
-    drawn = page.viewer(shown["image"], shown["said"]["image"], heat, name.split(": ", 1)[1], method)
-    return drawn if session["asked"] == shown["number"] else gr.skip()
+    viewer = page.viewer(shown["image"], shown["description"]["image"], heat, name.split(": ", 1)[1], method)
+    return viewer if session["asked"] == shown["number"] else gr.skip()
 
 
 def _shown(session: dict) -> tuple:
-    """The image that is shown, what is said of it, and the stem of the names of its files."""
+    """Return the image that is shown, its description, and the stem of the names of its downloads."""
     if session["shown"] is None:
         raise gr.Error("The image was deleted after fifteen minutes; give it again.", print_exception=False)
-    said = session["shown"]["said"]
-    return session["shown"]["image"], said, studio.download_stem(said["image"])
+    description = session["shown"]["description"]
+    return session["shown"]["image"], description, studio.download_stem(description["image"])
 
 
 def write_figure(session: dict, target: str, method: str, opacity: float) -> str:
-    image, said, stem = _shown(session)
-    return written(f"{stem}.png", sheet(image, said, studio.heat_map(image, target, method), target, method, opacity))
+    image, description, stem = _shown(session)
+    heat = studio.heat_map(image, target, method)
+    return written(f"{stem}.png", sheet(image, description, heat, target, method, opacity))
 
 
 def write_json(session: dict, target: str, method: str) -> str:
-    _, said, stem = _shown(session)
-    return written(f"{stem}.json", studio.as_json(said | {"heat_map": {"target": target, "method": method}}).encode())
+    _, description, stem = _shown(session)
+    content = description | {"heat_map": {"target": target, "method": method}}
+    return written(f"{stem}.json", studio.as_json(content).encode())
 
 
 def one_galaxy(demo: gr.Blocks, private: dict) -> None:
-    # A visitor's: number of the image asked for last, and what is shown. It is changed in place, so that all events see
-    # it.
+    """Add the tab; ``private`` are options that keep its events out of the API."""
+    # State of a visitor: number of the image requested last, and what is shown. It is changed in place, so that all
+    # events see the change.
     session = gr.State({"asked": 0, "shown": None}, time_to_live=900)
     with gr.Row(elem_id="gv-main"):
         with gr.Column(scale=4, min_width=280):
@@ -154,12 +169,11 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     demo.load(show_first, session, outputs, **options)
     upload.upload(show_upload, reading, outputs, **options)
     again.click(show_upload, reading, outputs, **options)
-    examples.select(show_example, session, outputs, trigger_mode="multiple", **options)  # the last one wins
+    examples.select(show_example, session, outputs, trigger_mode="multiple", **options)  # the last choice is shown
     options |= {"show_progress_on": [viewer]}
     picked = {"triggers": [target.input, method.input], "trigger_mode": "always_last"}
     gr.on(fn=redraw, inputs=[session, target, method], outputs=viewer, **picked, **options)
-    # Written at the click, from what is shown at that moment: a file ready beforehand could be that of the galaxy
-    # before.
+    # Files are written at the click, from what is shown then; one prepared earlier could be of the previous galaxy.
     for button, write, inputs in (
         (figure, write_figure, [session, target, method, opacity]),
         (text, write_json, [session, target, method]),

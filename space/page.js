@@ -29,7 +29,7 @@
     const caption = map?.closest('figure').querySelector('figcaption');
     if (!map) return;
     const on = button.getAttribute('aria-pressed') !== 'true';
-    document.querySelectorAll('.gv-word').forEach((each) => each.setAttribute('aria-pressed', 'false'));
+    document.querySelectorAll('.gv-word').forEach((word) => word.setAttribute('aria-pressed', 'false'));
     button.setAttribute('aria-pressed', String(on));
     map.classList.toggle('gv-blocks', on);
     map.src = on ? button.dataset.map : map.dataset.home;
@@ -42,16 +42,16 @@
   };
   const sortBy = (button) => {
     const head = button.closest('th'), table = head.closest('table'), body = table.tBodies[0];
-    const place = [...head.parentNode.children].indexOf(head);
+    const column = [...head.parentNode.children].indexOf(head);
     const up = head.getAttribute('aria-sort') !== 'ascending';
-    const key = (row) => { const cell = row.cells[place]; return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value); };
+    const key = (row) => { const cell = row.cells[column]; return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value); };
     const rows = [...body.rows].sort((a, b) => {
       const [x, y] = [key(a), key(b)];
       if (typeof x !== typeof y) return typeof x === 'number' ? -1 : 1; // rows without a number stay last
       const order = typeof x === 'number' ? x - y : x.localeCompare(y, undefined, { numeric: true });
       return up ? order : -order;
     });
-    table.querySelectorAll('th[aria-sort]').forEach((each) => each.setAttribute('aria-sort', 'none'));
+    table.querySelectorAll('th[aria-sort]').forEach((cell) => cell.setAttribute('aria-sort', 'none'));
     head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
     body.append(...rows);
   };

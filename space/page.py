@@ -1,4 +1,4 @@
-"""Plain data -> the HTML of the page. Everything that comes from outside (names, sentences) is escaped."""
+"""Turn plain data into the HTML of the page; names and sentences from outside are escaped."""
 
 from html import escape
 from pathlib import Path
@@ -10,12 +10,12 @@ from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
 from galaxy_vision.models.decision_tree import QUESTIONS
 
 HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
-<p>Give it an image of a galaxy. It says what kind it is, what the volunteers of Galaxy&nbsp;Zoo would have answered,
-a sentence about it, and where it looked.</p></header>"""
-DROP = """<div class="gv-drop" aria-hidden="true"><b>Drop an image here</b><span>or paste one. JPEG, PNG, TIFF, WebP, GIF or FITS,
-up to 64&nbsp;MiB and 4096&nbsp;px a side</span></div>"""
-BATCH_HINT = f"""<p class="gv-hint">Up to {MAX_BATCH} images, as files or in a zip, {MAX_BATCH_BYTES >> 20} MiB in all. A file that cannot be
-read becomes a row that says why. Click a column's name to sort.</p>"""
+<p>Upload an image of a galaxy to see its kind, what the volunteers of Galaxy&nbsp;Zoo would have answered, a caption,
+and which parts of the image the models used.</p></header>"""
+DROP = """<div class="gv-drop" aria-hidden="true"><b>Drop an image here</b><span>or paste one. JPEG, PNG, TIFF, WebP,
+GIF or FITS, up to 64&nbsp;MiB and 4096&nbsp;px a side</span></div>"""
+BATCH_HINT = f"""<p class="gv-hint">Up to {MAX_BATCH} images, as files or in a zip, {MAX_BATCH_BYTES >> 20} MiB in all.
+A file that cannot be read becomes a row that says why. Click a column's name to sort.</p>"""
 ANSWER_WORDS = {
     "a16_completely_round": "completely round",
     "a36_more_than_4": "more than 4",
@@ -24,26 +24,32 @@ ANSWER_WORDS = {
 
 
 def words_of(answer: str) -> str:
-    """``"a13_dominant"`` -> ``"dominant"``."""
+    """Return the words of an answer: ``"a13_dominant"`` -> ``"dominant"``."""
     return ANSWER_WORDS.get(answer, answer.split("_", 1)[1].replace("_", " "))
 
 
 def notice(sentence: str) -> str:
+    """Return a message in the form of an alert."""
     return f'<div class="gv-notice" role="alert">{escape(sentence)}</div>'
 
 
-def verdict(said: dict, words: list[str], maps: np.ndarray) -> str:
-    """Class, the caption with a button for each word, and the note where the image looks like no galaxy."""
-    parts = []
-    if said["doubts"]:
-        reasons = "; ".join(said["doubts"])
-        parts.append(
+def verdict(description: dict, words: list[str], maps: np.ndarray) -> str:
+    """Return the class, the caption with a button for each word, and a note if the image does not look like a galaxy.
+
+    Args:
+        description: what :func:`studio.describe` returns.
+        words: words of the caption.
+        maps: (words, H, W) in [0, 1], their attention.
+    """
+    blocks = []
+    if description["doubts"]:
+        reasons = "; ".join(description["doubts"])
+        blocks.append(
             f'<div class="gv-notice" role="note"><b>This may not be a galaxy:</b> {escape(reasons)}. '
-            "What follows is what the models say of any picture; do not rely on it.</div>"
+            "The models give an answer for any picture; do not rely on what follows.</div>"
         )
-    parts.append(
-        f'<p class="gv-class"><span>{escape(said["class"])}</span> <small>{said["probability"]:.0%}</small></p>'
-    )
+    label, probability = escape(description["class"]), f"{description['probability']:.0%}"
+    blocks.append(f'<p class="gv-class"><span>{label}</span> <small>{probability}</small></p>')
     buttons = []
     for word, heat in zip(words, maps, strict=True):
         if word.isalnum() or "-" in word and len(word) > 1:
@@ -53,58 +59,64 @@ def verdict(said: dict, words: list[str], maps: np.ndarray) -> str:
             )
         else:
             buttons.append(f'<span class="gv-mark">{escape(word)}</span>')
-    parts.append(f'<p class="gv-caption">{" ".join(buttons) if said["caption"].strip() else escape(NO_CAPTION)}</p>')
-    if said["caption"].strip():
-        parts.append('<p class="gv-hint">Click a word to see where the model looked when it wrote it.</p>')
-    if said["reading"]:
-        parts.append(f'<p class="gv-hint">Read as: {escape(said["reading"])}.</p>')
-    return f'<div class="gv-verdict" aria-live="polite">{"".join(parts)}</div>'
+    has_caption = bool(description["caption"].strip())
+    blocks.append(f'<p class="gv-caption">{" ".join(buttons) if has_caption else escape(NO_CAPTION)}</p>')
+    if has_caption:
+        blocks.append('<p class="gv-hint">Click a word to see where the model looked when it wrote it.</p>')
+    if description["reading"]:
+        blocks.append(f'<p class="gv-hint">Read as: {escape(description["reading"])}.</p>')
+    return f'<div class="gv-verdict" aria-live="polite">{"".join(blocks)}</div>'
 
 
 def viewer(image, name: str, heat: np.ndarray, target: str, method: str) -> str:
-    """The galaxy, and beside it the galaxy under its heat map."""
+    """Return the galaxy, and beside it the galaxy under its heat map."""
     picture, layer, alt = picture_url(image), heat_url(heat), escape(name)
-    nothing = "" if heat.any() else " Nothing in this image speaks for it."
-    caption = f"what speaks for <b>{escape(target)}</b> <small>{escape(method)}</small>{nothing}"
+    empty = "" if heat.any() else " There is none in this image."
+    caption = f"evidence for <b>{escape(target)}</b> <small>{escape(method)}</small>{empty}"
     size = f'width="{image.width}" height="{image.height}"'
+    plain = f'<img src="{picture}" {size} alt="The image {alt}">'
     return f"""<div class="gv-viewer">
-<figure><div class="gv-frame"><img src="{picture}" {size} alt="The image {alt}"></div><figcaption>the image</figcaption></figure>
+<figure><div class="gv-frame">{plain}</div><figcaption>the image</figcaption></figure>
 <figure><div class="gv-frame"><img src="{picture}" {size} alt=""><img class="gv-map" src="{layer}" data-home="{layer}"
-alt="Heat map on {alt}: where the model found what speaks for {escape(target)}"></div>
+alt="Heat map on {alt}: where the model found evidence for {escape(target)}"></div>
 <figcaption data-home="{escape(caption)}">{caption}</figcaption></figure></div>"""
 
 
-# Node for node as in viewer(): gradio changes a page's nodes in place, and one of another kind would move the next.
+# The same nodes as in viewer(): gradio updates the nodes of a page in place, and a different one would shift the rest.
 _EMPTY_FIGURE = """
 <figure><div class="gv-frame"></div><figcaption></figcaption></figure>"""
 EMPTY_VIEWER = f'<div class="gv-viewer gv-empty">{_EMPTY_FIGURE * 2}</div>'
 
 
 def bars(probabilities: dict[str, float]) -> str:
-    """Class probabilities, the largest first."""
+    """Return the class probabilities as bars, the largest first."""
     rows = []
     for label, value in sorted(probabilities.items(), key=lambda item: -item[1]):
         rows.append(
-            f'<li><span class="gv-name">{escape(label)}</span><span class="gv-bar"><i style="width:{100 * value:.1f}%"></i></span>'
+            f'<li><span class="gv-name">{escape(label)}</span>'
+            f'<span class="gv-bar"><i style="width:{100 * value:.1f}%"></i></span>'
             f'<span class="gv-number">{value:.0%}</span></li>'
         )
     return f'<section class="gv-card"><h2>Class</h2><ol class="gv-bars">{"".join(rows)}</ol></section>'
 
 
 def tree(votes: dict[str, dict[str, float]]) -> str:
-    """The questions on the most voted path, and folded below it those that fewer than half would be asked."""
+    """Return the questions that at least half of the volunteers would be asked, and folded below them the others."""
     if not votes:
-        return '<section class="gv-card"><h2>Decision tree</h2><p class="gv-hint">This classifier was trained without votes.</p></section>'
+        hint = '<p class="gv-hint">This classifier was trained without votes.</p>'
+        return f'<section class="gv-card"><h2>Decision tree</h2>{hint}</section>'
     asked = [question for question in QUESTIONS if votes[question.answers[0]]["reach"] >= MIN_REACH]
     others = [question for question in QUESTIONS if question not in asked]
     return f"""<section class="gv-card"><h2>What volunteers would have answered</h2>
-<p class="gv-hint">Bars are predicted shares of those asked; lines are 90&nbsp;% intervals. Filled is the answer that most would give.</p>
+<p class="gv-hint">Bars are predicted shares of those asked; lines are 90&nbsp;% intervals. The filled bar is the most
+frequent answer.</p>
 <ol class="gv-tree">{"".join(_question(question, votes) for question in asked)}</ol>
 <details><summary>{len(others)} questions that fewer than half would be asked</summary>
 <ol class="gv-tree">{"".join(_question(question, votes) for question in others)}</ol></details></section>"""
 
 
 def _question(question, votes: dict[str, dict[str, float]]) -> str:
+    """Return one question with a bar for each answer."""
     best = max(question.answers, key=lambda answer: votes[answer]["fraction"])
     rows = []
     for answer in question.answers:
@@ -112,9 +124,11 @@ def _question(question, votes: dict[str, dict[str, float]]) -> str:
         low, high, share = (100 * vote[key] for key in ("lower", "upper", "fraction"))
         label = f"{words_of(answer)}: {share:.0f} %, between {low:.0f} and {high:.0f} %"
         rows.append(
-            f'<li class="{"gv-best" if answer == best else ""}" title="{escape(label)}"><span class="gv-name">{escape(words_of(answer))}</span>'
+            f'<li class="{"gv-best" if answer == best else ""}" title="{escape(label)}">'
+            f'<span class="gv-name">{escape(words_of(answer))}</span>'
             f'<span class="gv-bar" role="img" aria-label="{escape(label)}"><i style="width:{share:.1f}%"></i>'
-            f'<b style="left:{low:.1f}%;width:{max(high - low, 0.5):.1f}%"></b></span><span class="gv-number">{share:.0f}%</span></li>'
+            f'<b style="left:{low:.1f}%;width:{max(high - low, 0.5):.1f}%"></b></span>'
+            f'<span class="gv-number">{share:.0f}%</span></li>'
         )
     reach = votes[question.answers[0]]["reach"]
     return (
@@ -124,7 +138,7 @@ def _question(question, votes: dict[str, dict[str, float]]) -> str:
 
 
 def table(rows: list[dict], thumbnails: list[str]) -> str:
-    """The batch: one row for each file; sorted by the page's script."""
+    """Return the table of a batch, a row for each image; the script of the page sorts it."""
     names = ["file", "status", "class", "probability", "caption", *KEY_QUESTIONS]  # as in the CSV
     head = "".join(f'<th aria-sort="none"><button type="button" class="gv-sort">{name}</button></th>' for name in names)
     body = []
@@ -139,25 +153,28 @@ def table(rows: list[dict], thumbnails: list[str]) -> str:
                 cells.append(f"<td>{escape(value or '')}</td>")
         failed = "" if row["status"].startswith("ok") else ' class="gv-failed"'
         body.append(f"<tr{failed}><td>{picture}</td>{''.join(cells)}</tr>")
-    good = sum(row["status"].startswith("ok") for row in rows)
-    return f"""<p class="gv-hint" role="status">{good} of {len(rows)} images described.</p>
+    described = sum(row["status"].startswith("ok") for row in rows)
+    return f"""<p class="gv-hint" role="status">{described} of {len(rows)} images described.</p>
 <div class="gv-scroll" tabindex="0" role="region" aria-label="Table of galaxies"><table class="gv-table">
-<thead><tr><th><span class="gv-hidden">image</span></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>"""
+<thead><tr><th><span class="gv-hidden">image</span></th>{head}</tr></thead>
+<tbody>{"".join(body)}</tbody></table></div>"""
 
 
 def footer() -> str:
+    """Return the footer: models, versions, device and model cards."""
     here = versions()
     names = f"classifier <code>{escape(here['classifier'])}</code>, captioner <code>{escape(here['captioner'])}</code>"
-    cards = "".join(_card(kind, place) for kind, place in model_places().items())
-    return f"""<footer class="gv-footer">{names} &middot; galaxy_vision {here["galaxy_vision"]} &middot; torch {here["torch"]} &middot; {here["device"]}
+    packages = f"galaxy_vision {here['galaxy_vision']} &middot; torch {here['torch']}"
+    cards = "".join(_card(kind, location) for kind, location in model_places().items())
+    return f"""<footer class="gv-footer">{names} &middot; {packages} &middot; {here["device"]}
 <br>Every answer is an estimate. Uploads are deleted within fifteen minutes. {cards}</footer>"""
 
 
-def _card(kind: str, place: str) -> str:
-    """The model card, if it lies here; else a link to the Hub."""
-    path = Path(place) / "README.md"
+def _card(kind: str, location: str) -> str:
+    """Return the model card if it is in a folder here, else a link to the Hub."""
+    path = Path(location) / "README.md"
     if path.is_file():
         return f"<details><summary>Card of the {kind}</summary><pre>{escape(path.read_text())}</pre></details>"
-    if Path(place).is_absolute():
+    if Path(location).is_absolute():
         return ""
-    return f'<a href="https://huggingface.co/{escape(place)}" rel="noreferrer">Card of the {kind}</a> '
+    return f'<a href="https://huggingface.co/{escape(location)}" rel="noreferrer">Card of the {kind}</a> '

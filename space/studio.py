@@ -1,4 +1,4 @@
-"""What the demo does with images: the models, loaded when first needed, and plain data out of them. No gradio in here."""
+"""What the demo does with images, without gradio: load the models when first needed, and return plain data."""
 
 import base64
 import io
@@ -37,16 +37,15 @@ from galaxy_vision.inference.explain_targets import target_index, target_name
 from galaxy_vision.models.decision_tree import SHORT_NAMES
 
 HERE = Path(__file__).resolve().parent
-MAX_SIDE = (
-    1024  # larger images are reduced before anything else, so that page, API and downloads speak of the same pixels
-)
-MAX_BATCH = 200
-MAX_BATCH_BYTES = 256 * 2**20  # unpacked, of all files of a batch
-MAX_ZIP_DIRECTORY = 2**20  # bytes; some 10,000 files
+# Limits are ours: for a Space with two CPU cores that many visitors share.
+MAX_SIDE = 1024  # px; larger images are reduced first, so that page, API and downloads show the same pixels
+MAX_BATCH = 200  # images
+MAX_BATCH_BYTES = 256 * 2**20  # of all files of a batch, unpacked
+MAX_ZIP_DIRECTORY = 2**20  # bytes, enough for about 10,000 files
 BATCH_SECONDS = 120
-SHOWN_SIDE = 512  # of the pictures that are sent to the page
+SHOWN_SIDE = 512  # px, of the pictures that are sent to the page
 SUFFIXES = sorted(IMAGE_SUFFIXES | FITS_SUFFIXES)
-MODEL_QUEUE = {"concurrency_limit": 2, "concurrency_id": "models"}  # of every event that asks a model
+MODEL_QUEUE = {"concurrency_limit": 2, "concurrency_id": "models"}  # of every event that runs a model
 KEY_QUESTIONS = {
     "featured": "a02_features_or_disk",
     "edge-on": "a04_yes",
@@ -58,9 +57,9 @@ KEY_QUESTIONS = {
 
 
 def model_places() -> dict[str, str]:
-    """Folder or Hub id of both models: the environment's, or the folders beside the app or in the repository."""
+    """Return the folder or Hub id of both models: from the environment, else beside the app or in the repository."""
     roots = [HERE / "checkpoints", HERE.parent / "checkpoints"]
-    root = next((each for each in roots if each.is_dir()), roots[1])
+    root = next((folder for folder in roots if folder.is_dir()), roots[1])
     return {
         "classifier": os.environ.get("GALAXY_VISION_CLASSIFIER") or str(root / "galaxy-resnet"),
         "captioner": os.environ.get("GALAXY_VISION_CAPTIONER") or str(root / "galaxy-captioner"),
@@ -68,51 +67,52 @@ def model_places() -> dict[str, str]:
 
 
 class Models:
-    """Both models, loaded by whoever asks first; the others wait."""
+    """Both models, loaded by the first thread that needs them while others wait."""
 
     def __init__(self):
         self._lock = threading.Lock()
         self._describer: Describer | None = None
 
     def get(self) -> Describer:
-        """
+        """Return the loaded models.
+
         Raises:
-            ValueError: a model is not there; the sentence says how to get it.
+            ValueError: a model is missing, with a message that says how to get it, or cannot be loaded.
         """
         with self._lock:
             if self._describer is None:
-                places = model_places()
-                for kind, place in places.items():
-                    if not (Path(place) / "config.json").is_file() and (
-                        Path(place).is_absolute() or place.startswith(".")
-                    ):
+                locations = model_places()
+                for kind, location in locations.items():
+                    is_folder = Path(location).is_absolute() or location.startswith(".")
+                    if is_folder and not (Path(location) / "config.json").is_file():
                         raise ValueError(
-                            f"There is no trained {kind} yet: run train_{kind}.py with --output_dir {_short(place)}, or set "
-                            f"GALAXY_VISION_{kind.upper()} to a folder or a Hub id, and start again."
+                            f"There is no trained {kind} yet: run train_{kind}.py with --output_dir "
+                            f"{_short(location)}, or set GALAXY_VISION_{kind.upper()} to a folder or a Hub id, and "
+                            "start again."
                         )
                 try:
-                    self._describer = Describer(places["classifier"], places["captioner"])
+                    self._describer = Describer(locations["classifier"], locations["captioner"])
                 except (OSError, ValueError) as error:
                     reason = str(error).splitlines()[0]
-                    raise ValueError(
-                        f"The models {' and '.join(places.values())} cannot be loaded: {reason}"
-                    ) from error
+                    names = " and ".join(locations.values())
+                    raise ValueError(f"The models {names} cannot be loaded: {reason}") from error
             return self._describer
 
 
 MODELS = Models()
 
 
-def _short(place: str) -> str:
-    """A path as a user of the repository would write it."""
-    path = Path(place)
+def _short(location: str) -> str:
+    """Return a path as a user of the repository would write it."""
+    path = Path(location)
     return str(path.relative_to(HERE.parent)) if path.is_relative_to(HERE.parent) else path.name
 
 
 def versions() -> dict[str, str]:
-    """What runs here, for the footer and the JSON."""
+    """Return versions, device and models, for the footer and the JSON."""
     device = "CUDA GPU" if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    names = {kind: _short(place) if Path(place).is_absolute() else place for kind, place in model_places().items()}
+    locations = model_places().items()
+    names = {kind: _short(location) if Path(location).is_absolute() else location for kind, location in locations}
     return {
         "galaxy_vision": galaxy_vision.__version__,
         "torch": torch.__version__.split("+")[0],
@@ -121,16 +121,22 @@ def versions() -> dict[str, str]:
 
 
 def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto") -> Image.Image:
-    """An upload with the words of the page's fields -> RGB of at most MAX_SIDE.
+    """Decode an upload into an RGB image of at most MAX_SIDE.
+
+    Args:
+        data: bytes of the file.
+        hdu: number or name of a FITS extension; empty for the first with an image.
+        bands: planes of a FITS cube, such as ``"2, 1, 0"``; empty for the default.
+        stretch: as in :func:`galaxy_vision.read_rgb`.
 
     Raises:
-        ValueError: one sentence for the user.
+        ValueError: a field or the file cannot be read; the message is one sentence for the user.
     """
     try:
         planes = tuple(int(word) for word in bands.replace(",", " ").split()) or None
     except ValueError as error:
         raise ValueError(
-            f"bands {bands!r} are no numbers; write one, or three as red, green, blue, such as 2, 1, 0"
+            f"bands {bands!r} are not numbers; write one, or three as red, green, blue, such as 2, 1, 0"
         ) from error
     image = read_rgb(data, hdu=hdu.strip() or None, bands=planes, stretch=stretch)
     reading = image.info["reading"]
@@ -142,53 +148,54 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
 
 
 def describe(image: Image.Image, name: str) -> dict:
-    """Everything the models say about an image, as data that JSON can hold."""
-    said = {"image": name, "size": list(image.size), "reading": image.info.get("reading", ""), "doubts": doubts(image)}
-    return said | MODELS.get()(image) | {"models": versions()}
+    """Return everything that the models predict for an image, as data for JSON."""
+    about = {"image": name, "size": list(image.size), "reading": image.info.get("reading", ""), "doubts": doubts(image)}
+    return about | MODELS.get()(image) | {"models": versions()}
 
 
 def targets() -> list[tuple[str, str]]:
-    """What a heat map can explain: (words for the picker, name for :func:`galaxy_vision.inference.explain.explain`)."""
+    """Return the targets of heat maps: text for the picker, and name for :func:`galaxy_vision.inference.explain`."""
     config = MODELS.get().classifier.config
-    named = [(f"class: {label}", label) for label in config.id2label.values()]
+    choices = [(f"class: {label}", label) for label in config.id2label.values()]
     if config.predict_votes:
-        named += [(f"answer: {target_name(config, target_index(config, name))}", name) for name in SHORT_NAMES]
-    return named
+        choices += [(f"answer: {target_name(config, target_index(config, name))}", name) for name in SHORT_NAMES]
+    return choices
 
 
 def heat_map(image: Image.Image, target: str, method: str) -> np.ndarray:
-    """(H, W) in [0, 1]: what speaks for a class or an answer."""
+    """Return the evidence for a class or an answer as an (H, W) map in [0, 1]."""
     describer = MODELS.get()
     return explain(describer.classifier, describer.image_processor, image, target or None, method)
 
 
 def overlay_png(image: Image.Image, heat: np.ndarray, opacity: float) -> bytes:
-    """The image under its heat map."""
+    """Return the image under its heat map as PNG bytes."""
     file = io.BytesIO()
     overlay(image, heat, opacity).save(file, "png")
     return file.getvalue()
 
 
 def word_maps(image: Image.Image) -> tuple[list[str], np.ndarray]:
-    """The caption's words, and (words, H, W) in [0, 1]: where each looked."""
+    """Return the words of the caption, and the attention of every word as (words, H, W) maps in [0, 1]."""
     describer = MODELS.get()
-    looked = caption_attention(describer.captioner, describer.processor, image)
-    return looked.words, looked.maps
+    attention = caption_attention(describer.captioner, describer.processor, image)
+    return attention.words, attention.maps
 
 
 def picture_url(image: Image.Image, side: int = SHOWN_SIDE) -> str:
-    """The image as a data URL, so that no file of it is left behind."""
+    """Return the image as a data URL, so that it needs no file on the server."""
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _data_url(small, "jpeg", quality=90)
 
 
 def heat_url(heat: np.ndarray, blocks: bool = False, side: int = 256) -> str:
-    """A heat map as a data URL of a layer: colour of the map, and as opaque as it is hot.
+    """Return a heat map as the data URL of a layer whose colour and opacity follow the heat.
 
     Args:
         heat: (H, W) in [0, 1].
-        blocks: keep the sharp squares of attention.
+        blocks: keep the sharp squares of attention instead of interpolating.
+        side: largest side of the layer in pixels.
     """
     resampling = Image.Resampling.NEAREST if blocks else Image.Resampling.BILINEAR
     layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
@@ -207,19 +214,20 @@ def _data_url(image: Image.Image, kind: str, **options) -> str:
 
 
 def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Files, and the images in zips among them, as (name, function that reads its bytes), in order; nothing is unpacked to disk.
+    """Yield the name of every image in these files and zips, with a function that reads its bytes.
 
-    A member is named by its path inside the zip. A name that occurs several times has its row behind it: ``a.jpg@3``.
+    Nothing is unpacked to disk. A member is named by its path inside the zip. Where several images have the same name,
+    the number of the row is appended, as in ``a.jpg@3``.
 
     Raises:
-        ValueError: more than MAX_BATCH images or MAX_BATCH_BYTES, or a damaged zip.
+        ValueError: no image, more than MAX_BATCH images or MAX_BATCH_BYTES, or a damaged zip.
     """
-    found, total = [], 0
+    members, total = [], 0
     for path in map(Path, paths):
         if is_hidden(path.name):
             continue
         if path.suffix.lower() != ".zip":
-            found.append((path.name, lambda path=path: read_file(path)))
+            members.append((path.name, lambda path=path: read_file(path)))
             total += path.stat().st_size
             continue
         with path.open("rb") as file:
@@ -227,68 +235,71 @@ def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]
             directory = zip_directory_bytes(file.read())
         if directory is None or directory > MAX_ZIP_DIRECTORY:
             raise ValueError(
-                f"{path.name} is no zip file, or is damaged, or lists more than about 10,000 files; give a smaller zip"
+                f"{path.name} is not a zip file, is damaged, or lists more than about 10,000 files; give a smaller zip"
             )
         try:
             archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
             raise ValueError(f"{path.name} is a damaged zip file ({error}); make it again") from error
-        for info in archive.infolist():  # by entry: two of them may have one name
+        for info in archive.infolist():  # entries and not names, since two of them may have the same name
             if is_image(info.filename) and not info.is_dir():
-                found.append((_inside(info.filename), lambda archive=archive, info=info: read_member(archive, info)))
+                members.append((_inside(info.filename), lambda archive=archive, info=info: read_member(archive, info)))
                 total += info.file_size
-    if not found:
+    if not members:
         raise ValueError("There is no image in these files; give JPEG, PNG, TIFF, WebP, GIF or FITS, or a zip of them.")
-    if len(found) > MAX_BATCH:
+    if len(members) > MAX_BATCH:
         raise ValueError(
-            f"{len(found)} images are more than the limit of {MAX_BATCH}; give fewer, or use galaxy-vision describe"
+            f"{len(members)} images are more than the limit of {MAX_BATCH}; give fewer, or use galaxy-vision describe"
         )
     if total > MAX_BATCH_BYTES:
         raise ValueError(
             f"{total >> 20} MiB unpacked are more than the limit of {MAX_BATCH_BYTES >> 20} MiB; give fewer images"
         )
-    times = Counter(name for name, _ in found)
-    for place, (name, read) in enumerate(found, 1):
-        yield (name if times[name] == 1 else f"{name}@{place}"), read
+    counts = Counter(name for name, _ in members)
+    for number, (name, read) in enumerate(members, 1):
+        yield (name if counts[name] == 1 else f"{name}@{number}"), read
 
 
 def _inside(name: str) -> str:
-    """The path of a member as people read it, without what leads out of the zip."""
+    """Return the path of a zip member without the parts that lead out of the zip."""
     return "/".join(part for part in normal_path(name).parts if part not in ("/", "//", ".."))
 
 
 def download_stem(name: str) -> str:
-    """What the names of the files begin with that a visitor takes away about this image."""
+    """Return the stem of the names of downloads about this image."""
     return image_id(name)[:60] or "galaxy"
 
 
 def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tuple[list[dict], list[str]]:
-    """A row for each image: file, status, class, probability, caption, :data:`KEY_QUESTIONS`; and thumbnails as data URLs.
+    """Describe every image of these files and zips.
 
-    An image that cannot be read is a row whose status says why; what is not reached in BATCH_SECONDS says so too.
+    An image that cannot be read, or is not reached within BATCH_SECONDS, has a row whose status says why.
+
+    Returns:
+        Rows of file, status, class, probability, caption and :data:`KEY_QUESTIONS`; and thumbnails as data URLs.
 
     Raises:
-        ValueError: as :func:`batch_members`, or the models are not there.
+        ValueError: as in :func:`batch_members`, or a model is missing.
     """
     MODELS.get()
     members = list(batch_members(paths))
     rows, thumbnails, end = [], [], time.monotonic() + BATCH_SECONDS
-    for place, (name, read) in enumerate(members):
-        progress(place, len(members))
+    for done, (name, read) in enumerate(members):
+        progress(done, len(members))
         row = dict.fromkeys(["file", "status", "class", "probability", "caption", *KEY_QUESTIONS]) | {"file": name}
         thumbnail = ""
         try:
             if time.monotonic() > end:
                 raise ValueError(
-                    f"not looked at: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
+                    f"not described: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
                 )
             image = read_image(read())
-            said = describe(image, name)
-            row |= {"status": "ok", **{key: said[key] for key in ("class", "probability", "caption")}}
-            if said["doubts"]:
-                row["status"] = "ok, but it may be no galaxy"
-            if said["votes"]:
-                row |= {key: said["votes"][answer]["fraction"] for key, answer in KEY_QUESTIONS.items()}
+            description = describe(image, name)
+            row |= {"status": "ok", **{key: description[key] for key in ("class", "probability", "caption")}}
+            if description["doubts"]:
+                row["status"] = "ok, but it may not be a galaxy"
+            if votes := description["votes"]:
+                row |= {key: votes[answer]["fraction"] for key, answer in KEY_QUESTIONS.items()}
             thumbnail = picture_url(image, side=96)
         except ValueError as error:
             row["status"] = str(error)
@@ -297,5 +308,5 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
     return rows, thumbnails
 
 
-def as_json(said: dict) -> str:
-    return json.dumps(said, indent=1)
+def as_json(description: dict) -> str:
+    return json.dumps(description, indent=1)

@@ -73,11 +73,11 @@ IMAGES = {  # name -> bytes, and what is said
     "long.fits": (header(*((f"KEY{n}", n) for n in range(20_000))), "has no image"),
     "bomb.fits.gz": (gzip.compress(bytes(BOMB)), "larger than the limit of 64 MiB"),
     "wide.tiff": (tiff(t256=2**31), "larger than the limit|damaged"),
-    "huge.tiff": (tiff(t256=2**32 - 1, t257=2**32 - 1), "larger than the limit|damaged|no image"),
+    "huge.tiff": (tiff(t256=2**32 - 1, t257=2**32 - 1), "larger than the limit|damaged|not an image"),
     # Pillow refused a tag that is longer than its file; from 13.0 on it leaves the tag out
-    "count.tiff": (tiff(t258=(3, 2**32 - 1, 0)), "" if PIL.__version__ >= "13" else "damaged|no image"),
-    "samples.tiff": (tiff(t277=2**31), "damaged|no image"),
-    "strips.tiff": (tiff(t273=(4, 2**30, 200)), "damaged|no image"),
+    "count.tiff": (tiff(t258=(3, 2**32 - 1, 0)), "" if PIL.__version__ >= "13" else "damaged|not an image"),
+    "samples.tiff": (tiff(t277=2**31), "damaged|not an image"),
+    "strips.tiff": (tiff(t273=(4, 2**30, 200)), "damaged|not an image"),
     "icc.tiff": (tiff(t34675=(7, 2**32 - 1, 8)), ""),
     "exif.tiff": (tiff(t34665=8), ""),
 }

@@ -237,8 +237,8 @@ def test_integers_with_zero_point_and_blank_are_read_as_their_values():
 
 HOSTILE = {
     "empty": (b"", "empty .0 bytes."),
-    "text": (b"I am a galaxy", "no image: the file begins with b'I am a g'"),
-    "noise": (bytes(rng.integers(0, 256, 5000, dtype=np.uint8)), "no image"),
+    "text": (b"I am a galaxy", "not an image: the file begins with b'I am a g'"),
+    "noise": (bytes(rng.integers(0, 256, 5000, dtype=np.uint8)), "not an image"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
     "xml svg": (b"\xef\xbb\xbf<?xml version='1.0'?><svg/>", "SVG drawing"),
     "html named jpg": (b"\n <!DOCTYPE html><html>404</html>", "a web page"),
@@ -246,7 +246,7 @@ HOSTILE = {
     "truncated jpeg": (jpeg(COLOURS)[:-200], "damaged JPEG.*download or save it again"),
     "truncated png": (encoded(COLOURS, "PNG")[:-900], "damaged PNG"),
     "truncated webp": (encoded(COLOURS, "WEBP")[:-100], "damaged"),
-    "header alone": (jpeg(COLOURS)[:30], "damaged|no image"),
+    "header alone": (jpeg(COLOURS)[:30], "damaged|not an image"),
     "very wide png": (
         png(100_000, 1, b"\0" * 300_001),
         "image of 100000x1 px is larger than the limit of 4096 px a side",
@@ -254,8 +254,8 @@ HOSTILE = {
     "bomb": (png(60_000, 60_000, b"\0" * 1000), "larger than the limit of 4096 px a side"),
     "bomb within the side": (png(4096, 4096, b"\0" * 1000), "damaged PNG"),
     "web page polyglot": (jpeg(COLOURS) + b"<script>alert(1)</script>", "image and a web page at once"),
-    "gzip of text": (gzip.compress(b"text"), "gzip file holds no FITS"),
-    "gzip in gzip": (gzip.compress(gzip.compress(b"text")), "gzip file holds no FITS"),
+    "gzip of text": (gzip.compress(b"text"), "gzip file contains no FITS"),
+    "gzip in gzip": (gzip.compress(gzip.compress(b"text")), "gzip file contains no FITS"),
     "truncated gzip": (gzip.compress(fits_file(SKY[0]))[:-500], "truncated gzip"),
     "gzip bomb": (
         gzip.compress(b"SIMPLE  =" + bytes(limits.MAX_BYTES), 1),

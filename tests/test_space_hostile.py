@@ -34,7 +34,7 @@ FILES = HOSTILE | {
     ),
     "fits of nan": (fits_file(HOLES), r"62% of the pixels are NaN or infinite"),
     "fits of inf": (fits_file(np.full((9, 9), np.inf, np.float32)), r"100% of the pixels are NaN or infinite"),
-    "pickle": (pickle.dumps(list(range(99))), "no image: the file begins with"),
+    "pickle": (pickle.dumps(list(range(99))), "not an image: the file begins with"),
 }
 """Name -> bytes and the sentence, sent as name.jpg."""
 
@@ -145,8 +145,8 @@ ZIPS = {
         "lists more than about 10,000 files",
     ),
     "of nothing": (zipped(), "There is no image in these files"),
-    "cut off": (zipped(**{"a.jpg": EXAMPLES[0].read_bytes()})[:-30], "is no zip file, or is damaged"),
-    "in name only": (EXAMPLES[0].read_bytes(), "is no zip file, or is damaged"),
+    "cut off": (zipped(**{"a.jpg": EXAMPLES[0].read_bytes()})[:-30], "is not a zip file, is damaged"),
+    "in name only": (EXAMPLES[0].read_bytes(), "is not a zip file, is damaged"),
 }
 
 

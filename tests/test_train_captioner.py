@@ -136,7 +136,7 @@ def test_explain_draws_a_figure_of_every_image_that_can_be_read(run, classifier,
         load_galaxies("simulated", num_simulated=200)["test"][0]["image"].save(path)
     bad.write_bytes(b"no image")
     assert cli(["explain", str(good), str(bad), str(same_name), *models]) == 1
-    assert "no image" in capsys.readouterr().out
+    assert "not an image" in capsys.readouterr().out
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert drawn == ["galaxy-2.png", "galaxy.png"]
     with Image.open(tmp_path / "figures" / "galaxy.png") as figure:

@@ -1,7 +1,7 @@
-"""Votes -> claims, and how well claims agree with votes.
+"""Turn votes into claims, and score claims by how well they agree with votes.
 
-A claim is one answer of the tree, plain ("a bar") or hedged ("hints of a bar"). A caption says nothing else, so that it
-can be judged by what it says.
+A claim is one answer of the tree, plain ("a bar") or hedged ("hints of a bar"). Captions state claims and nothing else,
+so that they can be scored against votes.
 """
 
 from collections.abc import Iterable
@@ -21,11 +21,14 @@ from ..models.decision_tree import (
 )
 
 PLAIN, HEDGED = 0.6, 0.4
-"""Vote share from which a claim is made plainly, and hedged. Ours: .6 is a clear majority, below .4 the answer has lost."""
+"""Vote share from which a claim is plain, and hedged. Ours: .6 is a clear majority, and below .4 most disagree."""
 SUPPORTED = {False: 0.5, True: 0.3}
 CONTRADICTED = {False: 0.3, True: 0.15}
-"""Vote share from which a claim counts as supported, and below which as contradicted, by whether it is hedged; undecided between.
-Ours; below :data:`PLAIN` and :data:`HEDGED`, so that what the votes themselves claim is always supported."""
+"""Vote share from which a claim counts as supported, and below which as contradicted; undecided between.
+
+The keys say whether the claim is hedged. Ours: below :data:`PLAIN` and :data:`HEDGED`, so that the claims made from
+votes are always supported by these votes.
+"""
 
 
 class Claim(NamedTuple):
@@ -55,34 +58,37 @@ class Claims(frozenset):
         return self
 
     def in_order(self) -> list[Claim]:
-        """The claims in the order of the tree."""
+        """Return the claims in the order of the tree."""
         return sorted(self, key=lambda claim: answer_index(claim.answer))
 
     def __repr__(self) -> str:
-        said = ", ".join(("possibly " if claim.hedged else "") + claim.answer for claim in self.in_order())
-        return f"Claims({said}{'; unread: ' + ' '.join(self.unread) if self.unread else ''})"
+        answers = ", ".join(("possibly " if claim.hedged else "") + claim.answer for claim in self.in_order())
+        return f"Claims({answers}{'; unread: ' + ' '.join(self.unread) if self.unread else ''})"
 
 
 def _canonical(claims: Iterable[Claim]) -> list[Claim]:
-    """Each answer once, plain if it is said plainly anywhere; "disc" goes without saying beside "spiral" or "edge-on"."""
-    said: dict[str, bool] = {}
+    """Return each claimed answer once, plain if any of its claims is plain.
+
+    "Disc" is dropped beside a plain "spiral" or "edge-on", which imply it.
+    """
+    is_hedged: dict[str, bool] = {}
     for answer, hedged in claims:
-        said[answer] = said.get(answer, True) and hedged
-    if any(said.get(answer) is False for answer in ("a04_yes", "a08_spiral")):
-        said.pop("a02_features_or_disk", None)
-    return [Claim(answer, hedged) for answer, hedged in said.items()]
+        is_hedged[answer] = is_hedged.get(answer, True) and hedged
+    if any(is_hedged.get(answer) is False for answer in ("a04_yes", "a08_spiral")):
+        is_hedged.pop("a02_features_or_disk", None)
+    return [Claim(answer, hedged) for answer, hedged in is_hedged.items()]
 
 
 def claims_from_votes(votes) -> Claims:
-    """What volunteers agree on about one galaxy.
+    """Return the claims that the volunteers of one galaxy agree on.
 
-    The tree is walked along plain answers whose share also passes the cut of Willett et al. (2013, table 3) for the
-    next question; each question on the way gives its first answer, plain from a share of .6, hedged from .4. A bar,
-    spiral arms, an edge-on view and oddity are claimed (hedged) from .4 even if more volunteers deny them, and denied
-    (bar, arms, bulge) from .6 only.
+    The tree is descended along plain answers whose share also passes the cut of Willett et al. (2013, table 3) for the
+    next question. Each question on the way contributes its most frequent answer, plain from a share of .6, hedged from
+    .4. A bar, spiral arms, an edge-on view and oddity are claimed (hedged) from .4 even if more volunteers deny them,
+    and denied (bar, arms, bulge) from .6 only.
 
     Args:
-        votes: (37,) votes, or conditional fractions; NaN where unknown.
+        votes: (37,) votes or conditional fractions; NaN where unknown.
 
     Raises:
         ValueError: the shape is not (37,).
@@ -95,7 +101,7 @@ def claims_from_votes(votes) -> Claims:
 
     def claim(answers, never_hedged=(), hedged=False) -> str | None:
         best = max(answers, key=share.__getitem__)
-        if share[best] < PLAIN:  # the answers that affirm come first
+        if share[best] < PLAIN:  # then an answer that affirms a structure is preferred
             best = max((answer for answer in answers if answer not in never_hedged), key=share.__getitem__)
         if share[best] < (PLAIN if best in never_hedged else HEDGED):
             return None
@@ -118,9 +124,8 @@ def claims_from_votes(votes) -> Claims:
             claim(answers("t09_bulge_shape"), never_hedged=("a27_no_bulge",))
         elif share["a04_yes"] < HEDGED and well_sampled("t03_bar"):
             claim(answers("t03_bar"), never_hedged=("a07_no_bar",))
-            if claim(answers("t04_spiral"), never_hedged=("a09_no_spiral",)) == "a08_spiral" and well_sampled(
-                "t10_arms_winding"
-            ):
+            is_spiral = claim(answers("t04_spiral"), never_hedged=("a09_no_spiral",)) == "a08_spiral"
+            if is_spiral and well_sampled("t10_arms_winding"):
                 claim(answers("t10_arms_winding"))
                 if max(answers("t11_arms_number"), key=share.__getitem__) != "a37_cant_tell":
                     claim(answers("t11_arms_number")[:-1])
@@ -136,14 +141,14 @@ def claims_from_votes(votes) -> Claims:
 
 
 def score_claims(claims: Iterable[Claim], votes) -> dict:
-    """How the claims of a caption agree with the votes on the same galaxy.
+    """Count how many claims of a caption agree with the votes on the same galaxy.
 
     Returns:
-        Counts ``claims``, ``supported``, ``contradicted`` (asked, and few gave the answer), ``ungrounded`` (the
-        question was not well
-        sampled: Willett et al. 2013, table 3, or nobody was asked) and ``undecided`` (between, or the source does not
-            know the question), which sum to ``claims``; and ``soft_support``, the sum over claims of the answer's vote
-            share (0 if ungrounded).
+        ``claims``, the number of claims, and how many of them are ``supported``, ``contradicted`` (the question was
+        asked, and few gave the answer), ``ungrounded`` (nobody was asked, or the question is not well sampled: Willett
+        et al. 2013, table 3) and ``undecided`` (between supported and contradicted, or the votes do not cover the
+        question), which sum to ``claims``; and ``soft_support``, the sum over claims of the answer's vote share (0 if
+        ungrounded).
 
     Raises:
         ValueError: votes are not one galaxy's (37,).
@@ -163,14 +168,15 @@ def score_claims(claims: Iterable[Claim], votes) -> dict:
 
 
 def _judge(claim: Claim, share: np.ndarray, asked: np.ndarray) -> str:
-    place = answer_index(claim.answer)
+    """Return the verdict on one claim, by the (37,) conditional fractions and the (37,) totals of their questions."""
+    index = answer_index(claim.answer)
     for parent, least in WELL_SAMPLED[claim.question].items():
         if np.nan_to_num(share[answer_index(parent)]) < least:
             return "ungrounded"
-    if np.isnan(asked[place]):
+    if np.isnan(asked[index]):
         return "undecided"
-    if asked[place] <= 0:
+    if asked[index] <= 0:
         return "ungrounded"
-    if share[place] >= SUPPORTED[claim.hedged]:
+    if share[index] >= SUPPORTED[claim.hedged]:
         return "supported"
-    return "contradicted" if share[place] < CONTRADICTED[claim.hedged] else "undecided"
+    return "contradicted" if share[index] < CONTRADICTED[claim.hedged] else "undecided"

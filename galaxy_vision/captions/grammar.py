@@ -1,15 +1,15 @@
 """The words of captions: which phrases stand for which answer of the tree, and how phrases become a sentence.
 
-The writer (``captions.py``) and the reader (``caption_reading.py``) share these tables, so that what is written can be
-read back. Nothing is said about size or distance (the cut-outs follow the galaxy's own radius), nor about "elliptical"
-or "face-on", which volunteers were not asked.
+The writer (``writing.py``) and the reader (``reading.py``) share these tables, so that every written caption can be
+read back. Captions do not mention size or distance, since the cut-outs are scaled by the galaxy's own radius, nor
+"elliptical" or "face-on", since volunteers were not asked about them.
 """
 
 import random
 from collections.abc import Iterable
 
 HEDGES = ("possibly", "perhaps", "hints of")
-"""What stands before a phrase on which volunteers disagree; the last before things ("hints of a bar") only."""
+"""Words before a phrase on which volunteers disagree; the last only before things ("hints of a bar")."""
 
 ADJECTIVES = {
     "a01_smooth": ("smooth", "featureless"),
@@ -24,7 +24,7 @@ ADJECTIVES = {
     "a22_irregular": ("irregular",),
     "a24_merger": ("merging",),
 }
-"""Answer -> words that can stand before "galaxy"."""
+"""Answer -> words that can precede "galaxy"."""
 
 THINGS = {
     "a06_bar": ("a bar", "a central bar"),
@@ -50,7 +50,7 @@ THINGS = {
     "a27_no_bulge": ("no bulge", "no visible bulge"),
     "a38_dust_lane": ("a dust lane", "a lane of dust"),
 }
-"""Answer -> what a galaxy can be "with"."""
+"""Answer -> phrases that can follow "a galaxy with"."""
 
 ARM_NUMBERS = {
     "a31_1": ("one", "a single"),
@@ -63,7 +63,7 @@ ARM_WINDINGS = {"a28_tight": ("tightly wound",), "a29_medium": ("moderately woun
 NOT_A_GALAXY = ("a star or an artefact", "a star or an image artefact", "an artefact or a star")  # a03
 NO_CLAIM = ("of uncertain form", "of unclear form")
 
-# Read, though never written.
+# The tables below are for reading only; captions are not written with them.
 SPELLINGS = {
     r"\bdisk": "disc",
     r"\bcenter": "centre",
@@ -80,7 +80,7 @@ SPELLINGS = {
     r"\b4 ": "four ",
 }
 WEAK = ("weak", "weakly")
-"""Hedges that say how strong a thing is; the denial of a weak bar is not that of a bar."""
+"""Hedges that state how strong a structure is; "no weak bar" does not deny a bar."""
 READ_HEDGES = (
     *HEDGES,
     "hint of",
@@ -94,10 +94,11 @@ READ_HEDGES = (
     *WEAK,
 )
 NEUTRAL = frozenset(
-    "a an the this that which is are it its has have had with showing shows show image here we see seen what galaxy galaxies and in of "
-    "about there one's centre as at on to be or but appears appear appearing looks like".split()
+    "a an the this that which is are it its has have had with showing shows show image here we see seen what galaxy "
+    "galaxies and in of about there one's centre as at on to be or but appears appear appearing looks like".split()
 )
-READ_ALSO = {  # read, though never written
+"""Words that claim nothing and do not count as unread."""
+READ_ALSO = {
     "a01_smooth": ("smooth-looking", "without features"),
     "a02_features_or_disk": ("disc galaxy", "disc", "discy"),
     "a03_star_or_artifact": (*NOT_A_GALAXY, "star", "artefact"),
@@ -122,6 +123,7 @@ READ_ALSO = {  # read, though never written
     "a34_4": ("four-armed",),
     "a38_dust_lane": ("dust lanes",),
 }
+"""Answer -> phrases of free text that claim it, beside those that are written."""
 BULGE_WORDS = {
     "a11_just_noticeable": ("small", "just noticeable"),
     "a12_obvious": ("obvious", "prominent", "large"),
@@ -129,30 +131,34 @@ BULGE_WORDS = {
     "a25_rounded": ("rounded",),
     "a26_boxy": ("boxy", "box-shaped"),
 }
+"""Answer -> words that claim it where "bulge" is near."""
 NEGATIONS = ("no", "not", "without", "lacks", "lacking", "never", "neither", "nor", "isn't", "absence of")
 NEGATING = frozenset((*NEGATIONS, "none", "cannot", "hardly", "barely", "lack", "absence"))
-"""Words that deny the next phrase even if others stand between ("no clear bar"), as do those that end in "n't"."""
+"""Words that deny the next phrase even with others between ("no clear bar"), as do words that end in "n't"."""
 TRANSPARENT = frozenset(
     "any evidence trace traces sign signs hint hints clear visible apparent discernible central for".split()
 )
-"""What may stand between a negation and what it denies; beyond other words it is not known what is denied."""
+"""Words that may be between a negation and what it denies; after other words it is not clear what is denied."""
 ENDS_NEGATION = frozenset(("but", "and", "with", "only", "just", "merely"))
+"""Words after which an earlier negation no longer applies."""
 _NOT_SEEN = "not (?:visible|seen|present|there|apparent)"
-_NEXT = (
-    r"(?= [^\w\s]|$| [\w'-]+(?: [\w'-]+)? [:=?])"  # the end, punctuation, or the next label: not "bar : no spiral arms"
-)
+# The end, punctuation or the next label must follow: "bar : no spiral arms" does not deny the bar.
+_NEXT = r"(?= [^\w\s]|$| [\w'-]+(?: [\w'-]+)? [:=?])"
 ABSENT = (
     rf" (?:absent|missing|(?:is|are) (?:absent|missing|lacking|{_NOT_SEEN})"
     rf"|(?:strength |presence )?[:=?] (?:none|absent|missing|false|{_NOT_SEEN}|no{_NEXT}))"
 )
-"""What denies the phrase before it, as "is absent" and ": no" do."""
+"""Pattern of what denies the phrase before it, as "is absent" and ": no" do."""
 DOUBTED = rf" (?:(?:strength )?[:=?]|is|are) (?:{'|'.join(WEAK)}|possible|possibly|perhaps|maybe|uncertain|unclear)"
-"""What hedges the phrase before it."""
+"""Pattern of what hedges the phrase before it."""
 AFFIRMED = " (?:presence )?[:=?] (?:yes|present|true|visible|seen)"
-"""What says the phrase before it once more."""
+"""Pattern of what affirms the phrase before it."""
 DENIED = {"a06_bar": "a07_no_bar", "a08_spiral": "a09_no_spiral"}
 DENIED_NOUNS = {"arm": "a09_no_spiral", "bulge": "a10_no_bulge"}
-"""What a negated answer claims; a negated answer that is not here claims nothing, and its words count as not read."""
+"""Negated answer or noun -> the answer that its denial claims.
+
+The denial of any other answer claims nothing, and its words count as unread.
+"""
 
 _FRAMES = (
     "{0} with {1}",
@@ -164,13 +170,14 @@ _FRAMES = (
 _BARE_FRAMES = ("{0}", "this is {0}", "the image shows {0}", "here we see {0}", "what we see is {0}")
 _HEDGED_FRAMES = ("{0}", "this is {0}", "what we see is {0}")
 _HEAD = ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact", "a08_spiral")
-_ADJECTIVE_SHARE = 0.8  # of the claims that can be an adjective or a thing
-_FAVOURITE = 0.6  # how often the first of several ways to say something is taken, as a writer has favourite words
-_REORDERED = 0.3  # how often things are told in another order than that of the tree, arms first
+# Probabilities of the style. Ours: lab_notes.md, "Captions", compares them with an even choice among all synonyms.
+_ADJECTIVE_SHARE = 0.8  # that a claim which can be an adjective or a thing becomes an adjective
+_FAVOURITE = 0.6  # that the first of several synonyms is chosen outright, as a writer prefers some words
+_REORDERED = 0.3  # that the order is another than that of the tree with the arms first
 
 
-def _pick(ways, rng: random.Random) -> str:
-    return ways[0] if rng.random() < _FAVOURITE else rng.choice(ways)
+def _pick(synonyms, rng: random.Random) -> str:
+    return synonyms[0] if rng.random() < _FAVOURITE else rng.choice(synonyms)
 
 
 def _article(words: str) -> str:
@@ -178,7 +185,7 @@ def _article(words: str) -> str:
 
 
 def _arms(number, winding, rng: random.Random) -> str:
-    """ "two loosely wound arms"; a hedge belongs to the phrase that follows it."""
+    """Return a phrase such as "two loosely wound arms"; a hedge applies to the words that follow it."""
     words = _pick(ARM_NUMBERS[number.answer], rng) if number else ""
     if words == "a pair of" and winding and winding.hedged:
         words = "two"  # "a pair of possibly loosely wound arms" does not read well
@@ -199,34 +206,33 @@ def _enumerate(things: list[str]) -> str:
 
 
 def compose(claims: Iterable, rng: random.Random) -> str:
-    """One sentence that states exactly these claims (each with ``answer`` and ``hedged``), in a style drawn from ``rng``.
+    """Return one sentence that states exactly these claims, in a style drawn from ``rng``.
 
-    A claim on arms needs ``a08_spiral`` beside it, as the tree does.
+    Args:
+        claims: objects with ``answer`` and ``hedged``. A claim about arms needs ``a08_spiral`` beside it, as in the
+            tree.
+        rng: source of the choices among words and orders.
     """
-    said = {claim.answer: claim for claim in claims}
-    if "a03_star_or_artifact" in said:
+    claimed = {claim.answer: claim for claim in claims}
+    if "a03_star_or_artifact" in claimed:
         words = _pick(NOT_A_GALAXY, rng)
-        frames = _HEDGED_FRAMES if said["a03_star_or_artifact"].hedged else _BARE_FRAMES
-        return _pick(frames, rng).format(_hedge(words, said["a03_star_or_artifact"], rng, last=2))
-    is_spiral = "a08_spiral" in said and not said["a08_spiral"].hedged
-    is_edge_on = "a04_yes" in said and not said["a04_yes"].hedged
-    hedged_disc = "a02_features_or_disk" in said and said["a02_features_or_disk"].hedged
+        frames = _HEDGED_FRAMES if claimed["a03_star_or_artifact"].hedged else _BARE_FRAMES
+        return _pick(frames, rng).format(_hedge(words, claimed["a03_star_or_artifact"], rng, last=2))
+    is_spiral = "a08_spiral" in claimed and not claimed["a08_spiral"].hedged
+    is_edge_on = "a04_yes" in claimed and not claimed["a04_yes"].hedged
+    hedged_disc = "a02_features_or_disk" in claimed and claimed["a02_features_or_disk"].hedged
     adjectives, things = [], []
-    if "a01_smooth" in said:
-        adjectives.append(_hedge(_pick(ADJECTIVES["a01_smooth"], rng), said["a01_smooth"], rng, last=2))
-    number = next((said[answer] for answer in ARM_NUMBERS if answer in said), None)
-    winding = next((said[answer] for answer in ARM_WINDINGS if answer in said), None)
+    if "a01_smooth" in claimed:
+        adjectives.append(_hedge(_pick(ADJECTIVES["a01_smooth"], rng), claimed["a01_smooth"], rng, last=2))
+    number = next((claimed[answer] for answer in ARM_NUMBERS if answer in claimed), None)
+    winding = next((claimed[answer] for answer in ARM_WINDINGS if answer in claimed), None)
     if number or winding:
         things.append(_arms(number, winding, rng))
-    for answer, claim in said.items():
-        if (
-            answer in _HEAD
-            and not (answer == "a08_spiral" and claim.hedged)
-            or answer in ARM_NUMBERS
-            or answer in ARM_WINDINGS
-        ):
+    for answer, claim in claimed.items():
+        is_head = answer in _HEAD and not (answer == "a08_spiral" and claim.hedged)
+        if is_head or answer in ARM_NUMBERS or answer in ARM_WINDINGS:
             continue
-        # Two adjectives read well, more do not; before a hedged "disc" the hedge would seem to be theirs.
+        # More than two adjectives read badly; before a hedged "disc" the hedge would seem to apply to them.
         can_be_adjective = answer in ADJECTIVES and len(adjectives) < 2 and not hedged_disc
         if can_be_adjective and (answer not in THINGS or rng.random() < _ADJECTIVE_SHARE):
             adjectives.append(_hedge(_pick(ADJECTIVES[answer], rng), claim, rng, last=2))
@@ -237,19 +243,16 @@ def compose(claims: Iterable, rng: random.Random) -> str:
         noun = "spiral galaxy"
     elif is_edge_on:
         noun = _pick(("disc galaxy", "galaxy"), rng)
-    elif "a02_features_or_disk" in said:
+    elif "a02_features_or_disk" in claimed:
         noun = "disc galaxy"
-    if (
-        "a01_smooth" in said
-        and len(adjectives) == 2
-        and rng.random() < _REORDERED
-        and not any(" " in each for each in adjectives)
-    ):
-        adjectives.reverse()
+    # The draw comes before the look at the words, since the sequence of draws determines the captions of a seed.
+    if "a01_smooth" in claimed and len(adjectives) == 2 and rng.random() < _REORDERED:
+        if not any(" " in adjective for adjective in adjectives):
+            adjectives.reverse()
     head = _article(f"{', '.join(adjectives)} {noun}" if adjectives else noun)
     if hedged_disc:
         head = f"{_pick(HEDGES[:2], rng)} {head}"
-    if not said:
+    if not claimed:
         head = f"{head} {_pick(NO_CLAIM, rng)}"
     if rng.random() < _REORDERED:
         rng.shuffle(things)

@@ -1,4 +1,4 @@
-"""Sentences -> claims."""
+"""Read sentences back into claims."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,20 +9,22 @@ from .claims import Claim, Claims
 
 
 def _lexicon() -> dict[str, str]:
-    """Phrase without article -> answer."""
-    phrases: dict[str, str] = {}
+    """Return the answer of every phrase of the grammar, without its article."""
+    answers: dict[str, str] = {}
     for table in (grammar.ADJECTIVES, grammar.THINGS, grammar.ARM_WINDINGS, grammar.READ_ALSO):
-        for answer, ways in table.items():
-            for way in ways:
-                phrases.setdefault(re.sub(r"^an? ", "", way), answer)
-    return phrases
+        for answer, phrases in table.items():
+            for phrase in phrases:
+                answers.setdefault(re.sub(r"^an? ", "", phrase), answer)
+    return answers
 
 
 def _numbers() -> dict[str, str]:
-    return {re.sub(r"^a ", "", way): answer for answer, ways in grammar.ARM_NUMBERS.items() for way in ways}
+    """Return the answer of every number of arms, without its article."""
+    return {re.sub(r"^a ", "", phrase): answer for answer, row in grammar.ARM_NUMBERS.items() for phrase in row}
 
 
 def _pattern(phrases: Iterable[str]) -> re.Pattern:
+    """Compile a pattern of these phrases, with what negates or hedges them before and behind."""
     alternatives = "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
     negations, hedges = "|".join(grammar.NEGATIONS), "|".join(grammar.READ_HEDGES)
     before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) (?:with )?)?(?:an? )?"
@@ -46,10 +48,10 @@ _NOUNS = {"arm": "arm", "arms": "arm", "bulge": "bulge"}
 _ABSENT = re.compile(rf"{grammar.ABSENT}(?![\w-])")
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 _UNTIL_SPACE = re.compile(r"\S+")
-_NEAR = 10  # words between a modifier and its noun in free text
-_DENIES_NEXT = 4  # words over which a negation reaches for its phrase: "no evidence for any bar"
+_NEAR = 10  # largest distance in words between a modifier and its noun in free text; ours
+_DENIES_NEXT = 4  # words over which a negation applies to a phrase; ours, enough for "no evidence for any bar"
 # "no bar, ring or bulge" denies all three; an item with its own article does not belong to the list ("no bar, a lens or
-# an arc"). A list has at most eight items more, so that the time to look for its end does not grow with the text.
+# an arc"). At most eight more items are read, so that the search for the end of the list does not grow with the text.
 _OR = re.compile(r" (?:, (?:(?!an? )[\w'-]+ ){1,3}){0,8},? ?or ")
 
 
@@ -57,22 +59,22 @@ class _Token(NamedTuple):
     """A phrase of the grammar, or a single word.
 
     Attributes:
-        kind: of a phrase ``"claim"``, ``"arm"`` or ``"bulge"`` (modifiers, which claim something beside their noun) or
-            ``"filler"``; else ``"noun"`` (a bare "arms" or "bulge") or ``"word"``.
-        text: all words of it, with what negates or hedges them.
-        at: its first character in the text.
-        place: number of its first word.
-        claim: what a phrase says; None of others.
-        phrase: the words of the grammar's tables, without what stands before and behind.
-        negated: whether a negation stands directly before it.
-        absent: whether it is denied by what stands directly behind it.
-        weak: whether it is called weak, the denial of which is not the denial of the thing.
+        kind: for a phrase ``"claim"``, ``"arm"`` or ``"bulge"`` (modifiers, which claim something only near their
+            noun) or ``"filler"``; else ``"noun"`` (a bare "arms" or "bulge") or ``"word"``.
+        text: all of its words, with those that negate or hedge it.
+        at: index of its first character in the text.
+        index: index of its first word in the text.
+        claim: what a phrase claims; None for other kinds.
+        phrase: the words of the grammar's tables, without those before and behind.
+        negated: whether a negation is directly before it.
+        absent: whether the words directly behind it deny it.
+        weak: whether it is called weak; the denial of a weak structure does not deny the structure.
     """
 
     kind: str
     text: str
     at: int
-    place: int
+    index: int
     claim: Claim | None = None
     phrase: str = ""
     negated: bool = False
@@ -89,23 +91,23 @@ class _Token(NamedTuple):
 
 
 class _Scope:
-    """How far the negations that were read so far reach.
+    """How far the negations that were read so far apply.
 
     Attributes:
-        words: over which a negation still waits for its phrase.
-        clear: whether only transparent words have come since: beyond others it is not known what is denied.
-        list_end: phrases that start up to this character stand in a denied list.
+        words: number of words within which the last negation still applies to a phrase.
+        clear: whether only transparent words have followed it; after others it is not clear what is denied.
+        list_end: phrases that start up to this character belong to a denied list.
     """
 
     def __init__(self):
         self.words, self.clear, self.list_end = 0, True, -1
 
     def covers(self, token: _Token) -> bool:
-        """Whether an earlier negation denies this phrase or noun."""
+        """Return whether an earlier negation denies this phrase or noun."""
         return self.words > 0 or token.at <= self.list_end
 
     def pass_phrase(self, token: _Token, denied: bool, text: str) -> None:
-        """A denied modifier passes the negation on ("no obvious ring"); a denied phrase may begin a list."""
+        """Move past a phrase: a denied modifier passes its negation on ("no obvious ring"), others may begin a list."""
         self.words = _DENIES_NEXT if denied and token.kind != "claim" else 0
         self.clear = self.words == 0
         begins_list = denied or token.text.split()[0] in grammar.NEGATIONS
@@ -113,7 +115,7 @@ class _Scope:
             self.list_end = more.end()
 
     def open(self, token: _Token) -> None:
-        """What a word or noun does to the scope before it is interpreted."""
+        """Open or close the scope for a word or noun, before it is interpreted."""
         word = token.text.split()[0]
         if word in grammar.NEGATING or word.endswith("n't"):
             self.words, self.clear = _DENIES_NEXT + 1, True
@@ -123,7 +125,7 @@ class _Scope:
             self.clear = False
 
     def pass_word(self, closed: bool) -> None:
-        """One word further; ``closed`` where a noun has taken the negation."""
+        """Move past a word; ``closed`` says that it was a noun to which the negation applied."""
         self.words = 0 if closed else max(self.words - 1, 0)
         self.clear = self.clear or not self.words
 
@@ -132,10 +134,10 @@ class _Reading:
     """What was understood of a text so far.
 
     Attributes:
-        claims: in the order of the text.
-        unread: places and words that say nothing that is known.
-        nouns: bare "arms" and "bulge", which modifiers elsewhere in the sentence may belong to.
-        modifiers: those whose noun is not yet known.
+        claims: claims in the order of the text.
+        unread: index and text of the words that were not understood.
+        nouns: bare "arms" and "bulge", to which modifiers elsewhere in the text may belong.
+        modifiers: modifiers whose noun is not yet known.
     """
 
     def __init__(self, text: str):
@@ -146,11 +148,12 @@ class _Reading:
         self.modifiers: list[_Token] = []
 
     def read_phrase(self, token: _Token) -> None:
+        """Read a phrase as a claim, a denial, a modifier, or unread words if its denial has no answer."""
         denied = token.kind != "filler" and (token.negated or token.absent or self.scope.covers(token))
         if denied:
             denial = grammar.DENIED.get(token.claim.answer)
             if denial is None or token.kind != "claim" or token.weak or not self.scope.clear:
-                self.unread += [(token.place, word) for word in token.text.split() if word[0].isalnum()]
+                self.unread += [(token.index, word) for word in token.text.split() if word[0].isalnum()]
             else:
                 self.claims.append(Claim(denial, token.claim.hedged and not token.negated))
         elif token.kind == "claim":
@@ -160,6 +163,7 @@ class _Reading:
         self.scope.pass_phrase(token, denied, self.text)
 
     def read_word(self, token: _Token) -> None:
+        """Read a noun, or a single word that belongs to no phrase."""
         self.scope.open(token)
         denied = token.kind == "noun" and (token.absent or self.scope.covers(token))
         if denied:
@@ -168,44 +172,44 @@ class _Reading:
         elif token.kind == "noun":
             self.nouns.append(token)
         elif token.text not in grammar.NEUTRAL and token.text[0].isalnum():
-            self.unread.append((token.place, token.text))
+            self.unread.append((token.index, token.text))
         self.scope.pass_word(denied)
 
     def join_modifiers(self) -> None:
-        """Modifiers near their noun claim something ("the arms, two, are loose"); others were not understood."""
-        heads = {"arm": [], "bulge": []}
+        """Read modifiers near their noun as claims ("the arms, two, are loose"), and all others as unread."""
+        nouns = {"arm": [], "bulge": []}  # kind of modifier -> indices of the nouns that it can belong to
         for noun in self.nouns:
-            heads[noun.phrase].append(noun.place)
-        heads["arm"] += [
-            place for place, word in enumerate(self.text.split()) if word in ("arm", "arms")
-        ]  # in phrases too
+            nouns[noun.phrase].append(noun.index)
+        # "arms" inside of phrases too, such as "spiral arms"
+        nouns["arm"] += [index for index, word in enumerate(self.text.split()) if word in ("arm", "arms")]
         near = {
-            kind: {place + by for place in places for by in range(-_NEAR, _NEAR + 1)} for kind, places in heads.items()
+            kind: {index + offset for index in indices for offset in range(-_NEAR, _NEAR + 1)}
+            for kind, indices in nouns.items()
         }
         for token in self.modifiers:
-            if token.place in near[token.kind]:
+            if token.index in near[token.kind]:
                 self.claims.append(token.claim)
             else:
-                self.unread.append((token.place, token.phrase))
+                self.unread.append((token.index, token.phrase))
 
 
 def parse_claims(text: str) -> Claims:
     """Read a caption back into claims.
 
-    Exact on every sentence of :func:`write_captions`; elsewhere tolerant of word order, punctuation and American
-    spelling. Words that it does not know are in ``unread`` of the result.
+    Every sentence of :func:`write_captions` is read exactly. Other text may have any word order and punctuation, and
+    American spelling; words that are not understood are in ``unread`` of the result.
     """
     text = _normal(text)
     reading = _Reading(text)
     for token in _tokens(text):
         reading.read_phrase(token) if token.is_phrase else reading.read_word(token)
     reading.join_modifiers()
-    unread = (word for _, word in sorted(reading.unread, key=lambda found: found[0]))
+    unread = (word for _, word in sorted(reading.unread, key=lambda item: item[0]))
     return Claims(_with_one_kind_of_bulge(reading.claims), unread)
 
 
 def _normal(text: str) -> str:
-    """Lower case, British spelling, one space between words and punctuation."""
+    """Return the text in lower case and British spelling, with one space between words and punctuation."""
     text = " ".join(_WORD.findall(text.lower().replace("’", "'")))
     for american, british in grammar.SPELLINGS.items():
         text = re.sub(american, british, text)
@@ -213,38 +217,39 @@ def _normal(text: str) -> str:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    at, place = 0, 0
+    at, index = 0, 0
     while at < len(text):
-        token = _phrase_at(text, at, place) or _word_at(text, at, place)
+        token = _phrase_at(text, at, index) or _word_at(text, at, index)
         yield token
-        at, place = token.end + 1, place + token.text.count(" ") + 1
+        at, index = token.end + 1, index + token.text.count(" ") + 1
 
 
-def _phrase_at(text: str, at: int, place: int) -> _Token | None:
-    """The longest phrase that starts here."""
+def _phrase_at(text: str, at: int, index: int) -> _Token | None:
+    """Return the longest phrase that starts at character ``at``, which is word ``index``; None if there is none."""
     matches = [(match, table, kind) for pattern, table, kind in _PHRASES if (match := pattern.match(text, at))]
     if not matches:
         return None
-    match, table, kind = max(matches, key=lambda found: found[0].end())
+    match, table, kind = max(matches, key=lambda candidate: candidate[0].end())
     claim = Claim(table[match["phrase"]], bool(match["hedge"] or match["doubted"])) if table else None
     marks = {
         "negated": bool(match["negation"]),
         "absent": bool(match["absent"]),
         "weak": match["hedge"] in grammar.WEAK,
     }
-    return _Token(kind, match.group(), at, place, claim, match["phrase"], **marks)
+    return _Token(kind, match.group(), at, index, claim, match["phrase"], **marks)
 
 
-def _word_at(text: str, at: int, place: int) -> _Token:
+def _word_at(text: str, at: int, index: int) -> _Token:
+    """Return the word at character ``at``, which is word ``index``; a noun with the words behind that deny it."""
     word = _UNTIL_SPACE.match(text, at).group()
     if word not in _NOUNS:
-        return _Token("word", word, at, place)
+        return _Token("word", word, at, index)
     absent = _ABSENT.match(text, at + len(word))
-    return _Token("noun", word + (absent.group() if absent else ""), at, place, None, _NOUNS[word], absent=bool(absent))
+    return _Token("noun", word + (absent.group() if absent else ""), at, index, None, _NOUNS[word], absent=bool(absent))
 
 
 def _with_one_kind_of_bulge(claims: list[Claim]) -> list[Claim]:
-    """The tree asks twice for a bulge: "no bulge" is an answer about the view that the galaxy is seen from."""
+    """Replace "no bulge" by the answer of the question that applies; the tree asks about edge-on discs separately."""
     edge_on = any(claim.answer == "a04_yes" for claim in claims)
     right, wrong = ("a27_no_bulge", "a10_no_bulge") if edge_on else ("a10_no_bulge", "a27_no_bulge")
     return [claim._replace(answer=right) if claim.answer == wrong else claim for claim in claims]

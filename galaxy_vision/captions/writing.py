@@ -1,5 +1,4 @@
-"""Claims -> sentences; with ``claims.py`` and ``caption_reading.py``, whose names stand here too, the whole way from votes to captions
-and back."""
+"""Write claims as sentences."""
 
 import random
 import zlib
@@ -15,12 +14,12 @@ NUM_CAPTIONS = 5
 
 
 def _route(answer: str) -> dict[str, set[str]]:
-    """Question stem -> the answers that a volunteer who gave this answer can have given there; its own included."""
+    """Return, by question stem, the answers that a volunteer who gave this answer can have given; itself included."""
     question = QUESTIONS[QUESTION_OF_ANSWER[answer_index(answer)]]
     route = {question.stem: {answer}}
     for parent in question.parents:
-        for stem, above in _route(parent).items():
-            route[stem] = route.get(stem, set()) | above
+        for stem, answers in _route(parent).items():
+            route[stem] = route.get(stem, set()) | answers
     return route
 
 
@@ -30,30 +29,36 @@ _SAYABLE |= {*grammar.ARM_NUMBERS, *grammar.ARM_WINDINGS}
 
 
 def _check(ordered: list[Claim]) -> None:
-    """Raise ValueError for claims that have no words, and for two that no volunteer could have made of one galaxy."""
-    for place, (answer, _) in enumerate(ordered):
+    """Check that captions can state these claims, and that one volunteer could have made any two of them.
+
+    Raises:
+        ValueError: an answer has no words, or two answers exclude each other.
+    """
+    for index, (answer, _) in enumerate(ordered):
         if answer not in _SAYABLE:
             raise ValueError(
                 f"{answer} has no words in captions; the answers that have are {', '.join(sorted(_SAYABLE))}"
             )
-        for other, _ in ordered[:place]:
-            if any(
-                not _ROUTES[other][stem] & given for stem, given in _ROUTES[answer].items() if stem in _ROUTES[other]
-            ):
-                raise ValueError(f"{other} and {answer} exclude each other in the tree; leave one out")
+        route = _ROUTES[answer]
+        for earlier, _ in ordered[:index]:
+            shared = _ROUTES[earlier].keys() & route.keys()
+            if any(_ROUTES[earlier][stem].isdisjoint(route[stem]) for stem in shared):
+                raise ValueError(f"{earlier} and {answer} exclude each other in the tree; leave one out")
 
 
 def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0) -> list[str]:
-    """``n`` sentences about one galaxy, different wherever the claims allow; the first three (of five) state every claim, one
-    some, and the last hardly more than what kind of galaxy it is.
+    """Write ``n`` sentences about one galaxy, different from each other if the claims allow it.
+
+    Of five sentences, the first three state every claim, the fourth some of them, and the last the kind of galaxy with
+    at most one detail.
 
     Args:
-        claims: as :func:`claims_from_votes` gives them.
+        claims: claims such as those of :func:`claims_from_votes`.
         n: number of sentences.
         seed: the same claims and seed give the same sentences.
 
     Raises:
-        ValueError: n is below 1, an answer has no words, or the tree forbids two claims together.
+        ValueError: n is below 1, an answer has no words, or two claims exclude each other in the tree.
     """
     if n < 1:
         raise ValueError(f"n={n} is below 1; ask for one caption or more")
@@ -61,9 +66,9 @@ def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0
     _check(ordered)
     rng = random.Random(seed)
     written: list[str] = []
-    for place in range(n):
-        for _ in range(20):
-            sentence = grammar.compose(_some(ordered, place % NUM_CAPTIONS, rng), rng)
+    for index in range(n):
+        for _ in range(20):  # attempts at a sentence that is new
+            sentence = grammar.compose(_some(ordered, index % NUM_CAPTIONS, rng), rng)
             if sentence not in written:
                 break
         written.append(sentence)
@@ -71,7 +76,7 @@ def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0
 
 
 def _some(ordered: list[Claim], level: int, rng: random.Random) -> list[Claim]:
-    """All claims (level 0 to 2), or the kind of galaxy with some (3) or at most one (4) of its details."""
+    """Return all claims (level 0 to 2), or the kind of galaxy with some (3) or at most one (4) of its details."""
     kinds = ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact", "a04_yes", "a08_spiral")
     details = [claim for claim in ordered if claim.answer not in kinds]
     if level < 3 or not details:
@@ -81,8 +86,9 @@ def _some(ordered: list[Claim], level: int, rng: random.Random) -> list[Claim]:
 
 
 def captions_of(galaxy_id: str, votes) -> list[str]:
-    """The reference captions of a galaxy: the same wherever its row comes from."""
-    votes = np.asarray(votes, dtype=np.float32)  # as they are stored, so that a share at a limit falls on the same side
+    """Return the reference captions of a galaxy, which depend on its id and its (37,) votes alone."""
+    # float32 as in stored data sets, so that a vote share at a limit is rounded to the same side of it.
+    votes = np.asarray(votes, dtype=np.float32)
     return write_captions(claims_from_votes(votes), NUM_CAPTIONS, seed=zlib.crc32(galaxy_id.encode()))
 
 

@@ -1,1 +1,1 @@
-"""From any file to checked pixels: what is an image, decoding, FITS, the stretch, archives, and whether it looks like a galaxy."""
+"""From any file to checked pixels: limits, decoding, FITS, the stretch, archives, and a test for galaxy-likeness."""

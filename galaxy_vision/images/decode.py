@@ -1,4 +1,4 @@
-"""Whatever file a galaxy comes in -> checked 8-bit RGB; and the zips and folders they come in."""
+"""Decode an image file, array or PIL image of a galaxy into checked 8-bit RGB."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from ..models.pixels import LOWEST_PEAK, as_array, as_rgb, check_white, is_deep
 from .limits import FITS_STARTS, MAX_SIDE, STRETCHES, check_bytes, check_size, read_file, zip_directory_bytes
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF")
-"""The decoders that are tried; Pillow has many more, each of them a door."""
+"""The Pillow decoders that are tried. Pillow has many more, and every one is another way in for a hostile file."""
 _ANSWER = f"give a JPEG, PNG, TIFF, WebP, GIF or FITS image of at most {MAX_SIDE} px a side"
 
 _FOREIGN = {  # first bytes -> what the file is
@@ -24,7 +24,7 @@ _FOREIGN = {  # first bytes -> what the file is
     b"<!doctype": "a web page, often what a failed download leaves",
     b"<html": "a web page, often what a failed download leaves",
 }
-# What Pillow's decoders raise on damaged files; fuzzed files (tests) found no other.
+# What Pillow's decoders raise on damaged files; the fuzzed files of tests/test_fuzz.py raised nothing else.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -44,33 +44,33 @@ def read_rgb(
 ) -> Image.Image:
     """Decode a galaxy image completely and convert it to 8-bit RGB.
 
-    JPEG, PNG, TIFF, WebP and GIF: one frame (an animation is refused), turned as its EXIF orientation says,
-    transparency laid on black sky, CMYK, grey and palettes converted. Of 16-bit colour the high byte is taken, the full
-    range, which is no stretch: colours of 12 bits are refused. One deep channel (16-bit grey, 32-bit integers, floats)
-    is stretched, see ``stretch``, since its numbers say nothing about brightness on a screen.
+    JPEG, PNG, TIFF, WebP and GIF: one frame (animations are refused), rotated according to its EXIF orientation, with
+    transparency laid on black sky, and CMYK, grey and palettes converted. 16-bit colours are reduced to their high
+    byte, without a stretch; colours of 12 bits are therefore refused. A single deep channel (16-bit grey, 32-bit
+    integers, floats) is stretched, see ``stretch``, since its numbers do not say how bright it should be on a screen.
 
     FITS, also ``.fits.gz`` and ``.fz``: rows are flipped, so that the image looks as in DS9 (FITS counts rows from the
     bottom). Pixels that are NaN or infinite get the level of the sky. See :mod:`galaxy_vision.images.fits`.
 
-    Arrays follow the rules of files: one deep channel is stretched, and :func:`galaxy_vision.models.pixels.as_rgb` says
-    what colours may be. Their rows are not flipped.
+    Arrays follow the rules of files: a single deep channel is stretched, and
+    :func:`galaxy_vision.models.pixels.as_rgb` documents which colours are accepted. Rows of arrays are not flipped.
 
     Args:
-        source: the file's bytes, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor (H, W), (H, W,
-            C) or (C, H, W) of 1, 3 or 4 channels.
-        hdu: number or name of the FITS extension; None for the first that holds an image.
+        source: the bytes of a file, at most :data:`MAX_BYTES`; its path; a PIL image; or an array or tensor of shape
+            (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels.
+        hdu: number or name of the FITS extension; None for the first one with an image.
         bands: planes of a FITS cube, counted from 0: one (grey) or three (red, green, blue). None takes the only plane,
-            or of three the last as red and the first as blue (bands in order of wavelength).
-        stretch: of deep images: ``"asinh"`` (Lupton et al. 2004; ``"auto"`` is the same) runs from one sky sigma below
-            the sky to the brightest pixel of the middle half, and cuts what is outside; ``"linear"`` runs from the
-            darkest to the brightest pixel and cuts nothing.
+            or of three planes the last as red and the first as blue (bands in order of wavelength).
+        stretch: for deep images: ``"asinh"`` (Lupton et al. 2004; ``"auto"`` is the same) runs from one sky sigma below
+            the sky to the brightest pixel of the middle half, and clips what is outside; ``"linear"`` runs from the
+            darkest to the brightest pixel and clips nothing.
 
     Returns:
-        RGB image; ``image.info["reading"]`` says in words what was done to the pixels.
+        RGB image; ``image.info["reading"]`` describes in words what was done to the pixels.
 
     Raises:
-        ValueError: and nothing else: not such an image, damaged, too large, an animation, a second file type at once,
-            of a kind whose pixels would be misread, or most of it white.
+        ValueError: the source is not such an image, is damaged, too large, an animation, a file of two types at once,
+            of a kind whose pixels would be misread, or mostly white. No other exception is raised.
     """
     image = _read(source, hdu, bands, stretch)
     check_white(image)
@@ -86,11 +86,11 @@ def _read(source, hdu: int | str | None, bands: tuple[int, ...] | None, stretch:
         source = bytes(source)
         _check_bytes(source)
         if source.startswith(FITS_STARTS):
-            from .fits import read_fits  # astropy takes a second to import, and most images are none of these
+            from .fits import read_fits  # astropy takes a second to import, and most images are not FITS
 
             return read_fits(source, hdu=hdu, bands=bands, stretch=stretch)
     if hdu is not None or bands is not None:
-        raise ValueError("hdu and bands choose a part of a FITS file, and this is none; leave them out")
+        raise ValueError("hdu and bands choose a part of a FITS file, and this is not a FITS file; leave them out")
     if isinstance(source, Image.Image):
         return _to_rgb(_upright(source, ours=False), stretch)
     if isinstance(source, bytes):
@@ -111,7 +111,7 @@ def _check_bytes(data: bytes) -> None:
 
 
 def _open(data: bytes) -> Image.Image:
-    """A file of :data:`FORMATS`, of which the header alone is decoded."""
+    """Open a file of one of :data:`FORMATS`; only its header is decoded."""
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for magic, kind in _FOREIGN.items():
         if start.startswith(magic.lower()):
@@ -129,7 +129,7 @@ def _open(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         if sentence := why_unread(data):
             raise ValueError(sentence) from error
-        raise ValueError(f"no image: the file begins with {data[:8]!r}; {_ANSWER}") from error
+        raise ValueError(f"not an image: the file begins with {data[:8]!r}; {_ANSWER}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"image is far larger than the limit of {MAX_SIDE} px a side; cut it down first") from error
     except _DAMAGE as error:
@@ -137,25 +137,31 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _upright(image: Image.Image, ours: bool) -> Image.Image:
-    """The only frame of an image, decoded and turned as its EXIF orientation says; a copy, unless the image is ours to change."""
+    """Decode the only frame of an image and rotate it according to its EXIF orientation.
+
+    Args:
+        image: a single-frame image, of which the header may be all that is decoded.
+        ours: whether the image may be changed in place; the result is a copy otherwise.
+
+    Raises:
+        ValueError: the image is too large, empty, damaged, of several frames, or of a kind that would be misread.
+    """
     check_size(*image.size)
     if 0 in image.size:
         raise ValueError(f"image of {image.width}x{image.height} px has no pixels; give another")
     sixteen_bits = ";16" in raw_mode(image) and not is_deep(image)
     check_kind(image)
     try:
-        several = image.format != "MPO" and getattr(
-            image, "is_animated", False
-        )  # an MPO is a photograph with its preview
+        # The second frame of an MPO file is the preview of a photograph and not an animation.
+        has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
         image.load()
-        upright = (
-            ImageOps.exif_transpose(image, in_place=ours) or image
-        )  # in place copies nothing where nothing is to turn
+        # In place, Pillow returns None and copies nothing where there is nothing to rotate.
+        upright = ImageOps.exif_transpose(image, in_place=ours) or image
     except _DAMAGE as error:
         raise ValueError(
             f"unreadable image: damaged {image.format or 'image'} ({error}); download or save it again"
         ) from error
-    if several:
+    if has_frames:
         raise ValueError(f"{image.format} with several frames or pages; save one of them as a PNG file")
     if sixteen_bits and max(high for _, high in upright.getextrema()[:3]) < LOWEST_PEAK >> 8:
         raise ValueError(

@@ -1,8 +1,8 @@
-"""FITS -> RGB, and the stretch that every deep image passes through.
+"""Read FITS files into 8-bit RGB.
 
-An image is (H, W); a cube is (bands, H, W), with axes of length 1 in front left out. Pixels that are NaN, infinite or
-BLANK get the level of the sky; an image that has them in more than half of its pixels is refused. Rows are flipped:
-FITS counts them from the bottom.
+An image is (H, W); a cube is (bands, H, W), with leading axes of length 1 left out. Pixels that are NaN, infinite or
+BLANK get the level of the sky; an image with more than half of such pixels is refused. Rows are flipped, since FITS
+counts them from the bottom.
 """
 
 import io
@@ -22,25 +22,32 @@ from .stretch import stretch_planes
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
 MAX_HDUS = 200
+"""Largest number of HDUs that are searched for an image. Ours: a limit, since every header takes time to read."""
 MAX_MEMBERS, GZIP_BYTES = 10_000, 1 << 16
-"""Most members of a gzip file, each of which takes time however short it is; and bytes that are unpacked at once."""
+"""Largest number of members of a gzip file, and the bytes of one decompression step.
+
+Ours: every member takes time however short it is, and a step copies the bytes that follow its member.
+"""
 _COUNT = re.compile(rb"(?:HIERARCH +)?(?:Z?NAXIS|TFIELDS) *= *\+?0*(\d{4,})", re.IGNORECASE)
-"""A header card with more axes or columns than the 999 of the FITS standard (4.0, section 4.4); astropy would count through them all."""
+"""A header card with more than the 999 axes or columns that the FITS standard allows (version 4.0, section 4.4).
+
+Astropy would loop over all of them (for minutes, see lab_notes.md), so such files are refused before it opens them.
+"""
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error)
 _DAMAGE += (zlib.error, fits.VerifyError, CfitsioException)
 
 
 def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
-    """As :func:`galaxy_vision.read_rgb`, for the bytes of a FITS file, gzipped or not.
+    """Decode the bytes of a FITS file, gzipped or not, as :func:`galaxy_vision.read_rgb` does.
 
     Raises:
-        ValueError: no image in it, no such HDU or band, too large, damaged, or mostly NaN.
+        ValueError: the file has no image, no such HDU or band, is too large or damaged, or its pixels are mostly NaN.
     """
     plain, gzipped = FITS_STARTS
     if data.startswith(gzipped):
         data = _gunzip(data, MAX_BYTES)
         if not data.startswith(plain):
-            raise ValueError("the gzip file holds no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
+            raise ValueError("the gzip file contains no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
     for card in _COUNT.finditer(data):
         if card.start() % 80 == 0:
             raise ValueError(
@@ -48,38 +55,40 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
             )
     try:
         with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True, uint=False) as hdus:
-            place, chosen = _choose_hdu(hdus, hdu)
+            index, chosen = _choose_hdu(hdus, hdu)
             shape = tuple(chosen.shape)
-            _check_shape(shape, place)
+            _check_shape(shape, index)
             if isinstance(chosen, fits.CompImageHDU):
-                _check_tiles(data, place)
+                _check_tiles(data, index)
             pixels = np.asarray(chosen.data)
     except _Refusal:
         raise
     except _DAMAGE as error:
         raise ValueError(f"unreadable image: damaged FITS file ({error}); download or save it again") from error
     if pixels.dtype.kind not in "iufb":
-        raise ValueError(f"FITS pixels of type {pixels.dtype} are no brightness; give an image of integers or floats")
+        raise ValueError(
+            f"FITS pixels of type {pixels.dtype} are not real numbers; give an image of integers or floats"
+        )
     planes = pixels.reshape(-1, *shape[-2:])
     chosen_bands = _choose_bands(len(planes), bands)
     rgb, reading = stretch_planes(planes[list(chosen_bands)][:, ::-1], stretch)
     image = Image.fromarray(rgb)
-    named = f"FITS HDU {place}" + (f", bands {', '.join(map(str, chosen_bands))}" if len(planes) > 1 else "")
-    image.info = {"reading": f"{named}, {reading}"}
+    origin = f"FITS HDU {index}" + (f", bands {', '.join(map(str, chosen_bands))}" if len(planes) > 1 else "")
+    image.info = {"reading": f"{origin}, {reading}"}
     return image
 
 
 class _Refusal(ValueError):
-    """A sentence for the user, told from the ValueErrors of a damaged file."""
+    """A message for the user, distinct from the ValueErrors that astropy raises on a damaged file."""
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    """The members of a gzip file, one after the other."""
-    unpacked, place = bytearray(), 0
+    """Return the unpacked members of a gzip file, one after the other; raise ValueError above ``limit`` bytes."""
+    unpacked, position = bytearray(), 0
     for _ in range(MAX_MEMBERS):
         stream = zlib.decompressobj(31)
         while not stream.eof:
-            piece = data[place : place + GZIP_BYTES]  # a stream copies what follows it, so that is kept short
+            piece = data[position : position + GZIP_BYTES]  # short, since a stream copies what follows its end
             if not piece:
                 raise ValueError("unreadable image: truncated gzip file; download it again")
             try:
@@ -90,60 +99,69 @@ def _gunzip(data: bytes, limit: int) -> bytes:
                 raise ValueError(
                     f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first"
                 )
-            place += len(piece) - len(stream.unused_data)
-        if not data.startswith(FITS_STARTS[1], place):  # padding or nothing
+            position += len(piece) - len(stream.unused_data)
+        if not data.startswith(FITS_STARTS[1], position):  # padding or the end of the file
             return bytes(unpacked)
     raise ValueError(f"gzip file has more than {MAX_MEMBERS} members; unpack it first")
 
 
 def _choose_hdu(hdus: fits.HDUList, hdu: int | str | None):
-    """Number and HDU of the image that is asked for."""
-    found = []
-    for place, each in enumerate(hdus):
-        if place == MAX_HDUS:
+    """Return the index and the HDU of the image that ``hdu`` names, or of the first image if it is None."""
+    descriptions = []
+    for index, candidate in enumerate(hdus):
+        if index == MAX_HDUS:
             raise _Refusal(f"FITS file has more than {MAX_HDUS} HDUs; copy the image into a file of its own")
-        is_image = each.is_image and len(each.shape) >= 2
-        found.append(
-            f"{place} {each.name or 'unnamed'} {'x'.join(map(str, each.shape[::-1])) if is_image else '(no image)'}"
-        )
-        if is_image if hdu is None else hdu in (place, str(place)) or str(hdu).upper() == each.name.upper():
-            if not is_image:
-                raise _Refusal(f"FITS HDU {place} holds no image; the HDUs are: {'; '.join(found)}")
-            return place, each
-    wanted = "no image" if hdu is None else f"no HDU {hdu!r}"
-    raise _Refusal(f"FITS file has {wanted}; its HDUs are: {'; '.join(found[:20])}")
+        is_image = candidate.is_image and len(candidate.shape) >= 2
+        size = "x".join(map(str, candidate.shape[::-1])) if is_image else "(no image)"
+        descriptions.append(f"{index} {candidate.name or 'unnamed'} {size}")
+        if hdu is None:
+            is_chosen = is_image
+        else:
+            is_chosen = hdu in (index, str(index)) or str(hdu).upper() == candidate.name.upper()
+        if is_chosen and not is_image:
+            raise _Refusal(f"FITS HDU {index} contains no image; the HDUs are: {'; '.join(descriptions)}")
+        if is_chosen:
+            return index, candidate
+    missing = "no image" if hdu is None else f"no HDU {hdu!r}"
+    raise _Refusal(f"FITS file has {missing}; its HDUs are: {'; '.join(descriptions[:20])}")
 
 
-def _check_shape(shape: tuple[int, ...], place: int) -> None:
+def _check_shape(shape: tuple[int, ...], index: int) -> None:
+    """Check that an HDU is an image or cube within the limits; raise _Refusal otherwise."""
     try:
         check_size(shape[-1], shape[-2])
     except ValueError as error:
         raise _Refusal(str(error)) from error
     if any(side == 0 for side in shape) or math.prod(shape[:-3]) != 1:
-        raise _Refusal(f"FITS HDU {place} has shape {shape}; give (H, W) or (bands, H, W)")
+        raise _Refusal(f"FITS HDU {index} has shape {shape}; give (H, W) or (bands, H, W)")
     if math.prod(shape) > MAX_VALUES:
         raise _Refusal(
-            f"FITS HDU {place} has {math.prod(shape):,} values, more than the limit of {MAX_VALUES:,}; cut it down first"
+            f"FITS HDU {index} has {math.prod(shape):,} values, more than the limit of {MAX_VALUES:,}; "
+            "cut it down first"
         )
 
 
-def _check_tiles(data: bytes, place: int) -> None:
-    """A tile that is packed with gzip may unpack to any size, whatever the header says, so each is tried with a limit."""
+def _check_tiles(data: bytes, index: int) -> None:
+    """Unpack the gzipped tiles of a compressed image within a limit; raise _Refusal for a tile that exceeds it.
+
+    A tile that is packed with gzip may unpack to any size, whatever the header states. The limit is 8 bytes, the
+    longest FITS pixel, for every pixel of a tile.
+    """
     with fits.open(io.BytesIO(data), memmap=False, disable_image_compression=True) as hdus:
-        table, header = hdus[place].data, hdus[place].header
+        table, header = hdus[index].data, hdus[index].header
         columns = ["GZIP_COMPRESSED_DATA"] + ["COMPRESSED_DATA"] * str(header["ZCMPTYPE"]).startswith("GZIP")
-        limit = 8 * math.prod(
-            header.get(f"ZTILE{axis}", header[f"ZNAXIS{axis}"]) for axis in range(1, header["ZNAXIS"] + 1)
-        )
+        axes = range(1, header["ZNAXIS"] + 1)
+        limit = 8 * math.prod(header.get(f"ZTILE{axis}", header[f"ZNAXIS{axis}"]) for axis in axes)
         for tile in (tile for name in columns if name in table.names for tile in table[name]):
             if len(tile):
                 try:
                     _gunzip(np.asarray(tile).tobytes(), min(max(limit, 8 * header["ZNAXIS1"]), 8 * MAX_VALUES))
                 except ValueError as error:
-                    raise _Refusal(f"compressed tile in FITS HDU {place}: {error}") from error
+                    raise _Refusal(f"compressed tile in FITS HDU {index}: {error}") from error
 
 
 def _choose_bands(count: int, bands: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the planes to show of ``count``: one for grey, or three as red, green, blue."""
     if bands is None:
         if count not in (1, 3):
             raise ValueError(

@@ -1,8 +1,9 @@
-"""Does an image look like a galaxy cut-out at all? Six measured properties with limits; no learning.
+"""Check whether an image looks like a galaxy cut-out: six measured properties with limits, and no learned model.
 
 A classifier names a class for any picture. These properties hold for nearly every cut-out that Galaxy Zoo showed (a
 galaxy in the middle of a dark sky, brightest at its centre, smooth over a few pixels, of pale colours) and fail for
-most photographs, text, noise and blank frames. It is a warning, not proof: a pale ball on black cloth passes.
+most photographs, text, noise and blank frames. The result is a warning and not proof: a pale ball on black cloth
+passes.
 """
 
 from typing import NamedTuple
@@ -13,12 +14,13 @@ from scipy import ndimage
 
 from ..models.pixels import SOME_WHITE, white_share
 
-SIDE = 64  # pixels of the reduced image, 0.13 petroR90 each in a Galaxy Zoo cut-out
-FRAME = 6  # pixels of its frame, which shows sky
+# Ours; the limits in PROPERTIES were set for these.
+SIDE = 64  # px, the side of the reduced image; 0.13 petroR90 per pixel in a Galaxy Zoo cut-out
+FRAME = 6  # px, the width of the border of the reduced image, which shows sky
 
 
 class Property(NamedTuple):
-    """A number measured on the image, the limits within which galaxies have it, and what is said outside of them."""
+    """The limits of a measured property of galaxy images, and the message for values below and above them."""
 
     low: float
     high: float
@@ -26,7 +28,7 @@ class Property(NamedTuple):
     too_high: str
 
 
-# Limits: see lab_notes.md, "Does it look like a galaxy?".
+# The limits were set just outside the values of 600 Galaxy Zoo 2 images: lab_notes.md, "Does it look like a galaxy?".
 PROPERTIES = {
     "sky": Property(-1, 0.15, "", "its border is bright, and the sky round a galaxy is dark"),
     "contrast": Property(0.12, 2, "nothing in the middle stands out from the border", ""),
@@ -38,16 +40,16 @@ PROPERTIES = {
 
 
 def measure(image: Image.Image) -> dict[str, float]:
-    """The six numbers of an RGB image, on its central square reduced to 64 x 64 px, brightness from 0 to 1.
+    """Measure the six properties of an RGB image on its central square, reduced to 64 x 64 px of brightness 0 to 1.
 
-    * sky: median brightness of the frame;
-    * contrast: 99 % quantile of the middle quarter above the sky;
-    * smoothness: correlation of the brightness of neighbouring pixels in the middle quarter, the smaller of both
+    * sky: median brightness of the border;
+    * contrast: 99 % quantile of the brightness of the middle quarter, minus the sky;
+    * smoothness: correlation of the brightness of neighbouring pixels in the middle quarter, the smaller of the two
       directions;
-    * offset: distance of the light's centre of gravity, in the brightest connected patch near the middle, from the
-      image's centre, in sides;
+    * offset: distance from the centre of the image to the centre of light of the brightest connected patch near the
+      middle, in units of the side;
     * white: share of pixels that are 255 in all colours;
-    * colour: saturation (max - min) / max of the light of that patch above the sky.
+    * colour: saturation (max - min) / max of the light of that patch, with the sky subtracted.
     """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -57,20 +59,17 @@ def measure(image: Image.Image) -> dict[str, float]:
     frame = np.ones_like(grey, bool)
     frame[FRAME:-FRAME, FRAME:-FRAME] = False
     sky = float(np.median(grey[frame]))
-    middle = grey[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    quarter = np.s_[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    middle = grey[quarter]
     contrast = float(np.quantile(middle, 0.99) - sky)
     smoothness = min(_correlation(middle[1:], middle[:-1]), _correlation(middle[:, 1:], middle[:, :-1]))
     light = ndimage.gaussian_filter(grey, 1.0) - sky
     patches, _ = ndimage.label(light > 0.3 * max(contrast, 1e-6))
-    inside = patches[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
-    sizes = (
-        np.bincount(inside[inside > 0], light[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4][inside > 0])
-        if inside.any()
-        else [0]
-    )
+    inside = patches[quarter]
     offset, colour = 0.0, 0.0
     if inside.any():
-        patch = patches == int(np.argmax(sizes))
+        patch_light = np.bincount(inside[inside > 0], light[quarter][inside > 0])
+        patch = patches == int(np.argmax(patch_light))
         row, column = ndimage.center_of_mass(np.where(patch, light, 0))
         offset = float(np.hypot(row - (SIDE - 1) / 2, column - (SIDE - 1) / 2) / SIDE)
         above = np.clip(rgb[patch].mean(0) - np.median(rgb[frame], axis=0), 0, None)
@@ -85,19 +84,20 @@ def measure(image: Image.Image) -> dict[str, float]:
     }
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    scale = np.sqrt((one**2).sum() * (other**2).sum())
-    return float((one * other).sum() / scale) if scale > 0 else 1.0
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return Pearson's correlation of two arrays; 1 if one of them is constant."""
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x**2).sum() * (y**2).sum())
+    return float((x * y).sum() / scale) if scale > 0 else 1.0
 
 
 def doubts(image: Image.Image) -> list[str]:
-    """Why an RGB image does not look like a galaxy, in words; empty if it does."""
-    said = []
+    """Return the reasons why an RGB image does not look like a galaxy; empty if it does."""
+    reasons = []
     for name, value in measure(image).items():
         limits = PROPERTIES[name]
         if value < limits.low:
-            said.append(limits.too_low)
+            reasons.append(limits.too_low)
         elif value > limits.high:
-            said.append(limits.too_high)
-    return said
+            reasons.append(limits.too_high)
+    return reasons

@@ -1,7 +1,7 @@
-"""What the name of a file says: whether it is one of the user's images, and which galaxy it shows.
+"""Which files are images, which galaxy an image shows by its name, and how large it may be.
 
-Every entry (folders, zips, tars, data sets, ``predict``, builders, the demo) asks these functions, with the path
-*inside* what the user named: a folder may itself lie in a hidden one.
+Everything that lists files (folders, zips, tars, data sets, ``predict``, builders, the demo) calls these functions with
+the path *inside* the folder or archive that the user named, since that folder may itself be inside a hidden one.
 """
 
 import struct
@@ -21,34 +21,39 @@ SYSTEM_NAMES = {
     "lost+found",  # ext file systems
     "__pycache__",  # Python
 }
-"""Files and folders that systems and tools leave beside those of the user, in lower case; so do all whose names start with a dot."""
+"""Files and folders that systems and tools write beside those of the user, in lower case.
+
+Names that start with a dot are treated in the same way.
+"""
 
 
 def normal_path(name: str) -> PurePosixPath:
-    """A path inside an archive or folder, whichever slash its writer used."""
+    """Return a path inside an archive or folder with forward slashes, whichever slash its writer used."""
     return PurePosixPath(name.replace("\\", "/"))
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a part of this path is hidden or belongs to the system: no file of the user."""
+    """Return whether a part of this path is hidden or belongs to the system, and so is not a file of the user."""
     parts = (part for part in normal_path(name).parts if part not in (".", "..", "/"))
     return any(part.startswith(".") or part.lower() in SYSTEM_NAMES for part in parts)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this path, relative to what the user named, is read as an image of a galaxy."""
+    """Return whether a file of this path, relative to what the user named, is read as an image of a galaxy."""
     lower = name.lower()
     suffix = normal_path(lower).suffix
-    known = (
-        lower.endswith((".fits.gz", ".fit.gz", ".fts.gz"))
-        if suffix == ".gz"
-        else suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
-    )
-    return known and not is_hidden(name)
+    if suffix == ".gz":
+        has_image_suffix = lower.endswith((".fits.gz", ".fit.gz", ".fts.gz"))
+    else:
+        has_image_suffix = suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
+    return has_image_suffix and not is_hidden(name)
 
 
 def image_id(name: str) -> str:
-    """File name without its suffix, that of a compressed FITS file being two: ``J123456.78+012345.6.jpg`` keeps its other dots."""
+    """Return the file name without its suffix, or without the two suffixes of a compressed FITS file.
+
+    Other dots are kept: ``J123456.78+012345.6.jpg`` is ``J123456.78+012345.6``.
+    """
     path = normal_path(name)
     suffix = path.suffix.lower()
     if suffix in (".gz", ".fz") and PurePosixPath(path.stem).suffix.lower() in FITS_SUFFIXES:
@@ -59,16 +64,14 @@ def image_id(name: str) -> str:
 FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
 """First bytes of a FITS file, and of any gzip file."""
 MAX_SIDE = 4096
-"""Largest accepted side in pixels, ten times a Galaxy Zoo cut-out: a guard against decompression bombs."""
+"""Largest accepted side in pixels. Ours: ten times a Galaxy Zoo cut-out; a guard against decompression bombs."""
 MAX_BYTES = 64 * 2**20
-"""Largest accepted file, and largest decompressed FITS file."""
+"""Largest accepted file, and largest decompressed FITS file. Ours: four bytes a pixel for the largest image."""
 STRETCHES = ("auto", "asinh", "linear")
 
 
 def check_size(width: int, height: int) -> None:
-    """Raises:
-    ValueError: a side is longer than :data:`MAX_SIDE`.
-    """
+    """Check that no side is longer than :data:`MAX_SIDE` pixels; raise ValueError otherwise."""
     if max(width, height) > MAX_SIDE:
         raise ValueError(
             f"image of {width}x{height} px is larger than the limit of {MAX_SIDE} px a side; cut it down first"
@@ -76,7 +79,14 @@ def check_size(width: int, height: int) -> None:
 
 
 def zip_directory_bytes(data: bytes) -> int | None:
-    """Size of the directory of a zip archive that ends these bytes (0 if it has no file); None if they are no such archive."""
+    """Return the size of the central directory of a zip archive at the end of these bytes.
+
+    Offsets are those of the end-of-central-directory record (PKWARE APPNOTE, section 4.3.16): 22 bytes, and a comment
+    of at most 65535.
+
+    Returns:
+        Bytes of the directory, 0 for an archive without files; None if no zip archive ends these bytes.
+    """
     end = data.rfind(b"PK\x05\x06", max(0, len(data) - 22 - 65535))
     if end < 0 or len(data) < end + 22:
         return None
@@ -87,10 +97,10 @@ def zip_directory_bytes(data: bytes) -> int | None:
 
 
 def read_file(path: str | Path) -> bytes:
-    """As :func:`read_limited`.
+    """Return the bytes of a file, as :func:`read_limited` does, with ValueError for every failure.
 
     Raises:
-        ValueError: it is larger than :data:`MAX_BYTES` or cannot be read.
+        ValueError: the file is larger than :data:`MAX_BYTES` or cannot be read.
     """
     try:
         return read_limited(path)
@@ -99,7 +109,7 @@ def read_file(path: str | Path) -> bytes:
 
 
 def check_bytes(size: int, what: str = "file") -> None:
-    """Raises ValueError if a file of ``size`` bytes is larger than :data:`MAX_BYTES`."""
+    """Check that ``size`` bytes are at most :data:`MAX_BYTES`; raise ValueError, which names ``what``, otherwise."""
     if size > MAX_BYTES:
         raise ValueError(
             f"{what} of {size / 2**20:.0f} MiB is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first"
@@ -107,17 +117,17 @@ def check_bytes(size: int, what: str = "file") -> None:
 
 
 def read_limited(path: str | Path) -> bytes:
-    """A file's bytes, looked at before it is read.
+    """Return the bytes of a file, after checking its size.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger than :data:`MAX_BYTES`, or a device or pipe that gives more.
+        OSError: the file cannot be read.
+        ValueError: the file is larger than :data:`MAX_BYTES`, or a device or pipe that gives more.
     """
     path = Path(path)
     check_bytes(path.stat().st_size)
     if path.is_file():
         return path.read_bytes()
-    with open(path, "rb") as file:  # it has no size to be looked at
+    with open(path, "rb") as file:  # a device or pipe has no size that could be checked before
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ValueError(f"{path} is a device or pipe and gives more than {MAX_BYTES >> 20} MiB; give an image file")

@@ -1,4 +1,4 @@
-"""The stretch that every deep image passes through: brightness of the sky to 8 bits."""
+"""Stretch the brightness of deep images to the 8 bits of a screen."""
 
 import math
 
@@ -6,27 +6,31 @@ import numpy as np
 from astropy.stats import sigma_clipped_stats
 from astropy.visualization import make_lupton_rgb
 
-ROWS_AT_ONCE = 256  # of the stretch, whose steps take ten times the memory of the image
+ROWS_AT_ONCE = 256  # the steps of the stretch take ten times the memory of the rows that they work on
 SOFTENING = 5.8
-"""Sky sigmas at which the asinh stretch turns from linear to logarithmic: that of Galaxy Zoo 2 images (``simulation.py``)."""
-INFINITE = 1e100  # what is beyond is no flux, and differences of it would overflow
+"""Sky sigmas at which the asinh stretch turns from linear to logarithmic.
+
+That of Galaxy Zoo 2 images: ``LUPTON_STRETCH / LUPTON_Q`` of :mod:`galaxy_vision.simulation.render`, which were fitted
+to them, over the sky noise in r there.
+"""
+INFINITE = 1e100  # larger values are not fluxes, and differences of the largest would overflow
 MIN_WHITE = 50.0
-"""Sky sigmas that are at least white, so that an image of noise stays dark."""
+"""Smallest brightness, in sky sigmas, that is shown as white. Ours: an image of pure noise stays dark."""
 
 
 def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
-    """Deep planes to the screen.
+    """Stretch one or three deep planes to an 8-bit RGB image.
 
     The asinh stretch is that of Lupton et al. (2004) in units of the sky noise of each band, so that bands of any unit
-    make a picture; colours are for the eye. It runs from one sigma below the sky to the brightest pixel of the middle
-    half.
+    make a picture; the colours are not photometric. It runs from one sigma below the sky to the brightest pixel of the
+    middle half.
 
     Args:
         planes: (1, H, W) grey, or (3, H, W) red, green, blue; any real type.
-        stretch: as in :func:`galaxy_vision.images.read_rgb`.
+        stretch: as in :func:`galaxy_vision.read_rgb`.
 
     Returns:
-        (H, W, 3) uint8, and what was done in words.
+        (H, W, 3) uint8, and a description of what was done.
 
     Raises:
         ValueError: more than half of the pixels of a plane are NaN or infinite.
@@ -51,15 +55,14 @@ def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
         return _as_pixels(grey), f"linear stretch from {low:.5g} to {high:.5g}{filled}"
     for plane, (sky, sigma) in zip(planes, skies, strict=True):
         plane -= sky
-        # An image without noise (a model, or few bits) has no sigma: its peak then stands for 500, as in a bright
-        # galaxy.
+        # An image without noise (a model, or few bits) has no sigma; its peak is set to 500, as in a bright galaxy.
         plane /= sigma if sigma > 0 else max(plane.max(), np.finfo(float).tiny) / 500
     planes += 1.0
     height, width = planes.shape[1:]
     middle = planes[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
     white = max(float(middle.mean(0).max()), MIN_WHITE)
-    # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch with this softening and
-    # white.
+    # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch that give this softening
+    # and white.
     q = 10 * math.sinh(math.asinh(white / SOFTENING) / 10)
     np.clip(planes, 1e-6, white, out=planes)
     rgb = np.empty((height, width, 3), dtype=np.uint8)

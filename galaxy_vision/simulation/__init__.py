@@ -1,1 +1,1 @@
-"""Galaxies drawn from known parameters, and the volunteers who vote on them."""
+"""Simulated galaxies, drawn from known parameters, and simulated volunteers who vote on them."""

@@ -1,4 +1,8 @@
-"""Parameters of simulated galaxies: what is true about a galaxy and its observation, and how such truths are drawn."""
+"""Parameters of simulated galaxies and of their observation, and the population that they are drawn from.
+
+The distributions in :func:`draw_parameters` are ours: they were fitted to the image statistics and the mean votes of
+Galaxy Zoo 2 images (lab_notes.md, "Simulation").
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,38 +27,54 @@ KINDS = {
     "merger": 0.045,
     "star": 0.012,
 }
-"""Share of each true morphology: chosen so that about half of the votes say smooth, as in Galaxy Zoo 2."""
+"""Share of each true morphology. Ours: about half of the votes are then "smooth", as in Galaxy Zoo 2."""
 ARTIFACTS = {"none": 0.93, "frame edge": 0.01, "saturated star": 0.025, "satellite trail": 0.015, "dropped line": 0.02}
+"""Share of images with each artefact. Ours: a few of a hundred images."""
 
 
 @dataclass(frozen=True)
 class GalaxyParameters:
-    """The truth about one simulated galaxy and its observation. Angles in radians, lengths in units of the intrinsic R90.
+    """The true parameters of one simulated galaxy and its observation.
+
+    Angles are in radians, lengths in units of the intrinsic R90 unless another unit is named.
 
     Attributes:
         kind: a key of :data:`KINDS`.
-        petro_r90: radius of 90 % of the Petrosian flux in r as observed, arcsec; it sets the scale of the image.
+        petro_r90: observed radius of 90 % of the Petrosian flux in r, arcsec; it sets the scale of the image.
         seeing: FWHM of the point spread function, arcsec.
         r_magnitude: apparent magnitude in r.
-        color_bulge, color_disc: g - r of old and of young light, magnitudes.
-        position_angle: of the major axis.
-        axis_ratio: projected minor over major axis before seeing.
-        bulge_fraction: of the flux (1 for an elliptical); bulge_radius: its half-light radius.
-        sersic_index: of the bulge or elliptical.
-        bulge_shape: ``rounded``, ``boxy`` or ``none`` (seen on edge-on discs).
-        arm_count: 0 for none; more than 5 is a flocculent disc. pitch_angle: of the logarithmic arms; handedness: +1 or
-            -1.
-        arm_contrast: share of the disc's light that follows the arms, 0 to 1; arm_reach: radius where they fade.
-        bar_length: semi-major axis, 0 for none; bar_strength: its share of the flux; bar_angle: in the plane of the
-            disc. ring_radius; ring_strength: share of the flux in the ring.
-        dust: optical depth in g of the lane of an edge-on disc or of the inner edges of arms.
-        clumpiness: standard deviation of log brightness in star-forming clumps; asymmetry: offset of the outer light.
-        tail_strength: share of the flux in tidal tails; arc_strength: share in a lensed arc.
-        companion_distance, companion_angle, companion_flux: of a merging galaxy (flux relative to the target; 0 for
-            none).
-        artifact: a key of :data:`ARTIFACTS`; artifact_angle; artifact_offset: its distance from the centre.
-        band_shift: misalignment of g and i against r, arcsec. noise: factor on the sky noise. sky: left over,
-            nanomaggies per pixel.
+        color_bulge: g - r of the old light, magnitudes.
+        color_disc: g - r of the young light, magnitudes.
+        position_angle: angle of the major axis.
+        axis_ratio: projected minor over major axis, before the seeing.
+        bulge_fraction: share of the flux in the bulge, 1 for an elliptical.
+        bulge_radius: half-light radius of the bulge.
+        sersic_index: Sersic index of the bulge or elliptical.
+        band_shift: misalignment of g and i with respect to r, arcsec.
+        noise: factor on the sky noise.
+        sky: residual sky after subtraction, nanomaggies per pixel.
+        artifact: a key of :data:`ARTIFACTS`.
+        artifact_angle: direction of the artefact.
+        artifact_offset: distance of the artefact from the centre.
+        bulge_shape: ``rounded``, ``boxy`` or ``none``, as seen in edge-on discs.
+        arm_count: number of spiral arms, 0 for none; more than 5 make a flocculent disc.
+        pitch_angle: pitch angle of the logarithmic arms.
+        handedness: sense of the arms, +1 or -1.
+        arm_contrast: share of the disc's light that follows the arms, 0 to 1.
+        arm_reach: radius at which the arms fade.
+        bar_length: semi-major axis of the bar, 0 for none.
+        bar_strength: share of the flux in the bar.
+        bar_angle: angle of the bar in the plane of the disc.
+        ring_radius: radius of the ring.
+        ring_strength: share of the flux in the ring.
+        dust: optical depth in g, of the lane of an edge-on disc or of the inner edges of arms.
+        clumpiness: standard deviation of the log brightness of star-forming clumps.
+        asymmetry: offset of the outer light.
+        tail_strength: share of the flux in tidal tails.
+        arc_strength: share of the flux in a lensed arc.
+        companion_distance: distance of a merging galaxy.
+        companion_angle: direction of a merging galaxy.
+        companion_flux: flux of a merging galaxy relative to the target, 0 for none.
     """
 
     kind: str
@@ -96,7 +116,7 @@ class GalaxyParameters:
 
     @property
     def pixel_scale(self) -> float:
-        """Arcsec per stored pixel."""
+        """Scale of the stored image, arcsec per pixel."""
         return self.petro_r90 / PIXELS_PER_R90
 
     @property
@@ -106,17 +126,17 @@ class GalaxyParameters:
 
     @property
     def radius(self) -> float:
-        """Intrinsic R90 in stored pixels: what is left of the observed one when the seeing is taken off in quadrature."""
+        """Intrinsic R90 in stored pixels: the observed one with the seeing subtracted in quadrature."""
         return PIXELS_PER_R90 * math.sqrt(max(1.0 - (0.9 * self.blur / PIXELS_PER_R90) ** 2, 0.2))
 
     @property
     def flux(self) -> float:
-        """Nanomaggies in r, per SDSS pixel area when spread over stored pixels."""
+        """Flux in r in nanomaggies, scaled so that its spread over stored pixels is per SDSS pixel area."""
         return 10 ** (0.4 * (ZERO_POINT - self.r_magnitude)) * (SDSS_PIXEL / self.pixel_scale) ** 2
 
 
 def draw_parameters(rng: np.random.Generator) -> GalaxyParameters:
-    """Draw the truth of one galaxy from the population of Galaxy Zoo 2 as far as its images show it."""
+    """Draw the parameters of one galaxy from a population like that of Galaxy Zoo 2."""
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     is_disc = kind in ("spiral", "barred spiral", "edge-on disc", "irregular", "disturbed")
     magnitude = max(MAGNITUDE_LIMIT - rng.exponential(0.9), 13.5)
@@ -188,6 +208,7 @@ def draw_parameters(rng: np.random.Generator) -> GalaxyParameters:
 
 
 def _draw_spiral(rng: np.random.Generator, barred: bool) -> dict[str, float | int]:
+    """Draw the parameters that make a galaxy a spiral."""
     count = int(rng.choice([1, 2, 3, 4, 5, 7], p=[0.03, 0.55, 0.17, 0.09, 0.05, 0.11]))
     bulge = rng.choice(
         [rng.uniform(0, 0.03), rng.uniform(0.03, 0.15), rng.uniform(0.15, 0.35), rng.uniform(0.35, 0.6)],

@@ -1,9 +1,12 @@
-"""Simulated galaxies and simulated volunteers, in the schema of Galaxy Zoo 2.
+"""Simulate galaxies with images and votes in the schema of Galaxy Zoo 2.
 
-``draw_parameters`` -> ``render`` (what the telescope shows) and ``vote`` (what people say about what can be seen).
-Smooth light is drawn with GalSim; arms, bars, rings, dust and tails are maps on the plane of the disc multiplied onto
-it; everything then passes through one GalSim PSF, SDSS-like noise and the Lupton stretch. A galaxy depends on ``(seed,
+``draw_parameters`` draws a galaxy, ``render`` its image, and ``vote`` the answers of volunteers to what can be seen.
+Smooth light is drawn with GalSim; arms, bars, rings, dust and tails are maps on the plane of the disc that multiply it.
+Everything then passes through one GalSim PSF, SDSS-like noise and the Lupton stretch. A galaxy depends on ``(seed,
 index)`` alone.
+
+Shapes and strengths in the functions below are ours: they were fitted to the image statistics of the Galaxy Challenge
+(lab_notes.md, "Simulation").
 """
 
 import math
@@ -22,24 +25,24 @@ from .volunteers import vote
 
 __all__ = ["GalaxyParameters", "KINDS", "SimulatedGalaxy", "draw_parameters", "render", "simulate_galaxy", "vote"]
 
-# g, r, i. Sky noise in nanomaggies per SDSS pixel: photon noise of skies of 22.0, 20.8, 20.3 mag/arcsec^2 at the next
-# line's gain.
+# g, r, i. Sky noise in nanomaggies per SDSS pixel: photon noise of skies of 22.0, 20.8, 20.3 mag/arcsec^2 at the gain
+# below.
 SKY_NOISE = np.array([0.016, 0.028, 0.039], np.float32)
 ELECTRONS_PER_NANOMAGGY = np.array([1000.0, 950.0, 770.0], np.float32)
 # Lupton et al. (2004): band weights and asinh stretch, fitted to the colours and grey levels of Galaxy Zoo 2 images.
 BAND_WEIGHTS = np.array([1.46, 1.0, 0.855], np.float32)
 LUPTON_STRETCH, LUPTON_Q = 0.85, 5.2
-# Flux that the stretch maps to 255: bands are cut there, so that brighter cores are white.
+# Flux that the stretch maps to 255. Bands are clipped there, so that brighter cores are white.
 WHITE = LUPTON_STRETCH / LUPTON_Q * math.sinh(10 * math.asinh(0.1 * LUPTON_Q))
-JPEG_QUALITY = 90  # the cut-out service serves JPEGs, which is where the grain of the sky gets its look
+JPEG_QUALITY = 90  # the cut-out service serves JPEG images, whose compression shapes the grain of the sky
 
-_FIELD = 240  # the transform's size: a product of small primes, with a margin for what wraps round
+_FIELD = 240  # px, size of the Fourier transform: a product of small primes, with a margin for light that wraps round
 _MARGIN = (_FIELD - IMAGE_SIZE) // 2
 _Y, _X = (np.mgrid[:_FIELD, :_FIELD] - (_FIELD - 1) / 2).astype(np.float32)  # stored pixels from the centre
 
 
 class SimulatedGalaxy(NamedTuple):
-    """One galaxy as a data set row: RGB image of 212 x 212, (37,) whole votes, volunteers, and the truth."""
+    """One galaxy as a data set row: 212 x 212 RGB image, (37,) whole votes, number of volunteers, true parameters."""
 
     image: Image.Image
     votes: np.ndarray
@@ -48,7 +51,7 @@ class SimulatedGalaxy(NamedTuple):
 
 
 def simulate_galaxy(seed: int, index: int) -> SimulatedGalaxy:
-    """Galaxy ``index`` of the simulated survey ``seed``; the same for every process that asks."""
+    """Simulate galaxy ``index`` of the survey ``seed``; the result is the same in every process."""
     rng = np.random.default_rng([seed, index])
     parameters = draw_parameters(rng)
     pixels = render(parameters, rng)
@@ -57,7 +60,11 @@ def simulate_galaxy(seed: int, index: int) -> SimulatedGalaxy:
 
 
 def render(parameters: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """Draw the galaxy as the cut-out service shows it: (212, 212, 3) uint8, red from i, green from r, blue from g."""
+    """Draw the galaxy as the SDSS cut-out service shows it.
+
+    Returns:
+        (212, 212, 3) uint8; red is band i, green is r, blue is g.
+    """
     p = parameters
     scene = _star(p) if p.kind == "star" else _galaxy(p, rng)
     _add_neighbours(scene, p, rng)
@@ -73,19 +80,20 @@ def render(parameters: GalaxyParameters, rng: np.random.Generator) -> np.ndarray
 
 
 def _color(g_r: float) -> np.ndarray:
-    """Flux in g, r, i relative to r, with r - i a straight line near the locus of galaxies (Fukugita et al. 1995)."""
+    """Return the flux in g, r, i relative to r; r - i is linear in g - r, near galaxies of Fukugita et al. (1995)."""
     return np.array([10 ** (-0.4 * g_r), 1.0, 10 ** (0.4 * (0.05 + 0.38 * g_r))], np.float32)[:, None, None]
 
 
 def _draw(profile: galsim.GSObject, axis_ratio: float, angle: float, x: float = 0.0, y: float = 0.0) -> np.ndarray:
-    """A GalSim profile on the field, point sampled: the PSF and the pixel come later, once for everything."""
+    """Draw a GalSim profile on the field by point sampling; PSF and pixel are applied later, once for everything."""
     profile = profile.shear(q=max(axis_ratio, 0.05), beta=angle * galsim.radians).shift(x, y)
     return profile.drawImage(nx=_FIELD, ny=_FIELD, scale=1.0, method="no_pixel", dtype=np.float32).array
 
 
 def _turned(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along and across a direction."""
-    cosine, sine = math.cos(angle), math.sin(angle)  # Python floats: numpy's would make the float32 maps float64
+    """Return the coordinates along and across a direction."""
+    # Python floats, since those of numpy would make the float32 maps float64.
+    cosine, sine = math.cos(angle), math.sin(angle)
     return x * cosine + y * sine, y * cosine - x * sine
 
 
@@ -94,7 +102,7 @@ def _normalised(light: np.ndarray) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Unit-variance random field with structure on all scales up to ``size`` stored pixels."""
+    """Draw a random field of unit variance with structure on all scales up to ``size`` stored pixels."""
     frequency = np.hypot(fft.fftfreq(_FIELD)[:, None], fft.rfftfreq(_FIELD)).astype(np.float32)
     noise = fft.rfft2(rng.standard_normal((_FIELD, _FIELD), dtype=np.float32))
     field = fft.irfft2(noise * (1 + (2 * np.pi * size * frequency) ** 2) ** -1.5)
@@ -102,7 +110,7 @@ def _texture(rng: np.random.Generator, size: float) -> np.ndarray:
 
 
 def _galaxy(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """Light of the target in g, r, i before the atmosphere: (3, field, field) nanomaggies per SDSS pixel."""
+    """Draw the target in g, r, i before the atmosphere: (3, field, field) nanomaggies per SDSS pixel."""
     radius, pa = p.radius, p.position_angle
     along, across = _X * np.cos(pa) + _Y * np.sin(pa), _Y * np.cos(pa) - _X * np.sin(pa)
     old, young = _color(p.color_bulge), _color(p.color_disc)
@@ -123,13 +131,8 @@ def _galaxy(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
         scene = scene * np.exp(-p.dust * np.array([1.0, 0.75, 0.55], np.float32)[:, None, None] * lane)
     if p.asymmetry:
         offset = p.asymmetry * radius
-        outer = _draw(
-            galsim.Exponential(scale_radius=0.3 * radius),
-            0.8,
-            p.artifact_angle,
-            offset * math.cos(p.bar_angle),
-            offset * math.sin(p.bar_angle),
-        )
+        x, y = offset * math.cos(p.bar_angle), offset * math.sin(p.bar_angle)
+        outer = _draw(galsim.Exponential(scale_radius=0.3 * radius), 0.8, p.artifact_angle, x, y)
         scene = scene + young * (0.25 * p.asymmetry * outer)
     if p.tail_strength:
         scene = scene + young * (p.tail_strength * _tails(p, along, across / max(p.axis_ratio, 0.6)))
@@ -142,14 +145,13 @@ def _galaxy(p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
         distance = p.companion_distance * radius
         x, y = distance * math.cos(p.companion_angle), distance * math.sin(p.companion_angle)
         companion = galsim.Sersic(1 + 2 * p.companion_flux, 0.28 * radius * np.sqrt(p.companion_flux))
-        scene = scene + _color(0.5 * (p.color_bulge + p.color_disc)) * (
-            p.companion_flux * _draw(companion, 0.7, p.bar_angle, x, y)
-        )
+        color = _color(0.5 * (p.color_bulge + p.color_disc))
+        scene = scene + color * (p.companion_flux * _draw(companion, 0.7, p.bar_angle, x, y))
     return np.asarray(scene * p.flux, np.float32)
 
 
 def _edge_on_disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """An exponential disc with a sech^2 layer (van der Kruit & Searle 1981)."""
+    """Draw an edge-on exponential disc with a sech^2 layer (van der Kruit & Searle 1981), of unit flux in r."""
     length = p.radius / 2.0
     height = max(p.axis_ratio * length, 0.5)
     light = np.exp(-np.abs(along) / length) / np.cosh(np.minimum(np.abs(across) / height, 30)) ** 2
@@ -157,9 +159,10 @@ def _edge_on_disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray) ->
 
 
 def _disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Unit flux in r: an exponential disc, and on its plane the arms, knots, bar and ring."""
+    """Draw an exponential disc with arms, knots, bar and ring in its plane, of unit flux in r."""
     radius = p.radius
-    scale_length = radius / (1.1 + 0.75 * p.axis_ratio)  # a round aperture takes in more of an inclined disc's length
+    # A round aperture covers more of the length of an inclined disc.
+    scale_length = radius / (1.1 + 0.75 * p.axis_ratio)
     u, v = along, across / p.axis_ratio
     r = np.sqrt(u * u + v * v) / radius
     disc = _draw(galsim.Exponential(scale_radius=scale_length), p.axis_ratio, p.position_angle)
@@ -171,7 +174,7 @@ def _disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray, rng: np.ra
         winding = np.log(np.maximum(r, 0.02) / start) / math.tan(p.pitch_angle)
         phase = p.arm_count * (np.arctan2(v, u) - p.bar_angle - p.handedness * winding)
         if p.arm_count > 2:
-            phase = phase + 0.6 * _texture(rng, 0.25 * radius)  # many arms are never quite regular
+            phase = phase + 0.6 * _texture(rng, 0.25 * radius)  # arms of such discs are irregular
         sharpness = 2.5
         arms = np.exp(sharpness * (np.cos(phase) - 1)) * clumps
         window = expit((r - start) / 0.06) * expit((p.arm_reach - r) / 0.1) * (0.6 + 1.6 * r)
@@ -195,7 +198,7 @@ def _disc(p: GalaxyParameters, along: np.ndarray, across: np.ndarray, rng: np.ra
 
 
 def _tails(p: GalaxyParameters, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Two tidal tails of unequal brightness, open spirals from the disc's edge to twice its radius."""
+    """Draw two unequal tidal tails of unit flux, open spirals from the disc's edge to twice its radius."""
     r = np.hypot(u, v) / p.radius
     angle = np.arctan2(v, u) - p.companion_angle - p.handedness * 1.3 * np.log(np.maximum(r, 0.05))
     along_tail = expit((r - 0.6) / 0.08) * expit((1.7 - r) / 0.15) * np.exp(-1.2 * r)
@@ -204,20 +207,17 @@ def _tails(p: GalaxyParameters, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _star(p: GalaxyParameters) -> np.ndarray:
-    """A star, or a close pair of them, that the pipeline took for a galaxy."""
+    """Draw a star, or a close pair of stars, that the SDSS pipeline took for a galaxy."""
     scene = np.zeros((3, _FIELD, _FIELD), np.float32)
-    pair = 0.8 * PIXELS_PER_R90 if p.artifact_offset > 1.5 else 0.0
+    separation = 0.8 * PIXELS_PER_R90 if p.artifact_offset > 1.5 else 0.0
+    x, y = separation * math.cos(p.artifact_angle), separation * math.sin(p.artifact_angle)
     _add_point(scene, 0, 0, p.flux * _color(p.color_disc).ravel())
-    _add_point(
-        scene,
-        pair * math.cos(p.artifact_angle),
-        pair * math.sin(p.artifact_angle),
-        0.5 * p.flux * _color(p.color_bulge).ravel(),
-    )
+    _add_point(scene, x, y, 0.5 * p.flux * _color(p.color_bulge).ravel())
     return scene
 
 
 def _add_point(scene: np.ndarray, x: float, y: float, flux: np.ndarray) -> None:
+    """Add a point source at (x, y) stored pixels from the centre, shared among the four nearest pixels."""
     column, row = x + (_FIELD - 1) / 2, y + (_FIELD - 1) / 2
     j, i = int(column), int(row)
     if 0 <= i < _FIELD - 1 and 0 <= j < _FIELD - 1:
@@ -226,26 +226,25 @@ def _add_point(scene: np.ndarray, x: float, y: float, flux: np.ndarray) -> None:
 
 
 def _add_neighbours(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
-    """Foreground stars and background galaxies at the counts of an SDSS field."""
+    """Add foreground stars and background galaxies at the counts of an SDSS field."""
     area = (IMAGE_SIZE * p.pixel_scale / 60) ** 2  # square arcmin
     area_factor = (SDSS_PIXEL / p.pixel_scale) ** 2
     crowding = rng.lognormal(0, 0.5)
-    for is_star, density, slope in (
-        (True, 1.2, 0.20),
-        (False, 3.5, 0.42),
-    ):  # per square arcmin to r = 21; log10 counts per mag
+    # Density per square arcmin to r = 21, and slope of log10 counts per magnitude.
+    for is_star, density, slope in ((True, 1.2, 0.20), (False, 3.5, 0.42)):
         for _ in range(min(rng.poisson(area * density * crowding), 80)):
             magnitude = max(21.2 - rng.exponential(1 / (slope * np.log(10))), 14.0 if is_star else 16.0)
             flux = 10 ** (0.4 * (ZERO_POINT - magnitude)) * area_factor
             x, y = rng.uniform(-IMAGE_SIZE / 2, IMAGE_SIZE / 2, 2)
             is_red_dwarf = is_star and rng.random() < 0.25
-            color = _color(
-                1.4 if is_red_dwarf else rng.normal(0.42, 0.15) if is_star else rng.normal(0.75, 0.25)
-            ).ravel()
+            if is_red_dwarf:
+                g_r = 1.4
+            else:
+                g_r = rng.normal(0.42, 0.15) if is_star else rng.normal(0.75, 0.25)
+            color = _color(g_r).ravel()
             if is_star:
-                _add_point(
-                    scene, x, y, flux * color * np.array([1, 1, rng.uniform(1, 1.6) if is_red_dwarf else 1], np.float32)
-                )
+                excess = np.array([1, 1, rng.uniform(1, 1.6) if is_red_dwarf else 1], np.float32)  # of dwarfs in i
+                _add_point(scene, x, y, flux * color * excess)
                 continue
             size = np.clip(10 ** (0.15 * (21 - magnitude) - 0.25) * rng.lognormal(0, 0.25) / p.pixel_scale, 0.7, 30)
             q, angle = rng.uniform(0.25, 1), rng.uniform(0, np.pi)
@@ -258,7 +257,7 @@ def _add_neighbours(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Gener
 
 
 def _observe(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:
-    """Atmosphere, pixel, noise and sky. Noise is white on SDSS pixels and smooth on the finer stored ones."""
+    """Apply atmosphere, pixel, noise and sky; noise is white on SDSS pixels and smooth on the finer stored ones."""
     step = 2 * np.pi / _FIELD
     psf = galsim.Kolmogorov(fwhm=p.seeing / p.pixel_scale).drawKImage(nx=_FIELD, ny=_FIELD, scale=step).array.real
     kx, ky = fft.rfftfreq(_FIELD).astype(np.float32), fft.fftfreq(_FIELD).astype(np.float32)[:, None]
@@ -273,19 +272,17 @@ def _observe(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -
     spectrum[2] *= shifted.conj()
     light = fft.irfft2(spectrum)
     noise = fft.rfft2(rng.standard_normal(scene.shape, dtype=np.float32))
-    grain = (
-        np.sinc(kx * max(native, 1.0)) ** 2 * np.sinc(ky * max(native, 1.0)) ** 2
-    )  # bilinear, as the cut-outs are resampled
-    noise = fft.irfft2(noise * (grain * max(native, 1.0)))
+    width = max(native, 1.0)
+    grain = np.sinc(kx * width) ** 2 * np.sinc(ky * width) ** 2  # bilinear, as the cut-outs are resampled
+    noise = fft.irfft2(noise * (grain * width))
     binned = min(native, 1.0)  # stored pixels larger than SDSS ones average several of them
-    sigma = np.sqrt(
-        (p.noise * SKY_NOISE[:, None, None]) ** 2 + np.maximum(light, 0) / ELECTRONS_PER_NANOMAGGY[:, None, None]
-    )
+    sky_variance = (p.noise * SKY_NOISE[:, None, None]) ** 2
+    sigma = np.sqrt(sky_variance + np.maximum(light, 0) / ELECTRONS_PER_NANOMAGGY[:, None, None])
     return light + p.sky * np.array([0.4, 0.9, 1.2], np.float32)[:, None, None] + noise * sigma * binned
 
 
 def _add_saturated_star(scene: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
-    """A bright star near the target: halo, diffraction spikes and, in the brightest, a bleed trail."""
+    """Add a bright star near the target: halo, diffraction spikes and, for the brightest, a bleed trail."""
     distance = (0.8 + p.artifact_offset) * PIXELS_PER_R90
     x, y = _X - distance * math.cos(p.artifact_angle), _Y - distance * math.sin(p.artifact_angle)
     r = np.sqrt(x * x + y * y + 4)
@@ -299,7 +296,7 @@ def _add_saturated_star(scene: np.ndarray, p: GalaxyParameters, rng: np.random.G
 
 
 def _add_artifact(seen: np.ndarray, p: GalaxyParameters, rng: np.random.Generator) -> None:
-    """What the camera and the mosaic add after the atmosphere, drawn on the image (3, 212, 212) itself."""
+    """Add what the camera and the mosaic do after the atmosphere, in place on the (3, 212, 212) image."""
     inside = np.s_[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
     normal = (_X[inside] * math.cos(p.artifact_angle) + _Y[inside] * math.sin(p.artifact_angle)) / PIXELS_PER_R90
     if p.artifact == "frame edge":
