@@ -88,10 +88,13 @@ def pytest_terminal_summary(terminalreporter):
         return
     count = sum(file.read_text().count("\ndef test_") for file in files)
     if importlib.util.find_spec("gradio") is None:
-        missing, command = "gradio is not installed", 'pip install -e ".[test,space]" && pytest tests/test_space*.py'
+        missing, command = (
+            "gradio is not installed",
+            'pip install -e ".[test,space]" && pytest tests/space/test_space*.py',
+        )
     else:
         missing, command = "GALAXY_VISION_BROWSER names no Chromium", 'pip install -e ".[test,browser]" && '
-        command += "GALAXY_VISION_BROWSER=$(command -v chromium) pytest -n 0 tests/test_space*.py"
+        command += "GALAXY_VISION_BROWSER=$(command -v chromium) pytest -n 0 tests/space/test_space*.py"
     terminalreporter.write_line(f"{count} tests of the demo were left out, since {missing}; they are run by: {command}")
 
 

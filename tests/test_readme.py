@@ -26,7 +26,7 @@ def test_the_readme_lists_every_room_of_the_house():
 def test_every_test_that_the_table_of_faults_names_is_there():
     rows = [line for line in (REPOSITORY / "docs" / "robustness.md").read_text().splitlines() if line.startswith("| ")]
     named = {name for row in rows for name in re.findall(r"\btest_\w+", row.rstrip(" |").rpartition(" | ")[2])}
-    tests = {path.stem: path.read_text() for path in (REPOSITORY / "tests").glob("test_*.py")}
+    tests = {path.stem: path.read_text() for path in (REPOSITORY / "tests").rglob("test_*.py")}
     known = {name for text in tests.values() for name in re.findall(r"def (test_\w+)\(", text)} | set(tests)
     assert len(rows) > 200 and named - known == set()
 
@@ -43,17 +43,19 @@ def test_the_python_lines_of_the_readme_run_as_they_are():
 def test_the_end_of_a_test_run_names_the_command_that_runs_what_was_left_out_of_the_demo(gradio, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", sys.modules.get("gradio", pytest) if gradio else None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: sys.modules[name])
-    lines, files = (
-        [],
-        ["tests/test_space_browser.py::test_a", "tests/test_space_browser.py::test_b", "tests/test_space.py"],
-    )
-    reports = [SimpleNamespace(nodeid=each) for each in [*files, "tests/test_real_data.py::test_c"]]
+    lines, browser = [], "tests/space/test_space_browser.py"
+    skipped = [f"{browser}::test_a", f"{browser}::test_b", "tests/space/test_space.py"]
+    skipped += ["tests/datasets_scripts/test_real_data.py::test_c"]
+    reports = [SimpleNamespace(nodeid=nodeid) for nodeid in skipped]
     pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports}, write_line=lines.append))
     count = sum(
-        (REPOSITORY / "tests" / f"test_space{name}.py").read_text().count("\ndef test_") for name in ("", "_browser")
+        (REPOSITORY / "tests" / "space" / f"test_space{name}.py").read_text().count("\ndef test_")
+        for name in ("", "_browser")
     )
     assert len(lines) == 1 and lines[0].startswith(f"{count} tests of the demo were left out")
-    assert ("[test,browser]" if gradio else 'pip install -e ".[test,space]" && pytest tests/test_space*.py') in lines[0]
+    assert (
+        "[test,browser]" if gradio else 'pip install -e ".[test,space]" && pytest tests/space/test_space*.py'
+    ) in lines[0]
     pytest_terminal_summary(SimpleNamespace(stats={"skipped": reports[3:]}, write_line=lines.append))
     pytest_terminal_summary(SimpleNamespace(stats={}, write_line=lines.append))
     assert len(lines) == 1
