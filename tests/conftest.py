@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-"""Tiny files in the shape of the real ones, a cache of their own for every test run, and how its workers share the work."""
+"""Tiny files in the shape of the real ones, a cache of their own for every test run, and its workers."""
 
 import importlib.util
 import io
@@ -45,7 +45,7 @@ LONGEST = (
     "test_train_captioner.py",
     "test_fuzz.py",
 )
-"""Files that take longest, in that order, behind the one that sends signals to its own process: while the process is young."""
+"""Files that take longest, in that order; the one that sends signals to its own process stands first."""
 
 torch.set_num_threads(1)  # models this small wait more than they compute on several, and sums depend on the number
 
@@ -61,7 +61,7 @@ accelerator.SECONDS = accelerator.WORTHWHILE = 0.0  # a few passes, then bf16, h
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """More than one file runs in as many processes as there are cores, where pytest-xdist is there; ``-n 0`` runs in this one."""
+    """Run several files in as many processes as there are cores, where pytest-xdist is; with ``-n 0`` in this one."""
     if (
         not config.pluginmanager.hasplugin("xdist")
         or hasattr(config, "workerinput")
@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say at the end that tests of the demo were left out, which a line of dots hides, and the command that runs them."""
+    """Say at the end that tests of the demo were left out, and by which command they are run."""
     skipped = {report.nodeid.split("::")[0] for report in terminalreporter.stats.get("skipped", ())}
     files = [REPOSITORY / name for name in sorted(skipped) if Path(name).name.startswith("test_space")]
     if not files:
@@ -108,7 +108,7 @@ def load_script(name: str):
 
 
 def train(name: str, *argv: str, report: bool = False) -> dict:
-    """The real main([...]) of a training script; figures and card, which take half of its time, only with ``report``."""
+    """Call the real main([...]) of a training script; figures and card, half of its time, only with ``report``."""
     with pytest.MonkeyPatch.context() as patch:
         if not report:
             patch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
@@ -209,13 +209,16 @@ def classifier_run():
 
 @pytest.fixture(scope="session")
 def captioner_run(classifier_run):
-    """Folder and results of a short training of the captioner on that classifier's backbone: leave the folder as it is."""
+    """Folder and results of a short training of the captioner on that classifier's backbone.
+
+    Leave the folder as it is.
+    """
     return trained_once("captioner", *CAPTIONER, "--encoder", str(classifier_run[0]))
 
 
 @pytest.fixture(scope="session")
 def demo_server(tmp_path_factory):
-    """The demo with tiny models, shared by all tests: its address and its folder. When it is stopped no upload is left."""
+    """Address and folder of the demo with tiny models, shared by all tests; when it is stopped no upload is left."""
     from space_server import save_tiny_models, start_server
 
     folder = tmp_path_factory.mktemp("space")

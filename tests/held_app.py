@@ -1,4 +1,4 @@
-"""The demo, with heat maps of METHOD that wait while there is a file ``hold-METHOD``, and figures that wait for ``hold-figure``.
+"""The demo, whose heat maps of METHOD wait for a file ``hold-METHOD``, and whose figures for ``hold-figure``.
 
 When one waits, a file ``held`` appears.
 """

@@ -1,4 +1,7 @@
-"""A Hub on loopback: the calls that huggingface_hub, transformers and datasets make, and nothing else. Repositories are in memory."""
+"""A Hub on loopback: the calls that huggingface_hub, transformers and datasets make, and nothing else.
+
+Repositories are in memory.
+"""
 
 import base64
 import hashlib
@@ -18,7 +21,10 @@ LFS = re.compile(r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batc
 
 
 class Hub(ThreadingHTTPServer):
-    """Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of the next
+    """The state of the stand-in.
+
+    Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of the
+    next
     commits lose their connection half way; ``answers``, the statuses with which the next commits are refused;
     ``requests``, what was asked."""
 

@@ -25,7 +25,10 @@ def _status(name: str) -> int:
 
 @contextlib.contextmanager
 def soon(mebibytes: int = MEBIBYTES):
-    """What is inside may take :data:`SECONDS` and so much more memory than there is; an attempt at twice as much gets a MemoryError."""
+    """What is inside may take :data:`SECONDS` and so much more memory than there is.
+
+    An attempt at twice as much gets a MemoryError.
+    """
     if not _CLEAR.exists():
         yield
         return

@@ -52,7 +52,10 @@ def save_tiny_models(folder: Path) -> dict[str, str]:
 def start_server(
     folder: Path, models: dict[str, str], *argv: str, app: Path = REPOSITORY / "space" / "app.py"
 ) -> tuple[subprocess.Popen, str]:
-    """The real app on a free port: (process, address). It works in ``folder``, with its uploads in ``cache`` and its ``log``."""
+    """Start the real app on a free port; give its process and address.
+
+    It works in ``folder``, with its uploads in ``cache`` and its ``log``.
+    """
     environment = (
         os.environ
         | models

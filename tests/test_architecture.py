@@ -1,4 +1,7 @@
-"""The house stands: no import runs upward, none in a circle, and what travels with weights imports its siblings only."""
+"""The house stands: no import runs upward, none in a circle.
+
+What travels with weights imports its siblings only.
+"""
 
 import ast
 import sys

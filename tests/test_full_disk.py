@@ -1,4 +1,6 @@
-"""A small file system that runs full, and one that is read-only: one clear error, nothing that was there is damaged, and the run goes on.
+"""A small file system that runs full, and one that is read-only.
+
+One clear error, nothing that was there is damaged, and the run goes on.
 
 Each is mounted in a mount namespace of its own, which needs root (or user namespaces) and Linux.
 """
@@ -109,7 +111,9 @@ print(json.dumps(found))
 
 
 def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]], run="") -> list[dict]:
-    """Run commands one after the other on a tmpfs of 600 MiB at ``tmp_path/disk``, each with so many bytes free ("none": read-only).
+    """Run commands one after the other on a tmpfs of 600 MiB at ``tmp_path/disk``.
+
+    Each has so many bytes free ("none": read-only).
 
     Args:
         run: folder that is copied there as ``run`` before.

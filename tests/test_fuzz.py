@@ -1,4 +1,6 @@
-"""Every reader, on files that were spoiled at random: our own error in one line or a counted drop, in little time and memory.
+"""Every reader, on files that were spoiled at random.
+
+Our own error in one line or a counted drop, in little time and memory.
 
 More examples: ``GALAXY_VISION_FUZZ=5000 pytest tests/test_fuzz.py``.
 """

@@ -30,7 +30,8 @@ while wanted:  # what pip would install along with these three
         try:
             for line in importlib.metadata.requires(name) or []:
                 if "extra ==" not in line:
-                    wanted.append(line.replace(";", " ").replace("[", " ").translate(str.maketrans("<>=!~(", "      ")).split()[0])
+                    line = line.translate(str.maketrans(";[<>=!~(", "        "))
+                    wanted.append(line.split()[0])
         except importlib.metadata.PackageNotFoundError:
             pass  # for another system
 needed |= {"numpy", "pillow", "torchvision"}  # compulsory for any model of images, though transformers does not say so
@@ -213,7 +214,8 @@ def test_a_training_run_pushes_itself_and_both_models_load_by_id(hub, run, galax
         assert str(tmp_path) not in card and f'"{name}"' not in card
         assert not any(path.startswith(("checkpoints/", "best/")) for path in hub.files(repo_id))
     code = "import galaxy_vision, json; from transformers import pipeline\n"
-    code += "both = [pipeline('galaxy-captioning', where, trust_remote_code=False) for where in ('./captioner', 'someone/captions')]\n"
+    code += "both = [pipeline('galaxy-captioning', name, trust_remote_code=False) "
+    code += "for name in ('./captioner', 'someone/captions')]\n"
     code += "print(json.dumps([each('galaxy.jpg')[0]['generated_text'] for each in both]))"
     known, said = json.loads(run("-c", code).stdout.splitlines()[-1])
     assert said == known

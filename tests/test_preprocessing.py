@@ -1,4 +1,7 @@
-"""One path of preprocessing: whatever a saved processor says, everything that shows the model an image makes the same tensor."""
+"""One path of preprocessing.
+
+Whatever a saved processor says, everything that shows the model an image makes the same tensor.
+"""
 
 import json
 import threading

@@ -40,7 +40,10 @@ OURS = {
     "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES": {"galaxy_resnet": "GalaxyResNetForImageClassification"},
     "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES": {"galaxy_captioner": "GalaxyCaptionerForConditionalGeneration"},
 }
-"""Lists of model classes by which the mixins choose what applies; without our names they would pass over us in silence."""
+"""Lists of model classes by which the mixins choose what applies.
+
+Without our names they would leave our classes out in silence.
+"""
 
 NO_TRANSFORMER = {
     "test_*sdpa*": "there are no attention layers of a transformer, so no kernels of them to choose",
@@ -59,7 +62,7 @@ NO_TRANSFORMER = {
     "test_can_load_from_already_mapped_keys": "no weight was ever renamed",
     "test_reverse_loading_mapping": "no weight was ever renamed",
     "test_internal_model_config_and_subconfig_are_same": "a configuration has no parts",
-    "test_model_weights_reload_no_missing_tied_weights": "a file without its weights is refused, where transformers makes them up",
+    "test_model_weights_reload_no_missing_tied_weights": "a file without its weights is refused",
 }
 """What does not apply to either of our models, to be merged into the list of each."""
 
@@ -72,11 +75,17 @@ CONFIG_KEYWORDS = {
     "label2id": {"label": 0},
     "problem_type": "regression",
 }
-"""In the place of ``tests/utils/test_configuration_utils.py``, which the archive lacks: what every configuration takes."""
+"""In the place of ``tests/utils/test_configuration_utils.py``, which the archive lacks.
+
+It lists what every configuration takes.
+"""
 
 
 def load(name: str) -> types.ModuleType:
-    """A module of the tests of transformers, such as ``"test_modeling_common"``; skips the calling module where it cannot be had."""
+    """Import a module of the tests of transformers, such as ``"test_modeling_common"``.
+
+    Skip the calling module where it cannot be had.
+    """
     if f"{PACKAGE}.{name}" in sys.modules:
         return sys.modules[f"{PACKAGE}.{name}"]
     try:
@@ -101,7 +110,9 @@ def load(name: str) -> types.ModuleType:
 
 
 def promises_all_but(does_not_apply: dict[str, str]):
-    """Decorator of a class of tests: those in the list (names, or patterns as of file names) have to fail or to skip themselves.
+    """Decorate a class of tests.
+
+    Those in the list (names, or patterns as of file names) have to fail or to skip themselves.
 
     So the list says all that a model of transformers promises and ours does not, each with its reason, and nothing
     else. Tests that need what this machine lacks (a GPU, deepspeed) or are marked slow are not collected.

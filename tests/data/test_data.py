@@ -1,4 +1,7 @@
-"""Data sets in tables as people have them: labels compare by name, captions are sentences, and what cannot be meant is refused."""
+"""Data sets in tables as people have them.
+
+Labels compare by name, captions are sentences, and what cannot be meant is refused.
+"""
 
 import io
 import shutil

@@ -293,7 +293,7 @@ def test_the_fingerprint_is_that_of_the_images_and_labels(folder):
 
 
 def deep(path, kind: str):
-    """A galaxy of one deep channel, brighter to the left, in a file that Pillow decodes to something else or not at all."""
+    """Write a galaxy of one deep channel, brighter to the left, in a file that Pillow misreads or cannot read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(3)
     values = 1000 + 10 * rng.standard_normal((24, 24)) + 4000 * np.exp(-(np.arange(24)[None] ** 2) / 40)

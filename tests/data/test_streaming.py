@@ -1,4 +1,7 @@
-"""The training split read while training: every row once, in another order each epoch, and on from where a kill came."""
+"""The training split read while training.
+
+Every row once, in another order each epoch, and on from where a kill came.
+"""
 
 import json
 from collections import Counter

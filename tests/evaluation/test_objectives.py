@@ -1,4 +1,7 @@
-"""A mean over rows is a sum and a count: however rows are cut into batches, accumulated and dealt, the loss is the same."""
+"""A mean over rows is a sum and a count.
+
+However rows are cut into batches, accumulated and dealt, the loss is the same.
+"""
 
 import json
 from argparse import Namespace

@@ -33,7 +33,8 @@ def test_the_five_lines_of_the_card_run_with_and_without_our_package(run, tmp_pa
     shutil.copytree(folder, tmp_path / folder.name)
     load_galaxies("simulated", num_simulated=200)["test"][0]["image"].save(tmp_path / "galaxy.jpg")
     block = "import sys\nclass Block:\n    def find_spec(self, name, path=None, target=None):\n"
-    block += "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\nsys.meta_path.insert(0, Block())\n"
+    block += "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\n"
+    block += "sys.meta_path.insert(0, Block())\n"
     done = subprocess.run([sys.executable, "-c", block + lines], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     said = done.stdout.splitlines()[-1]

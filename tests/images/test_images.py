@@ -1,4 +1,7 @@
-"""Every file that a user may have becomes the right pixels, and every file that a rascal may have becomes one sentence."""
+"""Every file that a user may have becomes the right pixels.
+
+Every hostile file becomes one sentence.
+"""
 
 import gzip
 import io

@@ -1,4 +1,7 @@
-"""Both pipelines of the captioner: every image gets its own captions, from whatever an image is, with the settings that were asked for."""
+"""Both pipelines of the captioner.
+
+Every image gets its own captions, from whatever an image is, with the settings that were asked for.
+"""
 
 import http.server
 import threading

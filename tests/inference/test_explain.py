@@ -50,7 +50,10 @@ def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
 
 
 def seeing_model(classifier):
-    """The same model, but its class 1 is the light in a place: the first channel of stage 3 is brightness and alone counts."""
+    """The same model, but its class 1 is the light in a place.
+
+    The first channel of stage 3 is brightness and alone counts.
+    """
     model = copy.deepcopy(classifier)
 
     class Light(torch.nn.Module):
@@ -74,7 +77,7 @@ def seeing_model(classifier):
 @pytest.mark.parametrize("target", ["spiral", "bar"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_map_peaks_on_the_light_that_the_model_sees_wherever_it_is_on_the_image(classifier, method, target, size):
-    """Known answer: a model that answers by the light in a place, and one bright spot off the centre of images of any shape."""
+    """Known answer: a model that sees the light in one place, and one bright spot off the centre of any image."""
     width, height = size
     x, y = width // 2 + min(size) // 6, height // 2 - min(size) // 8
     pixels = np.zeros((height, width, 3), np.uint8)

@@ -1,4 +1,7 @@
-"""Our own searches against those of GenerationMixin: the same words, the same scores; and what they do not know is left to it."""
+"""Our own searches against those of GenerationMixin.
+
+The same words, the same scores; and what they do not know is left to it.
+"""
 
 import functools
 
@@ -26,7 +29,7 @@ from galaxy_vision.simulation.render import simulate_galaxy
 
 @functools.cache
 def model_of(seed: int, vocab_size: int, use_attention: bool):
-    """Its scores of words 3 and 4, which may end a caption, are high in one of three models, so that captions end early."""
+    """Its scores of words 3 and 4, which may end a caption, are high in one of three models: captions end early."""
     model = make_model(seed, vocab_size=vocab_size, use_attention=use_attention)
     with torch.no_grad():
         model.decoder.output.bias[0] = 100  # the first feature is 1, whatever is seen

@@ -102,7 +102,10 @@ def test_beam_search_carries_the_state_of_each_beam(seed):
 
 
 def test_a_beam_search_that_does_not_reorder_its_state_goes_wrong():
-    """The test above has teeth: with the reordering switched off, some result differs; in our own search and in GenerationMixin's."""
+    """The test above has teeth.
+
+    With the reordering switched off, some result differs; in our own search and in GenerationMixin's.
+    """
     take = Decoder.take
 
     def keep_order(self, rows):
@@ -197,7 +200,7 @@ def test_the_loss_ignores_padding_and_learns():
 
 
 def save_small(folder, **settings):
-    """A small captioner with its processor and ``galaxy.png`` in a folder; of seed 6 says something else of every image."""
+    """A small captioner with its processor and ``galaxy.png`` in a folder; with seed 6 it differs by image."""
     tokenizer = build_tokenizer(CAPTIONS)
     model = make_model(vocab_size=len(tokenizer), sharpness=1.0, **settings)
     processor = GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer)

@@ -1,4 +1,7 @@
-"""What forward and generate() are asked for is done, or refused by name: types of numbers, lengths, states, outputs, vocabularies."""
+"""What forward and generate() are asked for is done, or refused by name.
+
+Types of numbers, lengths, states, outputs, vocabularies.
+"""
 
 import inspect
 

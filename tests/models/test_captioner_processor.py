@@ -1,4 +1,7 @@
-"""The processor of the captioner: text begins a caption, text_target is what should be written, and every keyword is obeyed or refused."""
+"""The processor of the captioner.
+
+Text begins a caption, text_target is what should be written, and every keyword is obeyed or refused.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every kind of TIFF, PNG and JPEG that a telescope's or laboratory's software writes gives its own pixels, or one sentence."""
+"""Every kind of TIFF, PNG and JPEG that instruments' software writes gives its own pixels, or one sentence."""
 
 import io
 import itertools

@@ -22,12 +22,12 @@ processing = load("test_processing_common")
 processing.MODALITY_TEST_SPECS["images"]["init_time_kwargs"] = {"image_mean": [100.0] * 3}
 
 DOES_NOT_APPLY = {
-    "test_hidden_states_output": "those of the encoder are maps (B, C, H, W), and words are embedded in another size than the LSTM's",
+    "test_hidden_states_output": "the encoder's are maps (B, C, H, W); words and LSTM differ in size",
     "test_model_is_small": "the smallest ResNet of timm has 5 million weights",
     "test_model_weights_reload_no_missing_tied_weights": "a file without the weights is refused",
 }
 GENERATES = {
-    "test_generation_tester_mixin_inheritance": "the archive lacks the tests of generate(); test_caption_search.py compares with it",
+    "test_generation_tester_mixin_inheritance": "the archive lacks the tests of generate(); see test_caption_search.py",
     "test_model_base_model_prefix": "encoder, decoder and the scores of words stand side by side",
 }
 
@@ -85,7 +85,7 @@ class TestCaptioner(modeling.ModelTesterMixin, unittest.TestCase):
 FEATURES = {
     "test_training": "features have no loss",
     "test_model_get_set_embeddings": "there are no words",
-    "test_retain_grad_hidden_states_attentions": "the configuration says that there is a decoder, which is left out here",
+    "test_retain_grad_hidden_states_attentions": "the configuration names a decoder, which is left out here",
 }
 
 
@@ -102,7 +102,7 @@ class TestFeatures(modeling.ModelTesterMixin, unittest.TestCase):
 
 @promises_all_but(
     {
-        "test_processor_from_and_save_pretrained*": "saving notes in auto_map which file has the code, and loading leaves that out",
+        "test_processor_from_and_save_pretrained*": "saving notes the file of the code in auto_map, loading does not",
         "test_tokenizer_decode_defaults": "captions are decoded without special tokens",
     }
 )

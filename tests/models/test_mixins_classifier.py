@@ -1,4 +1,4 @@
-"""What transformers promises of its own models, configurations and image processors, by its own tests, for the classifier."""
+"""What transformers promises of models, configurations and image processors, by its own tests: the classifier."""
 
 import unittest
 
@@ -26,10 +26,10 @@ DOES_NOT_APPLY = {
     "test_encoder_decoder_loss_no_double_shift": "nothing is generated",
     "test_resize_*embeddings*": "there are no words",
     "test_model_get_set_embeddings": "there are no words, as in the ResNet of transformers",
-    "test_enable_input_require_grads_with_gradient_checkpointing": "timm's layers are not checkpointed; ask transformers, and it says so",
-    "test_can_load_ignoring_mismatched_shapes": "heads of another size raise ValueError in one sentence, and not RuntimeError",
+    "test_enable_input_require_grads_with_gradient_checkpointing": "timm's layers are not checkpointed, and it says so",
+    "test_can_load_ignoring_mismatched_shapes": "heads of another size raise ValueError, not RuntimeError",
     "test_can_init_all_missing_weights": "as below: weights are missing on purpose",
-    "test_correct_missing_keys": "a model without heads is refused, where transformers makes them up; ignore_mismatched_sizes=True allows it",
+    "test_correct_missing_keys": "a model without heads is refused unless ignore_mismatched_sizes=True",
 }
 ONE_BACKEND = "there is one image processor, by torchvision"
 PROCESSOR_DOES_NOT_APPLY = {

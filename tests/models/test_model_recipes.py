@@ -1,4 +1,7 @@
-"""The classifier in the hands of those who know transformers: their recipes work as they are, or are refused in one sentence."""
+"""The classifier in the hands of those who know transformers.
+
+Their recipes work as they are, or are refused in one sentence.
+"""
 
 import json
 
@@ -103,7 +106,10 @@ def test_metrics_of_trainer_are_given_logits(saved, tmp_path):
 
 
 def test_steps_that_are_accumulated_weigh_as_one(saved, tmp_path):
-    """Trainer hands its own divisor to a model with free keywords, and does not divide by itself: gradients were twice too long."""
+    """Trainer hands its own divisor to a model with free keywords, and does not divide by itself.
+
+    Gradients were twice too long.
+    """
     lengths = {}
     for steps in (1, 2):
         model = GalaxyResNetForImageClassification.from_pretrained(saved, drop_rate=0.0)

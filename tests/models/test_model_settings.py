@@ -1,4 +1,6 @@
-"""The JSON files of a model folder: damaged, of wrong types or asking for too much, they are refused in one sentence, in little memory.
+"""The JSON files of a model folder.
+
+Damaged, of wrong types or asking for too much, they are refused in one sentence, in little memory.
 
 More examples: ``GALAXY_VISION_FUZZ=5000 pytest tests/models/test_model_settings.py``.
 """

@@ -52,7 +52,7 @@ def test_a_streamed_parquet_folder_of_datasets_is_read_as_it_is(images, tmp_path
     ]
 
 
-USERS_NAMES = st.from_regex(r"[A-Za-z0-9+_é ][A-Za-z0-9.+_é -]{0,11}", fullmatch=True).filter(lambda name: name.strip())
+USERS_NAMES = st.from_regex(r"[A-Za-z0-9+_é ][A-Za-z0-9.+_é -]{0,11}", fullmatch=True).filter(str.strip)
 USERS_FOLDERS = st.sampled_from(["", "north/", "north/deep/", "a.b/"])
 HIDDEN = st.sampled_from(
     [".git/", "__MACOSX/", "north/.ipynb_checkpoints/", "@eaDir/", "north/@eaDir/x.jpg/", "._", "north/._"]

@@ -256,7 +256,8 @@ def test_data_sets_of_the_hub_in_other_formats_and_configurations(galaxies, tmp_
     """Whatever ``datasets`` makes of it on the way, the bytes of the user's files arrive."""
     images = [data for data, *_ in galaxies[:4]]
     folders = {f"train/{'ab'[place % 2]}/J1.{place}.jpg": data for place, data in enumerate(images)}
-    card = b"---\nconfigs:\n- config_name: one\n  data_files: one/*.parquet\n- config_name: two\n  data_files: two/*.parquet\n---\n"
+    configs = [f"- config_name: {name}\n  data_files: {name}/*.parquet\n" for name in ("one", "two")]
+    card = f"---\nconfigs:\n{''.join(configs)}---\n".encode()
     repos = {
         "a/folder": folders | {"train/.ipynb_checkpoints/x.jpg": b"other"},
         "a/zipped": {"train.zip": zipped({f"images/J1.{place}.jpg": data for place, data in enumerate(images)})},

@@ -61,7 +61,10 @@ def kill_after_first_part(output_dir) -> None:
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "folder"])
 def test_another_cut_into_parts_is_another_run_and_loses_no_row(kind, model, table, tmp_path, capsys):
-    """Cut at 4 or at 5, eight rows are two parts: the first of four rows was once followed by that of the last three."""
+    """Cut at 4 or at 5, eight rows are two parts.
+
+    The first of four rows was once followed by that of the last three.
+    """
     if kind == "csv":
         table = tmp_path / "table.csv"
         table.write_text("id,path\n" + "".join(f"{place},north/{place}.jpg\n" for place in range(8)))

@@ -1,4 +1,7 @@
-"""One process may make many runs, each with its precision; and "auto" is the faster of fp32 and bf16, which changes nothing else."""
+"""One process may make many runs, each with its precision.
+
+The precision "auto" is the faster of fp32 and bf16, and changes nothing else.
+"""
 
 import json
 from types import SimpleNamespace
@@ -29,7 +32,10 @@ TINY = [*FEW, "--max_rows", "30", "--epochs", "1", "--batch_size", "10"]
 
 @pytest.fixture
 def answer(monkeypatch):
-    """``answer(native, gain)``: the processor has bf16 or not, and measures this; returns the list of what was measured."""
+    """Give ``answer(native, gain)``, which sets whether the processor has bf16 and what is measured.
+
+    It returns the list of measurements.
+    """
 
     def force(native: bool, gain: float | None = None) -> list[float]:
         measured = []
@@ -249,7 +255,10 @@ def test_a_prediction_that_goes_on_keeps_the_precision_of_its_parts(
     ids=["small", "one image", "a batch that is cut", "a huge model"],
 )
 def test_the_measurement_tells_which_is_faster_in_about_a_second(seconds_an_image, images, largest, monkeypatch):
-    """By a clock of ours: bf16 takes half as long, each first pass of a shape longer, and every third one is disturbed."""
+    """By a clock of ours: bf16 takes half as long, each first pass of a shape longer.
+
+    Every third pass is disturbed.
+    """
     now, passes, counts = [0.0], [0], []
     monkeypatch.setattr(module, "SECONDS", 1.0)
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))

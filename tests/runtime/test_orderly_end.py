@@ -38,7 +38,10 @@ PHASES = {  # module, function and which of its calls
 
 
 def interrupted(log: str, name: str, argv: list[str], module: str | None, function: str, call: int) -> None:
-    """A run in a process of its own, as runs have, to which SIGTERM comes at a call of a function (of the script: None)."""
+    """A run in a process of its own, as runs have, to which SIGTERM comes at a call of a function.
+
+    The function is of the script where ``module`` is None.
+    """
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])

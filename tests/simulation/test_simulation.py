@@ -83,7 +83,10 @@ def test_every_kind_and_every_answer_occurs(sky):
 
 
 def test_volunteers_agree_and_disagree_as_in_galaxy_zoo_2(sky):
-    """Means in the Galaxy Challenge's table: smooth .46, featured .52, artifact .03, odd .21; and many galaxies are in doubt."""
+    """Compare with the means of the Galaxy Challenge's table.
+
+    Smooth .46, featured .52, artifact .03, odd .21; and many galaxies are in doubt.
+    """
     first = np.array([galaxy.votes[:3] / galaxy.num_classifications for galaxy in sky])
     assert np.allclose(first.mean(axis=0), [0.46, 0.52, 0.03], atol=0.07)
     odd = [galaxy.votes[answer_index("a14")] / galaxy.num_classifications for galaxy in sky]

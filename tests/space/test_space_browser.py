@@ -32,7 +32,8 @@ SEND = """([kind, name, data]) => {
                                  : new DragEvent(kind, {dataTransfer: carried, bubbles: true, cancelable: true});
   document.querySelector('.gv-drop').dispatchEvent(event);
 }"""
-SHIFTS = """window.shifts = []; new PerformanceObserver(list => window.shifts.push(...list.getEntries().map(entry => entry.value)))
+SHIFTS = """window.shifts = [];
+new PerformanceObserver(list => window.shifts.push(...list.getEntries().map(entry => entry.value)))
   .observe({type: 'layout-shift', buffered: true});"""
 PLACES = itertools.cycle(range(1, 12))
 

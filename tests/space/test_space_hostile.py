@@ -1,4 +1,7 @@
-"""What rascals send to the running demo: one clear sentence for each, the next visitor is served, and nothing else can be read."""
+"""Hostile requests to the running demo.
+
+One clear sentence for each, the next visitor is served, and nothing else can be read.
+"""
 
 import gzip
 import io
@@ -185,7 +188,10 @@ def test_an_upload_lands_among_the_uploads_whatever_its_name(demo_server, name):
 
 
 def secret_paths(folder) -> list[str]:
-    """Files that the server could read: of the system, of its working folder, beside the uploads, the app itself, the model."""
+    """Give files that the server could read.
+
+    They are of the system, of its working folder, beside the uploads, the app itself, the model.
+    """
     (folder / "secret.jpg").write_bytes(EXAMPLES[7].read_bytes())
     return [
         *(

@@ -1,4 +1,7 @@
-"""Nothing that was learned is lost: damaged checkpoints, SIGTERM, losses that are no numbers, full disks, two runs in one folder."""
+"""Nothing that was learned is lost.
+
+Damaged checkpoints, SIGTERM, losses that are no numbers, full disks, two runs in one folder.
+"""
 
 import json
 import os
@@ -38,7 +41,10 @@ def small_run(output_dir, **arguments):
 
 @pytest.fixture
 def saved(tmp_path):
-    """The folder of a small run with checkpoints after 0, 10 and 20 batches, of which two are kept; and its weights at 10 and 20."""
+    """The folder of a small run with checkpoints after 0, 10 and 20 batches, of which two are kept.
+
+    With it come its weights at 10 and 20.
+    """
     checkpoints, model, progress = small_run(tmp_path)
     weights = {}
     for step in (0, 10, 20):
@@ -195,7 +201,8 @@ def test_a_file_or_broken_link_in_the_place_of_the_output_is_one_sentence_and_st
 
 
 def test_a_killed_run_leaves_no_lock_behind(tmp_path):
-    code = f"import time, filelock\nwith filelock.FileLock({str(tmp_path / '.lock')!r}): print('held', flush=True); time.sleep(600)"
+    code = f"import time, filelock\nwith filelock.FileLock({str(tmp_path / '.lock')!r}):\n"
+    code += "    print('held', flush=True)\n    time.sleep(600)\n"
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(SystemExit, match="in use by another run"), sole_run(tmp_path):
@@ -264,7 +271,10 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
 
 
 def train_until_terminated(rank: int, batch: int, *argv: str) -> None:
-    """The classifier's training in one of several processes, of which process ``rank`` sends itself SIGTERM in that batch."""
+    """The classifier's training in one of several processes.
+
+    Process ``rank`` sends itself SIGTERM in that batch.
+    """
     batches, plain = [0], training_module.augment
 
     def augment(pixels, generator):

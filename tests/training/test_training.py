@@ -420,7 +420,9 @@ def test_gradients_are_clipped_as_torch_does(max_norm, tmp_path):
 
 
 def turned_one_by_one(image: np.ndarray, angle: float, mirror: float, zoom: float, shift: np.ndarray) -> np.ndarray:
-    """(C, H, W) seen through a similarity, pixel by pixel with scipy: the light at ``p`` comes from ``matrix @ p + shift``.
+    """(C, H, W) seen through a similarity, pixel by pixel with scipy.
+
+    The light at ``p`` comes from ``matrix @ p + shift``.
 
     Coordinates are in pixels from the middle, x to the right and y down.
     """
