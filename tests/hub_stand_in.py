@@ -23,8 +23,8 @@ LFS = re.compile(r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batc
 class Hub(ThreadingHTTPServer):
     """The state of the stand-in.
 
-    Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of the
-    next
+    Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of
+    the next
     commits lose their connection half way; ``answers``, the statuses with which the next commits are refused;
     ``requests``, what was asked."""
 
