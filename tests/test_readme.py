@@ -31,6 +31,16 @@ def test_every_test_that_the_table_of_faults_names_is_there():
     assert len(rows) > 200 and named - known == set()
 
 
+def test_lines_of_markdown_have_120_columns_but_for_tables_and_commands():
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if name.startswith("checkpoints/") or name.endswith("_template.md"):  # written by programs; a template of one
+            continue
+        lines = (REPOSITORY / name).read_text().splitlines()
+        long = [line for line in lines if len(line) > 120 and not line.startswith(("| ", "|-", "    "))]
+        assert not long, f"{name}: {long[0]}"
+
+
 def test_the_python_lines_of_the_readme_run_as_they_are():
     section = (REPOSITORY / "README.md").read_text().split("## Use a trained model")[1].split("\n## ")[0]
     lines = "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
