@@ -158,7 +158,7 @@ def score_claims(claims: Iterable[Claim], votes) -> dict:
         raise ValueError(f"votes has shape {votes.shape}; give one galaxy's ({len(SHORT_NAMES)},) answers")
     counts = {"claims": 0, "supported": 0, "contradicted": 0, "ungrounded": 0, "undecided": 0, "soft_support": 0.0}
     share, asked = conditional_fractions(votes), question_totals(votes)
-    for claim in claims:
+    for claim in sorted(claims):  # a sum in an order that Python does not draw anew in each process
         verdict = _judge(claim, share, asked)
         counts["claims"] += 1
         counts[verdict] += 1
