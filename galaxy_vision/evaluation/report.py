@@ -2,12 +2,12 @@
 
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import platform
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,7 +66,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         results: the content of metrics.json, for the splits and the wall time (with ``--resume``, since the run went
             on).
     """
-    script = Path(sys.modules[type(args).__module__].__file__).name
+    script = Path(inspect.getsourcefile(type(args))).name
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     versions = {"python": platform.python_version(), "galaxy_vision": __version__}
     return {

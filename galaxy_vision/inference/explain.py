@@ -34,7 +34,10 @@ ablation_cam.tqdm = score_cam.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
 
 
 class _EigenCAM(EigenCAM):
-    """Eigen-CAM with its sign settled: a principal component has none, so half of the maps would show where nothing is."""
+    """Eigen-CAM with its sign settled.
+
+    A principal component has none, so half of the maps would show where nothing is.
+    """
 
     def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
         projection = super().get_cam_image(input_tensor, target_layer, targets, activations, grads, eigen_smooth)
@@ -80,21 +83,11 @@ class _Scores(nn.Module):
         return torch.cat(scores, 1)
 
 
-class _WordScores(nn.Module):
-    """A captioner as pytorch-grad-cam wants it: the log-probability of each word of a fixed caption, (B, words)."""
-
-    def __init__(self, model: nn.Module, sequence: torch.Tensor):
-        super().__init__()
-        self.model, self.sequence = model, sequence
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        words = self.sequence.expand(len(pixel_values), -1)
-        logits = self.model(pixel_values=pixel_values, decoder_input_ids=words[:, :-1]).logits
-        return logits.float().log_softmax(-1).gather(-1, words[:, 1:, None])[..., 0]
-
-
 def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Sequence[int], method: str) -> np.ndarray:
-    """(B, H, W) heat maps in [0, 1] on the model's input. ``scores`` is a copy: methods change gradients, hooks and layers."""
+    """Return (B, H, W) heat maps in [0, 1] on the model's input.
+
+    ``scores`` is a copy: methods change gradients, hooks and layers.
+    """
     for weight in scores.parameters():
         weight.requires_grad_(False)
     with torch.enable_grad(), METHODS[method](scores, [layer]) as cam:
@@ -180,7 +173,7 @@ class CaptionMaps(NamedTuple):
 
 
 def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None):
-    """The pixels (1, 3, S, S), the greedy caption as ids (1, 1 + T) without what follows its words, its text and its words."""
+    """Return pixels (1, 3, S, S) and the greedy caption: ids (1, 1 + T) up to its last word, its text and its words."""
     pixels = processor(image)["pixel_values"].to(model.device)
     sequence = model.generate(
         pixel_values=pixels, **({} if max_new_tokens is None else {"max_new_tokens": max_new_tokens})
@@ -223,37 +216,6 @@ def caption_attention(
     return CaptionMaps(
         caption, words, np.stack([_placed(grid, image, processor.image_processor, kind) for grid in grids])
     )
-
-
-@torch.inference_mode(False)
-def caption_gradcam(
-    model: nn.Module,
-    processor,
-    image: Image.Image,
-    max_new_tokens: int | None = None,
-    method: str = DEFAULT_METHOD,
-    stage: int = DEFAULT_STAGE,
-) -> CaptionMaps:
-    """As :func:`caption_attention`, but a heat map of each word's log-probability: a second opinion, which attention need not share.
-
-    Each map is scaled to its own largest value. ``method`` and ``stage`` as in :func:`explain`; Ablation-CAM is not
-    offered, since it divides by the score and a log-probability is negative.
-
-    Raises:
-        ValueError: an unknown method.
-    """
-    if method not in METHODS or method == "ablationcam":
-        raise ValueError(
-            f"method={method!r} is not one of {', '.join(name for name in METHODS if name != 'ablationcam')}"
-        )
-    with torch.no_grad():
-        pixels, sequence, caption, words = _write(model, processor, image, max_new_tokens)
-    if not words:
-        return _nothing_said(image)
-    scores = _WordScores(copy.deepcopy(model).float().eval(), sequence)
-    layer = scores.model.encoder.backbone.get_submodule(f"layer{stage}")
-    maps = _maps(scores, layer, pixels.expand(len(words), -1, -1, -1), range(len(words)), method)
-    return CaptionMaps(caption, words, np.stack([_placed(heat, image, processor.image_processor) for heat in maps]))
 
 
 def overlay(image: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image.Image:

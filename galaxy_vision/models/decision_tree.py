@@ -1,4 +1,4 @@
-"""The Galaxy Zoo 2 decision tree: reach, fractions and class codes on the questions of ``questions.py``.
+"""The Galaxy Zoo 2 decision tree: its questions and answers, reach and fractions.
 
 Every array has the 37 answers of :data:`ANSWERS` on its last axis. Four quantities are kept apart by name:
 
@@ -10,8 +10,6 @@ Every array has the 37 answers of :data:`ANSWERS` on its last axis. Four quantit
 * *Kaggle* values: conditional x reach, as the Galaxy Challenge published them, with the error of that release in Q6.
 """
 
-import re
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -138,7 +136,7 @@ QUESTIONS = (
 """The 11 questions in the order of their task numbers."""
 
 ANSWERS = tuple(f"{question.stem}_{answer}" for question in QUESTIONS for answer in question.answers)
-"""The 37 hart16 column stems, such as ``"t01_smooth_or_features_a01_smooth"``: the last axis of every array of votes."""
+"""The 37 hart16 column stems, such as ``"t01_smooth_or_features_a01_smooth"``: the last axis of arrays of votes."""
 
 KAGGLE_COLUMNS = tuple(
     f"Class{number}.{place}"
@@ -146,9 +144,6 @@ KAGGLE_COLUMNS = tuple(
     for place in range(1, len(question.answers) + 1)
 )
 """The 37 columns of ``training_solutions_rev1.csv`` in the order of :data:`ANSWERS`."""
-
-HART16_KINDS = ("count", "weight", "fraction", "weighted_fraction", "debiased", "flag")
-"""Suffixes that gz2_hart16.csv has for each of :data:`ANSWERS` (``{answer}_{kind}``)."""
 
 NUM_ANSWERS = len(ANSWERS)
 SHORT_NAMES = tuple(answer for question in QUESTIONS for answer in question.answers)
@@ -203,7 +198,7 @@ _PARENTS = {q.stem: tuple(answer_index(parent) for parent in q.parents) for q in
 
 
 def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
-    """The 37 column names of a galaxy-datasets table, ``{question}-{campaign}_{answer}``; None where it has no such column."""
+    """Return the 37 columns of a galaxy-datasets table, ``{question}-{campaign}_{answer}``; None where it has none."""
     names = []
     for question in QUESTIONS:
         answers = question.hub_answers or (None,) * len(question.answers)
@@ -251,24 +246,23 @@ def reach(conditional):
 
     Returns:
         (..., 37) of the same type: equal for all answers of a question. A fraction below a question that nobody reaches
-        does not matter (0); one that is NaN below a question that is reached makes its children NaN.
+        does not matter (0); one that is NaN below a question that is reached makes its children NaN. Tensors come
+        without gradients.
     """
-    is_torch = type(conditional).__module__.startswith("torch")
-    xp = sys.modules["torch"] if is_torch else np
-    if not is_torch:
+    if hasattr(conditional, "detach"):  # a tensor; this file does without torch
+        asked = conditional.detach().clone()
+    else:
         conditional = np.asarray(conditional, dtype=np.float64)
+        asked = conditional.copy()
     _check(conditional, "conditional")
-    asked = {}
     for stem, parents in _PARENTS.items():  # every question stands after those that lead to it
-        if not parents:
-            asked[stem] = xp.ones_like(conditional[..., 0])
-            continue
-        routes = []
+        asked[..., QUESTION_SLICES[stem]] = 0.0 if parents else 1.0
         for parent in parents:
-            above = asked[QUESTIONS[QUESTION_OF_ANSWER[parent]].stem]
-            routes.append(xp.where(above == 0, xp.zeros_like(above), above * conditional[..., parent]))
-        asked[stem] = sum(routes)
-    return xp.stack([asked[QUESTIONS[question].stem] for question in QUESTION_OF_ANSWER], -1)
+            parent = slice(parent, parent + 1)
+            route = asked[..., parent] * conditional[..., parent]
+            route[asked[..., parent] == 0] = 0.0  # whatever the fraction is, NaN too
+            asked[..., QUESTION_SLICES[stem]] += route
+    return asked
 
 
 NOMINAL_CLASSIFICATIONS = 44
@@ -289,7 +283,7 @@ def votes_from_conditional(conditional, num_classifications) -> np.ndarray:
 
 
 def _kaggle_reach(conditional) -> np.ndarray:
-    """As :func:`reach`, but with the release's error: t06 counts as asked of everyone, and so t08 of all who found it odd."""
+    """Return :func:`reach` with the release's error: t06 is asked of everyone, and t08 of all who found it odd."""
     asked = reach(conditional)
     asked[..., QUESTION_SLICES["t06_odd"]] = 1.0
     asked[..., QUESTION_SLICES["t08_odd_feature"]] = conditional[..., answer_index("a14"), None]
@@ -313,95 +307,3 @@ def conditional_from_kaggle(kaggle) -> np.ndarray:
     Dividing by a question's own sum undoes the accumulation whatever the release took as its reach, Q6 included.
     """
     return conditional_fractions(kaggle)
-
-
-# gz2_class: which answer each letter stands for (Willett et al. 2013, section 4.2; GZ2 data release notes).
-_ROUNDNESS = {"r": "a16_completely_round", "i": "a17_in_between", "c": "a18_cigar_shaped"}
-_EDGE_ON_BULGE = {"r": "a25_rounded", "b": "a26_boxy", "n": "a27_no_bulge"}
-_BULGE = {"d": "a10_no_bulge", "c": "a11_just_noticeable", "b": "a12_obvious", "a": "a13_dominant"}
-_ARMS = {
-    "1": "a31_1",
-    "2": "a32_2",
-    "3": "a33_3",
-    "4": "a34_4",
-    "+": "a36_more_than_4",
-    "?": "a37_cant_tell",
-}
-_WINDING = {"t": "a28_tight", "m": "a29_medium", "l": "a30_loose"}
-_ODD = {
-    "r": "a19_ring",
-    "l": "a20_lens_or_arc",
-    "d": "a21_disturbed",
-    "i": "a22_irregular",
-    "o": "a23_other",
-    "m": "a24_merger",
-    "u": "a38_dust_lane",
-}
-_GZ2_CLASS = re.compile(
-    r"(?:(?P<star>A)|E(?P<rounded>[ric])|Se(?P<edge>[rbn])|S(?P<bar>B?)(?P<bulge>[abcd])(?:(?P<arms>[1234+?])(?P<winding>[tml]))?)"
-    r"(?:\((?P<odd>[rldiomu])\))?"
-)
-
-
-def gz2_class(debiased) -> str:
-    """The ``gz2_class`` string of one galaxy, such as ``"SBb2m(r)"``.
-
-    Every letter is the answer with the largest debiased fraction, the first on a tie; how confident volunteers were
-    plays no part. The letter a to d is the size of the bulge, not a Hubble stage.
-
-    Args:
-        debiased: (37,) debiased (or plain conditional) fractions; NaN never wins.
-
-    Raises:
-        ValueError: the array is not one galaxy's 37 answers.
-    """
-    debiased = np.asarray(debiased, dtype=np.float64)
-    if debiased.shape != (NUM_ANSWERS,):
-        raise ValueError(f"debiased has shape {debiased.shape}; give one galaxy's ({NUM_ANSWERS},) answers")
-    value = dict(zip(SHORT_NAMES, np.nan_to_num(debiased, nan=-1.0), strict=True))
-
-    def winner(letters: dict[str, str]) -> str:
-        return max(letters, key=lambda letter: value[letters[letter]])
-
-    first = winner({"E": "a01_smooth", "S": "a02_features_or_disk", "A": "a03_star_or_artifact"})
-    if first == "A":
-        return "A"
-    if first == "E":
-        code = "E" + winner(_ROUNDNESS)
-    elif value["a04_yes"] >= value["a05_no"]:
-        code = "Se" + winner(_EDGE_ON_BULGE)
-    else:
-        code = "SB" if value["a06_bar"] > value["a07_no_bar"] else "S"
-        code += winner(_BULGE)
-        if value["a08_spiral"] > value["a09_no_spiral"]:
-            code += winner(_ARMS) + winner(_WINDING)
-    if value["a14_yes"] >= value["a15_no"]:
-        code += f"({winner(_ODD)})"
-    return code
-
-
-def parse_gz2_class(code: str) -> dict[str, str]:
-    """The answers that a ``gz2_class`` string states: question stem -> hart16 answer name, in tree order.
-
-    Raises:
-        ValueError: the string is not in the grammar of the GZ2 release.
-    """
-    match = _GZ2_CLASS.fullmatch(code)
-    if match is None or (match["star"] and match["odd"]):
-        raise ValueError(f"{code!r} is not a gz2_class; expected for example 'Er', 'Sen', 'SBb2m(r)' or 'A'")
-    said = []
-    if match["star"]:
-        said.append("a03_star_or_artifact")
-    elif match["rounded"]:
-        said += ["a01_smooth", _ROUNDNESS[match["rounded"]]]
-    elif match["edge"]:
-        said += ["a02_features_or_disk", "a04_yes", _EDGE_ON_BULGE[match["edge"]]]
-    else:
-        said += ["a02_features_or_disk", "a05_no", "a06_bar" if match["bar"] else "a07_no_bar"]
-        said += ["a08_spiral" if match["arms"] else "a09_no_spiral", _BULGE[match["bulge"]]]
-        if match["arms"]:
-            said += [_ARMS[match["arms"]], _WINDING[match["winding"]]]
-    if not match["star"]:
-        said += ["a14_yes", _ODD[match["odd"]]] if match["odd"] else ["a15_no"]
-    places = sorted(answer_index(answer) for answer in said)
-    return {QUESTIONS[QUESTION_OF_ANSWER[place]].stem: SHORT_NAMES[place] for place in places}

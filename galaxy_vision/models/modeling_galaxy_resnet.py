@@ -1,6 +1,5 @@
-"""A timm ResNet with two heads: morphological class, and the votes of Galaxy Zoo volunteers on the whole decision tree."""
+"""A timm ResNet with two heads: morphological class, and the votes of Galaxy Zoo volunteers on the decision tree."""
 
-import importlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,11 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
 from .strict_loading import StrictLoading, check_backbone
+
+try:  # for the intervals of votes only: transformers asks for no package that a file tries to import
+    from scipy.special import betaincinv
+except ImportError:
+    betaincinv = None
 
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 """Values of ``config.problem_type``, as in transformers."""
@@ -52,8 +56,8 @@ def label_loss(
     if problem == SINGLE_LABEL:
         if labels.ndim != 1 or labels.is_floating_point():
             raise ValueError(
-                f"labels of {labels.dtype} and shape {tuple(labels.shape)} are not one class number for each image; give these, "
-                f"or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
+                f"labels of {labels.dtype} and shape {tuple(labels.shape)} are not one class number for each image; "
+                f"give that, or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
             )
         labels = labels.long().masked_fill(labels == -100, IGNORED_LABEL)
         decided = (labels != IGNORED_LABEL).sum().clamp(min=1)
@@ -100,7 +104,7 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
     """
     if concentration.shape != votes.shape:
         raise ValueError(
-            f"votes have shape {tuple(votes.shape)} but concentrations {tuple(concentration.shape)}; give one vote per answer"
+            f"votes have shape {tuple(votes.shape)}, not {tuple(concentration.shape)}; give one vote per answer"
         )
     exact = torch.promote_types(concentration.dtype, torch.float32)  # lgamma of bf16 is worthless
     concentration, votes = concentration.to(exact), votes.to(exact)
@@ -189,7 +193,7 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
             module.init_non_persistent_buffers()
 
     def save_pretrained(self, save_directory, *args, **kwargs):
-        """As in transformers. Either class of this file is then found in the folder where this package is not installed."""
+        """Save as transformers does; either class of this file is then found where this package is not installed."""
         module = type(self).__module__.rsplit(".", 1)[-1]
         named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
         self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
@@ -200,7 +204,7 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
 
 
 class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
-    """The backbone alone: features of a galaxy image, for ``pipeline("image-feature-extraction")`` and searches by likeness."""
+    """The backbone alone: features of an image, for ``pipeline("image-feature-extraction")`` and for searches."""
 
     _keys_to_ignore_on_load_unexpected = [rf"^{head}\." for head in HEADS]  # so that it loads from a classifier
 
@@ -321,9 +325,8 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         )
         conditional = concentration / total
         a, rest = concentration.double().cpu().numpy(), (total - concentration).double().cpu().numpy()
-        # Where scipy is missing the model loads and classifies all the same; transformers refuses a file with an import
-        # statement for it.
-        betaincinv = importlib.import_module("scipy.special").betaincinv
+        if betaincinv is None:
+            raise ImportError("the intervals of vote fractions need scipy; pip install scipy")
         lower, upper = (torch.from_numpy(betaincinv(a, rest, q)).to(conditional) for q in (0.05, 0.95))
         return VoteFractions(conditional, reach(conditional), lower, upper)
 

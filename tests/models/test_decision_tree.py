@@ -13,10 +13,8 @@ from galaxy_vision.models.decision_tree import (
     answer_index,
     conditional_fractions,
     conditional_from_kaggle,
-    gz2_class,
     hub_columns,
     kaggle_from_conditional,
-    parse_gz2_class,
     question_totals,
     reach,
     votes_from_conditional,
@@ -123,44 +121,6 @@ def test_expected_votes_are_reach_times_fraction_times_volunteers():
     votes = votes_from_conditional(conditional, 40)
     assert votes[answer_index("a02")] == 30
     assert votes[answer_index("a05")] == 15
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("Er", {"a01": 1, "a16": 1, "a15": 1}),
-        ("Ec(m)", {"a01": 1, "a18": 1, "a14": 1, "a24": 1}),
-        ("Sen", {"a02": 1, "a04": 1, "a27": 1, "a15": 1}),
-        (
-            "SBb2m(r)",
-            {"a02": 1, "a05": 1, "a06": 1, "a12": 1, "a08": 1, "a32": 1, "a28": 0.3, "a29": 0.7, "a14": 1, "a19": 1},
-        ),
-        ("Sc?t", {"a02": 1, "a05": 1, "a07": 1, "a11": 1, "a08": 1, "a37": 1, "a28": 1, "a15": 1}),
-        ("Sd", {"a02": 1, "a05": 1, "a07": 1, "a10": 1, "a09": 1, "a15": 1}),
-        ("A", {"a03": 1}),
-    ],
-)
-def test_gz2_class_of_hand_made_rows(code, said):
-    assert gz2_class(fractions(**said)) == code
-
-
-def test_gz2_class_takes_the_first_answer_on_a_tie_but_no_bar_and_no_arms():
-    tied = fractions(a01=0.5, a02=0.5, a16=0.5, a17=0.5, a15=1)
-    assert gz2_class(tied) == "Er"
-    assert gz2_class(fractions(a02=1, a05=1, a06=0.5, a07=0.5, a08=0.5, a09=0.5, a12=1, a15=1)) == "Sb"
-
-
-@given(arrays(np.float64, 37, elements=st.floats(0, 1)))
-def test_every_gz2_class_parses_back_to_itself(debiased):
-    code = gz2_class(debiased)
-    said = parse_gz2_class(code)
-    assert gz2_class(fractions(**dict.fromkeys(said.values(), 1.0))) == code
-
-
-@pytest.mark.parametrize("code", ["", "E", "Sb2", "SBe", "A(r)", "Er(x)", "Seb2m"])
-def test_a_string_outside_the_grammar_is_refused_with_its_name(code):
-    with pytest.raises(ValueError, match="not a gz2_class"):
-        parse_gz2_class(code)
 
 
 def test_hub_columns_map_the_reversed_bulge_by_name_and_lack_the_odd_features():
