@@ -1,13 +1,19 @@
 """What is declared, listed and locked agrees, and may be combined with Apache-2.0. Nothing is asked of a registry."""
 
+import ast
 import configparser
 import re
+import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 from conftest import REPOSITORY
+from datasets import Dataset
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from galaxy_vision.data.checks import fingerprint_of, set_fingerprint
 
 FREE = (
     "Apache",
@@ -96,3 +102,35 @@ def test_the_space_asks_for_no_permission():
         "datasets",
     }
     assert f"sdk_version: {next(iter(locked()['gradio'].specifier)).version}\n" in front
+
+
+def imported(path) -> set[str]:
+    """The packages that a file imports, lazily too, by the first part of their names."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"galaxy_vision"}
+
+
+@pytest.mark.parametrize(
+    "folder, extra", [("galaxy_vision", "export"), ("datasets_scripts", None), ("space", "space"), (".", None)]
+)
+def test_every_package_that_is_imported_is_declared(folder, extra):
+    files = [*(REPOSITORY / folder).glob("*.py" if folder == "." else "**/*.py")]
+    files = [path for path in files if path.name != "conftest.py"]
+    ours = {path.stem for path in files}
+    brings = packages_distributions()
+    names = {canonicalize_name(name) for name in declared(extra)}
+    for path in files:
+        for module in imported(path) - ours:
+            known = {canonicalize_name(name) for name in brings.get(module, [module])}
+            assert known & names, f"{path.relative_to(REPOSITORY)} imports {module}, which setup.cfg does not declare"
+
+
+def test_the_fingerprint_that_datasets_has_no_public_name_for_is_still_there():
+    rows = Dataset.from_dict({"label": [1, 2]})
+    first = fingerprint_of(rows)
+    assert first != fingerprint_of(rows.select([0]))
+    set_fingerprint(rows, "0" * 16)
+    assert fingerprint_of(rows) == "0" * 16
+    assert fingerprint_of(rows.select([0])) == fingerprint_of(rows.select([0]))  # it is what the cache is keyed by

@@ -50,6 +50,16 @@ def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, n
         )
 
 
+def fingerprint_of(rows: Dataset) -> str:
+    """Return the fingerprint by which ``datasets`` keys its cache; it has no public name for it."""
+    return rows._fingerprint
+
+
+def set_fingerprint(rows: Dataset, fingerprint: str) -> None:
+    """Give rows the fingerprint by which ``datasets`` keys its cache."""
+    rows._fingerprint = fingerprint
+
+
 def split_contents(data: dict) -> dict[str, str]:
     """A digest of each split: of the images as they are stored (files by name and size), labels, votes and captions, in their order.
 

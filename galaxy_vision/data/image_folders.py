@@ -20,6 +20,7 @@ from datasets import Dataset, DatasetDict, Features, Image, List, Value
 
 from ..images.limits import is_hidden, is_image, normal_path
 from ..runtime.files import written_whole
+from .checks import set_fingerprint
 from .class_names import clean_name
 from .csv_tables import read_text
 from .splits import split_name
@@ -236,5 +237,5 @@ def _as_splits(folder: Path, rows: dict[str, dict], splits: dict[str, str]) -> D
             with written_whole(path) as unfinished:
                 unfinished.write_bytes(content)
         data[split] = Dataset.from_file(str(path), split=datasets.NamedSplit(split))
-        data[split]._fingerprint = digest.hexdigest()  # else it would hold the time at which this file was written
+        set_fingerprint(data[split], digest.hexdigest())  # else it would hold the time at which this file was written
     return DatasetDict(data)

@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import DatasetCard
 
 from .. import __version__
+from ..data.checks import fingerprint_of
 from ..data.load import load_galaxies, locate_dataset
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
@@ -217,8 +218,8 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
         reason = str(error)
     if rows is not None:
         rows = rows.select(range(min(args["max_rows"], len(rows)))) if args["max_rows"] else rows
-        if rows._fingerprint != run["split_fingerprint"]["test"]:
-            known, now = run["split_fingerprint"]["test"], rows._fingerprint
+        if fingerprint_of(rows) != run["split_fingerprint"]["test"]:
+            known, now = run["split_fingerprint"]["test"], fingerprint_of(rows)
             rows, reason = (
                 None,
                 f"the test split of dataset={args['dataset']!r} is another one now ({now}, was {known})",

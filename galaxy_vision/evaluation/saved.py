@@ -13,6 +13,7 @@ from transformers import AutoConfig
 from transformers.utils import cached_file
 
 from ..data.batches import cache_pixels, make_loader
+from ..data.checks import fingerprint_of
 from ..data.labels import SCHEMES, assign_labels
 from ..data.load import class_counts, load_galaxies
 from ..data.twins import without_twins
@@ -85,7 +86,7 @@ def evaluate_saved(
     accelerator.end_training()
     if results is None:
         return None
-    about = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": data[split]._fingerprint}
+    about = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": fingerprint_of(data[split])}
     about |= {"rotations": rotations, "twins_left_out": before - len(data[split])}
     return (
         about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results

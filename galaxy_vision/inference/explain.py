@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
 
-import cv2
 import matplotlib
 import numpy as np
 import torch
@@ -95,13 +94,13 @@ def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Se
         return cam(pixels.clone().requires_grad_(), [ClassifierOutputTarget(target) for target in targets])
 
 
-def _placed(heat: np.ndarray, image: Image.Image, processor, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+def _placed(heat: np.ndarray, image: Image.Image, processor, resampling=Image.Resampling.BILINEAR) -> np.ndarray:
     """Undo the geometry of the processor: a map of the model's square input, in its place on the whole image (H, W)."""
     width, height = image.size
     side = max(1, round(min(width, height) * processor.crop_fraction))
     top, left = round((height - side) / 2), round((width - side) / 2)  # as torchvision's center_crop
     whole = np.zeros((height, width), np.float32)
-    whole[top : top + side, left : left + side] = cv2.resize(heat, (side, side), interpolation=interpolation)
+    whole[top : top + side, left : left + side] = Image.fromarray(heat).resize((side, side), resampling)
     return whole
 
 
@@ -212,7 +211,7 @@ def caption_attention(
         attention = model(pixel_values=pixels, decoder_input_ids=sequence[:, :-1]).cross_attentions[0][0]  # (T, places)
     side = model.config.grid_size
     grids = (attention / attention.max()).float().cpu().numpy().reshape(-1, side, side)
-    kind = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    kind = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
     return CaptionMaps(
         caption, words, np.stack([_placed(grid, image, processor.image_processor, kind) for grid in grids])
     )

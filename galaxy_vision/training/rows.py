@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase
 
 from ..data.batches import cache_pixels, encode_captions, make_loader
-from ..data.checks import split_contents
+from ..data.checks import fingerprint_of, split_contents
 from ..data.load import class_counts, load_galaxies
 from ..data.splits import SPLITS
 from ..data.streaming import TrainingStream
@@ -97,7 +97,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
             if with_captions and not stream:
                 tokenizer = build_tokenizer(text for captions in data["train"]["captions"] for text in captions)
                 cached["train"] = encode_captions(cached["train"], tokenizer)
-    fingerprints = {split: rows._fingerprint for split, rows in data.items()}
+    fingerprints = {split: fingerprint_of(rows) for split, rows in data.items()}
     contents = broadcast_object_list([split_contents(data) if accelerator.is_main_process else None])[0]
     if stream:
         cached = {"train": stream} | cached

@@ -12,6 +12,7 @@ from conftest import build
 from PIL import Image
 
 from galaxy_vision.data.batches import cache_pixels
+from galaxy_vision.data.checks import fingerprint_of
 from galaxy_vision.data.image_folders import check_classes, folder_labels, load_image_folder
 from galaxy_vision.data.load import load_galaxies, read_image
 from galaxy_vision.data.splits import split_name
@@ -284,12 +285,12 @@ def test_metadata_of_each_split_and_votes_in_it_are_read(tmp_path):
 
 def test_the_fingerprint_is_that_of_the_images_and_labels(folder):
     images = folder("spiral", "round")
-    first = load_image_folder(images)["train"]._fingerprint
-    assert load_image_folder(images)["train"]._fingerprint == first
+    first = fingerprint_of(load_image_folder(images)["train"])
+    assert fingerprint_of(load_image_folder(images)["train"]) == first
     Image.new("RGB", (13, 12)).save(images / "spiral" / "g1.png")
-    second = load_image_folder(images)["train"]._fingerprint
+    second = fingerprint_of(load_image_folder(images)["train"])
     (images / "round" / "g41.png").rename(images / "spiral" / "g41.png")
-    assert len({first, second, load_image_folder(images)["train"]._fingerprint}) == 3
+    assert len({first, second, fingerprint_of(load_image_folder(images)["train"])}) == 3
 
 
 def deep(path, kind: str):
