@@ -121,10 +121,12 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     }
     card = Card(
         "Galaxy Zoo 2",
-        "SDSS gri images (424 px of 0.02 petroR90_r) and the votes of Galaxy Zoo 2 volunteers. `votes` are counts where the table "
+        "SDSS gri images (424 px of 0.02 petroR90_r) and the votes of Galaxy Zoo 2 volunteers. `votes` are counts "
+        "where the table "
         "has them, otherwise reach x fraction x number of classifications, kept fractional. `id` is dr7objid.",
         "cc-by-4.0",
-        "Images: Zenodo record 3565489, CC BY 4.0. Cite Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 (MNRAS 461, 3663) "
+        "Images: Zenodo record 3565489, CC BY 4.0. Cite Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 "
+        "(MNRAS 461, 3663) "
         "and SDSS (York et al. 2000, AJ 120, 1579).",
         args.label_scheme,
     )

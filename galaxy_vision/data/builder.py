@@ -53,7 +53,8 @@ def run_builder(
         except ValueError as error:
             parser.exit(
                 2,
-                f"error: {error}\nwrote {folder}; push it by: galaxy-vision push {folder} REPO_ID --repo_type dataset\n",
+                f"error: {error}\nwrote {folder}; push it by: galaxy-vision push {folder} REPO_ID --repo_type "
+                "dataset\n",
             )
     print(f"wrote {folder}; load it with datasets.load_dataset({str(folder)!r})")
 

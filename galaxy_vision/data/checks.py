@@ -15,7 +15,8 @@ def check_labels(dataset: str, split: str, labels: np.ndarray, num_classes: int)
     """Raises ValueError if one of the labels (N,) is neither a class nor -1 for uncertain."""
     if len(wrong := np.flatnonzero((labels < -1) | (labels >= num_classes))):
         raise ValueError(
-            f"the {split} split of dataset={dataset!r} has the label {labels[wrong[0]]} in row {wrong[0]}, and its classes are "
+            f"the {split} split of dataset={dataset!r} has the label {labels[wrong[0]]} in row {wrong[0]}, and its "
+            "classes are "
             f"0 to {num_classes - 1} (-1 or null where uncertain); name all classes in the features, or mend the rows"
         )
 

@@ -127,15 +127,18 @@ def _check_known(labels: Sequence[str | None], names: Sequence[str], split: str,
     if unknown:
         label, count = unknown.most_common(1)[0]
         raise ValueError(
-            f"{split} of dataset={name!r} has {count} rows of class {label!r} (first: row {labels.index(label)}), which train does "
-            f"not have ({', '.join(names[:8])}{' ...' * (len(names) > 8)}); give both the same classes, or remove those rows"
+            f"{split} of dataset={name!r} has {count} rows of class {label!r} (first: row {labels.index(label)}), "
+            "which train does "
+            f"not have ({', '.join(names[:8])}{' ...' * (len(names) > 8)}); give both the same classes, or remove "
+            "those rows"
         )
 
 
 def _check_classes(names: Sequence[str], data: DatasetDict, name: str) -> None:
     if not len(names) and "votes" not in data["train"].column_names or len(names) > MAX_CLASSES:
         raise ValueError(
-            f"column `label` of dataset={name!r} has {len(names)} different values; use a data set of 2 to {MAX_CLASSES} classes"
+            f"column `label` of dataset={name!r} has {len(names)} different values; use a data set of 2 to "
+            f"{MAX_CLASSES} classes"
         )
     if len(names) == 1 and "votes" not in data["train"].column_names:
         raise ValueError(

@@ -149,7 +149,8 @@ def _batches(table: _Table, path: str, columns: Sequence[str]) -> Iterator[pa.Re
         row = unequal[0]
         raise ValueError(
             f"{path}, line {row.number + table.first_line - 1}: {row.actual_columns} cells where the header has "
-            f"{row.expected_columns}, separated by {SEPARATORS[table.separator]}; mend or remove the row (decimal commas "
+            f"{row.expected_columns}, separated by {SEPARATORS[table.separator]}; mend or remove the row (decimal "
+            "commas "
             "must be points)"
         ) from error
     if "\n" in last:

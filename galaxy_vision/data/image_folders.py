@@ -69,7 +69,8 @@ def folder_labels(names: Sequence[str], where: str) -> list[tuple[str | None, st
                     f"in folders of several splits ({', '.join(sorted(found))})" if found else "in no folder of a split"
                 )
                 raise ValueError(
-                    f"{where} has folders of splits, and {name} lies {lies}; put every image into one of train, validation and test"
+                    f"{where} has folders of splits, and {name} lies {lies}; put every image into one of train, "
+                    "validation and test"
                 )
         parts = [tuple(part for part in each if split_name(part) is None) for each in parts]
         parts = [each[len(os.path.commonprefix(parts)) :] for each in parts]
@@ -92,7 +93,8 @@ def check_classes(names: Sequence[str], classes: Sequence[str], where: str) -> N
     if len(counts) < 2:
         folders = sorted({normal_path(name).parent.name or "no folder" for name in names})
         raise ValueError(
-            f"{where} has one class only: its {len(names)} images lie in {', '.join(folders[:3])}; put those of each class into a "
+            f"{where} has one class only: its {len(names)} images lie in {', '.join(folders[:3])}; put those of each "
+            "class into a "
             "folder of its name"
         )
     for name in sorted(counts):
@@ -100,7 +102,8 @@ def check_classes(names: Sequence[str], classes: Sequence[str], where: str) -> N
         if within:
             place = classes.index(name)
             raise ValueError(
-                f"{where} has {counts[name]} images beside class folders, such as {names[place]} beside {within[0]}; a folder holds "
+                f"{where} has {counts[name]} images beside class folders, such as {names[place]} beside {within[0]}; "
+                "a folder holds "
                 "images or class folders, so move them into a class folder, or away"
             )
 
@@ -119,7 +122,8 @@ def load_image_folder(folder: Path) -> DatasetDict:
     tables = [name for name in files if PurePosixPath(name).name in METADATA]
     if not names:
         raise ValueError(
-            f"{where} holds neither Parquet files, class folders nor metadata.csv; build it with a script of datasets_scripts"
+            f"{where} holds neither Parquet files, class folders nor metadata.csv; build it with a script of "
+            "datasets_scripts"
         )
     labelled = folder_labels(names, where)
     rows = {name: {} for name in names}
@@ -128,7 +132,8 @@ def load_image_folder(folder: Path) -> DatasetDict:
         columns = {column for row in rows.values() for column in row}
         if left := [name for name in names if name not in rows]:
             warnings.warn(
-                f"{where}: {len(left)} of {len(names)} images have no row in {', '.join(tables)} and are left out, such as "
+                f"{where}: {len(left)} of {len(names)} images have no row in {', '.join(tables)} and are left out, "
+                "such as "
                 f"{', '.join(left[:3])}",
                 stacklevel=3,
             )
@@ -163,7 +168,8 @@ def _metadata(folder: Path, tables: list[str], images: set[str], where: str) -> 
             for column in ID_COLUMNS:
                 if FLOAT_ID.fullmatch(str(row.get(column))):
                     raise ValueError(
-                        f"{where}: row {place} of {table} has {column} {row[column]}, whose last digits are lost; write ids as text"
+                        f"{where}: row {place} of {table} has {column} {row[column]}, whose last digits are lost; "
+                        "write ids as text"
                     )
             rows[name] = row
     return rows

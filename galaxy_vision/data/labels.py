@@ -80,7 +80,8 @@ _HUBBLE = Scheme(
             "elliptical",
             "A smooth, featureless galaxy, round to moderately flattened.",
             (Condition("a01_smooth", at_least=0.6), Condition("a18_cigar_shaped", below=0.5)),
-            f"class E of Hubble 1926; {_WILLETT}, with .6 in place of .469 for t01 because both a01 and a02 can pass their cuts; "
+            f"class E of Hubble 1926; {_WILLETT}, with .6 in place of .469 for t01 because both a01 and a02 can pass "
+            "their cuts; "
             "smooth cigars are left out: no elliptical is flatter than E7",
         ),
         MorphologyClass(

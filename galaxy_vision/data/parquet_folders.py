@@ -48,7 +48,8 @@ def _files_by_split(folder: Path) -> dict[str, list[str]]:
     if None in found and len(found) > 1:
         name = Path(found[None][0]).name
         raise ValueError(
-            f"dataset={str(folder)!r} has files of the splits {', '.join(filter(None, found))}, and {len(found[None])} of none, such as "
+            f"dataset={str(folder)!r} has files of the splits {', '.join(filter(None, found))}, and "
+            f"{len(found[None])} of none, such as "
             f"{name}; name a split in each file's name, or move the others away"
         )
     return {split or "train": found[split] for split in (*SPLITS, None) if split in found}
@@ -117,7 +118,8 @@ def label_features(files: dict[str, list[str]], name: str) -> dict[str, object]:
         for lacks, has, missing in ((file, first, ours[first] - columns), (first, file, columns - ours[first])):
             if missing:
                 raise ValueError(
-                    f"{Path(lacks).name} of dataset={name!r} has no column {min(missing)}, which {Path(has).name} has; give all files "
+                    f"{Path(lacks).name} of dataset={name!r} has no column {min(missing)}, which {Path(has).name} "
+                    "has; give all files "
                     "the same columns"
                 )
     return {file: each.get("label") for file, each in features.items()}
@@ -154,12 +156,14 @@ def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
     builder = parquet_builder(name)
     if builder.name != "parquet":
         raise ValueError(
-            f"dataset={name!r} is a data set of {builder.name}; streaming reads Parquet: use a script of datasets_scripts"
+            f"dataset={name!r} is a data set of {builder.name}; streaming reads Parquet: use a script of "
+            "datasets_scripts"
         )
     found = {split_name(split) or split: files for split, files in builder.config.data_files.items()}
     if missing := [split for split in SPLITS if split not in found]:
         raise ValueError(
-            f"dataset={name!r} has no split {' and '.join(missing)}, and streaming cannot cut one; leave --streaming out"
+            f"dataset={name!r} has no split {' and '.join(missing)}, and streaming cannot cut one; leave --streaming "
+            "out"
         )
     local = Path(name).is_dir()
     if local:
@@ -168,7 +172,8 @@ def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
             first, *others = labels.items()
             file, label = next(each for each in others if repr(each[1]) != repr(first[1]))
             raise ValueError(
-                f"the files of dataset={name!r} have different classes, {_classes(first[1])} in {Path(first[0]).name} and "
+                f"the files of dataset={name!r} have different classes, {_classes(first[1])} in "
+                f"{Path(first[0]).name} and "
                 f"{_classes(label)} in {Path(file).name}; leave --streaming out, which compares them by name"
             )
     features = builder.info.features

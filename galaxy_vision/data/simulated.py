@@ -47,7 +47,8 @@ def simulated_source(num_galaxies: int, seed: int) -> tuple[Iterator[dict], data
         raise ValueError(f"num_galaxies={num_galaxies} must be 1 or more and seed={seed} 0 or more")
     card = Card(
         "Simulated galaxies",
-        "Galaxies drawn from known parameters with GalSim profiles, PSF and noise, in the colours and at the scale of Galaxy Zoo 2 "
+        "Galaxies drawn from known parameters with GalSim profiles, PSF and noise, in the colours and at the scale "
+        "of Galaxy Zoo 2 "
         "(212 px of 0.04 petroR90), and the votes of simulated volunteers. `kind` is the truth.",
         "apache-2.0",
         "Made by galaxy_vision with GalSim (Rowe et al. 2015, Astronomy and Computing 10, 121).",

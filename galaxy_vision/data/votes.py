@@ -73,7 +73,8 @@ def _listed_votes(table: pa.Table) -> np.ndarray:
     lengths = pc.list_value_length(column).fill_null(NUM_ANSWERS).to_numpy(zero_copy_only=False)
     if len(wrong := np.flatnonzero(lengths != NUM_ANSWERS)):
         raise ValueError(
-            f"{_row_name(table, int(wrong[0]))} has {lengths[wrong[0]]} votes; it needs one for each of the {NUM_ANSWERS} answers"
+            f"{_row_name(table, int(wrong[0]))} has {lengths[wrong[0]]} votes; it needs one for each of the "
+            f"{NUM_ANSWERS} answers"
         )
     votes = np.full((len(column), NUM_ANSWERS), np.nan)
     values = column.drop_null().flatten().to_numpy(zero_copy_only=False)

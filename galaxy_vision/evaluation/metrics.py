@@ -163,11 +163,13 @@ class GalaxyMetric(evaluate.Metric):
         predictions, references = np.asarray(predictions, np.float64), np.asarray(references)
         if predictions.ndim != 2 or len(predictions) != len(references):
             raise ValueError(
-                f"predictions have shape {predictions.shape} and references {references.shape}; give one row for each galaxy"
+                f"predictions have shape {predictions.shape} and references {references.shape}; give one row for "
+                "each galaxy"
             )
         if not np.isfinite(predictions).all():
             raise ValueError(
-                f"predictions of row {np.argwhere(~np.isfinite(predictions))[0, 0]} are not finite; check the model's weights"
+                f"predictions of row {np.argwhere(~np.isfinite(predictions))[0, 0]} are not finite; check the "
+                "model's weights"
             )
         (self._add_classes if self.config_name == "classes" else self._add_votes)(predictions, references)
 

@@ -207,7 +207,8 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     for name in ("metrics.json", "run.json"):
         if not (folder / name).is_file():
             raise ValueError(
-                f"{folder} has no {name}; give the output_dir of a finished run of train_classifier.py or train_captioner.py"
+                f"{folder} has no {name}; give the output_dir of a finished run of train_classifier.py or "
+                "train_captioner.py"
             )
     run = json.loads((folder / "run.json").read_text())
     args, rows, reason = run["arguments"], None, None

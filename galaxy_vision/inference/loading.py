@@ -77,7 +77,8 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()
         if model.config.problem_type not in (None, SINGLE_LABEL):
             raise ValueError(
-                f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs is not one class for each "
+                f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs is not "
+                "one class for each "
                 'image, which is all that this command reads; use pipeline("image-classification", model=...)'
             )
         processor = GalaxyImageProcessor.from_pretrained(name)

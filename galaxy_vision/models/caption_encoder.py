@@ -64,7 +64,8 @@ class GalaxyEncoder(nn.Module):
     def _check(self, pixel_values: torch.Tensor) -> None:
         if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
             raise ValueError(
-                f"pixel_values of shape {list(pixel_values.shape)} are not (images, {self.num_channels}, height, width); "
+                f"pixel_values of shape {list(pixel_values.shape)} are not (images, {self.num_channels}, height, "
+                "width); "
                 "give those of the processor"
             )
         if not pixel_values.is_floating_point():

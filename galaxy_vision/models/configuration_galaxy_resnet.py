@@ -59,7 +59,8 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         """Raises ValueError for a problem_type that there is not."""
         if self.problem_type not in (None, "single_label_classification", "multi_label_classification", "regression"):
             raise ValueError(
-                f"problem_type={self.problem_type!r} is not single_label_classification, multi_label_classification or regression"
+                f"problem_type={self.problem_type!r} is not single_label_classification, multi_label_classification "
+                "or regression"
             )
 
 

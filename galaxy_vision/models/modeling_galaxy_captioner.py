@@ -251,7 +251,8 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
             state = self.decoder.start(encoded)
         if len(decoder_input_ids) != len(state.hidden):
             raise ValueError(
-                f"there are words of {len(decoder_input_ids)} captions for {len(state.hidden)} images; give one for each"
+                f"there are words of {len(decoder_input_ids)} captions for {len(state.hidden)} images; give one for "
+                "each"
             )
         if decoder_attention_mask is not None:
             decoder_attention_mask = decoder_attention_mask[:, -decoder_input_ids.shape[1] :]

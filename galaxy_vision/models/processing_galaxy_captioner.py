@@ -106,7 +106,8 @@ class GalaxyCaptionerProcessor(ProcessorMixin):
                 if word in specials
             ]:
                 raise ValueError(
-                    f"text={text[:80]!r} is not the beginning of a caption, which has no {', '.join(map(repr, unknown[:5]))}; "
+                    f"text={text[:80]!r} is not the beginning of a caption, which has no "
+                    f"{', '.join(map(repr, unknown[:5]))}; "
                     "this captioner takes no question: give an image with text='', or the first words of its caption"
                 )
         start = f"{self.tokenizer.bos_token} " if settings.get("add_special_tokens", True) else ""
@@ -169,7 +170,8 @@ def _check_chat(chat: list[Mapping]) -> None:
         asked = " ".join(part["text"] for part in parts if part["type"] == "text").strip()
         if asked and message["role"] != "assistant":
             raise ValueError(
-                f"the chat asks {asked[:80]!r}, and this captioner takes no question; give a chat with an image and without text"
+                f"the chat asks {asked[:80]!r}, and this captioner takes no question; give a chat with an image and "
+                "without text"
             )
     if images != 1:
         raise ValueError(f"the chat has {images} images; give one, which is then described")

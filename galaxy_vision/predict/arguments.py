@@ -23,7 +23,8 @@ class Arguments:
     id_column: str | None = arg(None, "of a table; default id or id_str, and the place of the row if there is none")
     image_column: str | None = arg(
         None,
-        "of a table: bytes, image or path; default image, path, file_loc, file_name or filename. Of a tar: what the names of "
+        "of a table: bytes, image or path; default image, path, file_loc, file_name or filename. Of a tar: what the "
+        "names of "
         "galaxies end with, such as jpg where a.mask.png lies beside a.jpg",
     )
     image_root: str | None = arg(None, "where relative paths of a table start (default: the folder of the table)")

@@ -83,7 +83,8 @@ def _checked_kind(path: str, columns: Columns) -> str:
             argument = f"{name}_column" if name in ("id", "image") else name
             kinds = {"images": "a folder of images", "hub": "a data set of the Hub", "csv": "a CSV table"}
             raise ValueError(
-                f"{argument}={value!r} has no meaning for catalogue={path}, which is {kinds.get(kind, kind)}; leave it out"
+                f"{argument}={value!r} has no meaning for catalogue={path}, which is {kinds.get(kind, kind)}; leave "
+                "it out"
             )
     return kind
 

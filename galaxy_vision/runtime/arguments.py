@@ -41,7 +41,8 @@ def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: 
                 raise ValueError(f'{argv[0]} holds a {type(given).__name__}; write {{"epochs": 3, ...}}')
             if unknown := sorted(set(given) - {each.name for each in fields(kind)}):
                 raise ValueError(
-                    f"{argv[0]} has the unknown argument {', '.join(map(repr, unknown))}; --help lists those that there are"
+                    f"{argv[0]} has the unknown argument {', '.join(map(repr, unknown))}; --help lists those that "
+                    "there are"
                 )
             _check_types(kind, given, argv[0])
             parser.set_defaults(**given)

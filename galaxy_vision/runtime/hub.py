@@ -83,7 +83,8 @@ def push_folder(
         ) from error
     except HfHubHTTPError as error:
         raise ValueError(
-            f"the Hub refuses {repo_id}: {_one_line(error)}; check the id, and by `hf auth login` that the token may write"
+            f"the Hub refuses {repo_id}: {_one_line(error)}; check the id, and by `hf auth login` that the token may "
+            "write"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ValueError(
