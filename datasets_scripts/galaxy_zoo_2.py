@@ -20,7 +20,7 @@ from galaxy_vision.models.decision_tree import ANSWERS, conditional_fractions, v
 
 
 def read_mapping(path: str) -> tuple[dict[str, str], dict[str, str]]:
-    """objid -> asset_id; and objid -> why it has none, where the table contradicts itself.
+    """Objid -> asset_id; and objid -> why it has none, where the table contradicts itself.
 
     Raises:
         ValueError: a column is missing, or an id is not an integer.
@@ -63,7 +63,7 @@ def read_rows(
     doubtful: dict[str, str],
     label_scheme: str,
 ) -> Iterator[dict | Dropped]:
-    """One row for each row of the table, in its order; ``mapping`` and ``doubtful`` are those of :func:`read_mapping`."""
+    """Yield a row for each row of the table; see :func:`read_mapping` for ``mapping`` and ``doubtful``."""
     kind = vote_kind(header, labels)
     value_columns = [f"{answer}_{kind}" for answer in ANSWERS]
     debiased_columns = [f"{answer}_debiased" for answer in ANSWERS]

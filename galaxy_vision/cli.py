@@ -188,7 +188,7 @@ def _load_describer(args: argparse.Namespace):
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """Print the table of scores, and write them all to ``--output``; under ``accelerate launch`` the main process does."""
+    """Print the table of scores, and write them all to ``--output``, by the main process alone."""
     from .evaluation.caption_metrics import caption_table
     from .evaluation.metrics import summary_table
     from .evaluation.saved import evaluate_saved

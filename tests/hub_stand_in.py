@@ -26,7 +26,8 @@ class Hub(ThreadingHTTPServer):
     Attributes: ``repos``, (kind, id) -> {"private", "commits": {sha: {path: bytes}}, "head"}; ``drops``, how many of
     the next
     commits lose their connection half way; ``answers``, the statuses with which the next commits are refused;
-    ``requests``, what was asked."""
+    ``requests``, what was asked.
+    """
 
     daemon_threads = True
 

@@ -16,7 +16,7 @@ from ..runtime.hardware import available_cores, decoding_threads
 
 
 def read_pixels(image: dict, name, processor: GalaxyImageProcessor) -> torch.Tensor:
-    """An undecoded image, with its ``bytes`` or ``path`` -> (3, size, size) uint8; ``name`` says in an error which row it is of."""
+    """Decode an image with its ``bytes`` or ``path`` to (3, size, size) uint8; ``name`` names its row in errors."""
     try:
         rgb = read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
     except ValueError as error:
@@ -32,7 +32,7 @@ def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> 
 
 
 def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
-    """Decode, crop and resize every image once, into a memory-mapped column ``pixels`` of raw uint8 bytes (3, size, size).
+    """Decode, crop and resize every image once, into a memory-mapped column ``pixels`` of uint8 bytes (3, size, size).
 
     ``datasets`` keys its cache by the data and by the processor's values, so a second run with the same geometry reads
     it.
@@ -76,8 +76,11 @@ class PixelBatches(torch.utils.data.Dataset):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        """A batch: ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), ``votes`` (B, 37) where known,
-        ``input_ids`` (B, references, T) where captions were encoded, ``row`` (B,)."""
+        """Return a batch.
+
+        ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), ``votes`` (B, 37) where known, ``input_ids``
+        (B, references, T) where captions were encoded, ``row`` (B,).
+        """
         table = self.cached[indices]
         raw = np.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=np.uint8)
         batch = {"pixels": torch.from_numpy(raw.reshape(len(indices), 3, self.image_size, self.image_size))}
@@ -94,7 +97,7 @@ class PixelBatches(torch.utils.data.Dataset):
 
 
 def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool) -> DataLoader:
-    """A loader of :class:`PixelBatches`; the batch arrives collated. A :class:`~galaxy_vision.data.streaming.TrainingStream` has its own."""
+    """Make a loader of :class:`PixelBatches`, whose batches arrive collated; a stream of training rows has its own."""
     if not isinstance(cached, Dataset):
         return cached.loader()
     batches = PixelBatches(cached, image_size)
@@ -105,7 +108,7 @@ def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool
 def augment(
     pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04
 ) -> torch.Tensor:
-    """Turn, mirror, zoom and shift a whole batch in one resampling: a galaxy has no up, left or (in these cut-outs) size.
+    """Turn, mirror, zoom and shift a batch in one resampling: a galaxy has no up, left or (in these cut-outs) size.
 
     Args:
         pixels: (B, C, H, W) float, any device.

@@ -60,6 +60,6 @@ def run_builder(
 
 
 def check_fractions(galaxy_id: str, values: np.ndarray) -> str | None:
-    """The reason to drop a row whose fractions are not fractions; rounding of the published tables (.001) is allowed."""
+    """Say why a row is dropped whose fractions are not fractions; rounding as published (.001) is allowed."""
     wrong = values[(values < -1e-3) | (values > 1 + 1e-3)]
     return f"vote fraction outside 0..1: {wrong[0]:g}" if len(wrong) else None

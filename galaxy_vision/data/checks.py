@@ -37,7 +37,7 @@ def check_references(dataset: str, split: str, captions, num_references: int) ->
 
 
 def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, num_references: int) -> None:
-    """Raises ValueError if the rows of a split, which have ``fewest`` to ``most`` captions, cannot all be drawn from."""
+    """Check that all rows of a split, which have ``fewest`` to ``most`` captions, can be drawn from."""
     if fewest == 0:
         raise ValueError(f"the {split} split of dataset={dataset!r} has a row without captions; leave the row out")
     if fewest < num_references:
@@ -62,10 +62,11 @@ def set_fingerprint(rows: Dataset, fingerprint: str) -> None:
 
 
 def split_contents(data: dict) -> dict[str, str]:
-    """A digest of each split: of the images as they are stored (files by name and size), labels, votes and captions, in their order.
+    """Return a digest of each split: of its images, labels, votes and captions, in their order.
 
-    The fingerprints of ``datasets`` change with the time at which a cache was written, and those of folders of images
-    hold names and times of files only; this changes with what a run learns from or is judged by, and with nothing else.
+    Images count as they are stored, files by name and size. The fingerprints of ``datasets`` change with the time at
+    which a cache was written, and those of folders of images hold names and times of files only; this changes with what
+    a run learns from or is judged by, and with nothing else.
     """
     return {split: _content(rows) for split, rows in data.items()}
 

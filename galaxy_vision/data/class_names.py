@@ -1,4 +1,7 @@
-"""Labels compare by name: whatever a column ``label`` holds, and in whatever order its files name the classes -> the same classes in all splits."""
+"""Labels compare by name.
+
+Whatever a column ``label`` holds, and in whatever order its files name the classes, all splits get the same classes.
+"""
 
 import math
 import re

@@ -49,7 +49,7 @@ class _Lines(io.RawIOBase):
 
 
 class _Table(NamedTuple):
-    """An opened table: the names of its columns, what separates them, the rest of its lines, and the line of the first row."""
+    """An opened table: names of its columns, their separator, the rest of its lines, and the line of the first row."""
 
     names: list[str]
     separator: str

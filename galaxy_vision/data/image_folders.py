@@ -1,4 +1,4 @@
-"""A folder of images -> its splits. What a class folder is, and its name, is decided here, for training and for the builder.
+"""A folder of images -> its splits: what a class folder is, and its name, for training and for the builder.
 
 ``datasets`` would take words in the names of files for splits, hidden folders for classes, and nothing at all for
 labels where folders are nested; and it reads ``metadata.csv`` with pandas, to which `00005` is 5 and `NA` is nothing.
@@ -32,7 +32,7 @@ FLOAT_ID = re.compile(r"[+-]?\d(\.\d+[eE]\+?|[eE]\+)\d+")
 
 
 def files_in(folder: Path) -> Iterator[str]:
-    """Paths inside the folder of the user's files, in order; links are followed, but not back into a folder that was seen."""
+    """Yield the paths of the user's files in a folder, in order; links are followed, but no folder is entered twice."""
     seen = set()
     for path, folders, files in os.walk(folder, followlinks=True):
         inside = Path(path).relative_to(folder)
@@ -109,7 +109,7 @@ def check_classes(names: Sequence[str], classes: Sequence[str], where: str) -> N
 
 
 def load_image_folder(folder: Path) -> DatasetDict:
-    """A folder of class folders, of split folders that hold them, or of images with a ``metadata.csv``, ``.jsonl`` or ``.parquet``.
+    """Load a folder of class folders, of split folders with them, or of images with ``metadata.csv`` or the like.
 
     Labels, as text, come from the metadata if they are there, otherwise from the folders. Ids are text. An image
     without a row in the metadata is left out, with a warning.
@@ -215,7 +215,7 @@ def _cell(value, number: bool, where: str):
 
 
 def _as_splits(folder: Path, rows: dict[str, dict], splits: dict[str, str]) -> DatasetDict:
-    """The rows as memory-mapped data sets, whose fingerprints change with any cell, and with the size or time of any image."""
+    """Write rows to memory-mapped data sets, whose fingerprints change with any cell and any image's size or time."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     numbers = set(vote_columns(columns)) - {"votes"}
     lists = {column for row in rows.values() for column, value in row.items() if isinstance(value, list)}

@@ -23,7 +23,7 @@ UNCERTAIN = -1
 
 
 class Condition(NamedTuple):
-    """A condition on the conditional fraction of one answer: ``at_least <= fraction < below``, or most votes of its question."""
+    """A condition on the fraction of an answer: ``at_least <= fraction < below``, or most votes of its question."""
 
     answer: str
     at_least: float = 0.0
@@ -38,7 +38,7 @@ class Condition(NamedTuple):
 
 
 class MorphologyClass(NamedTuple):
-    """One class: its name, what it means in a sentence, its conditions (all must hold), and where the definition is from."""
+    """One class: its name, its meaning in a sentence, its conditions (all must hold), and its source."""
 
     name: str
     meaning: str
@@ -262,5 +262,6 @@ def scheme_table(scheme: str) -> str:
         lines.append(f"| {index} | {each.name} | {each.meaning} | {rule} | {each.source} |")
     note = "The last class whose conditions all hold is given; what no rule decides is uncertain (-1)."
     if chosen.well_sampled:
-        note += f" Every question used must be well sampled (Willett et al. 2013, table 3) and have at least {MIN_VOTES} votes."
+        note += " Every question used must be well sampled (Willett et al. 2013, table 3) "
+        note += f"and have at least {MIN_VOTES} votes."
     return "\n".join([*lines, "", f"{note} {chosen.remark}"])

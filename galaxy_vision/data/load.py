@@ -185,7 +185,7 @@ def with_all_splits(data: DatasetDict) -> DatasetDict:
 
 
 def read_image(rows: Dataset, place: int) -> PillowImage.Image:
-    """The image of a row as training and ``predict`` see it, which for FITS and 16-bit files is not what ``datasets`` decodes.
+    """Return the image of a row as models see it, which for FITS and 16-bit files is not what ``datasets`` decodes.
 
     Raises:
         ValueError: it cannot be read.

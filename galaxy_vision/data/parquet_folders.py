@@ -148,7 +148,9 @@ def _read(**given):
 
 
 def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
-    """What a data set is read from while it is streamed: its files by split (as patterns that mean these alone), its features, and a fingerprint of the training split.
+    """Return what a data set is streamed from.
+
+    Its files by split (as patterns that mean these alone), its features, and a fingerprint of the training split.
 
     Raises:
         ValueError: it is not made of Parquet files, lacks a split, or its files name their classes in different orders.

@@ -16,8 +16,10 @@ class Dropped(NamedTuple):
 
 
 class Card(NamedTuple):
-    """What a dataset card says beyond counts: title, text, licence id of the Hub, citation, the command that made it, and how its rows
-    were split."""
+    """What a dataset card says beyond counts.
+
+    Title, text, licence id of the Hub, citation, the command that made it, and how its rows were split.
+    """
 
     title: str
     description: str

@@ -23,16 +23,22 @@ SYNONYMS = {
 
 
 def split_name(name: str) -> str | None:
-    """The split that the name of a split, folder or file says by one of its words, in any case: ``Train``, ``test_images``,
-    ``galaxies-valid-00001``, ``hold-out``; None where no word names a split, or two name different ones."""
+    """Return the split that a word of the name of a split, folder or file says, in any case.
+
+    ``Train``, ``test_images``, ``galaxies-valid-00001`` and ``hold-out`` do; None where no word names a split, or two
+    name different ones.
+    """
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
     found = {SYNONYMS.get(word.casefold()) for word in (*words, "".join(words))} - {None}
     return found.pop() if len(found) == 1 else None
 
 
 def split_of(galaxy_id: str) -> str:
-    """train, validation or test, from a hash of the id alone: adding rows moves no galaxy. Of ``folder/stem`` only the stem counts:
-    a galaxy that stands in two class folders stays in one split, and moves in none when the second is added."""
+    """Return train, validation or test, from a hash of the id alone: adding rows moves no galaxy.
+
+    Of ``folder/stem`` only the stem counts: a galaxy in two class folders is in one split, and stays there when the
+    second is added.
+    """
     stem = galaxy_id.rpartition("/")[2]
     share = int.from_bytes(hashlib.blake2b(stem.encode(), digest_size=8).digest(), "big") / 2**64
     for split, size in SPLITS.items():

@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 10_000
 
 
 class TrainingStream(torch.utils.data.IterableDataset):
-    """Batches of the training split, each row once an epoch over all processes, from the place that ``progress`` has reached.
+    """Batches of the training split, each row once an epoch over all processes, from where ``progress`` has come to.
 
     The Parquet files are dealt to the processes if that comes out even; else every process reads all of them and keeps
     each n-th row. Files are read in an order that is drawn anew for each epoch, into blocks of ``shuffle_buffer`` rows;
@@ -84,7 +84,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         return stream.with_format("arrow")
 
     def _read_statistics(self) -> None:
-        """One pass over everything but the images: rows, rows of each class, a sample of the votes, words of the captions."""
+        """Count rows and classes, and collect a sample of votes and the words of captions, without reading images."""
         digest = hashlib.blake2b(json.dumps([self.label_names, self._sizes()]).encode(), digest_size=16)
         left_out = ["image"] if self.with_captions else ["image", "captions"]
         columns = [name for name in self.features if name not in left_out]
@@ -128,12 +128,12 @@ class TrainingStream(torch.utils.data.IterableDataset):
         self.captions_per_row = (min(lengths), max(lengths)) if lengths else None
 
     def _sizes(self) -> list:
-        """What the files are, wherever their folder is: name and size of each that is here, the address of the others."""
+        """List name and size of each file that is here, and the address of the others."""
         paths = map(Path, self.files)
         return [[path.name, path.stat().st_size] if path.is_file() else str(path) for path in paths]
 
     def _batch(self, table: pa.Table, places: np.ndarray) -> dict[str, torch.Tensor]:
-        """As :class:`~galaxy_vision.data.batches.PixelBatches` gives it; ``row`` is the place among this process's rows of the epoch."""
+        """Make a batch as :class:`PixelBatches` does; ``row`` is the number among this process's rows of the epoch."""
         table = table.take(places % (self.steps_per_block * self.batch_size))
         names = table["id"].to_pylist() if "id" in table.column_names else ["of the training stream"] * len(table)
         images = zip(table["image"].to_pylist(), names, strict=True)
@@ -194,7 +194,10 @@ class TrainingStream(torch.utils.data.IterableDataset):
                 yield spare | {"spare": torch.ones(len(spare["labels"]))}
 
     def loader(self) -> DataLoaderShard:
-        """Batches on the device. Its random generator is its own: a resumed run must not draw one number more than an unkilled one."""
+        """Make a loader of batches on the device.
+
+        Its random generator is its own: a resumed run must not draw one number more than an unkilled one.
+        """
         copied = {"_non_blocking": True, "pin_memory": torch.cuda.is_available()}
         loader = DataLoaderShard(self, device=self.device, batch_size=None, generator=torch.Generator(), **copied)
         loader._is_accelerate_prepared = True  # or it would be split by process again
@@ -207,6 +210,6 @@ class TrainingStream(torch.utils.data.IterableDataset):
         (Path(folder) / f"stream_{self.rank}.json").write_text(json.dumps(state))
 
     def load(self, folder: str | Path) -> None:
-        """Read what :meth:`save` wrote; the number of processes is the same, or the checkpoint would have been refused."""
+        """Read what :meth:`save` wrote, for the same number of processes: the checkpoint is refused otherwise."""
         state = json.loads((Path(folder) / f"stream_{self.rank}.json").read_text())
         self.block_starts = {state["block"]: state["start"]}

@@ -13,8 +13,11 @@ SIDE = 32
 """Pixels of the whole field that are compared."""
 
 SIMILARITY = 0.99
-"""Correlation from which two images show the same field. Among 600 of Galaxy Zoo 2 and 22,609 of the challenge, 106 pairs are above .995,
-none is between .985 and .995, and different galaxies reach .985."""
+"""Correlation from which two images show the same field.
+
+Among 600 of Galaxy Zoo 2 and 22,609 of the challenge, 106 pairs are above .995, none is between .985 and .995, and
+different galaxies reach .985.
+"""
 
 
 def signatures(rows: Dataset) -> np.ndarray:

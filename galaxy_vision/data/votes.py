@@ -104,8 +104,9 @@ def votes_and_labels(
 
 
 def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset:
-    """Columns of galaxy-datasets (``smooth-or-featured-gz2_smooth`` ...), or ``votes`` without ``label`` or with that of another
-    scheme -> ``votes``, ``captions`` and ``label``; others as they are.
+    """Add ``votes``, ``captions`` and ``label`` where rows have the columns of galaxy-datasets, or ``votes`` alone.
+
+    Also where they have the ``label`` of another scheme; other rows stay as they are.
 
     An answer that the table does not have is unknown (NaN), which is not the same as no vote.
 
@@ -131,8 +132,11 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset
 
 
 def written_captions(table: pa.Table, votes: np.ndarray) -> list[list[str]]:
-    """The reference captions that follow from the votes, drawn by the id of each galaxy, or by its votes where rows have no ids:
-    galaxies of one class then still differ in words, and a row has the same words wherever it stands."""
+    """Write the reference captions that follow from the votes, drawn by the id of each galaxy.
+
+    Where rows have no ids they are drawn by the votes: galaxies of one class then still differ in words, and a row has
+    the same words wherever it stands.
+    """
     ids = [column for column in ID_COLUMNS if column in table.column_names]
     names = table[ids[0]].to_pylist() if ids else [None] * len(table)
     names = [
@@ -143,8 +147,10 @@ def written_captions(table: pa.Table, votes: np.ndarray) -> list[list[str]]:
 
 
 def reference_captions(table: pa.Table, votes: np.ndarray | None) -> list[list[str]]:
-    """The reference captions of each row: those of the column ``captions``, where one text is a list of one and null a list of none,
-    else those that follow from the votes."""
+    """Return the reference captions of each row: its ``captions``, else those that follow from its votes.
+
+    A single text is a list of one, and null a list of none.
+    """
     if "captions" not in table.column_names:
         return written_captions(table, votes)
     return [[each] if isinstance(each, str) else each or [] for each in table["captions"].to_pylist()]

@@ -25,8 +25,10 @@ ROWS_PER_GROUP = 100  # what is in memory at once: 100 images of 15 kB
 
 
 def stored_image(data: bytes) -> bytes:
-    """An image file as it is kept: as it came, if every reader decodes it to what :func:`~galaxy_vision.read_rgb` sees (8 bits, in
-    colour or grey); else, as of FITS, 16 bits or transparency, these pixels as a PNG.
+    """Return an image file as it is kept.
+
+    As it came, if every reader decodes it to what :func:`~galaxy_vision.read_rgb` sees (8 bits, in colour or grey);
+    otherwise, as for FITS, 16 bits or transparency, these pixels as a PNG.
 
     Raises:
         ValueError: it cannot be read.

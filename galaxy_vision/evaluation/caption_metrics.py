@@ -1,5 +1,5 @@
 # ruff: noqa: I001 (evaluate.load reads this file and follows one import a line)
-"""Scores of captions, as an ``evaluate.Metric``: what they say (claims against votes), and how they say it (BLEU, chrF, CIDEr-D).
+"""Scores of captions, as an ``evaluate.Metric``: what they say (claims against votes), and how (BLEU, chrF, CIDEr-D).
 
 ``evaluate.load("galaxy_vision/caption_metrics.py")`` works too. A caption metric says nothing without the score of one
 constant caption beside it: see :func:`best_constants`.
@@ -49,8 +49,11 @@ def bleu(predictions: list[str], references: list[list[str]], order: int) -> tup
 
 
 def cider_d(predictions: list[str], references: list[list[str]]) -> float:
-    """CIDEr-D (Vedantam et al. 2015, equation 6), times 10 as usual: similarity in n-grams of 1 to 4 words, weighted by how rare they are
-    among the galaxies; 10 for a caption that is its only reference (if any of its words is rare)."""
+    """Compute CIDEr-D (Vedantam et al. 2015, equation 6), times 10 as usual.
+
+    Similarity in n-grams of 1 to 4 words, weighted by how rare they are among the galaxies; 10 for a caption that is
+    its only reference (if any of its words is rare).
+    """
     words = [tokenize(text).split() for text in predictions]
     reference_words = [[tokenize(text).split() for text in texts] for texts in references]
     total = 0.0
@@ -193,8 +196,11 @@ class CaptionMetric(evaluate.Metric):
 
 
 def best_constants(references: list[dict], candidates: int = 40) -> dict[str, str]:
-    """The one caption for all galaxies with the best claim F1, and that with the best BLEU-4, out of the commonest reference captions of
-    these rows (``candidates`` by frequency, and as many by the frequency of what they claim)."""
+    """Find the one caption for all galaxies with the best claim F1, and that with the best BLEU-4.
+
+    Both are out of the commonest reference captions of these rows: ``candidates`` by frequency, and as many by the
+    frequency of what they claim.
+    """
     texts = Counter(text for row in references for text in row["captions"])
     by_claims: dict[frozenset, Counter] = {}
     for text, count in texts.items():

@@ -14,7 +14,7 @@ from .objectives import class_nll, mean_loss, vote_nll
 
 
 class Examples:
-    """Rows to look at, out of a classifier's evaluation: its most confident mistakes, and its first right answers of each class.
+    """Rows of an evaluation to look at: the most confident mistakes, and the first right answers of each class.
 
     Args:
         label_names: class names in label order.
@@ -39,7 +39,10 @@ class Examples:
         self.correct = {label: sorted(found)[: self.num_correct] for label, found in self.correct.items()}
 
     def compute(self) -> dict[str, list[dict]]:
-        """``mistakes``, the surest first, and ``correct``, by class: each with ``row``, ``true``, ``predicted`` and ``probability``."""
+        """Return ``mistakes``, the surest first, and ``correct``, by class.
+
+        Each has ``row``, ``true``, ``predicted`` and ``probability``.
+        """
 
         def named(row: int, label: int, answer: int, sure: float) -> dict:
             return {
@@ -59,7 +62,7 @@ def class_probabilities(output) -> torch.Tensor:
 
 
 def _share_statistics(accelerator, model: nn.Module) -> None:
-    """Batch statistics are of each process; all evaluate with those of the main process, which are the ones that are saved."""
+    """Give all processes the batch statistics of the main process, which are the ones that are saved."""
     if accelerator.num_processes > 1:
         for statistic in model.buffers():
             broadcast(statistic)
@@ -149,7 +152,7 @@ def evaluate_captions(accelerator, model, loader, processor, desc: str, **genera
 
 
 def template_captions(accelerator, classifier, loader, processor) -> list[str] | None:
-    """Write the sentences of the captioner's rival, by rule from the votes that a classifier predicts, in the order of rows.
+    """Write the sentences of the captioner's rival, by rule from the votes that a classifier predicts, row by row.
 
     Returns:
         Captions on the main process; None on the others.

@@ -86,7 +86,7 @@ def draw_reliability(results: dict, path: Path) -> Path:
 
 
 def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path:
-    """The most confident mistakes in ``results["examples"]["mistakes"]``: image, true class, predicted class and its probability.
+    """Draw the most confident mistakes: image, true class, predicted class and its probability.
 
     Args:
         results: of a classifier.
@@ -108,7 +108,7 @@ def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path
 
 
 def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
-    """Test galaxies of every class that are classified rightly, the first of the split, each beside where the model looked for its class.
+    """Draw the first test galaxies of every class that are classified rightly, each beside where the model looked.
 
     Args:
         results: of a classifier, with ``results["examples"]["correct"]``.
@@ -142,7 +142,10 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
 
 
 def draw_captions(captions: list[str], rows, path: Path) -> Path:
-    """Test galaxies in even steps with their captions, red and with a ✗ for each claim that the votes contradict or never asked."""
+    """Draw test galaxies in even steps with their captions.
+
+    Captions are red, with a ✗ for each claim that the votes contradict or that nobody was asked.
+    """
     chosen = np.linspace(0, len(rows) - 1, min(NUM_CAPTIONED, len(rows))).astype(int)
     figure, grid = _sheet(
         len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=3.5

@@ -28,7 +28,7 @@ BOOTSTRAPS = 500
 
 
 def training_constants(votes) -> dict[str, np.ndarray | None]:
-    """The constant answer to every galaxy, from (N, 37) training votes, as the keywords ``baseline_*`` of :class:`GalaxyMetric`.
+    """Return the constant answer, from (N, 37) training votes, as keywords ``baseline_*`` of :class:`GalaxyMetric`.
 
     Returns:
         ``baseline_conditional`` (37,), the mean conditional fraction of the galaxies in which a question was asked;
@@ -52,7 +52,7 @@ def training_constants(votes) -> dict[str, np.ndarray | None]:
 
 
 def published_values(votes) -> tuple[np.ndarray, np.ndarray]:
-    """Votes (..., 37) -> values of the Galaxy Challenge (..., 37), NaN where not known, and where they are known (..., 37)."""
+    """Turn votes (..., 37) into values of the Galaxy Challenge, NaN where unknown, and where they are known."""
     published = kaggle_from_conditional(conditional_fractions(votes))
     return published, ~np.isnan(published) & ~np.isnan(votes)
 
@@ -77,7 +77,7 @@ def _interval(values) -> list[float]:
 
 
 def _scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of confusion matrices (..., C, C), rows true; as scikit-learn, a class without rows or answers scores 0 in F1."""
+    """Score confusion matrices (..., C, C), rows true; F1 of a class without rows or answers is 0."""
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, said = confusion.sum(-1), confusion.sum(-2)
     recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)

@@ -1,4 +1,4 @@
-"""What is learned, as sums and counts, so that a mean is the same however its rows are cut into batches and dealt to processes."""
+"""What is learned, as sums and counts: a mean is the same however rows are cut into batches and dealt to processes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -29,7 +29,7 @@ def mean_loss(sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
 
 
 def class_nll(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(2,) sum of the negative logarithms of the probabilities (B, C) of the labels (B,), and how many are decided (not negative)."""
+    """Return (2,): the sum of -log of the probabilities (B, C) of decided (not negative) labels, and their number."""
     decided = labels >= 0
     chosen = probabilities[decided, labels[decided]].double().clamp_min(1e-12)
     return torch.stack([-chosen.log().sum(), decided.sum()])
@@ -50,7 +50,7 @@ def _classifier_counts(inputs: dict) -> torch.Tensor:
 
 
 def _classifier_sums(model: nn.Module, inputs: dict) -> torch.Tensor:
-    """As in :class:`~galaxy_vision.GalaxyResNetForImageClassification`: the class loss of decided rows and the vote loss of all."""
+    """Return the class loss of decided rows and the vote loss of all rows, as the classifier's ``forward`` has them."""
     output, labels, votes = model(pixel_values=inputs["pixel_values"]), inputs["labels"], inputs["votes"]
     classes = F.cross_entropy(
         output.logits.float(), labels, weight=inputs["class_weights"], ignore_index=-1, reduction="sum"

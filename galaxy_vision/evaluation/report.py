@@ -103,7 +103,7 @@ def _base_models(args) -> list[str]:
 
 
 def _changed(args) -> dict:
-    """Arguments that were given and are not their defaults, without those that say how a run went on and where it is."""
+    """Return arguments that differ from their defaults, without those that say how a run went on and where it is."""
     left_out = args.resolved | {
         "resume",
         "stop_after",
@@ -118,7 +118,7 @@ def _changed(args) -> dict:
 
 
 def _git_state(folder: Path) -> dict | None:
-    """Commit of the checkout that ``folder`` belongs to, and whether tracked files differ from it; None if it is in no checkout."""
+    """Return the commit of the checkout of ``folder``, and whether tracked files differ; None outside of one."""
     if shutil.which("git") is None:
         return None
 
@@ -134,7 +134,7 @@ def _git_state(folder: Path) -> dict | None:
 
 
 def describe_dataset(args) -> dict:
-    """Name, title, licence and citation of the data set, from its own card; None where the card does not say, or there is no card."""
+    """Return name, title, licence and citation of the data set, from its own card; None where that does not say."""
     place = Path(locate_dataset(args.dataset, args.num_simulated))
     known = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
     if not place.is_dir():

@@ -105,7 +105,7 @@ def _determinism() -> Iterator[None]:
 
 
 def _precision_of_run(model: str) -> str:
-    """The one that run.json of a saved model tells; fp32 where there is none, or where it was fp16 and here is no GPU."""
+    """Return the precision in run.json of a saved model; fp32 where there is none, or fp16 and no GPU."""
     path = cached_file(
         model, "run.json", _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
     )
@@ -128,7 +128,8 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         data[split].features["label"].names,
     )
     unknown = [label for label in theirs if label not in ours]
-    note = f"the data set has classes that the model does not know ({', '.join(unknown)}); the model's are {', '.join(ours)}"
+    note = f"the data set has classes that the model does not know ({', '.join(unknown)}); "
+    note += f"the model's are {', '.join(ours)}"
     votes = "votes" in data[split].column_names and model.config.predict_votes
     if unknown and not votes:
         raise ValueError(f"{note}; and votes are not in both, so nothing can be compared")

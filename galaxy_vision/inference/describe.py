@@ -41,7 +41,7 @@ class Describer:
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> dict:
-        """Class and its probability, all class probabilities, caption, and the answers that volunteers would most surely give.
+        """Give the class, all class probabilities, the caption, and the answers that volunteers would most surely give.
 
         ``answers`` have ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and
         ``upper``, and ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers
@@ -104,8 +104,11 @@ def read_named(path: str, **reading) -> Image.Image:
 
 
 def describe_file(describer: Describer, path: str, **reading) -> dict:
-    """As :class:`Describer`, for a file that :func:`read_named` takes, with what was done to its pixels (``reading``) and why it may be
-    no galaxy (``doubts``); one that cannot be read gives ``image`` and ``error``."""
+    """Describe a file that :func:`read_named` takes.
+
+    As :class:`Describer` does, with what was done to the pixels (``reading``) and why it may not be a galaxy
+    (``doubts``); a file that cannot be read gives ``image`` and ``error``.
+    """
     try:
         image = read_named(path, **reading)
         return {"image": path, "reading": image.info["reading"], "doubts": doubts(image)} | describer(image)

@@ -1,4 +1,4 @@
-"""One galaxy and what the models saw in it, as a figure: heat maps of the class and of the surest answers, and of each word."""
+"""One galaxy and what the models saw in it, as a figure: heat maps of class, surest answers and words."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ WORDS_A_ROW = 10
 MARK = {"Title": "galaxy-vision explain"}
 """In the PNG file of every figure, so that another file is never taken for one of ours and replaced."""
 MAX_NAME_BYTES = 200
-"""Of the name of a figure without its suffix; file systems take 255 in all, and a file being written has a longer one."""
+"""Bytes of the name of a figure without its suffix; file systems take 255, and a file being written has more."""
 
 
 def explanation_figure(
     describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6
 ) -> Figure:
-    """Draw the part of an image that the models see, the heat maps of its class and of the surest answers, and the attention of every word of its caption.
+    """Draw what the models see of an image: heat maps of class and surest answers, and the attention of every word.
 
     Args:
         describer: classifier and captioner.
@@ -80,7 +80,7 @@ def explanation_figure(
 
 
 def figure_files(images: Sequence[str], folder: Path) -> list[Path]:
-    """The file of each image's figure in ``folder``: the image's id, with a number behind it where several images share one.
+    """Name the file of each image's figure: the image's id, with a number where several images share it.
 
     No two are the same, also where a file system takes capitals for small letters, and none is a file that is there and
     is not a figure of ours: an image may lie in the folder, or a picture of the same name.

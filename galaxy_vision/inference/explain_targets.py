@@ -1,4 +1,4 @@
-"""What a heat map can explain: the classes of a classifier and the 37 answers that follow them, by every name that people give them."""
+"""What a heat map can explain: classes of a classifier, then the 37 answers, by every name that people use."""
 
 import operator
 import re
@@ -111,7 +111,7 @@ def target_list(target, count: int) -> list:
 
 
 def target_name(config, index: int) -> str:
-    """What a place among classes and answers is called in figures: ``"barred spiral"``, ``"bar"``, ``"edgeon: yes"``."""
+    """Name a class or an answer as figures do: ``"barred spiral"``, ``"bar"``, ``"edgeon: yes"``."""
     if index < config.num_labels:
         return config.id2label[index]
     place = index - config.num_labels

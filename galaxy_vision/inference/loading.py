@@ -39,7 +39,7 @@ def _fault_of_the_machine(error: BaseException) -> str | None:
 
 @contextmanager
 def refusing(name: str | Path) -> Iterator[None]:
-    """Whatever wrong files make transformers raise, as one sentence. What the machine is to blame for is not put down to the files.
+    """Turn whatever wrong files make transformers raise into one sentence; errors of the machine stay what they are.
 
     Raises:
         OSError: there is no such folder or model, or it has no weights.

@@ -1,4 +1,4 @@
-"""A trained classifier as a graph of OpenVINO, which computes it on a CPU in less time than torch; predictions are the same.
+"""A trained classifier as a graph of OpenVINO, which takes less time on a CPU than torch, with the same predictions.
 
 galaxy-vision export --model DIR --output_dir DIR writes it for programs without torch; `galaxy-vision predict --backend
 openvino` makes it in memory.
@@ -49,7 +49,9 @@ class _Outputs(nn.Module):
 
 @torch.no_grad()
 def to_openvino(classifier: GalaxyResNetForImageClassification, size: int):
-    """An ``openvino.Model``: ``pixel_values`` (any B, 3, size, size) -> ``logits``, ``vote_concentration`` if it has votes, ``features``.
+    """Make an ``openvino.Model`` of a classifier.
+
+    ``pixel_values`` (any B, 3, size, size) -> ``logits``, ``vote_concentration`` if it has votes, ``features``.
 
     Args:
         classifier: in evaluation mode, on the CPU.

@@ -1,4 +1,4 @@
-"""``pipeline("galaxy-captioning", model=folder)(path)``: captions. transformers 5 has given up its task ``image-to-text``."""
+"""``pipeline("galaxy-captioning", model=folder)(path)``: captions, since transformers 5 gave up ``image-to-text``."""
 
 from urllib.request import Request, urlopen
 

@@ -16,7 +16,7 @@ def check_rotations(rotations: int) -> None:
 
 
 def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyClassifierOutput:
-    """``model(pixel_values=...)``, averaged over turned and mirrored images ("test-time augmentation"; Dieleman et al. 2015, section 7.2).
+    """Call a model on turned and mirrored images and average ("test-time augmentation"; Dieleman et al. 2015, 7.2).
 
     Class probabilities and expected vote fractions are arithmetic means, the certainty of a question (the sum of its
     concentrations) a geometric one.

@@ -1,4 +1,4 @@
-"""The decoder of the captioner: an LSTM that looks anew at the image for every word, and what it remembers in between."""
+"""The decoder of the captioner: an LSTM that looks anew at the image for every word, and its state."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The encoder of the captioner: a timm ResNet, whose maps become the whole image and the places that the decoder looks at."""
+"""The encoder of the captioner: a timm ResNet, whose maps become a vector and the places that the decoder looks at."""
 
 import timm
 import torch

@@ -1,4 +1,6 @@
-"""Kinds of files that Pillow opens and whose pixels it would change: each is one sentence. What it reads right is listed, not what is wrong.
+"""Kinds of files that Pillow opens and whose pixels it would change: each is one sentence.
+
+What it reads right is listed, and not what is wrong.
 
 Tried by hand-written files of every type, order, layout and compression (``tests/models/test_file_kinds.py``).
 """

@@ -1,4 +1,4 @@
-"""Greedy and beam search of the captioner in few and large products: the words and scores of GenerationMixin in less time.
+"""Greedy and beam search of the captioner in few, large products: words and scores of GenerationMixin in less time.
 
 The decoder is meant here, not called: its products are merged, what depends on a word alone is looked up, beams of one
 image share its places, and a finished image costs nothing more. The searches decide as ``_sample`` and ``_beam_search``
@@ -178,7 +178,7 @@ class Decoder:
 
 
 def _product(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """rows @ weight in the type of the weight, as float32."""
+    """Rows @ weight in the type of the weight, as float32."""
     return (rows.to(weight.dtype) @ weight).float()
 
 

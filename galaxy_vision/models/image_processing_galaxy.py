@@ -22,7 +22,8 @@ RESAMPLING = (PILImageResampling.NEAREST, PILImageResampling.BILINEAR, PILImageR
 
 
 class GalaxyImageProcessorKwargs(ImagesKwargs, total=False):
-    """
+    """Settings of the image processor.
+
     crop_fraction (`float`): side of the central square that is kept, as a share of the shorter side of the image.
     """
 
@@ -132,7 +133,7 @@ class GalaxyImageProcessor(TorchvisionBackend):
         image_mean=None,
         image_std=None,
     ) -> torch.Tensor:
-        """uint8 (..., C, H, W), on any device -> the float32 that the model reads. Settings are the saved ones where not given."""
+        """Turn uint8 (..., C, H, W), on any device, into the float32 of the model, by the saved settings or others."""
         pixels = pixels.float()  # a copy
         if self.do_rescale if do_rescale is None else do_rescale:
             pixels *= self.rescale_factor if rescale_factor is None else rescale_factor

@@ -68,7 +68,7 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
             module.init_non_persistent_buffers()
 
     def save_pretrained(self, save_directory, *args, **kwargs):
-        """As in transformers. Either class of this file is then found in the folder where this package is not installed."""
+        """Save as transformers does; either class of this file is then found where this package is not installed."""
         module = type(self).__module__.rsplit(".", 1)[-1]
         named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
         self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
@@ -76,7 +76,7 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
 
 
 class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
-    """The encoder alone: features of a galaxy image, for ``pipeline("image-feature-extraction")`` and searches by likeness."""
+    """The encoder alone: features of an image, for ``pipeline("image-feature-extraction")`` and for searches."""
 
     _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^words\."]  # so that it loads from a captioner
 
@@ -138,13 +138,14 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         self.words = new_embeddings
 
     def prepare_inputs_for_generation(self, input_ids: torch.Tensor, next_sequence_length=None, **kwargs) -> dict:
-        """Only the newest word is read where there is a state, which holds the others; other keywords are for ``forward``."""
+        """Read only the newest word where a state holds the others; other keywords are for ``forward``."""
         newest = input_ids if kwargs.get(STATE) is None else input_ids[:, -1:]
         return {name: value for name, value in kwargs.items() if name in FORWARDED} | {"decoder_input_ids": newest}
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
-        """As in transformers: ``generate(pixel_values=...)``; captions begin with ``decoder_input_ids`` where they are given, whichever
-        side they are padded on.
+        """Write captions, as in transformers: ``generate(pixel_values=...)``.
+
+        Captions begin with ``decoder_input_ids`` where they are given, whichever side they are padded on.
 
         Raises:
             ValueError: there are no images.

@@ -14,9 +14,11 @@ CHANNELS = (1, 3, 4)
 LOWEST_PEAK = 4096
 """16-bit colours without a value as high as this are 12 bits or fewer, or so dark that a screen shows nothing."""
 SOME_WHITE, MOST_WHITE = 0.02, 0.25
-"""Shares of pixels that are 255 in all colours which are odd, and which no galaxy has. Of 34,404 images of Galaxy Zoo (SDSS, whole
-field, three sizes) not one has a single such pixel; 16 bits that were cut to 8 have .05 to 1 (lab_notes.md, "Pixels cut
-to 8 bits")."""
+"""Shares of pixels that are 255 in all colours which are odd, and which no galaxy has.
+
+Of 34,404 images of Galaxy Zoo (SDSS, whole field, three sizes) not one has a single such pixel; 16 bits that were cut
+to 8 have .05 to 1 (lab_notes.md, "Pixels cut to 8 bits").
+"""
 STRETCH = "give galaxy_vision.read_rgb(image), which stretches it to 8 bits"
 CUT = "overexposed, or cut to 8 bits before; give galaxy_vision.read_rgb(path) of the original file"
 

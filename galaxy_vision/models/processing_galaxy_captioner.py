@@ -14,7 +14,7 @@ SPECIAL_TOKENS = {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<bos
 
 
 def build_tokenizer(captions: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer of the words in these captions; every other word is ``<unk>``. Adds eos, splits off punctuation."""
+    """Make a word-level tokenizer of the words in captions; it splits off punctuation and adds eos."""
     split = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("[,.;:!?]"), "isolated")]
     )
@@ -39,13 +39,14 @@ TEXT_SETTINGS = {
 }
 """What a caller may say about text; each is obeyed."""
 
-CHAT_TEMPLATE = """{% for message in messages if message.role == 'assistant' %}{% if message.content is string %}{{ message.content }}
+CHAT_TEMPLATE = """{% for message in messages if message.role == 'assistant' -%}
+{% if message.content is string %}{{ message.content }}
 {%- else %}{% for part in message.content if part.type == 'text' %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"""
 """Of a chat, only the beginning of the assistant's answer is text for the captioner."""
 
 
 class GalaxyCaptionerProcessor(ProcessorMixin):
-    """Images -> ``pixel_values``, beginnings of captions -> ``decoder_input_ids``, captions -> ``labels``, generated ids -> text."""
+    """Images, beginnings of captions and captions to what the model reads; generated ids to text."""
 
     def __init__(self, image_processor, tokenizer, **kwargs):
         super().__init__(image_processor, tokenizer, **kwargs)

@@ -1,4 +1,4 @@
-"""Settings and weights that are taken whole or refused: transformers by itself warns of missing weights and makes them up at random."""
+"""Settings and weights that are taken whole or refused; transformers by itself makes missing weights up at random."""
 
 import timm
 from huggingface_hub.errors import StrictDataclassError
@@ -36,7 +36,7 @@ def check_ranges(settings, limits: dict[str, tuple[int, int]]) -> None:
 
 
 def check_backbone(name: str) -> None:
-    """Raises ValueError if it is not the name of a timm ResNet; timm would also take ``hf-hub:`` and ``local-dir:`` places."""
+    """Check that it is the name of a timm ResNet, since timm would also take ``hf-hub:`` and ``local-dir:`` places."""
     if "resnet" not in name or not timm.is_model(name):
         known = ", ".join(timm.list_models("resnet*")[:8])
         raise ValueError(f"backbone={name!r} is not a timm ResNet; use for example {known}")
@@ -45,7 +45,7 @@ def check_backbone(name: str) -> None:
 def class_names(
     num_labels: int | None = None, id2label: dict | None = None, label2id: dict | None = None
 ) -> tuple[dict, dict]:
-    """``id2label`` and ``label2id`` from what is given of them; numbers may be strings, as in JSON. Two classes if nothing is.
+    """Complete ``id2label`` and ``label2id``; numbers may be strings, as in JSON; two classes if nothing is given.
 
     Raises:
         ValueError: they contradict each other, or there are too many.

@@ -15,8 +15,8 @@ class Arguments:
     model: str = field(metadata={"help": "trained classifier: folder or Hub id"})
     catalogue: str = field(
         metadata={
-            "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of paths "
-            "(cut by commas, semicolons or tabs), or the id of a data set of the Hub, which is streamed"
+            "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of "
+            "paths (cut by commas, semicolons or tabs), or the id of a data set of the Hub, which is streamed"
         }
     )
     output_dir: str = field(metadata={"help": "folder for the parts; if it holds some of this very run, it goes on"})

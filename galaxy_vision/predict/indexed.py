@@ -1,5 +1,7 @@
-"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue (the
-directory of one zip or tar at a time is held, .6 kB a member)."""
+"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue.
+
+Only the directory of one zip or tar at a time is held, .6 kB a member.
+"""
 
 import hashlib
 import struct

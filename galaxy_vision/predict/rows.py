@@ -47,8 +47,10 @@ class Catalogue(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Names of the columns of a table, None to look for the usual ones; where relative paths start; and which split and
-    configuration are meant."""
+    """Which columns, split and configuration of a table are meant.
+
+    Columns by name, None to look for the usual ones; and where relative paths start.
+    """
 
     id: str | None = None
     image: str | None = None

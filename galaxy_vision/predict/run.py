@@ -1,4 +1,4 @@
-"""Describe every galaxy of a catalogue of any size, on any number of processes, into Parquet that opens with pandas or astropy.
+"""Describe every galaxy of a catalogue of any size, on any number of processes, into Parquet for pandas and astropy.
 
 galaxy-vision predict --model runs/classifier --catalogue images.zip --output_dir predictions
 accelerate launch --num_processes 4 -m galaxy_vision.predict --model DIR --catalogue PATH --output_dir DIR
@@ -205,7 +205,7 @@ def describe_parts(
 def batches_ahead(
     catalogue: Catalogue, parts: Iterable[int], batch_size: int, begin: Callable, ahead: int
 ) -> Iterator[tuple[int, list[Row] | None, Callable | None]]:
-    """(part, rows, what ``begin`` gives for them), and (part, None, None) after its last; ``ahead`` more are begun by then.
+    """Yield (part, rows, what ``begin`` gives for them), (part, None, None) after its last; ``ahead`` more are begun.
 
     A batch never crosses parts, so that a part is the same whatever was computed before it.
     """

@@ -1,4 +1,4 @@
-"""The Accelerator of every run, made in one place, and the precision in which it computes: measured where nobody chose it."""
+"""The Accelerator of every run, made in one place, and its precision, measured where nobody chose it."""
 
 import copy
 import math
@@ -22,7 +22,7 @@ from torch import nn
 from .hardware import available_cores, has_native_bf16, keep_freed_memory
 
 SECONDS = 1.0
-"""Time for measuring bf16; a model of which two images take longer than a tenth of it takes a few passes of two images."""
+"""Time for measuring bf16; a model that takes a tenth of it for two images is measured by a few passes of two."""
 
 WORTHWHILE = 1.1
 """Times that bf16 must be faster than fp32 to be worth its rounding; a smaller gain may be noise."""

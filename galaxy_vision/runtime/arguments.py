@@ -23,8 +23,9 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: str | None = None):
-    """Arguments from the command line; a JSON file that stands first gives the defaults. Wrong ones end with status 2 and one line."""
-    usage = "%(prog)s [ARGUMENTS.json] [--NAME VALUE ...]    (--help lists them)"  # an error stands below it, and is to be seen
+    """Read arguments from the command line, after a JSON file that stands first; wrong ones end with status 2."""
+    # Short, since an error stands below it and is to be seen.
+    usage = "%(prog)s [ARGUMENTS.json] [--NAME VALUE ...]    (--help lists them)"
     settings = {
         "prog": prog,
         "usage": usage,

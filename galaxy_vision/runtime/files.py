@@ -67,7 +67,7 @@ def reason_and_room(error: Exception, folder: Path) -> str:
 
 @contextmanager
 def sole_run(output_dir: Path) -> Iterator[None]:
-    """Hold ``output_dir`` for one run, by a lock that dies with the main process; and say in one line that it cannot be written.
+    """Hold ``output_dir`` for one run, by a lock that dies with the main process; errors of writing are one line.
 
     Raises:
         SystemExit: another run holds the folder; or it, or whatever the run writes, is on a full or read-only file

@@ -26,7 +26,7 @@ def cpu_model() -> str:
 
 
 def has_native_bf16(device: str | None = None) -> bool:
-    """Whether the device, by default the GPU if there is one, has instructions for bf16: elsewhere it is emulated and slow.
+    """Say whether the device, by default the GPU if there is one, has instructions for bf16; emulated it is slow.
 
     They say nothing about speed: with the same flag one CPU is twice as fast in bf16 as in fp32, and another is slower.
     """

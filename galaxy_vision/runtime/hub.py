@@ -25,7 +25,7 @@ NOT_PUSHED = [
     "*.incomplete/*",
     ".lock",
 ]
-"""What a run needs to go on, and what is not finished. Hidden files, which may hold secrets, are left out too, but for PUSHED."""
+"""Files that only an unfinished run needs; hidden files, which may hold secrets, stay here too, except for PUSHED."""
 PUSHED = (".gitattributes", ".gitignore")
 
 ATTEMPTS = 4
@@ -99,8 +99,10 @@ def push_folder(
 
 
 def check_repo_id(name: str, repo_id: str) -> None:
-    """Raises:
-    ValueError: no repository of the Hub can have this id; ``name`` is that of the argument.
+    """Check that a repository of the Hub can have this id; ``name`` is that of the argument.
+
+    Raises:
+        ValueError: none can.
     """
     try:
         validate_repo_id(repo_id)

@@ -1,4 +1,4 @@
-"""How a training run ends before it is through: SIGTERM, Ctrl-C, numbers that are not finite; with one line and a status."""
+"""How a training run ends early, by SIGTERM, Ctrl-C or numbers that are not finite: with one line and a status."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TERMINATED = 143
-"""Exit status of a run that SIGTERM has ended: 128 + 15, as shells say it. Ctrl-C gives 130, any error 1, wrong arguments 2."""
+"""Exit status after SIGTERM: 128 + 15, as shells have it; Ctrl-C gives 130, any error 1, wrong arguments 2."""
 
 
 class Terminated(BaseException):
@@ -45,7 +45,7 @@ class Termination:
 
 @contextmanager
 def orderly_end(output_dir: Path) -> Iterator[Termination]:
-    """Inside, Ctrl-C, SIGTERM and losses or weights that are not finite end the run with one line, which says how to go on.
+    """Inside, Ctrl-C, SIGTERM and numbers that are not finite end the run with one line, which says how to go on.
 
     Raises:
         SystemExit: with status 130, :data:`TERMINATED` or 1.
