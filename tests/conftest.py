@@ -38,11 +38,18 @@ NUM_GALAXIES = 60
 MAX_WORKERS = 4  # of a GB each
 LONGEST = (
     "test_orderly_end.py",
-    "test_streaming.py",
     "test_hub.py",
+    "test_streaming.py",
+    "test_full_disk.py",
     "test_training.py",
+    "test_kill_training.py",
     "test_predict.py",
     "test_train_captioner.py",
+    "test_checkpoints.py",
+    "test_report.py",
+    "test_model.py",
+    "test_accelerator.py",
+    "test_readme.py",
     "test_fuzz.py",
 )
 """Files that take longest, in that order; the one that sends signals to its own process stands first."""
@@ -76,8 +83,8 @@ def pytest_cmdline_main(config):
 
 def pytest_collection_modifyitems(items):
     """The longest files first, so that no process is left alone with one at the end."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(LONGEST)))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 
 ROWS_PER_CHUNK = 2000
 MAX_LINE = 16 * 2**20
-"""Longest line in bytes: a guard against files that are no tables, and which would be held as a whole."""
+"""Longest line in bytes: a guard against files that are not tables and would be held as a whole."""
 BLOCK_BYTES = 4 * 2**20
 """Bytes that are parsed at once; a row must lie within two of them."""
 

@@ -239,7 +239,7 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None) -> np.ndarray:
         fractions = np.where(np.isnan(fractions), np.nan, np.asarray(debiased, dtype=np.float64))
     totals = question_totals(votes)
     labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
-    for index, each in enumerate(chosen.classes):  # the last class has the last word
+    for index, each in enumerate(chosen.classes):  # a later class takes precedence
         held = np.ones(votes.shape[:-1], dtype=bool)
         for condition in each.conditions:
             held &= _holds(condition, fractions)

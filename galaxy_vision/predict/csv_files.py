@@ -15,7 +15,7 @@ SEPARATORS = ",;\t"
 """Of cells; the one that cuts the header into most columns is taken, the first on a tie."""
 
 MAX_LINE = 2**20
-"""Longest line in characters: a guard against files that are not tables, and which would be held as a whole."""
+"""Longest line in characters: a guard against files that are not tables and would be held as a whole."""
 
 
 def scan_csv(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
