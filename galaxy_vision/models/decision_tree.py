@@ -250,7 +250,8 @@ def reach(conditional):
         without gradients.
     """
     if hasattr(conditional, "detach"):  # a tensor; this file does without torch
-        asked = conditional.detach().clone()
+        conditional = conditional.detach()
+        asked = conditional.clone()
     else:
         conditional = np.asarray(conditional, dtype=np.float64)
         asked = conditional.copy()
