@@ -11,8 +11,9 @@ import torch
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.evaluation.evaluate import Examples, evaluate
-from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, training_constants
+from galaxy_vision.evaluation.metrics import GalaxyMetric, training_constants
 from galaxy_vision.evaluation.objectives import CLASSIFIER
+from galaxy_vision.evaluation.tables import summary_table
 from galaxy_vision.models.strict_loading import check_backbone
 from galaxy_vision.runtime.arguments import arg, parse_arguments
 from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice

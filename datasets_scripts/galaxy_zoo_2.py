@@ -20,7 +20,7 @@ from galaxy_vision.models.decision_tree import ANSWERS, conditional_fractions, v
 
 
 def read_mapping(path: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Objid -> asset_id; and objid -> why it has none, where the table contradicts itself.
+    """Map objid to asset_id; and objid to why it has none, where the table contradicts itself.
 
     Raises:
         ValueError: a column is missing, or an id is not an integer.

@@ -190,8 +190,8 @@ def _load_describer(args: argparse.Namespace):
 def run_evaluate(args: argparse.Namespace) -> int:
     """Print the table of scores, and write them all to ``--output``, by the main process alone."""
     from .evaluation.caption_metrics import caption_table
-    from .evaluation.metrics import summary_table
     from .evaluation.saved import evaluate_saved
+    from .evaluation.tables import summary_table
 
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
     if args.output and not Path(args.output).resolve().parent.is_dir():

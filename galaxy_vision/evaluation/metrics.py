@@ -13,8 +13,14 @@ import numpy as np
 from scipy.special import betaincinv
 from scipy.stats import betabinom
 
+from galaxy_vision.evaluation.sums import binned
+from galaxy_vision.evaluation.sums import calibration
+from galaxy_vision.evaluation.sums import confusion_scores
+from galaxy_vision.evaluation.sums import interval_95
+from galaxy_vision.evaluation.sums import ratio
+from galaxy_vision.evaluation.sums import root
+from galaxy_vision.evaluation.sums import RunningSums
 from galaxy_vision.models.decision_tree import ANSWERS
-from galaxy_vision.models.decision_tree import KAGGLE_COLUMNS
 from galaxy_vision.models.decision_tree import MIN_VOTES
 from galaxy_vision.models.decision_tree import NUM_ANSWERS
 from galaxy_vision.models.decision_tree import QUESTION_SLICES
@@ -23,7 +29,6 @@ from galaxy_vision.models.decision_tree import conditional_fractions
 from galaxy_vision.models.decision_tree import kaggle_from_conditional
 from galaxy_vision.models.decision_tree import question_totals
 
-NUM_BINS = 10
 BOOTSTRAPS = 500
 
 
@@ -55,57 +60,6 @@ def published_values(votes) -> tuple[np.ndarray, np.ndarray]:
     """Turn votes (..., 37) into values of the Galaxy Challenge, NaN where unknown, and where they are known."""
     published = kaggle_from_conditional(conditional_fractions(votes))
     return published, ~np.isnan(published) & ~np.isnan(votes)
-
-
-class _Sums(dict):
-    """Running sums by name; adding to a name that is not there starts it."""
-
-    def add(self, name: str, value) -> None:
-        self[name] = self[name] + value if name in self else np.asarray(value, dtype=np.float64)
-
-
-def _ratio(above: float, below: float) -> float | None:
-    return float(above / below) if below > 0 else None
-
-
-def _root(above: float, below: float) -> float | None:
-    return float(np.sqrt(max(above, 0.0) / below)) if below > 0 else None
-
-
-def _interval(values) -> list[float]:
-    return [float(edge) for edge in np.quantile(values, [0.025, 0.975])]
-
-
-def _scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Score confusion matrices (..., C, C), rows true; F1 of a class without rows or answers is 0."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    true, said = confusion.sum(-1), confusion.sum(-2)
-    recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)
-    precision = np.divide(right, said, out=np.zeros_like(right), where=said > 0)
-    f1 = np.divide(2 * right, true + said, out=np.zeros_like(right), where=true + said > 0)
-    occurs, counted = true > 0, true + said > 0  # a class that is neither true nor said is no class of this test set
-    return {
-        "accuracy": right.sum(-1) / true.sum(-1),
-        "balanced_accuracy": recall.sum(-1) / occurs.sum(-1),
-        "macro_f1": f1.sum(-1) / counted.sum(-1),
-        "weighted_f1": (f1 * true).sum(-1) / true.sum(-1),
-        "per_class": np.stack([precision, recall, f1, true], -1),
-    }
-
-
-def _calibration(weight: np.ndarray, predicted: np.ndarray, observed: np.ndarray) -> dict:
-    """Expected calibration error and reliability curve from sums over bins."""
-    filled = weight > 0
-    curve = [
-        {"predicted": float(p / w), "observed": float(o / w), "weight": float(w)}
-        for w, p, o in zip(weight[filled], predicted[filled], observed[filled], strict=True)
-    ]
-    return {"ece": _ratio(np.abs(predicted - observed).sum(), weight.sum()), "reliability": curve}
-
-
-def _bins(values: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
-    place = np.minimum((values * NUM_BINS).astype(int), NUM_BINS - 1)
-    return [np.bincount(place, weight, minlength=NUM_BINS) for weight in weights]
 
 
 class GalaxyMetric(evaluate.Metric):
@@ -141,7 +95,7 @@ class GalaxyMetric(evaluate.Metric):
         self.label_names, self.train_class_counts = label_names, train_class_counts
         self.baseline_conditional, self.baseline_kaggle = baseline_conditional, baseline_kaggle
         self.baseline_interval = baseline_interval
-        self.sums = _Sums()
+        self.sums = RunningSums()
 
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name == "classes":
@@ -188,7 +142,7 @@ class GalaxyMetric(evaluate.Metric):
         if not self.sums:
             raise ValueError("no row was added; call add_batch(predictions=..., references=...) first")
         result = self._classes() if self.config_name == "classes" else self._votes()
-        self.sums = _Sums()
+        self.sums = RunningSums()
         return result
 
     def _add_classes(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
@@ -199,7 +153,7 @@ class GalaxyMetric(evaluate.Metric):
         said, right = probabilities[decided].argmax(-1), labels[decided]
         top = probabilities[decided].max(-1)
         self.sums.add("confusion", np.bincount(right * size + said, minlength=size * size).reshape(size, size))
-        self.sums.add("bins", np.stack(_bins(top, np.ones_like(top), top, (said == right).astype(float))))
+        self.sums.add("bins", np.stack(binned(top, np.ones_like(top), top, (said == right).astype(float))))
         self.sums.add("uncertain", (~decided).sum())
 
     def _classes(self) -> dict:
@@ -209,7 +163,7 @@ class GalaxyMetric(evaluate.Metric):
         result = {"rows": int(total), "uncertain_rows": int(self.sums["uncertain"]), "labels": list(names)}
         if not total:
             return result | dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"))
-        scores = _scores(confusion)
+        scores = confusion_scores(confusion)
         result |= {name: float(scores[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")}
         columns = ("precision", "recall", "f1", "support")
         result["per_class"] = [
@@ -218,15 +172,15 @@ class GalaxyMetric(evaluate.Metric):
         ]
         result["confusion_matrix"] = confusion.astype(int).tolist()
         draws = np.random.default_rng(0).multinomial(int(total), confusion.ravel() / total, size=BOOTSTRAPS)
-        spread = _scores(draws.reshape(-1, size, size).astype(float))
+        spread = confusion_scores(draws.reshape(-1, size, size).astype(float))
         result["interval_95"] = {
-            name: _interval(spread[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+            name: interval_95(spread[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
         }
-        result |= _calibration(*self.sums["bins"])
+        result |= calibration(*self.sums["bins"])
         if self.train_class_counts is not None:
             constant = np.zeros_like(confusion)
             constant[:, int(np.argmax(self.train_class_counts))] = confusion.sum(1)
-            baseline = _scores(constant)
+            baseline = confusion_scores(constant)
             result["baseline"] = {
                 name: float(baseline[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
             }
@@ -272,11 +226,11 @@ class GalaxyMetric(evaluate.Metric):
         if self.baseline_conditional is not None:
             self.sums.add("squared_baseline", np.where(used, (self.baseline_conditional - true) ** 2, 0.0).sum(0))
         heard = ~np.isnan(votes) & (asked > 0)
-        self.sums.add("bins", np.stack(_bins(said[heard], asked[heard], (asked * said)[heard], votes[heard])))
+        self.sums.add("bins", np.stack(binned(said[heard], asked[heard], (asked * said)[heard], votes[heard])))
         if self.baseline_conditional is not None:
             constant = np.broadcast_to(self.baseline_conditional, said.shape)
-            binned = _bins(constant[heard], asked[heard], (asked * constant)[heard], votes[heard])
-            self.sums.add("bins_baseline", np.stack(binned))
+            constant_bins = binned(constant[heard], asked[heard], (asked * constant)[heard], votes[heard])
+            self.sums.add("bins_baseline", np.stack(constant_bins))
         total = question_totals(concentration)
         a, b = concentration[used].astype(np.float64), (total - concentration)[used]
         self._add_intervals("latent", betaincinv(a, b, 0.05), betaincinv(a, b, 0.95), true[used])
@@ -323,36 +277,36 @@ class GalaxyMetric(evaluate.Metric):
         result = {
             "rows": int(sums["rows"]),
             "rows_with_all_questions": int(sums["whole"]),
-            "rmse_37": _root(sums["kaggle"], sums["whole"]),
+            "rmse_37": root(sums["kaggle"], sums["whole"]),
             "known_answers": int(sums["answered"]),
-            "rmse_known": _root(sums["kaggle_answered"], sums["answered"]),
+            "rmse_known": root(sums["kaggle_answered"], sums["answered"]),
         }
         above, below = sums["kaggle_bootstrap"]
-        result["interval_95"] = {"rmse_37": _interval(np.sqrt(above / np.maximum(below, 1)))} if sums["whole"] else {}
+        result["interval_95"] = {"rmse_37": interval_95(np.sqrt(above / np.maximum(below, 1)))} if sums["whole"] else {}
         result["baseline"] = {
-            "rmse_37": _root(sums.get("kaggle_baseline", 0.0), sums["whole"] if "kaggle_baseline" in sums else 0)
+            "rmse_37": root(sums.get("kaggle_baseline", 0.0), sums["whole"] if "kaggle_baseline" in sums else 0)
         }
         if "bins_baseline" in sums:
-            result["baseline"]["ece"] = _calibration(*sums["bins_baseline"])["ece"]
+            result["baseline"]["ece"] = calibration(*sums["bins_baseline"])["ece"]
         result["answers"] = [
             {
                 "answer": answer,
                 "galaxies": int(sums["used"][place]),
-                "rmse": _root(sums["squared"][place], sums["used"][place]),
-                "sampling_floor": _root(sums["floor"][place], sums["used"][place]),
-                "baseline_rmse": _root(sums["squared_baseline"][place], sums["used"][place])
+                "rmse": root(sums["squared"][place], sums["used"][place]),
+                "sampling_floor": root(sums["floor"][place], sums["used"][place]),
+                "baseline_rmse": root(sums["squared_baseline"][place], sums["used"][place])
                 if "squared_baseline" in sums
                 else None,
             }
             for place, answer in enumerate(ANSWERS)
         ]
         result["questions"] = [self._question(question.stem) for question in QUESTIONS]
-        result |= _calibration(*sums["bins"])
+        result |= calibration(*sums["bins"])
         for key, sum_name in (("coverage_90", "inside"), ("width_90", "width")):
-            found = {name: _ratio(sums[f"{sum_name}_{name}"], sums["intervals"]) for name in ("latent", "predictive")}
+            found = {name: ratio(sums[f"{sum_name}_{name}"], sums["intervals"]) for name in ("latent", "predictive")}
             result[key] = found
             if self.baseline_interval is not None:
-                result["baseline"][key] = _ratio(sums[f"{sum_name}_baseline"], sums["intervals"])
+                result["baseline"][key] = ratio(sums[f"{sum_name}_baseline"], sums["intervals"])
         return result
 
     def _question(self, stem: str) -> dict:
@@ -366,44 +320,11 @@ class GalaxyMetric(evaluate.Metric):
             "baseline_macro_f1": None,
         }
         if confusion.sum():
-            scores = _scores(confusion)
+            scores = confusion_scores(confusion)
             row |= {"accuracy": float(scores["accuracy"]), "macro_f1": float(scores["macro_f1"])}
             if self.baseline_conditional is not None:
                 constant = np.zeros_like(confusion)
                 constant[:, np.argmax(self.baseline_conditional[QUESTION_SLICES[stem]])] = confusion.sum(1)
-                scores = _scores(constant)
+                scores = confusion_scores(constant)
                 row |= {f"baseline_{name}": float(scores[name]) for name in ("accuracy", "macro_f1")}
         return row
-
-
-def summary_table(results: dict) -> str:
-    """The short table that ends a run: score, 95 % interval, constant baseline; then accuracy of each question."""
-    lines = [f"{'':32}{'score':>8}  {'95 % interval':^17}{'constant':>9}"]
-
-    def show(name: str, value, interval=None, baseline=None) -> None:
-        between = f"[{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-        lines.append(f"{name:32}{_show(value):>8}  {between:^17}{_show(baseline):>9}")
-
-    if "classes" in results:
-        classes = results["classes"]
-        for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
-            show(name, classes[name], classes.get("interval_95", {}).get(name), classes.get("baseline", {}).get(name))
-    if "votes" in results:
-        votes = results["votes"]
-        show(
-            f"RMSE of {len(KAGGLE_COLUMNS)} (Kaggle)",
-            votes["rmse_37"],
-            votes["interval_95"].get("rmse_37"),
-            votes["baseline"]["rmse_37"],
-        )
-        show("calibration error of votes", votes["ece"], None, votes["baseline"].get("ece"))
-        for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
-            show(name, votes[key]["predictive"], None, votes["baseline"].get(key))
-        lines.append("accuracy where >= 20 were asked")
-        for row in votes["questions"]:
-            show(f"  {row['question']} ({row['galaxies']})", row["accuracy"], None, row["baseline_accuracy"])
-    return "\n".join(lines)
-
-
-def _show(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -1,5 +1,7 @@
 """Checks of the rows before the first step: that they teach something, and that an epoch can be chosen by them."""
 
+from collections.abc import Callable
+
 import numpy as np
 from datasets import Dataset, Value
 
@@ -10,13 +12,14 @@ from ..evaluation.metrics import published_values
 from ..models.decision_tree import NUM_ANSWERS, QUESTION_SLICES
 
 
-def check_classifier_rows(args, data: dict, stream=None) -> tuple[bool, list[str]]:
+def check_classifier_rows(args, data: dict, open_stream: Callable | None = None) -> tuple[bool, list[str]]:
     """Refuse rows of which no classifier can be learned, or by which no epoch can be chosen.
 
     Args:
         args: names the data set, and says whether votes are to be learned and which score selects the epoch.
         data: rows by split, those to train on among them unless they are streamed.
-        stream: :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows.
+        open_stream: opens the :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows, if they are
+            streamed; last, since that reads all of them.
 
     Returns:
         Whether votes are learned, and lines of doubt to be shown.
@@ -36,9 +39,9 @@ def check_classifier_rows(args, data: dict, stream=None) -> tuple[bool, list[str
         labels[split] = labels_of(rows)
         check_labels(dataset, split, labels[split], len(class_names))
         votes[split] = _votes_of(rows) if args.predict_votes else None
-    if stream is not None:
+    if open_stream is not None:
+        stream = open_stream()
         votes["train"] = stream.votes if args.predict_votes else None
-    if stream is not None:
         counts, rows = stream.class_counts, stream.num_rows
     else:
         counts, rows = (
@@ -108,13 +111,14 @@ def _answered(votes: np.ndarray) -> np.ndarray:
     return np.stack(totals, 1) > 0  # NaN is not
 
 
-def check_captioner_rows(args, data: dict, stream=None) -> None:
+def check_captioner_rows(args, data: dict, open_stream: Callable | None = None) -> None:
     """Refuse rows of which no captioner can be learned, or by which no epoch can be chosen.
 
     Args:
         args: names the data set, and says how many captions of a row are drawn from.
         data: rows by split, those to train on among them unless they are streamed.
-        stream: :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows.
+        open_stream: opens the :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows, if they are
+            streamed; last, since that reads all of them.
 
     Raises:
         ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are
@@ -138,10 +142,10 @@ def check_captioner_rows(args, data: dict, stream=None) -> None:
             )
         captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
         check_references(dataset, split, captions, args.num_references if split == "train" else 1)
-    if stream is not None:
-        check_number_of_captions(dataset, "train", *stream.captions_per_row, args.num_references)
     if not any(len(claims_from_votes(votes)) for votes in _votes_of(data["validation"])):
         raise ValueError(
             f"the votes of the validation split of dataset={dataset!r} claim nothing, so claim F1, which judges "
             "captions, is not defined; give a data set in which some questions were answered"
         )
+    if open_stream is not None:
+        check_number_of_captions(dataset, "train", *open_stream().captions_per_row, args.num_references)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from accelerate.utils import broadcast_object_list
@@ -75,31 +75,36 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     Args:
         processor: cuts and resizes.
-        check: ``check(args, data, stream)`` refuses rows of which nothing can be learned, by a ValueError; ``stream``
-            is None unless the training rows are streamed.
+        check: ``check(args, data, open_stream)`` refuses rows of which nothing can be learned, by a ValueError;
+            ``open_stream`` opens the stream of training rows, after whatever can be checked without it; None unless
+            they are streamed.
         with_captions: training batches have ``input_ids`` (B, references, T).
 
     Raises:
         SystemExit: there is no such data set, or its rows are refused.
     """
-    args, accelerator, stream = run.args, run.accelerator, None
+    args, accelerator = run.args, run.accelerator
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
     if args.max_rows:
         data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
+
+    @cache
+    def open_stream() -> TrainingStream:
+        return TrainingStream(run, data["test"].features["label"].names, processor, with_captions)
+
     with refusals_in_one_line():
-        if args.streaming:
-            stream = TrainingStream(run, data["test"].features["label"].names, processor, with_captions)
-        checked = check(args, data, stream)
+        checked = check(args, data, open_stream if args.streaming else None)
+        stream = open_stream() if args.streaming else None
         with accelerator.main_process_first():
             cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
-            tokenizer = stream.tokenizer if stream else None
-            if with_captions and not stream:
+            tokenizer = stream.tokenizer if stream is not None else None
+            if with_captions and stream is None:
                 tokenizer = build_tokenizer(text for captions in data["train"]["captions"] for text in captions)
                 cached["train"] = encode_captions(cached["train"], tokenizer)
     fingerprints = {split: fingerprint_of(rows) for split, rows in data.items()}
     contents = broadcast_object_list([split_contents(data) if accelerator.is_main_process else None])[0]
-    if stream:
+    if stream is not None:
         cached = {"train": stream} | cached
         fingerprints["train"], contents["train"] = stream.fingerprint, stream.content
     loaders = {

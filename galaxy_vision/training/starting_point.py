@@ -7,6 +7,7 @@ from torch import nn
 
 from ..inference.loading import refusing
 from ..models.image_processing_galaxy import GalaxyImageProcessor
+from ..models.modeling_galaxy_resnet import SINGLE_LABEL
 
 NUM_CHANNELS = 3
 """Of the pixels that a run trains on."""
@@ -101,9 +102,8 @@ def other_view(args, name: str, source: str) -> str | None:
     except (OSError, ValueError):
         return None
     then = {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction}
-    changed = [
-        f"{name}={value}, here {getattr(args, name)}" for name, value in then.items() if value != getattr(args, name)
-    ]
+    now = {setting: getattr(args, setting) for setting in then}
+    changed = [f"{setting}={then[setting]}, here {now[setting]}" for setting in then if then[setting] != now[setting]]
     return f"{source} was trained at {' and '.join(changed)}" if changed else None
 
 
@@ -116,8 +116,8 @@ def image_processor(args) -> GalaxyImageProcessor:
 def take_weights(model, start, source: str) -> str:
     """Copy the weights of a trained classifier that mean the same in a new one.
 
-    Those of the class head do if the classes have the same names in the same order; those of the vote head if both have
-    one.
+    Those of the class head do if the classes have the same names in the same order and exclude each other in both;
+    those of the vote head if both have one.
 
     Args:
         source: the trained model's argument and name, for the message.
@@ -125,9 +125,10 @@ def take_weights(model, start, source: str) -> str:
     Returns:
         One line that says which were taken.
     """
+    excludes = start.config.problem_type in (None, SINGLE_LABEL)  # else its classes do not exclude each other
     means_the_same = {
         "backbone": True,
-        "classifier": start.config.id2label == model.config.id2label,
+        "classifier": start.config.id2label == model.config.id2label and excludes,
         "vote_head": start.vote_head is not None and model.vote_head is not None,
     }
     taken = [name for name, same in means_the_same.items() if same]

@@ -209,3 +209,24 @@ def test_what_cannot_be_streamed_is_named(built, tmp_path, galaxies):
         load_galaxies(str(tmp_path / "other"), streaming=True)
     with pytest.raises(SystemExit):
         train("train_classifier", *FEW, *STREAMED, "--max_rows", "10", "--output_dir", str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    "columns, said",
+    [
+        (["image", "label"], "has no captions, which are learned"),
+        (["image", "label", "captions"], "has no votes, which judge the captions"),
+        (["image", "label", "votes", "numbers"], "does not hold lists of texts"),
+    ],
+)
+def test_streamed_rows_of_which_no_captioner_can_be_learned_are_refused_in_one_sentence(columns, said, tmp_path):
+    for split, rows in load_galaxies("simulated", num_simulated=200).items():
+        rows = rows.select(range(4))
+        if "numbers" in columns:
+            rows = rows.remove_columns("captions").add_column("captions", [[1, 2]] * 4)
+        kept = [{"numbers": "captions"}.get(name, name) for name in columns]
+        rows.select_columns(kept).to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
+    with pytest.raises(SystemExit, match=said):
+        train(
+            "train_captioner", *CAPTIONER, "--streaming", "--dataset", str(tmp_path), "--output_dir", f"{tmp_path}/run"
+        )

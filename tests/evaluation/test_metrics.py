@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from galaxy_vision.evaluation.metrics import GalaxyMetric, summary_table, training_constants
+from galaxy_vision.evaluation.metrics import GalaxyMetric, training_constants
+from galaxy_vision.evaluation.tables import summary_table
 from galaxy_vision.models.decision_tree import (
     QUESTION_SLICES,
     answer_index,

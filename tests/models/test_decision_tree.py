@@ -134,3 +134,12 @@ def test_hub_columns_map_the_reversed_bulge_by_name_and_lack_the_odd_features():
 def test_an_array_with_another_last_axis_is_refused():
     with pytest.raises(ValueError, match="37 answers"):
         reach(np.ones((2, 36)))
+
+
+def test_reach_of_a_tensor_is_that_of_the_array_and_comes_without_gradients():
+    conditional = np.random.default_rng(0).random((5, 37))
+    conditional[0, :3], conditional[1, 5:9] = (1, 0, 0), np.nan
+    tensor = torch.tensor(conditional, requires_grad=True)
+    reached = reach(tensor)
+    assert not reached.requires_grad and np.array_equal(reached.numpy(), reach(conditional), equal_nan=True)
+    assert tensor.tolist()[0] == conditional.tolist()[0]  # which is not changed

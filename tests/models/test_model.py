@@ -194,3 +194,12 @@ def test_bad_configurations_are_refused_and_no_keyword_is_swallowed():
         make_model(backbone="vit_base_patch16_224")
     fields = set(GalaxyResNetConfig().to_dict())
     assert {"backbone", "image_size", "num_channels", "predict_votes", "drop_rate"} <= fields
+
+
+def test_intervals_without_scipy_are_one_sentence(monkeypatch):
+    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32)).eval()
+    monkeypatch.setattr("galaxy_vision.models.modeling_galaxy_resnet.betaincinv", None)
+    with torch.no_grad():
+        output = model(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ImportError, match="need scipy; pip install scipy"):
+        model.predict_fractions(output)

@@ -56,7 +56,7 @@ def test_a_classifier_takes_the_backbone_of_the_weights_of_timm(tmp_path, monkey
 def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_loaded(
     start, other, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("galaxy_vision.data.load.load_galaxies", None)
+    monkeypatch.setattr("galaxy_vision.training.rows.load_galaxies", None)
     place = other if start == "init_from" else "resnet14t.c3_in1k"
     with pytest.raises(
         SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='resnet10t' was given"
@@ -169,3 +169,12 @@ def test_heads_are_taken_from_the_start_where_they_mean_the_same(labels, votes, 
         if ours is not None:
             same = all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
             assert same is (name in taken), name
+
+
+def test_a_class_head_whose_classes_do_not_exclude_each_other_is_not_taken():
+    settings = {"backbone": "resnet10t", "image_size": 32, "predict_votes": False}
+    start = GalaxyResNetForImageClassification(
+        GalaxyResNetConfig(**settings, problem_type="multi_label_classification")
+    )
+    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(**settings))
+    assert take_weights(model, start, "init_from='m'") == "weights taken from init_from='m': backbone"
