@@ -338,12 +338,12 @@ CATALOGUES = {  # name -> bytes, and what is said; None: the row is refused when
     "text.tar": (b"I am a tar", "not a complete, uncompressed tar"),
     "lying.zip": (lying_zip(), None),
     "text.zip": (b"I am a zip", "not a complete zip file"),
-    "empty.csv": (b"", "cannot be read as a table"),
+    "empty.csv": (b"", "is empty; download it again"),
     "long.csv": (b"id,path\n1," + b"a" * 3_000_000 + b"\n", "a line of more than 1 MiB"),
-    "wide.csv": (b"id,path\n1,a.jpg,b.jpg\n", "line 2 has 3 cells, and the header 2"),
-    "latin.csv": (b"id,path\n1,gal\xe1xia.jpg\n", "cannot be read as a table in UTF-8"),
+    "wide.csv": (b"id,path\n1,a.jpg,b.jpg\n", "line 2: 3 cells where the header has 2"),
+    "latin.csv": (b"id,path\n1,gal\xe1xia.jpg\n", "is not a CSV table in UTF-8"),
     "columns.csv": (b"x,y\n1,2\n", "none of the columns"),
-    "truncated.csv.gz": (gzip.compress(b"id,path\n" + b"1,a.jpg\n" * 1000)[:-20], "cannot be read as a table"),
+    "truncated.csv.gz": (gzip.compress(b"id,path\n" + b"1,a.jpg\n" * 1000)[:-20], "is damaged"),
     "null.csv": (b"id,path\n1,a\0.jpg\n", None),
 }
 

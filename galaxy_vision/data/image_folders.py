@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
 
-from ..images.limits import is_hidden, is_image, normal_path
+from ..images.limits import is_image, normal_path
+from ..images.listing import files_in
 from ..runtime.files import written_whole
 from .checks import set_fingerprint
 from .class_names import clean_name
@@ -29,18 +30,6 @@ from .votes import ID_COLUMNS, vote_columns
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FLOAT_ID = re.compile(r"[+-]?\d(\.\d+[eE]\+?|[eE]\+)\d+")
 """An id that was a floating-point number once, such as 1.23e+17: its last digits are lost."""
-
-
-def files_in(folder: Path) -> Iterator[str]:
-    """Yield the paths of the user's files in a folder, in order; links are followed, but no folder is entered twice."""
-    seen = set()
-    for path, folders, files in os.walk(folder, followlinks=True):
-        inside = Path(path).relative_to(folder)
-        folders[:] = sorted(
-            name for name in folders if not is_hidden(name) and os.path.realpath(Path(path, name)) not in seen
-        )
-        seen |= {os.path.realpath(Path(path, name)) for name in folders}
-        yield from ((inside / name).as_posix() for name in sorted(files) if not is_hidden(name))
 
 
 def folder_labels(names: Sequence[str], where: str) -> list[tuple[str | None, str]]:
@@ -117,7 +106,7 @@ def load_image_folder(folder: Path) -> DatasetDict:
     Raises:
         ValueError: there are neither metadata nor class folders, or they contradict the images.
     """
-    where, files = f"dataset={str(folder)!r}", list(files_in(folder))
+    where, files = f"dataset={str(folder)!r}", [name for name, _ in files_in(folder)]
     names = [name for name in files if is_image(name)]
     tables = [name for name in files if PurePosixPath(name).name in METADATA]
     if not names:

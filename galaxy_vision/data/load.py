@@ -12,8 +12,9 @@ from PIL import Image as PillowImage
 
 from ..images.decode import read_rgb
 from ..images.limits import image_id, is_image, read_file
+from ..images.listing import files_in
 from .class_names import with_named_labels
-from .image_folders import files_in, load_image_folder
+from .image_folders import load_image_folder
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .splits import SPLITS, split_name, split_with
 from .votes import ID_COLUMNS, with_caption_lists, with_votes_column
@@ -126,7 +127,7 @@ def _read_from_hub(name: str) -> DatasetDict:
     """A folder of images passes through the same hands as a local one."""
     if load_dataset_builder(name).name == "imagefolder":
         folder = Path(snapshot_download(name, repo_type="dataset"))
-        if any(map(is_image, files_in(folder))):  # they may lie in zips, which are left to datasets
+        if any(is_image(name) for name, _ in files_in(folder)):  # they may lie in zips, which are left to datasets
             return load_image_folder(folder)
     return load_dataset(name)
 

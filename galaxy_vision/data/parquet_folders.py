@@ -20,8 +20,9 @@ from datasets import (
 from datasets.fingerprint import Hasher
 from pyarrow.dataset import ParquetFragmentScanOptions
 
+from ..images.listing import files_in
 from .class_names import label_names
-from .image_folders import METADATA, files_in
+from .image_folders import METADATA
 from .splits import SPLITS, split_name
 from .votes import ID_COLUMNS, vote_columns
 
@@ -31,7 +32,8 @@ _OURS = {"image", "label", "captions", *ID_COLUMNS}
 
 def parquet_names(folder: Path) -> list[str]:
     """Paths inside a folder of the user's Parquet files; the metadata of images is not one of them."""
-    return [name for name in files_in(folder) if name.endswith(".parquet") and PurePosixPath(name).name not in METADATA]
+    names = [name for name, _ in files_in(folder) if name.endswith(".parquet")]
+    return [name for name in names if PurePosixPath(name).name not in METADATA]
 
 
 def _files_by_split(folder: Path) -> dict[str, list[str]]:

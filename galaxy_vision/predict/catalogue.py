@@ -7,10 +7,10 @@ A part is what one process does at a time. What kind a catalogue is decides whic
 from pathlib import Path
 
 from ..images.limits import is_image
+from ..images.listing import files_in
 from . import hub_datasets as catalogue_hub
 from . import indexed as catalogue_index
 from . import tables as catalogue_tables
-from .entry import files_in
 from .rows import Catalogue, Columns, Row
 
 __all__ = ["Catalogue", "Columns", "Row", "needs_index", "open_catalogue", "write_index"]

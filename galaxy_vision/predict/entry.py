@@ -1,11 +1,6 @@
-"""An image of a catalogue without an own row in a table: where it lies, and the files among which it is looked for."""
+"""An image of a catalogue without an own row in a table: where it lies."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
-
-from ..images.limits import is_hidden
 
 
 class Entry(NamedTuple):
@@ -30,34 +25,3 @@ class Entry(NamedTuple):
     check: int = 0
     sparse: bool = False
     absent: str = ""
-
-
-def files_in(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
-    """The user's files at any depth, by name, as they are found: (path inside the folder, entry).
-
-    Links are followed, but not back into a folder that holds them. What is hidden, of the system, or neither a file
-    nor a link to nowhere is left out.
-
-    Raises:
-        ValueError: a folder cannot be listed.
-    """
-    return _files_in(folder, "", frozenset())
-
-
-def _files_in(folder: Path, inside: str, above: frozenset) -> Iterator[tuple[str, os.DirEntry]]:
-    try:
-        state = os.stat(folder / inside)
-        if (here := (state.st_dev, state.st_ino)) in above:
-            return
-        with os.scandir(folder / inside) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        raise ValueError(f"catalogue={folder}: {folder / inside} cannot be listed ({error.strerror})") from error
-    for entry in entries:
-        name = f"{inside}{entry.name}"
-        if is_hidden(entry.name):
-            continue
-        if entry.is_dir():
-            yield from _files_in(folder, name + "/", above | {here})
-        elif entry.is_file() or entry.is_symlink():
-            yield name, entry

@@ -14,9 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..images.limits import IMAGE_SUFFIXES, check_bytes, image_id, is_image, read_limited
+from ..images.listing import files_in
 from ..runtime.files import written_whole
 from .csv_files import scan_csv
-from .entry import Entry, files_in
+from .entry import Entry
 from .rows import Catalogue, Columns, Row, read_path
 from .tars import read_tar, scan_tars
 

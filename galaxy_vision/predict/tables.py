@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .entry import files_in
+from ..images.listing import files_in
 from .rows import Catalogue, Columns, Row, check_types, choose_columns, row_of
 
 ROWS_AT_ONCE = 64

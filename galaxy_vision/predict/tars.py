@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..images.limits import image_id, is_hidden, is_image, normal_path
-from .entry import Entry, files_in
+from ..images.listing import files_in
+from .entry import Entry
 from .rows import Columns
 
 _WORD = re.compile(r"[A-Za-z][\w-]*")

@@ -48,9 +48,9 @@ def test_a_cell_without_a_number_is_nan(table, cell):
         ("id,name,value\n1,x,1\n2,x,inf\n", "line 3, column value: 'inf' is not a number"),
         (
             'id,value,name\n1,1,x\n2,2,"y\n3,3,z\n',
-            "the last row has several lines in column name; close the quotation mark",
+            "line 3: unexpected end of data .is a quotation mark not closed",
         ),
-        ('id,value,more,name\n1,1,x,"y\n3,3,z,"\n', "the last row has several lines in column name"),
+        ('id,value,name\n1,1,"x\n2,2,"y"\n3,3,z\n', "line 2: ',' expected after '\"' .is a quotation mark not closed"),
         ("id,name,value\n1,x,1_0\n", "column value: '1_0' is not a number"),
         ("id,name,value\n1.23e17,x,1\n", "line 2, column id: '1.23e17' is not an integer"),
         ("id,name,value\n\u0661,x,1\n", "column id: '\u0661' is not an integer"),

@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("galaxy_vision.predict.entry.os.scandir", refuse)
+    monkeypatch.setattr("galaxy_vision.images.listing.os.scandir", refuse)
     with pytest.raises(ValueError, match=r"catalogue.folder cannot be listed \(Permission denied\)"):
         rows_of(folder)
 

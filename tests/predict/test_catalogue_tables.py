@@ -191,13 +191,16 @@ def test_cells_of_a_table_of_paths_stay_text(files, tmp_path):
     ("text", "message"),
     [
         ("galaxy;where\n1;a.jpg\n", "none of the columns .*; name one of galaxy, where by --image_column"),
-        ("id|path\n1|a.jpg\n", r"name one of id\|path by --image_column"),
-        ('id,path\n1,"a.jpg\n2,b.jpg\n3,c.jpg\n', "line 2: unexpected end of data .is a quote not closed"),
-        ('id,path\n1,a.jpg\n2,"b.jpg\n3,c.jpg"\n', "line 3: the path goes over several lines .is a quote not closed"),
-        ('id,path\n1,"a.jpg\n2,"b.jpg"\n', "line 2: ',' expected after '\"' .is a quote not closed"),
-        ("id,path\n1,a.jpg\n2,b,c.jpg\n", "line 3 has 3 cells, and the header 2: id, path"),
-        ("id,path,ra\n1,a.jpg,1\n2,b.jpg\n", "line 3 has 2 cells, and the header 3: id, path, ra"),
-        ("", "it has no header"),
+        ("a|b\n1|a.jpg\n", "name one of a, b by --image_column"),
+        ('id,path\n1,"a.jpg\n2,b.jpg\n3,c.jpg\n', "line 2: unexpected end of data .is a quotation mark not closed"),
+        (
+            'id,path\n1,a.jpg\n2,"b.jpg\n3,c.jpg"\n',
+            "line 3: the path goes over several lines .is a quotation mark not closed",
+        ),
+        ('id,path\n1,"a.jpg\n2,"b.jpg"\n', "line 2: ',' expected after '\"' .is a quotation mark not closed"),
+        ("id,path\n1,a.jpg\n2,b,c.jpg\n", "line 3: 3 cells where the header has 2, separated by commas"),
+        ("id,path,ra\n1,a.jpg,1\n2,b.jpg\n", "line 3: 2 cells where the header has 3, separated by commas"),
+        ("", "is empty; download it again"),
     ],
 )
 def test_a_table_of_paths_that_would_lose_rows_is_refused(text, message, tmp_path):
@@ -208,7 +211,7 @@ def test_a_table_of_paths_that_would_lose_rows_is_refused(text, message, tmp_pat
 
 def test_a_table_in_utf_16_is_refused(tmp_path):
     (tmp_path / "table.csv").write_bytes("id,path\n1,a.jpg\n".encode("utf-16"))
-    with pytest.raises(ValueError, match="cannot be read as a table in UTF-8"):
+    with pytest.raises(ValueError, match="is not a CSV table in UTF-8"):
         rows_of(tmp_path / "table.csv")
 
 
