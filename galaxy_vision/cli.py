@@ -9,9 +9,7 @@ from pathlib import Path
 from . import __version__
 from .images.limits import STRETCHES
 from .runtime.files import CANNOT_WRITE, cannot_write, write_json, written_whole
-
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
-"""Trained models of the repository, in a checkout that was installed with ``pip install -e``."""
+from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
-    evaluate.add_argument("--model", required=True, help="trained classifier or captioner: folder or Hub id")
+    evaluate.add_argument(
+        "--model", default=CLASSIFIER, help="trained classifier or captioner: folder or Hub id (default: %(default)s)"
+    )
     evaluate.add_argument("--dataset", required=True, help="'simulated', a folder, or a Hub id, as for training")
     evaluate.add_argument(
         "--split", default="test", choices=("train", "validation", "test", "all"), help="(%(default)s)"
@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     export = commands.add_parser(
         "export", help="a trained classifier as a graph of OpenVINO, for programs without torch", allow_abbrev=False
     )
-    export.add_argument("--model", required=True, help="trained classifier: folder or Hub id")
+    export.add_argument("--model", default=CLASSIFIER, help="trained classifier: folder or Hub id (%(default)s)")
     export.add_argument(
         "--output_dir", required=True, help="folder for the graph, its config.json and preprocessor_config.json"
     )
@@ -92,13 +92,13 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
     parser.add_argument(
         "--model",
-        default=str(CHECKPOINTS / "galaxy-resnet"),
-        help="trained classifier: folder or Hub id (default: ours)",
+        default=CLASSIFIER,
+        help="trained classifier: folder or Hub id (default: %(default)s, which comes with the package)",
     )
     parser.add_argument(
         "--captioner",
-        default=str(CHECKPOINTS / "galaxy-captioner"),
-        help="trained captioner: folder or Hub id (default: ours)",
+        default=CAPTIONER,
+        help="trained captioner: folder or Hub id (default: %(default)s, which comes with the package)",
     )
     parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
     parser.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")

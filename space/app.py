@@ -1,8 +1,8 @@
 """The demo: one galaxy, many galaxies, and an API.
 
 Run ``python space/app.py`` here, or as a Hugging Face Space; it needs neither a GPU nor a network. Models come from the
-environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), or from ``checkpoints/``.
-They are loaded in the background, so that the page opens at once.
+environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), from ``checkpoints/``
+beside this file, or from the package. They are loaded in the background, so that the page opens at once.
 """
 
 import argparse

@@ -35,6 +35,7 @@ from galaxy_vision.inference.describe import Describer
 from galaxy_vision.inference.explain import COLORMAP, caption_attention, explain, overlay
 from galaxy_vision.inference.explain_targets import target_index, target_name
 from galaxy_vision.models.decision_tree import SHORT_NAMES
+from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
 
 HERE = Path(__file__).resolve().parent
 # Limits are ours: for a Space with two CPU cores that many visitors share.
@@ -57,12 +58,13 @@ KEY_QUESTIONS = {
 
 
 def model_places() -> dict[str, str]:
-    """Return the folder or Hub id of both models: from the environment, else beside the app or in the repository."""
-    roots = [HERE / "checkpoints", HERE.parent / "checkpoints"]
-    root = next((folder for folder in roots if folder.is_dir()), roots[1])
+    """Return the folder or Hub id of both models: from the environment, else beside the app or of the package."""
+    given = {"classifier": "GALAXY_VISION_CLASSIFIER", "captioner": "GALAXY_VISION_CAPTIONER"}
+    ours = {"classifier": CLASSIFIER, "captioner": CAPTIONER}
+    beside = HERE / "checkpoints"
     return {
-        "classifier": os.environ.get("GALAXY_VISION_CLASSIFIER") or str(root / "galaxy-resnet"),
-        "captioner": os.environ.get("GALAXY_VISION_CAPTIONER") or str(root / "galaxy-captioner"),
+        kind: os.environ.get(given[kind]) or (str(beside / name) if (beside / name).is_dir() else model_source(name))
+        for kind, name in ours.items()
     }
 
 

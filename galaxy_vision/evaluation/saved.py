@@ -23,6 +23,7 @@ from ..models.decision_tree import conditional_fractions
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput
 from ..runtime.accelerator import chosen_precision, make_accelerator
+from ..runtime.shipped import model_source
 from .caption_metrics import score_beside_rivals
 from .evaluate import Examples, class_probabilities, evaluate, evaluate_captions
 from .metrics import GalaxyMetric, training_constants
@@ -66,6 +67,7 @@ def evaluate_saved(
         ValueError: there is no such data set, the model is none of ours, or nothing can be compared.
     """
     check_rotations(rotations)
+    model = model_source(model)
     with refusing(model):  # our own classes are registered, so the code that a folder carries is never run
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         precision = chosen_precision(mixed_precision) or _precision_of_run(model)

@@ -18,6 +18,7 @@ from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from ..models.modeling_galaxy_resnet import SINGLE_LABEL, GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
+from ..runtime.shipped import model_source
 
 GREY = Image.new("RGB", (64, 64), (9, 9, 9))
 
@@ -73,6 +74,7 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
         ValueError: it is damaged, no classifier of ours, of a newer version, its parts do not fit, or its classes do
             not exclude each other: whoever calls this reads them by softmax.
     """
+    name = model_source(name)
     with refusing(name):
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()
         if model.config.problem_type not in (None, SINGLE_LABEL):
@@ -91,6 +93,7 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
 @torch.inference_mode()
 def load_captioner(name: str | Path) -> tuple[GalaxyCaptionerForConditionalGeneration, GalaxyCaptionerProcessor]:
     """As :func:`load_classifier`, for a captioner."""
+    name = model_source(name)
     with refusing(name):
         model = GalaxyCaptionerForConditionalGeneration.from_pretrained(name).eval()
         processor = GalaxyCaptionerProcessor.from_pretrained(name)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
+from ..runtime.shipped import CLASSIFIER
 
 BACKENDS = ("torch", "openvino")
 
@@ -12,14 +13,14 @@ BACKENDS = ("torch", "openvino")
 class Arguments:
     """Arguments of a prediction; also the keys of a JSON arguments file."""
 
-    model: str = field(metadata={"help": "trained classifier: folder or Hub id"})
     catalogue: str = field(
         metadata={
             "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of "
-            "paths (cut by commas, semicolons or tabs), or the id of a data set of the Hub, which is streamed"
+            "paths (cut by commas, semicolons, tabs or bars), or the id of a data set of the Hub, which is streamed"
         }
     )
     output_dir: str = field(metadata={"help": "folder for the parts; if it holds some of this very run, it goes on"})
+    model: str = arg(CLASSIFIER, "trained classifier: folder or Hub id; the default comes with the package")
     id_column: str | None = arg(None, "of a table; default id or id_str, and the place of the row if there is none")
     image_column: str | None = arg(
         None,
@@ -32,7 +33,7 @@ class Arguments:
         None, "only this split, of a Hub data set or of Parquet files whose names, or folders, start with it"
     )
     config: str | None = arg(None, "configuration of a data set of the Hub that has several")
-    captioner: str | None = arg(None, "also write captions by this trained captioner: folder or Hub id")
+    captioner: str | None = arg(None, "also write captions: captioner (folder or Hub id; galaxy-captioner is ours)")
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
     batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")

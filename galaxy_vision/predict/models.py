@@ -21,6 +21,7 @@ from ..inference.rotations import classify
 from ..models.decision_tree import ANSWERS, QUESTION_SLICES
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
+from ..runtime.shipped import model_source
 from .arguments import Arguments
 from .column_names import probability_columns
 from .rows import Catalogue, Row
@@ -193,9 +194,8 @@ class Models:
 
 def local_folder(model: str) -> Path:
     """The folder itself, or where the files of this Hub id are cached."""
-    return (
-        Path(model) if Path(model).is_dir() else Path(snapshot_download(model, allow_patterns=[*MODEL_FILES, "*.py"]))
-    )
+    folder = Path(model_source(model))
+    return folder if folder.is_dir() else Path(snapshot_download(model, allow_patterns=[*MODEL_FILES, "*.py"]))
 
 
 def folder_fingerprint(folder: Path | None) -> str | None:

@@ -8,6 +8,7 @@ from torch import nn
 from ..inference.loading import refusing
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import SINGLE_LABEL
+from ..runtime.shipped import model_source
 
 NUM_CHANNELS = 3
 """Of the pixels that a run trains on."""
@@ -26,7 +27,7 @@ def load_trained(kind: type, argument: str, name: str):
     """
     try:
         with refusing(name):
-            loaded = kind.from_pretrained(name)
+            loaded = kind.from_pretrained(model_source(name))
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {argument}={name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     channels = getattr(getattr(loaded, "config", None), "num_channels", NUM_CHANNELS)
@@ -98,7 +99,7 @@ def set_defaults(args, **defaults) -> None:
 def other_view(args, name: str, source: str) -> str | None:
     """Say in one line where a model has seen images at another size or crop; None where not, or not known."""
     try:
-        processor = GalaxyImageProcessor.from_pretrained(name)
+        processor = GalaxyImageProcessor.from_pretrained(model_source(name))
     except (OSError, ValueError):
         return None
     then = {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction}
