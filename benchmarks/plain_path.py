@@ -19,20 +19,19 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from galaxy_vision.data.augmentation import Augmentation
 from train_classifier import main as train
 
 SHOWN = ("loss", "macro F1", "RMSE-37")
 
 
-def augment_one_by_one(
-    pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04
-):
-    """Augment as :func:`galaxy_vision.data.batches.augment` does, with one resampling for each image."""
+def augment_one_by_one(pixels: torch.Tensor, generator: torch.Generator, how: Augmentation, size: int, mean, std):
+    """Turn, zoom and shift as :func:`galaxy_vision.data.augmentation.augment`, with one resampling for each image."""
     augmented = []
     for image in pixels:
         angle, zoom, dx, dy, mirror = torch.rand(5, generator=generator).tolist()
-        shift = [2 * max_shift * (2 * offset - 1) * image.shape[-1] / 2 for offset in (dx, dy)]
-        scale = max_zoom ** (2 * zoom - 1)
+        shift = [2 * how.max_shift * (2 * offset - 1) * image.shape[-1] / 2 for offset in (dx, dy)]
+        scale = how.max_zoom ** (2 * zoom - 1)
         image = F.hflip(image) if mirror < 0.5 else image
         augmented.append(F.affine(image, 360 * angle, shift, scale, [0.0], interpolation=InterpolationMode.BILINEAR))
     return torch.stack(augmented)
@@ -46,7 +45,7 @@ def scores(argv: list[str], plain: bool) -> list[float]:
     """Train with these arguments and return the test scores of :data:`SHOWN`."""
     with ExitStack() as patches:
         if plain:
-            patches.enter_context(mock.patch("galaxy_vision.data.batches.augment", augment_one_by_one))
+            patches.enter_context(mock.patch("galaxy_vision.training.loop.augment", augment_one_by_one))
             patches.enter_context(mock.patch("torch.channels_last", torch.contiguous_format))
             patches.enter_context(mock.patch("torch.optim.AdamW", unfused))
             argv = [*argv, "--mixed_precision", "no"]

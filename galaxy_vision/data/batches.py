@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import torch
 from datasets import Dataset, Image
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ..images.decode import read_rgb
@@ -67,7 +66,7 @@ class PixelBatches(torch.utils.data.Dataset):
     """Whole batches out of the pixel cache: asking for a list of rows costs 12 us a row, one by one 34."""
 
     def __init__(self, cached: Dataset, image_size: int):
-        self.cached, self.image_size = cached.with_format("arrow"), image_size
+        self.cached, self.image_size = cached.with_format("arrow"), image_size  # the side of what is cached, in px
 
     def __len__(self) -> int:
         return len(self.cached)
@@ -103,33 +102,3 @@ def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool
     batches = PixelBatches(cached, image_size)
     pinned = torch.cuda.is_available()  # or the copy to a GPU would block
     return DataLoader(batches, batch_size, shuffle=shuffle, collate_fn=lambda batch: batch, pin_memory=pinned)
-
-
-def augment(
-    pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04
-) -> torch.Tensor:
-    """Turn, mirror, zoom and shift a batch in one resampling: a galaxy has no up, left or (in these cut-outs) size.
-
-    Args:
-        pixels: (B, C, H, W) float, any device.
-        generator: on the CPU, so that every device sees the same augmentation.
-        max_zoom: largest enlargement; its inverse is the smallest.
-        max_shift: largest shift as a share of the side.
-    """
-    count, height, width = len(pixels), *pixels.shape[-2:]
-    angle, zoom, dx, dy = torch.rand(4, count, generator=generator)
-    mirror = torch.randint(0, 2, (count,), generator=generator) * 2.0 - 1.0
-    angle = angle * 2 * torch.pi
-    scale = max_zoom ** (2 * zoom - 1)
-    cosine, sine = scale * angle.cos(), scale * angle.sin()
-    shift_x, shift_y = (2 * max_shift * (2 * part - 1) for part in (dx, dy))
-    matrix = torch.stack([cosine * mirror, sine * mirror, -sine, cosine, shift_x, shift_y], 1)
-    from_x, from_y, shift = (
-        matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6).split(2, -1)
-    )  # each (B, 1, 1, 2)
-    # F.affine_grid makes the same grid by a matrix product for every pixel, which takes longer than the sampling.
-    x, y = (
-        ((2 * torch.arange(n, device=pixels.device) + 1) / n - 1)[:, None] for n in (width, height)
-    )  # middles of pixels
-    grid = from_x * x + (from_y * y[:, None] + shift)  # (B, H, W, 2)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

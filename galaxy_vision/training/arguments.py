@@ -2,8 +2,9 @@
 
 import importlib.util
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
+from ..data.augmentation import MAX_BLUR, Augmentation
 from ..data.labels import SCHEMES
 from ..models.configuration_galaxy_resnet import LIMITS
 from ..models.strict_loading import check_backbone, check_ranges
@@ -20,6 +21,11 @@ CHOICES = {
 }
 LEAST = {"epochs": 1, "batch_size": 1, "accumulation_steps": 1, "num_simulated": 1, "shuffle_buffer": 1}
 LEAST |= {"max_rows": 0, "patience": 0, "checkpoint_every": 0, "stop_after": 0, "weight_decay": 0}
+LEAST |= {"max_zoom": 1, "max_shift": 0, "margin": 1, "max_blur": 0, "max_noise": 0, "max_brightness": 1}
+LEAST |= {"max_colour": 1, "grey_share": 0}
+MOST = {"max_zoom": 4, "max_shift": 0.5, "max_blur": MAX_BLUR, "max_noise": 1, "max_brightness": 4, "max_colour": 4}
+MOST |= {"grey_share": 1}
+"""Beyond these a view shows another galaxy, or none."""
 BELOW_ONE = ("warmup_fraction", "drop_rate", "ema_decay")
 """Numbers from 0 to below 1."""
 STRIDE = 32
@@ -65,6 +71,18 @@ class TrainingRun:
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
     drop_rate: float = arg(0.0, "dropout before the heads")
     augmentation: bool = arg(True, "turn, mirror, zoom and shift the training images at random")
+    max_zoom: float = arg(1.15, "of the augmentation: largest enlargement, and its inverse the smallest")
+    max_shift: float = arg(0.04, "of the augmentation: largest shift along each axis, as a share of the side")
+    margin: float = arg(
+        1.0,
+        "training images are cached this many times wider than the crop, at most 1 / crop_fraction, so that what is "
+        "turned, zoomed and shifted in is sky and not a mirror image",
+    )
+    max_blur: float = arg(0.0, "of the augmentation: largest sigma of a Gaussian blur in pixels of the input")
+    max_noise: float = arg(0.0, "of the augmentation: largest standard deviation of noise, white being 1")
+    max_brightness: float = arg(1.0, "of the augmentation: largest factor of the brightness, and its inverse")
+    max_colour: float = arg(1.0, "of the augmentation: largest factor of a colour against the others, and its inverse")
+    grey_share: float = arg(0.0, "of the augmentation: share of the views that are grey")
     epochs: int = arg(10, "passes over the training rows")
     batch_size: int = arg(32, "images a process and step")
     accumulation_steps: int = arg(1, "batches for each optimiser step")
@@ -103,6 +121,7 @@ class TrainingRun:
                 raise ValueError(f"{name}={getattr(self, name)} is outside 0 <= {name} < 1")
         if not 0.0 < self.crop_fraction <= 1.0:
             raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
+        self._check_views()
         if self.image_size < STRIDE:
             raise ValueError(
                 f"image_size={self.image_size} is smaller than the backbone's stride of {STRIDE}; use {STRIDE} or more"
@@ -120,3 +139,21 @@ class TrainingRun:
             raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
         if self.push_to_hub:
             check_repo_id("hub_model_id", self.hub_model_id)
+
+    def _check_views(self) -> None:
+        """Check the limits of the augmentation; raise ValueError otherwise."""
+        for name, limit in MOST.items():
+            if getattr(self, name) > limit:
+                raise ValueError(f"{name}={getattr(self, name)} is above {limit}")
+        if self.margin * self.crop_fraction > 1 + 1e-9:
+            raise ValueError(
+                f"margin={self.margin} is above {1 / self.crop_fraction:.4g}, 1 / crop_fraction: there is no more of "
+                "the image; give less"
+            )
+        if self.margin > 1 and not self.augmentation:
+            raise ValueError(f"margin={self.margin} is for the augmentation, which is off; leave it out")
+
+    @property
+    def views(self) -> Augmentation:
+        """The limits of the augmentation."""
+        return Augmentation(**{limit.name: getattr(self, limit.name) for limit in fields(Augmentation)})

@@ -16,7 +16,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..data.batches import augment
+from ..data.augmentation import augment
 from ..evaluation.objectives import Objective, mean_loss
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..runtime.accelerator import on_any_process
@@ -98,7 +98,9 @@ def _make_ready(run: RunState, batch: dict, step: int) -> _Ready:
         batch, weight = {key: value.repeat_interleave(2, dim=0) for key, value in batch.items()}, weight / 2
     pixels = run.processor.normalize_pixels(batch["pixels"])
     if run.args.augmentation:
-        pixels = augment(pixels, generator)
+        processor = run.processor
+        light = {"mean": processor.image_mean, "std": processor.image_std}
+        pixels = augment(pixels, generator, run.args.views, run.args.image_size, **light)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     return _Ready(batch, {"pixel_values": pixels} | run.targets(batch, pixels, generator), seed, weight)
 

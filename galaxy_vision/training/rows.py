@@ -1,5 +1,6 @@
 """The rows of a run: loaded, checked, decoded, and dealt in batches."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -70,6 +71,17 @@ class Rows:
         return train.votes if "train" not in self.data else train.with_format("numpy")["votes"][:]
 
 
+def with_margin(processor: GalaxyImageProcessor, margin: float) -> GalaxyImageProcessor:
+    """Return a processor that shows ``margin`` times as much of an image, at the same scale."""
+    size = round(processor.size["height"] * margin)
+    if size == processor.size["height"]:
+        return processor
+    wider = copy.deepcopy(processor)
+    wider.crop_fraction = min(processor.crop_fraction * size / processor.size["height"], 1.0)
+    wider.size = {"height": size, "width": size}
+    return wider
+
+
 def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_captions: bool = False) -> Rows:
     """Load, check and decode the rows of a run.
 
@@ -89,15 +101,18 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     if args.max_rows:
         data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
 
+    wider = with_margin(processor, args.margin)
+
     @cache
     def open_stream() -> TrainingStream:
-        return TrainingStream(run, data["test"].features["label"].names, processor, with_captions)
+        return TrainingStream(run, data["test"].features["label"].names, wider, with_captions)
 
     with refusals_in_one_line():
         checked = check(args, data, open_stream if args.streaming else None)
         stream = open_stream() if args.streaming else None
         with accelerator.main_process_first():
-            cached = {split: cache_pixels(data[split], processor) for split in SPLITS if split in data}
+            cutters = {split: processor for split in SPLITS} | {"train": wider}
+            cached = {split: cache_pixels(data[split], cutters[split]) for split in SPLITS if split in data}
             tokenizer = stream.tokenizer if stream is not None else None
             if with_captions and stream is None:
                 tokenizer = build_tokenizer(text for captions in data["train"]["captions"] for text in captions)
@@ -108,7 +123,9 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
         cached = {"train": stream} | cached
         fingerprints["train"], contents["train"] = stream.fingerprint, stream.content
     loaders = {
-        split: make_loader(rows, args.image_size, args.batch_size, shuffle=split == "train")
+        split: make_loader(
+            rows, (wider if split == "train" else processor).size["height"], args.batch_size, shuffle=split == "train"
+        )
         for split, rows in cached.items()
     }
     return Rows(data, cached, loaders, processor, tokenizer, contents, fingerprints, checked)

@@ -227,7 +227,7 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
 ):
     calls, disturb, plain = [0], {}, training_module.augment
 
-    def augment(pixels, generator):
+    def augment(pixels, generator, *how, **light):
         calls[0] += 1
         return disturb.get(calls[0], lambda each: each)(plain(pixels, generator))
 
@@ -277,7 +277,7 @@ def train_until_terminated(rank: int, batch: int, *argv: str) -> None:
     """
     batches, plain = [0], training_module.augment
 
-    def augment(pixels, generator):
+    def augment(pixels, generator, *how, **light):
         batches[0] += 1
         if os.environ["RANK"] == str(rank) and batches[0] == batch:
             os.kill(os.getpid(), signal.SIGTERM)

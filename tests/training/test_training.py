@@ -14,19 +14,19 @@ import pytest
 import torch
 from conftest import FEW, REPOSITORY, train
 from datasets import Dataset, DatasetDict, Image
-from scipy.ndimage import map_coordinates
-from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.data.batches import augment, cache_pixels, make_loader
+from galaxy_vision.data.augmentation import Augmentation
+from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.labels import assign_labels, get_scheme
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.data.votes import with_votes_column
 from galaxy_vision.evaluation.objectives import CLASSIFIER
+from galaxy_vision.evaluation.saved import evaluate_saved
 from galaxy_vision.models.decision_tree import answer_index, hub_columns
 from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.runtime.accelerator import make_accelerator
@@ -136,9 +136,8 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
         seen.append(set(batch["row"].tolist()))
         return {"labels": batch["labels"], "votes": None, "class_weights": None}
 
-    args = Namespace(
-        seed=0, accumulation_steps=1, augmentation=True, max_grad_norm=1.0, checkpoint_every=0, stop_after=0
-    )
+    settings = {"max_grad_norm": 1.0, "checkpoint_every": 0, "stop_after": 0, "views": Augmentation(), "image_size": 32}
+    args = Namespace(seed=0, accumulation_steps=1, augmentation=True, **settings)
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
     parts = {"ema": None, "processor": processor, "objective": CLASSIFIER, "targets": targets, "progress": Progress()}
     parts |= {"termination": Termination(), "loaders": {"train": loader}, "optimizer": optimizer}
@@ -419,54 +418,6 @@ def test_gradients_are_clipped_as_torch_does(max_norm, tmp_path):
     assert all(torch.equal(one.grad, two.grad) for one, two in zip(*(m.parameters() for m in clipped), strict=True))
 
 
-def turned_one_by_one(image: np.ndarray, angle: float, mirror: float, zoom: float, shift: np.ndarray) -> np.ndarray:
-    """(C, H, W) seen through a similarity, pixel by pixel with scipy.
-
-    The light at ``p`` comes from ``matrix @ p + shift``.
-
-    Coordinates are in pixels from the middle, x to the right and y down.
-    """
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = zoom * rotation @ np.diag([mirror, 1.0])
-    height, width = image.shape[1:]
-    y, x = np.mgrid[:height, :width] - (height - 1) / 2
-    from_x, from_y = np.tensordot(matrix, np.stack([x, y]), 1) + shift[:, None, None]
-    places = np.stack([from_y, from_x]) + (height - 1) / 2
-    return np.stack([map_coordinates(channel, places, order=1, mode="reflect") for channel in image])
-
-
-def test_a_whole_batch_is_augmented_as_one_image_after_the_other():
-    size, generator = 48, torch.Generator().manual_seed(11)
-    images = F.interpolate(torch.rand(12, 3, 12, 12, generator=generator), size=(size, size), mode="bicubic")
-    batch = augment(images, torch.Generator().manual_seed(5), max_zoom=1.15, max_shift=0.04)
-    drawn = torch.Generator().manual_seed(5)
-    angle, zoom, dx, dy = torch.rand(4, 12, generator=drawn).double().numpy()
-    mirror = torch.randint(0, 2, (12,), generator=drawn).numpy() * 2.0 - 1.0
-    assert {-1.0, 1.0} <= set(mirror)
-    for place in range(12):
-        shift = np.array([0.04 * (2 * dx[place] - 1), 0.04 * (2 * dy[place] - 1)]) * size
-        known = turned_one_by_one(
-            images[place].double().numpy(),
-            2 * np.pi * angle[place],
-            mirror[place],
-            1.15 ** (2 * zoom[place] - 1),
-            shift,
-        )
-        assert np.abs(batch[place].numpy() - known).max() < 1e-4
-
-
-def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():
-    y, x = torch.meshgrid(torch.arange(65) - 32.0, torch.arange(65) - 32.0, indexing="ij")
-    galaxy = torch.exp(-(x**2 + y**2) / 80)[None, None].repeat(16, 3, 1, 1)
-    one = augment(galaxy, torch.Generator().manual_seed(4))
-    assert torch.equal(one, augment(galaxy, torch.Generator().manual_seed(4)))
-    assert not torch.equal(one[0], one[1])
-    assert (one.amax(dim=(1, 2, 3)) > 0.97).all()
-    assert (one.sum((1, 2, 3)) / galaxy.sum((1, 2, 3)) - 1).abs().max() < 0.4  # the square of the zoom
-    turned = augment(galaxy, torch.Generator().manual_seed(4), max_zoom=1.0, max_shift=0.0)
-    assert torch.allclose(turned, galaxy, atol=0.02)  # a round galaxy has no direction
-
-
 def test_votes_and_augmentation_can_be_left_out(tmp_path):
     results = train_classifier(
         *FEW, "--output_dir", str(tmp_path), "--epochs", "1", "--no_predict_votes", "--no_augmentation"
@@ -485,3 +436,13 @@ def test_an_image_that_cannot_be_read_ends_with_one_line(galaxies, tmp_path):
         SystemExit, match="error: row [0-9]+: .*remove the row, or build the data set with datasets_scripts"
     ):
         train("train_classifier", "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"))
+
+
+def test_a_run_with_margin_and_every_change_of_light_learns_and_is_evaluated_on_the_crop(tmp_path):
+    views = ["--max_zoom", "1.4", "--max_shift", "0.1", "--margin", "1.6", "--max_blur", "1", "--max_noise", "0.05"]
+    views += ["--max_brightness", "1.5", "--max_colour", "1.2", "--grey_share", "0.2"]
+    results = train_classifier(*FEW, "--output_dir", str(tmp_path), "--epochs", "2", *views)
+    losses = [row["train_loss"] for row in results["history"]]
+    assert losses[1] < losses[0]
+    scores = evaluate_saved(str(tmp_path), "simulated", num_simulated=results["arguments"]["num_simulated"])
+    assert scores["loss"] == pytest.approx(results["loss"], abs=1e-5)  # of the crop alone
