@@ -72,12 +72,15 @@ def read_rgb(
         ValueError: the source is not such an image, is damaged, too large, an animation, a file of two types at once,
             of a kind whose pixels would be misread, or mostly white. No other exception is raised.
     """
-    image = _read(source, hdu, bands, stretch)
+    image = decode(source, hdu=hdu, bands=bands, stretch=stretch)
     check_white(image)
     return image
 
 
-def _read(source, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
+def decode(
+    source, *, hdu: int | str | None = None, bands: tuple[int, ...] | None = None, stretch: str = "auto"
+) -> Image.Image:
+    """Read an image as :func:`read_rgb` does, also one that is mostly white, such as a photographic negative."""
     if stretch not in STRETCHES:
         raise ValueError(f"stretch={stretch!r} is not known; use {', '.join(STRETCHES)}")
     if isinstance(source, str | Path):
