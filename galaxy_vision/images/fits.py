@@ -13,28 +13,23 @@ import zlib
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from PIL import Image
 
 from .limits import FITS_STARTS, MAX_BYTES, MAX_SIDE, check_size
+from .packed import PACKERS, unpack
 from .stretch import stretch_planes
 
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
 MAX_HDUS = 200
 """Largest number of HDUs that are searched for an image. Ours: a limit, since every header takes time to read."""
-MAX_MEMBERS, GZIP_BYTES = 10_000, 1 << 16
-"""Largest number of members of a gzip file, and the bytes of one decompression step.
-
-Ours: every member takes time however short it is, and a step copies the bytes that follow its member.
-"""
 _COUNT = re.compile(rb"(?:HIERARCH +)?(?:Z?NAXIS|TFIELDS) *= *\+?0*(\d{4,})", re.IGNORECASE)
 """A header card with more than the 999 axes or columns that the FITS standard allows (version 4.0, section 4.4).
 
 Astropy would loop over all of them (for minutes, see lab_notes.md), so such files are refused before it opens them.
 """
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error)
-_DAMAGE += (zlib.error, fits.VerifyError, CfitsioException)
+_DAMAGE += (zlib.error, fits.VerifyError)
 
 
 def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
@@ -43,11 +38,10 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
     Raises:
         ValueError: the file has no image, no such HDU or band, is too large or damaged, or its pixels are mostly NaN.
     """
-    plain, gzipped = FITS_STARTS
-    if data.startswith(gzipped):
-        data = _gunzip(data, MAX_BYTES)
-        if not data.startswith(plain):
-            raise ValueError("the gzip file contains no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
+    packer = next((kind for magic, (kind, _) in PACKERS.items() if data.startswith(magic)), None)
+    data = unpack(data, MAX_BYTES)
+    if not data.startswith(FITS_STARTS[0]):
+        raise ValueError(f"the {packer} file contains no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
     for card in _COUNT.finditer(data):
         if card.start() % 80 == 0:
             raise ValueError(
@@ -60,7 +54,7 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
             _check_shape(shape, index)
             if isinstance(chosen, fits.CompImageHDU):
                 _check_tiles(data, index)
-            pixels = np.asarray(chosen.data)
+            pixels = _pixels(chosen)
     except _Refusal:
         raise
     except _DAMAGE as error:
@@ -78,31 +72,22 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
     return image
 
 
+def _pixels(hdu) -> np.ndarray:
+    """Decode the pixels of an HDU.
+
+    Raises:
+        OSError: astropy's decompressors of tiles raised what has no public name; other errors of damage as they are.
+    """
+    try:
+        return np.asarray(hdu.data)
+    except (*_DAMAGE, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"tiles cannot be unpacked: {error}") from error
+
+
 class _Refusal(ValueError):
     """A message for the user, distinct from the ValueErrors that astropy raises on a damaged file."""
-
-
-def _gunzip(data: bytes, limit: int) -> bytes:
-    """Return the unpacked members of a gzip file, one after the other; raise ValueError above ``limit`` bytes."""
-    unpacked, position = bytearray(), 0
-    for _ in range(MAX_MEMBERS):
-        stream = zlib.decompressobj(31)
-        while not stream.eof:
-            piece = data[position : position + GZIP_BYTES]  # short, since a stream copies what follows its end
-            if not piece:
-                raise ValueError("unreadable image: truncated gzip file; download it again")
-            try:
-                unpacked += stream.decompress(piece, limit + 1 - len(unpacked))
-            except zlib.error as error:
-                raise ValueError(f"unreadable image: damaged gzip file ({error}); download it again") from error
-            if len(unpacked) > limit:
-                raise ValueError(
-                    f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first"
-                )
-            position += len(piece) - len(stream.unused_data)
-        if not data.startswith(FITS_STARTS[1], position):  # padding or the end of the file
-            return bytes(unpacked)
-    raise ValueError(f"gzip file has more than {MAX_MEMBERS} members; unpack it first")
 
 
 def _choose_hdu(hdus: fits.HDUList, hdu: int | str | None):
@@ -155,7 +140,7 @@ def _check_tiles(data: bytes, index: int) -> None:
         for tile in (tile for name in columns if name in table.names for tile in table[name]):
             if len(tile):
                 try:
-                    _gunzip(np.asarray(tile).tobytes(), min(max(limit, 8 * header["ZNAXIS1"]), 8 * MAX_VALUES))
+                    unpack(np.asarray(tile).tobytes(), min(max(limit, 8 * header["ZNAXIS1"]), 8 * MAX_VALUES))
                 except ValueError as error:
                     raise _Refusal(f"compressed tile in FITS HDU {index}: {error}") from error
 
