@@ -71,6 +71,8 @@ MAX_SIDE = 4096
 MAX_BYTES = 64 * 2**20
 """Largest accepted file, and largest decompressed FITS file. Ours: four bytes a pixel for the largest image."""
 STRETCHES = ("auto", "asinh", "linear")
+SURVEY_NAMES = ("sdss", "legacy", "panstarrs", "hst", "euclid")
+"""Keys of :data:`galaxy_vision.images.surveys.SURVEYS`, here since parsers of arguments need them without astropy."""
 
 
 def check_size(width: int, height: int) -> None:
