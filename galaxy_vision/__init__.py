@@ -28,6 +28,7 @@ _HOME = {
     "conditional_from_kaggle": "models.decision_tree",
     "kaggle_from_conditional": "models.decision_tree",
     "parse_claims": "captions.reading",
+    "read_bands": "images.decode",
     "read_rgb": "images.decode",
     "score_claims": "captions.claims",
     "write_captions": "captions.writing",

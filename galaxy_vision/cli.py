@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .images.limits import STRETCHES
+from .images.limits import STRETCHES, SURVEY_NAMES
 from .runtime.files import CANNOT_WRITE, cannot_write, write_json, written_whole
 from .runtime.shipped import CAPTIONER, CLASSIFIER
+
+NO_IMAGE = "give image files, or --rgb RED GREEN BLUE; files stand before --bands, which takes all words behind it"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -89,7 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image file: JPEG, PNG, TIFF, WebP, GIF or FITS")
+    parser.add_argument(
+        "--rgb", nargs=3, metavar="FITS", help="three FITS files of one band each, as red, green, blue of one image"
+    )
     parser.add_argument(
         "--model",
         default=CLASSIFIER,
@@ -101,10 +106,15 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
         help="trained captioner: folder or Hub id (default: %(default)s, which comes with the package)",
     )
     parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
-    parser.add_argument("--bands", type=int, nargs="+", help="planes of a FITS cube from 0: one, or red, green, blue")
+    parser.add_argument(
+        "--bands",
+        nargs="+",
+        help="one, or red, green, blue: names of FITS extensions or filters, or planes of a cube from 0",
+    )
     parser.add_argument(
         "--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)"
     )
+    parser.add_argument("--survey", choices=SURVEY_NAMES, help="whose bands, stretch and pixel scale FITS files have")
 
 
 def _add_rotations(parser: argparse.ArgumentParser) -> None:
@@ -119,15 +129,23 @@ def _positive(text: str) -> int:
     return value
 
 
+def _reading(args: argparse.Namespace) -> dict:
+    """The options of read_rgb."""
+    return {"hdu": args.hdu, "bands": args.bands, "stretch": args.stretch, "survey": args.survey}
+
+
 def run_describe(args: argparse.Namespace) -> int:
     """Print what is said of each image; 1 if any could not be read."""
-    from .inference.describe import NO_CAPTION, describe_file  # torch and transformers take seconds to import
+    if not (args.images or args.rgb):
+        return _refuse(NO_IMAGE)
+    from .inference.describe import NO_CAPTION, describe_file, named_images  # torch and transformers take seconds
 
     if (describer := _load_describer(args)) is None:
         return 2
     failed = 0
-    for path in args.images:
-        said = describe_file(describer, path, hdu=args.hdu, bands=args.bands, stretch=args.stretch)
+    for image in named_images(args.images, args.rgb):
+        said = describe_file(describer, image, **_reading(args))
+        path = said["image"]
         failed += "error" in said
         if args.json:
             print(json.dumps(said))
@@ -148,7 +166,9 @@ def run_describe(args: argparse.Namespace) -> int:
 
 def run_explain(args: argparse.Namespace) -> int:
     """Draw a figure of each image; 1 if any could not be read."""
-    from .inference.describe import read_named
+    if not (args.images or args.rgb):
+        return _refuse(NO_IMAGE)
+    from .inference.describe import file_names, named_images, read_named
     from .inference.explain import DEFAULT_METHOD, METHODS
     from .inference.explain_figure import MARK, explanation_figure, figure_files
 
@@ -159,9 +179,12 @@ def run_explain(args: argparse.Namespace) -> int:
         return 2
     folder, failed = Path(args.output_dir), 0
     folder.mkdir(parents=True, exist_ok=True)
-    for path, figure in zip(args.images, figure_files(args.images, folder), strict=True):
+    images = named_images(args.images, args.rgb)
+    figures = figure_files([file_names(image)[0] for image in images], folder)
+    for named, figure in zip(images, figures, strict=True):
+        path = " ".join(file_names(named))
         try:
-            image = read_named(path, hdu=args.hdu, bands=args.bands, stretch=args.stretch)
+            image = read_named(named, **_reading(args))
         except ValueError as error:
             failed += 1
             print(f"{path}\n  error: {error}")

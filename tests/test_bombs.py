@@ -1,5 +1,6 @@
 """Small files that ask for much: an error in one line or a counted drop, in little time and memory (``limits.py``)."""
 
+import bz2
 import gzip
 import io
 import json
@@ -72,6 +73,7 @@ IMAGES = {  # name -> bytes, and what is said
     ),
     "long.fits": (header(*((f"KEY{n}", n) for n in range(20_000))), "has no image"),
     "bomb.fits.gz": (gzip.compress(bytes(BOMB)), "larger than the limit of 64 MiB"),
+    "bomb.fits.bz2": (bz2.compress(bytes(BOMB)), "larger than the limit of 64 MiB"),
     "wide.tiff": (tiff(t256=2**31), "larger than the limit|damaged"),
     "huge.tiff": (tiff(t256=2**32 - 1, t257=2**32 - 1), "larger than the limit|damaged|not an image"),
     # Pillow refused a tag that is longer than its file; from 13.0 on it leaves the tag out

@@ -113,14 +113,15 @@ def imported(path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "folder, extra", [("galaxy_vision", "export"), ("datasets_scripts", None), ("space", "space"), (".", None)]
+    "folder, extras",
+    [("galaxy_vision", ["export", "sky"]), ("datasets_scripts", [None]), ("space", ["space"]), (".", [None])],
 )
-def test_every_package_that_is_imported_is_declared(folder, extra):
+def test_every_package_that_is_imported_is_declared(folder, extras):
     files = [*(REPOSITORY / folder).glob("*.py" if folder == "." else "**/*.py")]
     files = [path for path in files if path.name != "conftest.py"]
     ours = {path.stem for path in files}
     brings = packages_distributions()
-    names = {canonicalize_name(name) for name in declared(extra)}
+    names = {canonicalize_name(name) for extra in extras for name in declared(extra)}
     for path in files:
         for module in imported(path) - ours:
             known = {canonicalize_name(name) for name in brings.get(module, [module])}

@@ -13,41 +13,72 @@ import zlib
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from PIL import Image
 
+from .alignment import Band, aligned, pixel_scale
+from .bands import Plane, as_bands, by_wavelength, choose, find, planes_of
 from .limits import FITS_STARTS, MAX_BYTES, MAX_SIDE, check_size
+from .packed import PACKERS, unpack
 from .stretch import stretch_planes
+from .surveys import Survey, softening_of, survey_named
 
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
 MAX_HDUS = 200
 """Largest number of HDUs that are searched for an image. Ours: a limit, since every header takes time to read."""
-MAX_MEMBERS, GZIP_BYTES = 10_000, 1 << 16
-"""Largest number of members of a gzip file, and the bytes of one decompression step.
-
-Ours: every member takes time however short it is, and a step copies the bytes that follow its member.
-"""
+MAX_NAMED = 100
+"""Largest number of planes of a cube whose names are looked for. Ours: their number is what a header says."""
 _COUNT = re.compile(rb"(?:HIERARCH +)?(?:Z?NAXIS|TFIELDS) *= *\+?0*(\d{4,})", re.IGNORECASE)
 """A header card with more than the 999 axes or columns that the FITS standard allows (version 4.0, section 4.4).
 
 Astropy would loop over all of them (for minutes, see lab_notes.md), so such files are refused before it opens them.
 """
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error)
-_DAMAGE += (zlib.error, fits.VerifyError, CfitsioException)
+_DAMAGE += (zlib.error, fits.VerifyError)
 
 
-def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None, stretch: str) -> Image.Image:
-    """Decode the bytes of a FITS file, gzipped or not, as :func:`galaxy_vision.read_rgb` does.
+def read_fits(data: bytes, hdu: int | str | None, bands, stretch: str, survey: str | None = None) -> Image.Image:
+    """Decode the bytes of a FITS file, packed or not, as :func:`galaxy_vision.read_rgb` does.
 
     Raises:
         ValueError: the file has no image, no such HDU or band, is too large or damaged, or its pixels are mostly NaN.
     """
-    plain, gzipped = FITS_STARTS
-    if data.startswith(gzipped):
-        data = _gunzip(data, MAX_BYTES)
-        if not data.startswith(plain):
-            raise ValueError("the gzip file contains no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
+    chosen, origin = _read_bands(data, hdu, as_bands(bands), survey_named(survey))
+    return _picture(chosen, f"FITS {origin}", stretch, survey)
+
+
+def read_three(files: list[tuple[str, bytes]], hdu: int | str | None, stretch: str, survey: str | None) -> Image.Image:
+    """Decode three FITS files of one band each, red, green, blue, as :func:`galaxy_vision.read_bands` does.
+
+    Args:
+        files: name in messages and bytes of each.
+        hdu: of each file.
+        stretch: of all.
+        survey: for the stretch.
+
+    Raises:
+        ValueError: as of :func:`read_fits`; or one file has several planes, or they cannot be aligned.
+    """
+    bands = []
+    for name, data in files:
+        try:
+            if not data.startswith(FITS_STARTS):
+                raise ValueError("is not a FITS file, of which bands are made; give three FITS files")
+            (band,), _ = _read_bands(data, hdu, None, None, by_name=False, count=1)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        bands.append(band._replace(name=name))
+    return _picture(bands, f"FITS bands of {', '.join(name for name, _ in files)}", stretch, survey)
+
+
+def _read_bands(
+    data: bytes, hdu: int | str | None, bands: tuple | None, survey: Survey | None, by_name=True, count=3
+) -> tuple[list[Band], str]:
+    """The chosen planes of a FITS file with their headers, and a description of which they are."""
+    packer = next((kind for magic, (kind, _) in PACKERS.items() if data.startswith(magic)), None)
+    data = unpack(data, MAX_BYTES)
+    if not data.startswith(FITS_STARTS[0]):
+        raise ValueError(f"the {packer} file contains no FITS file; give a JPEG, PNG, TIFF, WebP, GIF or FITS image")
     for card in _COUNT.finditer(data):
         if card.start() % 80 == 0:
             raise ValueError(
@@ -55,54 +86,141 @@ def read_fits(data: bytes, hdu: int | str | None, bands: tuple[int, ...] | None,
             )
     try:
         with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True, uint=False) as hdus:
-            index, chosen = _choose_hdu(hdus, hdu)
-            shape = tuple(chosen.shape)
-            _check_shape(shape, index)
-            if isinstance(chosen, fits.CompImageHDU):
-                _check_tiles(data, index)
-            pixels = np.asarray(chosen.data)
+            named = _choose_by_name(hdus, hdu, bands, survey) if by_name else None
+            if named:
+                chosen = [(plane.hdu, plane.number or 0, name) for name, plane in named]
+            else:
+                index, _ = _choose_hdu(hdus, hdu)
+                _check_shape(hdus[index].shape, index)
+                numbers = _choose_bands(math.prod(hdus[index].shape[:-2]), bands, count)
+                chosen = [(index, number, f"plane {number}") for number in numbers]
+            cubes = {index: _decode(data, hdus, index) for index in dict.fromkeys(index for index, _, _ in chosen)}
+            planes = [Band(*_linear(cubes[index][number], hdus[index].header), name) for index, number, name in chosen]
     except _Refusal:
         raise
     except _DAMAGE as error:
         raise ValueError(f"unreadable image: damaged FITS file ({error}); download or save it again") from error
-    if pixels.dtype.kind not in "iufb":
-        raise ValueError(
-            f"FITS pixels of type {pixels.dtype} are not real numbers; give an image of integers or floats"
-        )
-    planes = pixels.reshape(-1, *shape[-2:])
-    chosen_bands = _choose_bands(len(planes), bands)
-    rgb, reading = stretch_planes(planes[list(chosen_bands)][:, ::-1], stretch)
+    if named:
+        return planes, "bands " + ", ".join(f"{name} (HDU {index})" for index, _, name in chosen)
+    listed = ", ".join(str(number) for _, number, _ in chosen)
+    return planes, f"HDU {index}" + (f", bands {listed}" if len(cubes[index]) > 1 else "")
+
+
+def _picture(bands: list[Band], origin: str, stretch: str, survey: str | None) -> Image.Image:
+    preset = survey_named(survey)
+    header, notes = bands[0].header, []
+    if len(bands) > 1 and any(band.header is not header for band in bands):
+        planes, header, done = aligned(bands)
+        notes = [done] if done else []
+    else:
+        planes = [band.plane for band in bands]
+    if any("BSOFTEN" in band.header for band in bands):
+        notes.append("asinh magnitudes made linear")
+    rgb, reading = stretch_planes(np.stack(planes)[:, ::-1], stretch, softening_of(survey))
     image = Image.fromarray(rgb)
-    origin = f"FITS HDU {index}" + (f", bands {', '.join(map(str, chosen_bands))}" if len(planes) > 1 else "")
-    image.info = {"reading": f"{origin}, {reading}"}
+    if preset:
+        notes.append(f"as of {survey}")
+    image.info = {"reading": ", ".join([origin, *notes, reading])}
+    scale = pixel_scale(header) or (preset.pixel_scale if preset else None)
+    if scale:
+        image.info["pixel_scale"] = scale
     return image
+
+
+def _choose_by_name(
+    hdus: fits.HDUList, hdu: int | str | None, bands: tuple | None, survey: Survey | None
+) -> list[tuple[str, Plane]] | None:
+    """Names and planes of bands that are asked for by name, by a survey, or that the file names by three letters.
+
+    None if bands are to be taken by number.
+
+    Raises:
+        _Refusal: a name is not there, or not the only one.
+    """
+    asked = bands if bands and isinstance(bands[0], str) else None
+    if bands and not asked:
+        return None
+    if hdu is not None and asked is None and survey is None:
+        return None
+    only = None if hdu is None else _choose_hdu(hdus, hdu)[0]
+    planes = [plane for plane in _listed(hdus, strict=asked is not None) if only in (None, plane.hdu)]
+    try:
+        if asked is None and survey is not None:
+            known = tuple(name for name in survey.bands if find(name, planes))
+            asked = survey.bands if len(known) > 1 else known  # of one band, beside errors and weights, grey
+        elif asked is None:
+            asked = by_wavelength(planes)
+        return asked and list(zip(asked, choose(asked, planes), strict=True))
+    except ValueError as error:
+        raise _Refusal(str(error)) from error
+
+
+def _listed(hdus: fits.HDUList, strict: bool) -> list[Plane]:
+    """The planes of all images of a file.
+
+    Args:
+        hdus: of the file.
+        strict: raise for damage and for more than :data:`MAX_HDUS`, of which otherwise the part before is listed, since
+            its first image may be all that is wanted.
+    """
+    planes = []
+    try:
+        for index, candidate in enumerate(hdus):
+            if index == MAX_HDUS:
+                if strict:
+                    raise _Refusal(f"FITS file has more than {MAX_HDUS} HDUs; copy the bands into a file of their own")
+                break
+            if candidate.is_image and len(candidate.shape) >= 2:
+                count = min(math.prod(candidate.shape[:-2]), MAX_NAMED)
+                planes += planes_of(index, candidate.name, candidate.header, count)
+    except _DAMAGE:
+        if strict:
+            raise
+    return planes
+
+
+def _decode(data: bytes, hdus: fits.HDUList, index: int) -> np.ndarray:
+    """The pixels of an HDU as (planes, H, W), after its size is checked."""
+    chosen = hdus[index]
+    shape = tuple(chosen.shape)
+    _check_shape(shape, index)
+    if isinstance(chosen, fits.CompImageHDU):
+        _check_tiles(data, index)
+    pixels = _pixels(chosen)
+    if pixels.dtype.kind not in "iufb":
+        raise _Refusal(f"FITS pixels of type {pixels.dtype} are not real numbers; give an image of integers or floats")
+    return pixels.reshape(-1, *shape[-2:])
+
+
+def _linear(plane: np.ndarray, header: fits.Header) -> tuple[np.ndarray, fits.Header]:
+    """A plane in linear flux, and its header.
+
+    Stacks of Pan-STARRS hold asinh magnitudes v: flux = BOFFSET + 2 BSOFTEN sinh(v ln(10) / 2.5) (Waters et al. 2020,
+    ApJS 251, 4; "values are related non-linearly to flux", PS1 Image Cutout Service).
+    """
+    offset, softening = header.get("BOFFSET"), header.get("BSOFTEN")
+    if not all(isinstance(value, int | float) for value in (offset, softening)):
+        return plane, header
+    with np.errstate(over="ignore", invalid="ignore"):
+        return offset + 2 * softening * np.sinh(plane.astype(np.float64) * (math.log(10) / 2.5)), header
+
+
+def _pixels(hdu) -> np.ndarray:
+    """Decode the pixels of an HDU.
+
+    Raises:
+        OSError: astropy's decompressors of tiles raised what has no public name; other errors of damage as they are.
+    """
+    try:
+        return np.asarray(hdu.data)
+    except (*_DAMAGE, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"tiles cannot be unpacked: {error}") from error
 
 
 class _Refusal(ValueError):
     """A message for the user, distinct from the ValueErrors that astropy raises on a damaged file."""
-
-
-def _gunzip(data: bytes, limit: int) -> bytes:
-    """Return the unpacked members of a gzip file, one after the other; raise ValueError above ``limit`` bytes."""
-    unpacked, position = bytearray(), 0
-    for _ in range(MAX_MEMBERS):
-        stream = zlib.decompressobj(31)
-        while not stream.eof:
-            piece = data[position : position + GZIP_BYTES]  # short, since a stream copies what follows its end
-            if not piece:
-                raise ValueError("unreadable image: truncated gzip file; download it again")
-            try:
-                unpacked += stream.decompress(piece, limit + 1 - len(unpacked))
-            except zlib.error as error:
-                raise ValueError(f"unreadable image: damaged gzip file ({error}); download it again") from error
-            if len(unpacked) > limit:
-                raise ValueError(
-                    f"unpacked gzip file is larger than the limit of {limit / 2**20:.3g} MiB; cut it down first"
-                )
-            position += len(piece) - len(stream.unused_data)
-        if not data.startswith(FITS_STARTS[1], position):  # padding or the end of the file
-            return bytes(unpacked)
-    raise ValueError(f"gzip file has more than {MAX_MEMBERS} members; unpack it first")
 
 
 def _choose_hdu(hdus: fits.HDUList, hdu: int | str | None):
@@ -155,21 +273,23 @@ def _check_tiles(data: bytes, index: int) -> None:
         for tile in (tile for name in columns if name in table.names for tile in table[name]):
             if len(tile):
                 try:
-                    _gunzip(np.asarray(tile).tobytes(), min(max(limit, 8 * header["ZNAXIS1"]), 8 * MAX_VALUES))
+                    unpack(np.asarray(tile).tobytes(), min(max(limit, 8 * header["ZNAXIS1"]), 8 * MAX_VALUES))
                 except ValueError as error:
                     raise _Refusal(f"compressed tile in FITS HDU {index}: {error}") from error
 
 
-def _choose_bands(count: int, bands: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the planes to show of ``count``: one for grey, or three as red, green, blue."""
+def _choose_bands(planes: int, bands: tuple[int, ...] | None, most: int = 3) -> tuple[int, ...]:
+    """Return the planes to show: one for grey, or three as red, green, blue, at most ``most``."""
     if bands is None:
-        if count not in (1, 3):
-            raise ValueError(
-                f"FITS cube has {count} bands (planes of the first axis); choose one, or three as red, green, blue"
+        if planes not in (1, most):
+            raise _Refusal(
+                f"FITS cube has {planes} bands (planes of the first axis); choose one, or three as red, green, blue"
+                if most == 3
+                else f"FITS cube has {planes} bands (planes of the first axis); give a file of one"
             )
-        return (0,) if count == 1 else (2, 1, 0)
-    if len(bands) not in (1, 3) or any(band not in range(count) for band in bands):
-        raise ValueError(
-            f"bands={tuple(bands)} of {count}; give one, or three as red, green, blue, each from 0 to {count - 1}"
+        return (0,) if planes == 1 else (2, 1, 0)
+    if any(band not in range(planes) for band in bands):
+        raise _Refusal(
+            f"bands={tuple(bands)} of {planes}; give one, or three as red, green, blue, each from 0 to {planes - 1}"
         )
-    return tuple(bands)
+    return bands

@@ -8,7 +8,11 @@ import struct
 from pathlib import Path, PurePosixPath
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif"}
-FITS_SUFFIXES = {".fits", ".fit", ".fts", ".fz", ".gz"}
+PLAIN_FITS_SUFFIXES = {".fits", ".fit", ".fts"}
+PACKED_SUFFIXES = {".gz", ".bz2"}
+"""Of a packed FITS file, behind one of :data:`PLAIN_FITS_SUFFIXES`; other packed files are not images."""
+FITS_SUFFIXES = PLAIN_FITS_SUFFIXES | PACKED_SUFFIXES | {".fz"}
+"""Last suffixes of FITS files; ``.fz`` (tiles compressed by fpack) also stands alone."""
 
 SYSTEM_NAMES = {
     "__macosx",  # macOS, in zips
@@ -40,12 +44,11 @@ def is_hidden(name: str) -> bool:
 
 def is_image(name: str) -> bool:
     """Return whether a file of this path, relative to what the user named, is read as an image of a galaxy."""
-    lower = name.lower()
-    suffix = normal_path(lower).suffix
-    if suffix == ".gz":
-        has_image_suffix = lower.endswith((".fits.gz", ".fit.gz", ".fts.gz"))
+    path = normal_path(name.lower())
+    if path.suffix in PACKED_SUFFIXES:
+        has_image_suffix = PurePosixPath(path.stem).suffix in PLAIN_FITS_SUFFIXES
     else:
-        has_image_suffix = suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
+        has_image_suffix = path.suffix in IMAGE_SUFFIXES | FITS_SUFFIXES
     return has_image_suffix and not is_hidden(name)
 
 
@@ -56,18 +59,20 @@ def image_id(name: str) -> str:
     """
     path = normal_path(name)
     suffix = path.suffix.lower()
-    if suffix in (".gz", ".fz") and PurePosixPath(path.stem).suffix.lower() in FITS_SUFFIXES:
+    if suffix in PACKED_SUFFIXES | {".fz"} and PurePosixPath(path.stem).suffix.lower() in PLAIN_FITS_SUFFIXES:
         return PurePosixPath(path.stem).stem
     return path.stem if suffix in IMAGE_SUFFIXES | FITS_SUFFIXES else path.name
 
 
-FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b")
-"""First bytes of a FITS file, and of any gzip file."""
+FITS_STARTS = (b"SIMPLE  =", b"\x1f\x8b", b"BZh")
+"""First bytes of a FITS file, and of any gzip or bzip2 file."""
 MAX_SIDE = 4096
 """Largest accepted side in pixels. Ours: ten times a Galaxy Zoo cut-out; a guard against decompression bombs."""
 MAX_BYTES = 64 * 2**20
 """Largest accepted file, and largest decompressed FITS file. Ours: four bytes a pixel for the largest image."""
 STRETCHES = ("auto", "asinh", "linear")
+SURVEY_NAMES = ("sdss", "legacy", "panstarrs", "hst", "euclid")
+"""Keys of :data:`galaxy_vision.images.surveys.SURVEYS`, here since parsers of arguments need them without astropy."""
 
 
 def check_size(width: int, height: int) -> None:

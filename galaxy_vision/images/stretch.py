@@ -18,7 +18,7 @@ MIN_WHITE = 50.0
 """Smallest brightness, in sky sigmas, that is shown as white. Ours: an image of pure noise stays dark."""
 
 
-def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
+def stretch_planes(planes: np.ndarray, stretch: str, softening: float = SOFTENING) -> tuple[np.ndarray, str]:
     """Stretch one or three deep planes to an 8-bit RGB image.
 
     The asinh stretch is that of Lupton et al. (2004) in units of the sky noise of each band, so that bands of any unit
@@ -28,6 +28,7 @@ def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
     Args:
         planes: (1, H, W) grey, or (3, H, W) red, green, blue; any real type.
         stretch: as in :func:`galaxy_vision.read_rgb`.
+        softening: sky sigmas at which the asinh stretch turns from linear to logarithmic.
 
     Returns:
         (H, W, 3) uint8, and a description of what was done.
@@ -63,13 +64,13 @@ def stretch_planes(planes: np.ndarray, stretch: str) -> tuple[np.ndarray, str]:
     white = max(float(middle.mean(0).max()), MIN_WHITE)
     # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch that give this softening
     # and white.
-    q = 10 * math.sinh(math.asinh(white / SOFTENING) / 10)
+    q = 10 * math.sinh(math.asinh(white / softening) / 10)
     np.clip(planes, 1e-6, white, out=planes)
     rgb = np.empty((height, width, 3), dtype=np.uint8)
     for top in range(0, height, ROWS_AT_ONCE):
         block = planes[:, top : top + ROWS_AT_ONCE]
         red, green, blue = np.broadcast_to(block, (3, *block.shape[1:]))
-        rgb[top : top + ROWS_AT_ONCE] = make_lupton_rgb(red, green, blue, minimum=0, stretch=q * SOFTENING, Q=q)
+        rgb[top : top + ROWS_AT_ONCE] = make_lupton_rgb(red, green, blue, minimum=0, stretch=q * softening, Q=q)
     return rgb, f"asinh stretch to {white:.0f} sky sigma{filled}"
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from ..images.bands import as_bands
+from ..images.limits import STRETCHES, SURVEY_NAMES
 from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
 from ..runtime.shipped import CLASSIFIER
@@ -34,6 +36,12 @@ class Arguments:
     )
     config: str | None = arg(None, "configuration of a data set of the Hub that has several")
     captioner: str | None = arg(None, "also write captions: captioner (folder or Hub id; galaxy-captioner is ours)")
+    hdu: str | None = arg(None, "FITS extension, by number or name (default: the first with an image)")
+    bands: list[str] | None = arg(
+        None, "of FITS files: one, or red, green, blue: names of extensions or filters, or planes of a cube from 0"
+    )
+    stretch: str = arg("auto", f"of FITS and other deep images: {', '.join(STRETCHES)}")
+    survey: str | None = arg(None, f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}")
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
     batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")
@@ -55,5 +63,18 @@ class Arguments:
         check_rotations(self.rotations)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")
+        as_bands(self.bands)
+        for name, known in (("stretch", STRETCHES), ("survey", (None, *SURVEY_NAMES))):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not one of {', '.join(word for word in known if word)}"
+                )
         if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")
+
+    def reading(self) -> dict:
+        """Those options of :func:`galaxy_vision.read_rgb` that are not its defaults; values of rows depend on them."""
+        bands = self.bands and list(as_bands(self.bands))
+        stretch = None if self.stretch == "auto" else self.stretch
+        given = {"hdu": self.hdu, "bands": bands, "stretch": stretch, "survey": self.survey}
+        return {name: value for name, value in given.items() if value is not None}

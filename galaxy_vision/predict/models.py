@@ -15,6 +15,7 @@ from huggingface_hub import snapshot_download
 from torch.fx.experimental.optimization import fuse
 
 from ..images.decode import read_rgb
+from ..images.limits import FITS_STARTS
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
@@ -36,6 +37,9 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
+        self.reading = args.reading()
+        # Other files have neither extensions nor bands, and may lie beside FITS files.
+        self.reading_others = {name: self.reading[name] for name in ("stretch", "survey") if name in self.reading}
         # On a CPU a thread takes a batch from the files to the table, with one core: threads that share a product wait
         # for each other, and for those that decode. Elsewhere threads decode while the device computes.
         self.whole_batches = accelerator.device.type == "cpu"
@@ -132,7 +136,7 @@ class Models:
         ) as error:  # storage and archives raise whatever they like, and one image must not end a run of days
             return None, "unreadable", f"{type(error).__name__}: {error}"
         try:
-            rgb = read_rgb(data)
+            rgb = read_rgb(data, **(self.reading if data.startswith(FITS_STARTS) else self.reading_others))
         except ValueError as error:
             return None, "damaged", str(error)
         pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)

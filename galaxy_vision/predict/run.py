@@ -170,6 +170,7 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
         "image_root": args.image_root and str(Path(args.image_root).resolve()),
         "split": args.split,
         "config": args.config,
+        "reading": args.reading() or None,
         "rows_per_part": args.rows_per_part,
         "parts": len(catalogue.part_rows),
         "batch_size": models.batch_size,

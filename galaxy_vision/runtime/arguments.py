@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import MISSING, field, fields
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 from transformers import HfArgumentParser
 
@@ -60,7 +60,7 @@ def _check_types(kind: type, given: dict, path: str) -> None:
         ValueError: one has another type than the argument, or is no finite number.
     """
     for name, hint in get_type_hints(kind).items():
-        allowed = get_args(hint) or (hint,)
+        allowed = tuple(get_origin(kind) or kind for kind in get_args(hint) or (hint,))
         value = given.get(name, None if type(None) in allowed else MISSING)
         whole = type(value) is int and float in allowed  # 1 for 1.0
         if value is not MISSING and not whole and type(value) not in allowed:

@@ -24,13 +24,26 @@ def test_files_of_the_system_are_not_images_of_the_user(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.jpg", "images/1.JPG", "images\\00000.jpg", "../x.png", "./a.fits", "a.fits.gz", "A.FIT.GZ", "a.b.webp"]
+    "name",
+    [
+        "a.jpg",
+        "images/1.JPG",
+        "images\\00000.jpg",
+        "../x.png",
+        "./a.fits",
+        "a.fits.gz",
+        "A.FIT.GZ",
+        "frame-r-004136-3-0129.fits.bz2",
+        "A.FTS.BZ2",
+        "a.fits.fz",
+        "a.b.webp",
+    ],
 )
 def test_images_at_any_depth_are_images(name):
     assert is_image(name) and not is_hidden(name)
 
 
-@pytest.mark.parametrize("name", ["a.txt", "notes.gz", "a.jpg.txt", "jpg", "a.tar.gz"])
+@pytest.mark.parametrize("name", ["a.txt", "notes.gz", "notes.bz2", "a.jpg.txt", "jpg", "a.tar.gz", "a.tar.bz2"])
 def test_other_files_are_not(name):
     assert not is_image(name) and not is_hidden(name)
 
@@ -43,6 +56,7 @@ def test_other_files_are_not(name):
         ("images\\00000.jpg", "00000"),
         ("a.fits.gz", "a"),
         ("a.fits.fz", "a"),
+        ("J12.3+4.fits.bz2", "J12.3+4"),
         ("a.FZ", "a"),
         ("587722981736120347.jpeg", "587722981736120347"),
         ("a.1.fits", "a.1"),

@@ -3,6 +3,7 @@
 Every hostile file becomes one sentence.
 """
 
+import bz2
 import gzip
 import io
 import re
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from conftest import jpeg
+from limits import soon
 from PIL import Image
 
 from galaxy_vision.images import limits
@@ -129,24 +131,47 @@ def test_fits_looks_as_in_ds9_with_the_first_row_at_the_bottom():
     assert np.unravel_index(seen[..., 0].argmax(), seen.shape[:2]) == (40 - 1 - 10, 24)
 
 
-@pytest.mark.parametrize("packed", [gzip.compress, lambda data: data])
-def test_fits_may_be_gzipped(packed):
-    assert pixels(packed(fits_file(source(400.0).astype(np.float32)))).max() > 240
+PACKED = pytest.mark.parametrize("kind, compress", [("gzip", gzip.compress), ("bzip2", bz2.compress)])
 
 
+@PACKED
+def test_fits_may_be_packed(kind, compress):
+    data = fits_file(source(400.0).astype(np.float32))
+    assert (pixels(compress(data)) == pixels(data)).all()
+
+
+@PACKED
 @pytest.mark.parametrize("cut", [1, 80, 2880, 3000, 70000])
-def test_a_gzip_of_several_members_is_their_whole_content(cut):
+def test_a_packed_file_of_several_members_is_their_whole_content(cut, kind, compress):
     data = fits_file(np.tile(source(400.0), (4, 4)).astype(np.float32))
     parts = [data[:cut], data[cut:-9], b"", data[-9:]]
-    assert (pixels(b"".join(map(gzip.compress, parts))) == pixels(data)).all()
-    assert (pixels(b"".join(map(gzip.compress, parts)) + bytes(512)) == pixels(data)).all()  # as tapes pad it
-    with pytest.raises(ValueError, match="truncated gzip file"):
-        read_rgb(b"".join(map(gzip.compress, parts))[:-10])
+    assert (pixels(b"".join(map(compress, parts))) == pixels(data)).all()
+    assert (pixels(b"".join(map(compress, parts)) + bytes(512)) == pixels(data)).all()  # as tapes pad it
+    with pytest.raises(ValueError, match=f"truncated {kind} file"):
+        read_rgb(b"".join(map(compress, parts))[:-10])
 
 
-def test_a_gzip_of_very_many_members_is_refused_soon():
-    with pytest.raises(ValueError, match="more than 10000 members"):
-        read_rgb(gzip.compress(b"") * 200_000)
+@PACKED
+def test_a_packed_file_of_very_many_members_is_refused_soon(kind, compress):
+    with soon(256), pytest.raises(ValueError, match=f"{kind} file has more than 10000 members"):
+        read_rgb(compress(b"") * 200_000)
+
+
+def test_tiles_whose_bytes_are_spoiled_are_one_sentence_whatever_class_of_error_astropy_raises():
+    counts = np.random.default_rng(0).integers(0, 99999, (64, 64)).astype(np.int32)
+    data = fits_file(counts, compression_type="RICE_1", tile_shape=(64, 64))
+    with fits.open(io.BytesIO(data), disable_image_compression=True) as hdus:
+        heap = hdus[1].fileinfo()["datLoc"] + hdus[1].header["NAXIS1"] * hdus[1].header["NAXIS2"]
+    refused = []
+    for seed in range(20):
+        spoiled = bytearray(data)
+        spoiled[heap : heap + 400] = np.random.default_rng(seed).bytes(400)
+        try:
+            read_rgb(bytes(spoiled))
+        except ValueError as error:
+            refused.append(str(error))
+    assert any("damaged FITS file (tiles cannot be unpacked" in sentence for sentence in refused)
+    assert all(sentence.count("\n") == 0 for sentence in refused)
 
 
 BLANKS = [("u1", 255, 255), ("i2", -32768, -32768), ("u2", 0, -32768), ("i4", -999, -999), ("u4", 0, -(2**31))]
@@ -266,6 +291,14 @@ HOSTILE = {
     ),
     "truncated fits": (fits_file(SKY[0])[:-5000], "damaged FITS file"),
     "fits header alone": (fits_file(SKY[0])[:2000], "damaged FITS file|no image"),
+    "bzip2 of text": (bz2.compress(b"text"), "bzip2 file contains no FITS"),
+    "gzip in bzip2": (bz2.compress(gzip.compress(b"text")), "bzip2 file contains no FITS"),
+    "truncated bzip2": (bz2.compress(fits_file(SKY[0]))[:-500], "truncated bzip2"),
+    "spoiled bzip2": (bz2.compress(fits_file(SKY[0]))[:4] + bytes(800), "damaged bzip2"),
+    "bzip2 bomb": (
+        bz2.compress(b"SIMPLE  =" + bytes(limits.MAX_BYTES), 1),
+        "unpacked bzip2 file is larger than the limit of 64 MiB",
+    ),
     "fits without image": (fits_file(), "FITS file has no image; its HDUs are: 0 PRIMARY"),
     "fits spectrum": (fits_file(SKY[0, 0]), "FITS file has no image"),
     "fits of four axes": (

@@ -69,7 +69,7 @@ def test_a_folder_in_a_zip_that_is_called_like_an_image_is_not_one(tmp_path):
     assert found(tmp_path / "images.zip") == [("1", b"1")]
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "fits", "fits.gz", "fits.fz"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "fits", "fits.gz", "fits.bz2", "fits.fz"])
 def test_galaxies_in_a_tar_keep_their_whole_name(suffix, tmp_path):
     path = write_tar(tmp_path, {f"cutouts/{name}.{suffix}": name.encode() for name in POSITIONS})
     assert found(path) == [(name, name.encode()) for name in POSITIONS]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from astropy.io import fits
 from astropy.table import Table
 from catalogues import FIRST_ID, images_in, make_tars, make_zip
 from conftest import NATIVE_BF16, in_two_processes, new_process
@@ -65,6 +66,61 @@ def run(model, catalogue, output_dir, *more, code=0):
 def clean(model, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean")
     return folder, run(model, images, folder, "--embedding")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hdu": "BACK"},
+        {"bands": ["i", "r", "g"]},
+        {"survey": "legacy"},
+        {"stretch": "linear"},
+        {"bands": ["1"], "hdu": "CUBE", "stretch": "linear"},
+    ],
+)
+@pytest.mark.parametrize("by_json", [False, True])
+def test_options_of_reading_are_those_of_read_rgb_for_fits_files_and_other_files_are_read_as_ever(
+    options, by_json, model, images, tmp_path
+):
+    rng, hdus = np.random.default_rng(0), fits.HDUList([fits.PrimaryHDU()])
+    for name in ("g", "i", "back", "r", "z"):
+        hdus.append(fits.ImageHDU(rng.gamma(1, 99, (32, 32)).astype(np.float32), name=name))
+    hdus.append(fits.ImageHDU(rng.gamma(1, 99, (4, 32, 32)).astype(np.float32), name="cube"))
+    (tmp_path / "images").mkdir()
+    hdus.writeto(tmp_path / "images" / "a.fits.gz")
+    shutil.copy(next(images.rglob("*.jpg")), tmp_path / "images" / "b.jpg")
+    if by_json:
+        (tmp_path / "run.json").write_text(json.dumps(options))
+        argv = [str(tmp_path / "run.json")]
+    else:
+        argv = [word for name, value in options.items() for word in (f"--{name}", *np.atleast_1d(value))]
+    argv += ["--model", str(model), "--catalogue", str(tmp_path / "images"), "--output_dir", str(tmp_path / "out")]
+    assert main([*argv, "--mixed_precision", "no", "--embedding"]) == 0
+    rows = pd.read_parquet(tmp_path / "out")
+    assert rows["status"].tolist() == ["ok", "ok"]
+    (tmp_path / "seen").mkdir()
+    stretch = {name: value for name, value in options.items() if name in ("stretch", "survey")}
+    read_rgb(tmp_path / "images" / "a.fits.gz", **options).save(tmp_path / "seen" / "a.png")
+    read_rgb(tmp_path / "images" / "b.jpg", **stretch).save(tmp_path / "seen" / "b.png")
+    argv = ["--model", str(model), "--catalogue", str(tmp_path / "seen"), "--output_dir", str(tmp_path / "known")]
+    assert main([*argv, "--mixed_precision", "no", "--embedding"]) == 0
+    known = pd.read_parquet(tmp_path / "known")
+    assert (np.stack(rows["embedding"]) == np.stack(known["embedding"])).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--survey", "lsst"], "survey='lsst' is not one of sdss, legacy, panstarrs, hst, euclid"),
+        (["--stretch", "log"], "stretch='log' is not one of auto, asinh, linear"),
+        (["--bands", "i", "r"], "2 are not one (grey), nor three as red, green, blue"),
+        (["--bands", "i", "1", "0"], "mixes names and numbers"),
+    ],
+)
+def test_options_of_reading_that_cannot_be_are_refused_before_a_model_is_loaded(options, sentence, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--model", "none", "--catalogue", "none", "--output_dir", str(tmp_path), *options])
+    assert sentence in capsys.readouterr().err
 
 
 def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):

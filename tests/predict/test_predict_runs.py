@@ -99,6 +99,10 @@ PATHS = ("--image_column", "path", "--image_root")
         ((), ("--split", "train"), "split None, now 'train'"),
         ((*PATHS, "north"), (*PATHS, "south"), "image_root "),
         ((), ("--backend", "openvino"), "backend 'torch', now 'openvino'"),
+        ((), ("--hdu", "SCI"), "reading None, now {'hdu': 'SCI'}"),
+        (("--bands", "2", "1", "0"), ("--bands", "i", "r", "g"), "reading {'bands': [2, 1, 0]}, now {'bands': ['i', "),
+        ((), ("--stretch", "linear"), "reading None, now {'stretch': 'linear'}"),
+        (("--survey", "sdss"), ("--survey", "legacy"), "reading {'survey': 'sdss'}, now {'survey': 'legacy'}"),
     ],
 )
 def test_whatever_changes_rows_columns_or_values_is_another_run(
