@@ -9,6 +9,7 @@ from pathlib import Path
 from . import __version__
 from .images.limits import STRETCHES
 from .runtime.files import CANNOT_WRITE, cannot_write, write_json, written_whole
+from .runtime.hardware import PRECISIONS
 from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
@@ -59,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--mixed_precision",
         default="auto",
-        choices=("auto", "no", "bf16", "fp16"),
+        choices=PRECISIONS,
         help="auto: that of accelerate launch, otherwise that of the training run (%(default)s)",
     )
     _add_rotations(evaluate)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
+from ..runtime.hardware import PRECISIONS
 from ..runtime.shipped import CLASSIFIER
 
 BACKENDS = ("torch", "openvino")
@@ -62,5 +63,5 @@ class Arguments:
         check_rotations(self.rotations)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")
-        if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
-            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")
+        if self.mixed_precision not in PRECISIONS:
+            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of {', '.join(PRECISIONS)}")
