@@ -9,34 +9,40 @@ from pathlib import Path
 from . import __version__
 from .images.limits import STRETCHES, SURVEY_NAMES
 from .runtime.files import CANNOT_WRITE, cannot_write, write_json, written_whole
+from .runtime.hardware import PRECISIONS
 from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 NO_IMAGE = "give image files, or --rgb RED GREEN BLUE; files stand before --bands, which takes all words behind it"
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands but ``predict``, which has its own."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
-        description="Galaxy images to classes, votes and captions; models to scores.",
+        description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     describe = commands.add_parser(
-        "describe", help="class, caption and the surest answers of images", allow_abbrev=False
+        "describe", help="print the class, the caption and the most certain answers of images", allow_abbrev=False
     )
     _add_images_and_models(describe)
     _add_rotations(describe)
-    describe.add_argument("--json", action="store_true", help="one JSON object for each image, a line each")
+    describe.add_argument("--json", action="store_true", help="print one JSON object per image and line")
     describe.set_defaults(run=run_describe)
-    explain = commands.add_parser("explain", help="a figure of each image: where the models looked", allow_abbrev=False)
+    explain = commands.add_parser(
+        "explain", help="draw a figure of each image: where the models looked", allow_abbrev=False
+    )
     _add_images_and_models(explain)
-    explain.add_argument("--output_dir", default="explained", help="folder of the figures, ID.png each (%(default)s)")
+    explain.add_argument(
+        "--output_dir", default="explained", help="folder for the figures, ID.png of each image (%(default)s)"
+    )
     explain.add_argument(
         "--method", help="gradcam, gradcam++, hirescam, eigencam, ablationcam or scorecam (default: the best)"
     )
     explain.set_defaults(run=run_explain)
-    evaluate = commands.add_parser("evaluate", help="scores of a trained model on a data set", allow_abbrev=False)
+    evaluate = commands.add_parser("evaluate", help="score a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument(
         "--model", default=CLASSIFIER, help="trained classifier or captioner: folder or Hub id (default: %(default)s)"
     )
@@ -44,10 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--split", default="test", choices=("train", "validation", "test", "all"), help="(%(default)s)"
     )
-    evaluate.add_argument("--batch_size", type=_positive, default=32, help="images a process and step (%(default)s)")
-    evaluate.add_argument("--output", metavar="FILE.json", help="write all scores there")
+    evaluate.add_argument("--batch_size", type=_positive, default=32, help="images per process and step (%(default)s)")
+    evaluate.add_argument("--output", metavar="FILE.json", help="write all scores to this file")
     evaluate.add_argument(
-        "--label_scheme", help="classes from the votes by this scheme, as for training (default: the data set's own)"
+        "--label_scheme",
+        help="hubble, summary or threshold: how votes become classes (default: the data set's own classes)",
     )
     evaluate.add_argument(
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
@@ -55,8 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--mixed_precision",
         default="auto",
-        choices=("auto", "no", "bf16", "fp16"),
-        help="auto: launch flag, else that of the training run (%(default)s)",
+        choices=PRECISIONS,
+        help="auto: that of accelerate launch, otherwise that of the training run (%(default)s)",
     )
     _add_rotations(evaluate)
     evaluate.add_argument(
@@ -64,29 +71,29 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=(),
         metavar="DATASET",
-        help="leave out galaxies whose image is in these data sets too, which the model has learned from",
+        help="leave out galaxies whose image is also in these data sets, from which the model has learned",
     )
     evaluate.set_defaults(run=run_evaluate)
     report = commands.add_parser(
-        "report", help="figures and model card of a finished run, made again", allow_abbrev=False
+        "report", help="make the figures and the model card of a finished run again", allow_abbrev=False
     )
     report.add_argument("folder", metavar="DIR", help="output_dir of the run")
     report.set_defaults(run=run_report)
-    push = commands.add_parser("push", help="a finished run, data set or Space to the Hub", allow_abbrev=False)
+    push = commands.add_parser("push", help="upload a finished run, data set or Space to the Hub", allow_abbrev=False)
     push.add_argument("folder", metavar="DIR", help="folder to upload; checkpoints are left out")
     push.add_argument("repo_id", metavar="REPO_ID", help="such as someone/galaxies")
     push.add_argument("--repo_type", default="model", choices=("model", "dataset", "space"), help="(%(default)s)")
     push.add_argument("--private", action="store_true", help="make the repository private")
     push.set_defaults(run=run_push)
     export = commands.add_parser(
-        "export", help="a trained classifier as a graph of OpenVINO, for programs without torch", allow_abbrev=False
+        "export", help="write a trained classifier as an OpenVINO graph, for programs without torch", allow_abbrev=False
     )
     export.add_argument("--model", default=CLASSIFIER, help="trained classifier: folder or Hub id (%(default)s)")
     export.add_argument(
         "--output_dir", required=True, help="folder for the graph, its config.json and preprocessor_config.json"
     )
     export.set_defaults(run=run_export)
-    commands.add_parser("predict", help="every galaxy of a catalogue into Parquet files; restarts where it was killed")
+    commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
     return parser
 
 
@@ -112,13 +119,16 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
         help="one, or red, green, blue: names of FITS extensions or filters, or planes of a cube from 0",
     )
     parser.add_argument(
-        "--stretch", choices=STRETCHES, default="auto", help="of FITS and other deep images (%(default)s)"
+        "--stretch",
+        choices=STRETCHES,
+        default="auto",
+        help="brightness scale of FITS and other deep images (%(default)s)",
     )
     parser.add_argument("--survey", choices=SURVEY_NAMES, help="whose bands, stretch and pixel scale FITS files have")
 
 
 def _add_rotations(parser: argparse.ArgumentParser) -> None:
-    help_text = "average the classifier over so many turned and mirrored images (%(default)s)"
+    help_text = "average the classifier over this many rotated and mirrored copies of each image (%(default)s)"
     parser.add_argument("--rotations", type=int, choices=(1, 4, 8), default=1, help=help_text)
 
 
@@ -135,29 +145,31 @@ def _reading(args: argparse.Namespace) -> dict:
 
 
 def run_describe(args: argparse.Namespace) -> int:
-    """Print what is said of each image; 1 if any could not be read."""
+    """Print the description of each image; return 1 if any image could not be read."""
     if not (args.images or args.rgb):
         return _refuse(NO_IMAGE)
-    from .inference.describe import NO_CAPTION, describe_file, named_images  # torch and transformers take seconds
+    # Here, since torch takes seconds to import.
+    from .inference.describe import NO_CAPTION, describe_file, named_images
 
     if (describer := _load_describer(args)) is None:
         return 2
     failed = 0
     for image in named_images(args.images, args.rgb):
-        said = describe_file(describer, image, **_reading(args))
-        path = said["image"]
-        failed += "error" in said
+        result = describe_file(describer, image, **_reading(args))
+        path = result["image"]
+        failed += "error" in result
         if args.json:
-            print(json.dumps(said))
-        elif "error" in said:
-            print(f"{path}\n  error: {said['error']}")
+            print(json.dumps(result))
+        elif "error" in result:
+            print(f"{path}\n  error: {result['error']}")
         else:
-            print(f"{path}\n  {said['class']} ({said['probability']:.0%})\n  {said['caption'].strip() or NO_CAPTION}")
-            if said["doubts"]:
-                print(f"  this may not be a galaxy: {'; '.join(said['doubts'])}")
-            if said["reading"]:
-                print(f"  read as: {said['reading']}")
-            for answer in said["answers"]:
+            caption = result["caption"].strip() or NO_CAPTION
+            print(f"{path}\n  {result['class']} ({result['probability']:.0%})\n  {caption}")
+            if result["doubts"]:
+                print(f"  this may not be a galaxy: {'; '.join(result['doubts'])}")
+            if result["reading"]:
+                print(f"  read as: {result['reading']}")
+            for answer in result["answers"]:
                 name = answer["answer"].split("_", 1)[1].replace("_", " ")
                 limits = f"[{answer['lower']:.2f}, {answer['upper']:.2f}]"
                 print(f"    {answer['fraction']:.2f} {limits}  {name:18} {answer['question']}")
@@ -165,7 +177,7 @@ def run_describe(args: argparse.Namespace) -> int:
 
 
 def run_explain(args: argparse.Namespace) -> int:
-    """Draw a figure of each image; 1 if any could not be read."""
+    """Draw a figure of each image; return 1 if any image could not be read."""
     if not (args.images or args.rgb):
         return _refuse(NO_IMAGE)
     from .inference.describe import file_names, named_images, read_named
@@ -196,7 +208,7 @@ def run_explain(args: argparse.Namespace) -> int:
 
 
 def _load_describer(args: argparse.Namespace):
-    """Both models, or None after a line that says what is wrong."""
+    """Load both models; print an error and return None if one cannot be loaded."""
     from .inference.describe import Describer
 
     try:
@@ -211,7 +223,7 @@ def _load_describer(args: argparse.Namespace):
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """Print the table of scores, and write them all to ``--output``, by the main process alone."""
+    """Print the table of scores, and write all of them to ``--output``, on the main process only."""
     from .evaluation.caption_metrics import caption_table
     from .evaluation.saved import evaluate_saved
     from .evaluation.tables import summary_table
@@ -237,7 +249,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    """Make the figures and the card of a finished run again, and say what was left as it was."""
+    """Make the figures and the card of a finished run again, and print which ones were kept."""
     from .evaluation.report import SHEETS, rebuild_report
 
     try:
@@ -249,13 +261,13 @@ def run_report(args: argparse.Namespace) -> int:
     for path in written:
         print(path)
     if reason:
-        left = [name for name in SHEETS if (Path(args.folder) / name).exists()]
-        print(f"left as they are: {', '.join(left) or 'no sheets of galaxies'}, because {reason}")
+        kept = [name for name in SHEETS if (Path(args.folder) / name).exists()]
+        print(f"left as they are: {', '.join(kept) or 'no sheets of galaxies'}, because {reason}")
     return 0
 
 
 def run_push(args: argparse.Namespace) -> int:
-    """Upload and print the address. The card of a run then names the repository, where it named the folder."""
+    """Upload a folder and print its address; the card of a run then names the repository instead of the folder."""
     from .runtime.hub import push_folder
 
     folder = Path(args.folder)
@@ -272,7 +284,7 @@ def run_push(args: argparse.Namespace) -> int:
         return _refuse(str(error))
     except KeyboardInterrupt:
         print(
-            "stopped before the push was complete: nothing of it is visible; give the same command again",
+            "interrupted before the push was complete: none of it is visible on the Hub; run the same command again",
             file=sys.stderr,
         )
         return 130
@@ -280,7 +292,7 @@ def run_push(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Write the graph and print where it is."""
+    """Write the graph and print its path."""
     from .inference.openvino import export
 
     try:
@@ -295,14 +307,16 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _refuse(message: str) -> int:
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+    """Print an error on the first of several processes, and return exit status 2."""
+    if os.environ.get("RANK", "0") == "0":
         print(f"error: {message}", file=sys.stderr)
     return 2
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 1 if an image could not be read, 2 after an error."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["predict"]:  # has a parser of its own; torch and transformers take seconds to import
+    if argv[:1] == ["predict"]:  # imported only here, since torch and transformers take seconds to import
         from .predict.run import main as predict
 
         return predict(argv[1:])

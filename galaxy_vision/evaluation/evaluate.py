@@ -1,4 +1,4 @@
-"""One pass over a split: a model's outputs into metrics, or its captions into a list."""
+"""Evaluate a model in one pass over a split: score a classifier, or collect the captions of a captioner."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,12 +14,13 @@ from .objectives import class_nll, mean_loss, vote_nll
 
 
 class Examples:
-    """Rows of an evaluation to look at: the most confident mistakes, and the first right answers of each class.
+    """Examples of an evaluation: the most confident mistakes, and the first correct predictions of each class.
 
     Args:
         label_names: class names in label order.
-        num_mistakes: mistakes that are kept.
-        num_correct: right answers of each class that are kept, the first of the split: nobody chose them.
+        num_mistakes: number of mistakes that are kept.
+        num_correct: number of correct predictions that are kept for each class: the first of the split, so that they
+            are not a selection.
     """
 
     def __init__(self, label_names: list[str], num_mistakes: int = 24, num_correct: int = 3):
@@ -28,41 +29,42 @@ class Examples:
         self.correct: dict[int, list[tuple]] = {}
 
     def add_batch(self, rows: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor) -> None:
-        """Rows (B,), probabilities (B, C) and labels (B,), negative where uncertain (left out)."""
-        top, said = probabilities.max(-1)
-        for row, label, answer, sure in zip(rows.tolist(), labels.tolist(), said.tolist(), top.tolist(), strict=True):
-            if label >= 0 and label == answer:
-                self.correct.setdefault(label, []).append((row, label, answer, sure))
+        """Add rows (B,), probabilities (B, C) and labels (B,); rows with a negative (uncertain) label are left out."""
+        confidences, predictions = probabilities.max(-1)
+        columns = (rows.tolist(), labels.tolist(), predictions.tolist(), confidences.tolist())
+        for row, label, prediction, confidence in zip(*columns, strict=True):
+            if label >= 0 and label == prediction:
+                self.correct.setdefault(label, []).append((row, label, prediction, confidence))
             elif label >= 0:
-                self.mistakes.append((row, label, answer, sure))
-        self.mistakes = sorted(self.mistakes, key=lambda each: (-each[3], each[0]))[: self.num_mistakes]
-        self.correct = {label: sorted(found)[: self.num_correct] for label, found in self.correct.items()}
+                self.mistakes.append((row, label, prediction, confidence))
+        self.mistakes = sorted(self.mistakes, key=lambda mistake: (-mistake[3], mistake[0]))[: self.num_mistakes]
+        self.correct = {label: sorted(examples)[: self.num_correct] for label, examples in self.correct.items()}
 
     def compute(self) -> dict[str, list[dict]]:
-        """Return ``mistakes``, the surest first, and ``correct``, by class.
+        """Return ``mistakes``, the most confident first, and ``correct``, in the order of the classes.
 
-        Each has ``row``, ``true``, ``predicted`` and ``probability``.
+        Every example has ``row``, ``true``, ``predicted`` and ``probability``.
         """
 
-        def named(row: int, label: int, answer: int, sure: float) -> dict:
+        def named(row: int, label: int, prediction: int, confidence: float) -> dict:
             return {
                 "row": row,
                 "true": self.label_names[label],
-                "predicted": self.label_names[answer],
-                "probability": sure,
+                "predicted": self.label_names[prediction],
+                "probability": confidence,
             }
 
-        correct = [named(*each) for label in sorted(self.correct) for each in self.correct[label]]
-        return {"mistakes": [named(*each) for each in self.mistakes], "correct": correct}
+        correct = [named(*example) for label in sorted(self.correct) for example in self.correct[label]]
+        return {"mistakes": [named(*example) for example in self.mistakes], "correct": correct}
 
 
 def class_probabilities(output) -> torch.Tensor:
-    """(B, C), of the model's class head."""
+    """Return the probabilities (B, C) of the model's class head."""
     return output.logits.float().softmax(-1)
 
 
 def _share_statistics(accelerator, model: nn.Module) -> None:
-    """Give all processes the batch statistics of the main process, which are the ones that are saved."""
+    """Copy the batch statistics of the main process, which are saved, to all processes."""
     if accelerator.num_processes > 1:
         for statistic in model.buffers():
             broadcast(statistic)
@@ -70,15 +72,15 @@ def _share_statistics(accelerator, model: nn.Module) -> None:
 
 @torch.inference_mode()
 def over_split(accelerator, model: nn.Module, loader, processor, desc: str, compute: Callable) -> Iterator[dict]:
-    """Stream a split through a model; every row comes once, whatever the number of processes.
+    """Yield the outputs of a model for a split, with every row once for any number of processes.
 
     Args:
         processor: a :class:`~galaxy_vision.GalaxyImageProcessor`, which normalises the pixels.
-        desc: stands before the progress bar.
-        compute: ``compute(pixels, batch)`` gives named tensors with the rows of the batch on their first axis.
+        desc: label of the progress bar.
+        compute: ``compute(pixels, batch)`` returns named tensors with the rows of the batch on their first axis.
 
     Yields:
-        On the main process alone, batch by batch: what ``compute`` gave, and ``row`` (B,), on the CPU.
+        On the main process only, for each batch: the tensors of ``compute`` and ``row`` (B,), on the CPU.
     """
     _share_statistics(accelerator, model.eval())
     for batch in tqdm(loader, desc=desc, leave=False, disable=not accelerator.is_main_process):
@@ -104,12 +106,13 @@ def evaluate(
 
     Args:
         metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.evaluation.metrics.GalaxyMetric`) and
-            ``"examples"`` (:class:`Examples`); what is not there is not evaluated.
+            ``"examples"`` (:class:`Examples`); only these are evaluated.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
         probabilities: output of the model -> (B, C) class probabilities.
 
     Returns:
-        Their results and the loss (None where no row has a label or votes) on the main process; None on the others.
+        The results of the metrics and the loss (None if no row has a label or votes) on the main process; None on the
+        others.
     """
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
@@ -119,17 +122,21 @@ def evaluate(
             computed |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
         return computed
 
-    sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # classes and votes, each sum and count
-    for found in over_split(accelerator, model, loader, processor, desc, compute):
-        rows += len(found["row"])
-        sums[0] += class_nll(found["probabilities"], found["labels"])
+    sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # sum and count, of classes and of votes
+    for outputs in over_split(accelerator, model, loader, processor, desc, compute):
+        rows += len(outputs["row"])
+        sums[0] += class_nll(outputs["probabilities"], outputs["labels"])
         if "classes" in metrics:
-            metrics["classes"].add_batch(predictions=found["probabilities"].numpy(), references=found["labels"].numpy())
+            metrics["classes"].add_batch(
+                predictions=outputs["probabilities"].numpy(), references=outputs["labels"].numpy()
+            )
         if "examples" in metrics:
-            metrics["examples"].add_batch(found["row"], found["probabilities"], found["labels"])
+            metrics["examples"].add_batch(outputs["row"], outputs["probabilities"], outputs["labels"])
         if "votes" in metrics:
-            sums[1] += vote_nll(found["concentration"], found["votes"])
-            metrics["votes"].add_batch(predictions=found["concentration"].numpy(), references=found["votes"].numpy())
+            sums[1] += vote_nll(outputs["concentration"], outputs["votes"])
+            metrics["votes"].add_batch(
+                predictions=outputs["concentration"].numpy(), references=outputs["votes"].numpy()
+            )
     if not accelerator.is_main_process:
         return None
     results = {name: metric.compute() for name, metric in metrics.items()}
@@ -138,21 +145,21 @@ def evaluate(
 
 
 def evaluate_captions(accelerator, model, loader, processor, desc: str, **generate_kwargs) -> list[str] | None:
-    """Write the caption of every row of a split, in the order of rows, on the main process; None on the others."""
+    """Generate the captions of a split in the order of its rows; return them on the main process, None on others."""
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
         sequences = model.generate(pixel_values=pixels, **generate_kwargs)
         padding = {"dim": 1, "pad_index": model.config.pad_token_id}
         return {"sequences": accelerator.pad_across_processes(sequences, **padding)}
 
-    written: dict[int, str] = {}
-    for found in over_split(accelerator, model, loader, processor.image_processor, desc, compute):
-        written |= zip(found["row"].tolist(), processor.batch_decode(found["sequences"]), strict=True)
-    return [written[row] for row in sorted(written)] if accelerator.is_main_process else None
+    captions: dict[int, str] = {}
+    for outputs in over_split(accelerator, model, loader, processor.image_processor, desc, compute):
+        captions |= zip(outputs["row"].tolist(), processor.batch_decode(outputs["sequences"]), strict=True)
+    return [captions[row] for row in sorted(captions)] if accelerator.is_main_process else None
 
 
 def template_captions(accelerator, classifier, loader, processor) -> list[str] | None:
-    """Write the sentences of the captioner's rival, by rule from the votes that a classifier predicts, row by row.
+    """Write a caption for each row from the votes that a classifier predicts: the baseline of the captioner.
 
     Returns:
         Captions on the main process; None on the others.
@@ -161,8 +168,8 @@ def template_captions(accelerator, classifier, loader, processor) -> list[str] |
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
         return {"concentration": classifier(pixel_values=pixels).vote_concentration.float()}
 
-    written: dict[int, str] = {}
-    for found in over_split(accelerator, classifier, loader, processor, "predicted votes", compute):
-        for row, predicted in zip(found["row"].tolist(), found["concentration"].numpy(), strict=True):
-            written[row] = write_captions(claims_from_votes(predicted), 1, seed=row)[0]
-    return [written[row] for row in sorted(written)] if accelerator.is_main_process else None
+    captions: dict[int, str] = {}
+    for outputs in over_split(accelerator, classifier, loader, processor, "predicted votes", compute):
+        for row, concentration in zip(outputs["row"].tolist(), outputs["concentration"].numpy(), strict=True):
+            captions[row] = write_captions(claims_from_votes(concentration), 1, seed=row)[0]
+    return [captions[row] for row in sorted(captions)] if accelerator.is_main_process else None

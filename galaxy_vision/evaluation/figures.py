@@ -1,4 +1,4 @@
-"""Scores and test galaxies -> figures."""
+"""Draw figures of scores and of test galaxies."""
 
 import textwrap
 from pathlib import Path
@@ -16,13 +16,17 @@ from ..captions.reading import parse_claims
 from ..data.load import read_image
 from ..runtime.files import written_whole
 
-COLUMNS = 6  # of a sheet
+COLUMNS = 6
+"""Images in a row of a sheet of galaxies."""
+
 NUM_CAPTIONED = 24
+"""Galaxies on the sheet of captions. Ours: four rows fit a screen."""
+
 _WRONG = "firebrick"
 
 
 def draw_curves(results: dict, path: Path) -> Path:
-    """The loss and the scores on the validation split, by epoch, of a classifier or a captioner."""
+    """Draw the loss, and the scores on the validation split, of a classifier or a captioner by epoch."""
     if "captions" in results:
         unit, losses = "nats a word", {"train_loss": "training"}
         scores = {"validation_claim_f1": "claim F1", "validation_bleu_4": "BLEU-4"}
@@ -45,17 +49,17 @@ def draw_curves(results: dict, path: Path) -> Path:
 
 
 def draw_confusion(classes: dict, path: Path) -> Path:
-    """The confusion matrix in galaxies; the colour is the share of the true class."""
+    """Draw the confusion matrix in galaxies; the colour is the share of the true class."""
     labels = classes["labels"]
     side = max(5.0, 2.4 + 0.65 * len(labels))
     figure, axes = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     matrix = np.array(classes["confusion_matrix"])
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    shown = ConfusionMatrixDisplay(share, display_labels=labels)
-    shown.plot(
+    display = ConfusionMatrixDisplay(share, display_labels=labels)
+    display.plot(
         ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, colorbar=False, im_kw={"vmin": 0, "vmax": 1}
     )
-    figure.colorbar(shown.im_, ax=axes, shrink=0.8)
+    figure.colorbar(display.im_, ax=axes, shrink=0.8)
     plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
     for (row, column), count in np.ndenumerate(matrix):
         axes.text(column, row, count, ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
@@ -66,7 +70,7 @@ def draw_confusion(classes: dict, path: Path) -> Path:
 
 
 def draw_reliability(results: dict, path: Path) -> Path:
-    """Observed against predicted: how often the top class is right, and how many volunteers gave an answer."""
+    """Draw observed against predicted frequencies: of a correct top class, and of volunteers that gave an answer."""
     figure, axes = plt.subplots(figsize=(5.2, 5.0), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     for name, title in (("classes", "top class"), ("votes", "vote fractions")):
@@ -101,14 +105,14 @@ def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path
     for axes, mistake in zip(grid.flat, mistakes, strict=False):
         _show_galaxy(axes, read_image(rows, mistake["row"]), crop_fraction)
         axes.set_title(f"{mistake['true']}\n", fontsize=10)
-        said = f"said {mistake['predicted']}, {100 * mistake['probability']:.0f} %"
-        axes.text(0.5, 1.025, said, transform=axes.transAxes, ha="center", va="bottom", fontsize=10, color=_WRONG)
+        prediction = f"said {mistake['predicted']}, {100 * mistake['probability']:.0f} %"
+        axes.text(0.5, 1.025, prediction, transform=axes.transAxes, ha="center", va="bottom", fontsize=10, color=_WRONG)
         _name_galaxy(axes, rows, mistake["row"])
     return _save(figure, path)
 
 
 def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
-    """Draw the first test galaxies of every class that are classified rightly, each beside where the model looked.
+    """Draw the first correctly classified test galaxies of every class, beside their heat maps.
 
     Args:
         results: of a classifier, with ``results["examples"]["correct"]``.
@@ -116,74 +120,75 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
         model: the trained classifier.
         processor: its image processor; a square shows what the model sees.
     """
-    from ..inference.explain import explain, overlay  # imports pytorch-grad-cam, which takes a while
+    from ..inference.explain import explain, overlay  # imports pytorch-grad-cam, which takes seconds
 
     correct = results["examples"]["correct"]
-    names = [name for name in results["classes"]["labels"] if any(each["true"] == name for each in correct)]
+    names = [name for name in results["classes"]["labels"] if any(example["true"] == name for example in correct)]
     figure, grid = plt.subplots(
         len(names), COLUMNS, figsize=(16.0, 2.75 * len(names) + 0.5), layout="constrained", squeeze=False
     )
     figure.suptitle("Right answers, and where the model looked for that class (bright: much)", fontsize=13)
-    images = [read_image(rows, each["row"]) for each in correct]
-    targets = [model.config.label2id[each["true"]] for each in correct]
+    images = [read_image(rows, example["row"]) for example in correct]
+    targets = [model.config.label2id[example["true"]] for example in correct]
     heats = explain(model, processor, images, target=targets)
-    shown = dict.fromkeys(names, 0)
+    drawn = dict.fromkeys(names, 0)
     for axes in grid.flat:
         axes.set_axis_off()
-    for each, image, heat in zip(correct, images, heats, strict=True):
-        left, right = grid[names.index(each["true"]), 2 * shown[each["true"]] : 2 * shown[each["true"]] + 2]
-        shown[each["true"]] += 1
+    for example, image, heat in zip(correct, images, heats, strict=True):
+        name = example["true"]
+        left, right = grid[names.index(name), 2 * drawn[name] : 2 * drawn[name] + 2]
+        drawn[name] += 1
         _show_galaxy(left, image, processor.crop_fraction)
         right.imshow(overlay(image, heat))
-        left.set_title(each["true"], fontsize=10)
-        right.set_title(f"{100 * each['probability']:.0f} %", fontsize=10)
-        _name_galaxy(left, rows, each["row"])
+        left.set_title(name, fontsize=10)
+        right.set_title(f"{100 * example['probability']:.0f} %", fontsize=10)
+        _name_galaxy(left, rows, example["row"])
     return _save(figure, path)
 
 
 def draw_captions(captions: list[str], rows, path: Path) -> Path:
-    """Draw test galaxies in even steps with their captions.
+    """Draw evenly spaced rows of the test split with their captions.
 
-    Captions are red, with a ✗ for each claim that the votes contradict or that nobody was asked.
+    Captions with a claim that the votes contradict, or about which nobody was asked, are red, with a ✗ per such claim.
     """
     chosen = np.linspace(0, len(rows) - 1, min(NUM_CAPTIONED, len(rows))).astype(int)
     figure, grid = _sheet(
         len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=3.5
     )
-    for axes, place in zip(grid.flat, chosen, strict=False):
-        row, caption = rows.remove_columns("image")[int(place)], captions[place]
+    for axes, index in zip(grid.flat, chosen, strict=False):
+        row, caption = rows.remove_columns("image")[int(index)], captions[index]
         scored = score_claims(parse_claims(caption), row["votes"])
         wrong = scored["contradicted"] + scored["ungrounded"]
-        axes.imshow(read_image(rows, int(place)))
-        axes.set_title(f"{row.get('id', place)}{'  ✗' * wrong}", fontsize=10, color=_WRONG if wrong else "black")
+        axes.imshow(read_image(rows, int(index)))
+        axes.set_title(f"{row.get('id', index)}{'  ✗' * wrong}", fontsize=10, color=_WRONG if wrong else "black")
         axes.text(0.5, -0.03, textwrap.fill(caption, 32), transform=axes.transAxes, ha="center", va="top", fontsize=9)
     return _save(figure, path)
 
 
 def _sheet(count: int, title: str, height: float = 3.1):
-    """A figure with a grid of at least ``count`` empty places."""
+    """Return a figure and its grid of at least ``count`` empty axes."""
     lines = max(1, -(-count // COLUMNS))
     figure, grid = plt.subplots(
         lines, COLUMNS, figsize=(16.0, height * lines + 0.5), layout="constrained", squeeze=False
     )
     for axes in grid.flat:
         axes.set_axis_off()
-    figure.get_layout_engine().set(h_pad=0.1)  # inches; text below the last line would touch the edge
+    figure.get_layout_engine().set(h_pad=0.1)  # inches; without it text below the last row touches the edge
     figure.suptitle(title, fontsize=13)
     return figure, grid
 
 
 def _show_galaxy(axes, image, crop_fraction: float) -> None:
-    """The image, with the central square that the model sees."""
+    """Show an image with the central square that the model sees."""
     axes.imshow(image)
     side = crop_fraction * min(image.size)
     corner = [(length - side) / 2 - 0.5 for length in image.size]
     axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=0.8, linestyle=":"))
 
 
-def _name_galaxy(axes, rows, place: int) -> None:
-    """The galaxy's id, or its place in the split, inside the picture."""
-    name = str(rows.select_columns("id")[place]["id"]) if "id" in rows.column_names else f"row {place}"
+def _name_galaxy(axes, rows, index: int) -> None:
+    """Write the id of a galaxy, or its row in the split, into its image."""
+    name = str(rows.select_columns("id")[index]["id"]) if "id" in rows.column_names else f"row {index}"
     axes.text(0.02, 0.02, name, transform=axes.transAxes, color="white", fontsize=8, va="bottom")
 
 

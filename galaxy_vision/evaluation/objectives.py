@@ -1,4 +1,4 @@
-"""What is learned, as sums and counts: a mean is the same however rows are cut into batches and dealt to processes."""
+"""Training losses as sums and counts, so that means do not depend on the batches or the number of processes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from ..models.modeling_galaxy_resnet import dirichlet_multinomial_nll
 
 
 class Objective(NamedTuple):
-    """A loss that is the sum of P means, each over its own rows or words.
+    """A loss that is the sum of P means, each over rows or words of its own.
 
     Attributes:
-        counts: what ``targets`` returned -> (P,) how many each mean is over; known before the model has run.
-        sums: model and forward's arguments -> (P,) what each mean is the sum of, by which the model learns.
+        counts: maps the arguments of ``forward`` to the number (P,) of values of each mean, without the model.
+        sums: maps the model and the arguments of ``forward`` to the sum (P,) of the values of each mean.
     """
 
     counts: Callable[[dict], torch.Tensor]
@@ -24,22 +24,21 @@ class Objective(NamedTuple):
 
 
 def mean_loss(sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Sums (P,) and counts (P,) -> the scalar loss; a part without rows costs nothing."""
+    """Return the scalar loss of sums (P,) and counts (P,); a mean over no values is 0."""
     return (sums / torch.where(counts > 0, counts, torch.ones_like(counts))).sum()
 
 
 def class_nll(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return (2,): the sum of -log of the probabilities (B, C) of decided (not negative) labels, and their number."""
+    """Return (2,): the sum of -log probability (B, C) of the labels (B,) that are not negative, and their number."""
     decided = labels >= 0
     chosen = probabilities[decided, labels[decided]].double().clamp_min(1e-12)
     return torch.stack([-chosen.log().sum(), decided.sum()])
 
 
 def vote_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """(2,) sum over the rows of the loss of a question, mean of the questions of the tree, and the number of rows."""
-    nll = dirichlet_multinomial_nll(
-        concentration.double(), votes
-    )  # in float32 the terms of many votes cancel to six digits
+    """Return (2,): the sum over rows of the mean loss of a question of the tree, and the number of rows."""
+    # In float32 the terms of many votes cancel to six digits.
+    nll = dirichlet_multinomial_nll(concentration.double(), votes)
     return torch.stack([nll.sum() / len(QUESTION_SLICES), nll.new_tensor(len(nll))])
 
 
@@ -50,7 +49,7 @@ def _classifier_counts(inputs: dict) -> torch.Tensor:
 
 
 def _classifier_sums(model: nn.Module, inputs: dict) -> torch.Tensor:
-    """Return the class loss of decided rows and the vote loss of all rows, as the classifier's ``forward`` has them."""
+    """Return the class loss of rows with a class and the vote loss of all rows, as in the classifier's ``forward``."""
     output, labels, votes = model(pixel_values=inputs["pixel_values"]), inputs["labels"], inputs["votes"]
     classes = F.cross_entropy(
         output.logits.float(), labels, weight=inputs["class_weights"], ignore_index=-1, reduction="sum"
@@ -67,7 +66,7 @@ def _words(inputs: dict) -> torch.Tensor:
 
 
 CLASSIFIER = Objective(_classifier_counts, _classifier_sums)
-"""Decided rows, and rows with votes."""
+"""Means over the rows with a class, and over the rows with votes."""
 
 CAPTIONER = Objective(_words, lambda model, inputs: model(**inputs).loss[None] * _words(inputs))
-"""Words of the references."""
+"""Mean over the words of the references."""

@@ -1,4 +1,4 @@
-"""A finished run to the Hub: what is uploaded names the repository, and the folder does once it is there."""
+"""Push a finished run to the Hub: the upload names the repository, and so does the folder afterwards."""
 
 import json
 import re
@@ -12,27 +12,27 @@ from .model_card import card_text
 
 
 def push_run(folder: Path, repo_id: str, private: bool = False) -> str:
-    """Upload a finished run; returns its address. Until it is there the folder stays as it is, to the byte.
+    """Upload a finished run and return its address; the folder is changed only after a complete upload.
 
-    The card that the run wrote is uploaded under the name of the repository. One that was edited since is the user's,
-    and is uploaded as it is.
+    The card that the run wrote is uploaded under the name of the repository; a card that was edited since is uploaded
+    unchanged.
 
     Raises:
-        ValueError: as :func:`~galaxy_vision.runtime.hub.push_folder`, or metrics.json or run.json is damaged.
+        ValueError: as in :func:`~galaxy_vision.runtime.hub.push_folder`, or metrics.json or run.json is damaged.
     """
     try:
         results, run = (json.loads((folder / name).read_text()) for name in ("metrics.json", "run.json"))
-        known = _card_of_the_run(folder, results, run)
+        is_unedited = _card_of_the_run(folder, results, run)
         run |= {"pushed": repo_id}
         changed = {"run.json": json_text(run).encode()}
-        if known:
+        if is_unedited:
             changed["README.md"] = card_text(folder, results, run).encode()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{folder}: metrics.json or run.json is damaged ({error}); train again, or restore it"
         ) from error
-    if not known:
-        print(f"{folder / 'README.md'} is not as the run wrote it, so it is uploaded as it is", file=sys.stderr)
+    if not is_unedited:
+        print(f"{folder / 'README.md'} was edited after the run, so it is uploaded as it is", file=sys.stderr)
     url = push_folder(folder, repo_id, private=private, replaced=changed)
     try:
         for name, data in changed.items():
@@ -40,14 +40,14 @@ def push_run(folder: Path, repo_id: str, private: bool = False) -> str:
                 partial.write_bytes(data)
     except OSError as error:
         print(
-            f"{folder} cannot be written ({error}), so its card does not name {repo_id}; that of the Hub does",
+            f"{folder} cannot be written ({error}), so its card does not name {repo_id}; the card on the Hub does",
             file=sys.stderr,
         )
     return url
 
 
 def _card_of_the_run(folder: Path, results: dict, run: dict) -> bool:
-    """Whether README.md is missing or as a run wrote it, under whatever name the folder had then."""
+    """Return whether README.md is missing or as the run wrote it, for any name that the folder had then."""
     if not (folder / "README.md").is_file():
         return True
     present = (folder / "README.md").read_bytes().decode(errors="replace")
@@ -56,13 +56,13 @@ def _card_of_the_run(folder: Path, results: dict, run: dict) -> bool:
 
 
 def push_at_the_end(args) -> None:
-    """Push the finished run if ``args.push_to_hub`` says so, as the very last thing that it does.
+    """Push the finished run if ``args.push_to_hub`` is set, as its last step.
 
     Args:
         args: a :class:`~galaxy_vision.training.arguments.TrainingRun`.
 
     Raises:
-        SystemExit: it was not pushed, with the command that pushes it later: 130 after Ctrl-C, else 1.
+        SystemExit: the run was not pushed: 130 after Ctrl-C, else 1, with the command that pushes it later.
     """
     if not args.push_to_hub:
         return
@@ -73,7 +73,7 @@ def push_at_the_end(args) -> None:
         args.hub_model_id,
         *(["--private"] if args.hub_private else []),
     ]
-    later = f"the run is finished and lies in {args.output_dir}; push it later by: {shlex.join(words)}"
+    later = f"the run is complete in {args.output_dir}; push it later by: {shlex.join(words)}"
     try:
         print(f"pushed to {push_run(Path(args.output_dir), args.hub_model_id, args.hub_private)}")
     except KeyboardInterrupt:

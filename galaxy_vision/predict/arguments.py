@@ -6,6 +6,7 @@ from ..images.bands import as_bands
 from ..images.limits import STRETCHES, SURVEY_NAMES
 from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
+from ..runtime.hardware import PRECISIONS
 from ..runtime.shipped import CLASSIFIER
 
 BACKENDS = ("torch", "openvino")
@@ -18,24 +19,29 @@ class Arguments:
     catalogue: str = field(
         metadata={
             "help": "folder of images, zip, tar (or folder of tars, as WebDataset), Parquet (file or folder), CSV of "
-            "paths (cut by commas, semicolons, tabs or bars), or the id of a data set of the Hub, which is streamed"
+            "paths (separated by commas, semicolons, tabs or bars), or the id of a Hub data set, which is streamed"
         }
     )
-    output_dir: str = field(metadata={"help": "folder for the parts; if it holds some of this very run, it goes on"})
+    output_dir: str = field(
+        metadata={
+            "help": "folder for the output files; if it holds some of the same run, only missing ones are written"
+        }
+    )
     model: str = arg(CLASSIFIER, "trained classifier: folder or Hub id; the default comes with the package")
-    id_column: str | None = arg(None, "of a table; default id or id_str, and the place of the row if there is none")
+    id_column: str | None = arg(None, "of a table; default id or id_str, or the number of the row if there is neither")
     image_column: str | None = arg(
         None,
-        "of a table: bytes, image or path; default image, path, file_loc, file_name or filename. Of a tar: what the "
-        "names of "
-        "galaxies end with, such as jpg where a.mask.png lies beside a.jpg",
+        "of a table: the column of bytes, images or paths; default image, path, file_loc, file_name or filename. Of a "
+        "tar: the extension of the images, such as jpg where a.mask.png lies beside a.jpg",
     )
     image_root: str | None = arg(None, "where relative paths of a table start (default: the folder of the table)")
     split: str | None = arg(
-        None, "only this split, of a Hub data set or of Parquet files whose names, or folders, start with it"
+        None, "only this split of a Hub data set, or only Parquet files whose names or folders start with it"
     )
-    config: str | None = arg(None, "configuration of a data set of the Hub that has several")
-    captioner: str | None = arg(None, "also write captions: captioner (folder or Hub id; galaxy-captioner is ours)")
+    config: str | None = arg(None, "configuration of a Hub data set that has several")
+    captioner: str | None = arg(
+        None, "trained captioner for captions too: folder or Hub id, or galaxy-captioner, which comes with the package"
+    )
     hdu: str | None = arg(None, "FITS extension, by number or name (default: the first with an image)")
     bands: list[str] | None = arg(
         None, "of FITS files: one, or red, green, blue: names of extensions or filters, or planes of a cube from 0"
@@ -43,17 +49,19 @@ class Arguments:
     stretch: str = arg("auto", f"of FITS and other deep images: {', '.join(STRETCHES)}")
     survey: str | None = arg(None, f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}")
     embedding: bool = arg(False, "also write the features of the backbone")
-    rotations: int = arg(1, "average over this many turned and mirrored images: 1, 4 or 8; the cost grows with it")
-    batch_size: int = arg(0, "images at once (0: 256, on a CPU 32, which its caches hold)")
+    rotations: int = arg(
+        1, "average over this many rotated and mirrored copies of each image (1, 4 or 8) at as many times the cost"
+    )
+    batch_size: int = arg(0, "images per batch (0: 256 on a GPU, and 32 on a CPU, whose caches hold them)")
     rows_per_part: int = arg(
-        4096, "rows of one output file, and what a kill can cost each process; a run that goes on keeps it"
+        4096, "rows per output file, which each process loses when it is killed; a resumed run must not change it"
     )
     num_workers: int = arg(
-        0, "threads that read and decode images, and on a CPU describe them too (0: one for each core of the process)"
+        0, "threads that read and decode images, and on a CPU also run the models (0: one per core of the process)"
     )
-    backend: str = arg("torch", "torch, or openvino on a CPU (pip install 'galaxy_vision[export]') for the classifier")
+    backend: str = arg("torch", "of the classifier: torch, or openvino on a CPU (pip install 'galaxy_vision[export]')")
     mixed_precision: str = arg(
-        "auto", "auto (launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16"
+        "auto", "auto (the launch flag, else fp32 or bf16, whichever is faster here), no, bf16 or fp16"
     )
 
     def __post_init__(self):
@@ -69,8 +77,8 @@ class Arguments:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is not one of {', '.join(word for word in known if word)}"
                 )
-        if self.mixed_precision not in ("auto", "no", "bf16", "fp16"):
-            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of auto, no, bf16, fp16")
+        if self.mixed_precision not in PRECISIONS:
+            raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of {', '.join(PRECISIONS)}")
 
     def reading(self) -> dict:
         """Those options of :func:`galaxy_vision.read_rgb` that are not its defaults; values of rows depend on them."""

@@ -3,8 +3,9 @@
 galaxy-vision predict --model runs/classifier --catalogue images.zip --output_dir predictions
 accelerate launch --num_processes 4 -m galaxy_vision.predict --model DIR --catalogue PATH --output_dir DIR
 
-The catalogue is cut into parts. A part is computed by one process, written beside and renamed when complete, so that a
-killed run goes on with the parts that are missing, and the rows do not depend on the number of processes.
+The catalogue is divided into parts. Each part is computed by one process, written under a temporary name and renamed
+when it is complete, so that a killed run resumes with the missing parts, and the rows do not depend on the number of
+processes.
 """
 
 import sys
@@ -31,13 +32,17 @@ from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts,
 from .rows import Catalogue, Columns, Row
 
 INDEX = "_index.arrow"
+"""List of the images of the catalogue, in ``output_dir``."""
+
 BATCHES_AHEAD = 3
+"""Batches that are read and decoded while one is computed. Ours: a few even out images that are slow to read."""
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run ``galaxy-vision predict``, and return its exit status: 0, 1 if no image could be read, 2 after an error."""
     args = parse_arguments(Arguments, __doc__, argv, prog="galaxy-vision predict")
     try:
-        # Processes wait for each other at the start and at the end only, and there for as long as it takes.
+        # Processes wait for each other only at the start and at the end, where one may finish days after another.
         accelerator = make_accelerator(args.mixed_precision, 1, None, Path(args.output_dir), timeout=timedelta(days=30))
         try:
             with sole_run(Path(args.output_dir)):
@@ -50,10 +55,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def predict(args: Arguments, accelerator) -> bool:
-    """Write the parts that are missing, and the manifest when all are there.
+    """Write the parts that are missing, and the manifest when all parts exist.
 
     Returns:
-        Whether any image could be read; the main process says so if none could.
+        Whether any image could be read; if none could, the main process prints an error.
 
     Raises:
         ValueError: the model or catalogue cannot be used, or ``output_dir`` holds another run.
@@ -79,17 +84,17 @@ def predict(args: Arguments, accelerator) -> bool:
             _new(index).unlink(missing_ok=True)
     catalogue = open_catalogue(args.catalogue, index, args.rows_per_part, columns)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
-    described = {
+    metadata = {
         "identity": identity,
         "model": args.model,
         "catalogue": args.catalogue,
         "class_names": models.class_names,
         "class_columns": probability_columns(models.class_names),
     }
-    writer = PartWriter(output_dir, models.schema(), described, args.rows_per_part)
-    known = [catalogue.part_rows[part] for part in mine]
+    writer = PartWriter(output_dir, models.schema(), metadata, args.rows_per_part)
+    row_counts = [catalogue.part_rows[part] for part in mine]
     bar = tqdm(
-        total=None if None in known else sum(known),
+        total=None if None in row_counts else sum(row_counts),
         desc=f"{len(missing)} of {identity['parts']} parts"
         + f", {accelerator.num_processes} processes, this one" * (accelerator.num_processes > 1),
         unit=" images",
@@ -105,41 +110,42 @@ def predict(args: Arguments, accelerator) -> bool:
     print(f"{sum(counts.values())} rows ({statuses}) in {identity['parts']} parts: {output_dir.resolve()}")
     if "ok" not in counts:
         print(
-            f"error: no image could be read; {first_error(output_dir)}. Mend that and remove {output_dir}",
+            f"error: no image could be read; {first_error(output_dir)}. Correct this and remove {output_dir}",
             file=sys.stderr,
         )
         return False
-    write_manifest(output_dir, described | {"num_processes": accelerator.num_processes}, counts)
+    write_manifest(output_dir, metadata | {"num_processes": accelerator.num_processes}, counts)
     return True
 
 
 def together(accelerator, action: Callable):
-    """What the main process makes of ``action``, on all processes; where it cannot, all of them end.
+    """Call ``action`` on the main process, and return its result on all of them; if it raises, end all of them.
 
     Raises:
-        ValueError: of ``action``, on the main process; the others end in silence.
+        ValueError: that of ``action``, on the main process.
+        SystemExit: on the others, which print nothing.
     """
-    made = [None, None]
+    outcome = [None, None]  # result, message of the error
     if accelerator.is_main_process:
         try:
-            made[0] = action()
+            outcome[0] = action()
         except ValueError as error:
-            made[1] = str(error)
-    result, refused = broadcast_object_list(made)
-    if refused is None:
+            outcome[1] = str(error)
+    result, message = broadcast_object_list(outcome)
+    if message is None:
         return result
     if accelerator.is_main_process:
-        raise ValueError(refused)
-    raise SystemExit(2)  # one process says why
+        raise ValueError(message)
+    raise SystemExit(2)  # the main process prints the message
 
 
 def _new(index: Path) -> Path:
-    """Where an index lies until it is known to be that of the run in its folder."""
+    """Return the path of an index that has not been compared with that of the run in its folder yet."""
     return index.with_name(f"_new{index.name}")
 
 
 def list_catalogue(args: Arguments, columns: Columns) -> None:
-    """Write the index of a catalogue that needs one, beside that of the run; by one process.
+    """Write the index of a catalogue that needs one under the name of :func:`_new`, on one process.
 
     Raises:
         ValueError: the catalogue cannot be used.
@@ -152,10 +158,10 @@ def list_catalogue(args: Arguments, columns: Columns) -> None:
 
 
 def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict, list[int]]:
-    """What makes this run another than any other, and the parts that are missing; by one process.
+    """Return the identity of the run and the numbers of the missing parts, on one process.
 
-    Everything that changes rows, their order, columns or values is in the identity. The index of ``output_dir`` is only
-    replaced by one of the same run.
+    The identity holds all that changes rows, their order, columns or values. The index of ``output_dir`` is replaced
+    only by one of the same run.
 
     Raises:
         ValueError: the catalogue cannot be used, or ``output_dir`` holds another run.
@@ -192,7 +198,7 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
 def describe_parts(
     catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar
 ) -> None:
-    """Describe these parts with ``workers`` threads, and write each."""
+    """Describe the images of some parts with ``workers`` threads, and write these parts."""
     with decoding_threads(workers) as pool:
         ahead = BATCHES_AHEAD + workers if models.whole_batches else BATCHES_AHEAD
         for part, rows, table in batches_ahead(catalogue, parts, models.batch_size, partial(models.begin, pool), ahead):
@@ -206,9 +212,10 @@ def describe_parts(
 def batches_ahead(
     catalogue: Catalogue, parts: Iterable[int], batch_size: int, begin: Callable, ahead: int
 ) -> Iterator[tuple[int, list[Row] | None, Callable | None]]:
-    """Yield (part, rows, what ``begin`` gives for them), (part, None, None) after its last; ``ahead`` more are begun.
+    """Yield (part, rows, result of ``begin(rows)``) for each batch, while the next ``ahead`` batches have begun too.
 
-    A batch never crosses parts, so that a part is the same whatever was computed before it.
+    (part, None, None) follows the last batch of a part. A batch never holds rows of two parts, so that a part does not
+    depend on the parts that were computed before it.
     """
     waiting = deque()
     for part in parts:

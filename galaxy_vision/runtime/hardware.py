@@ -9,6 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+PRECISIONS = ("auto", "no", "bf16", "fp16")
+"""Choices of ``mixed_precision``: names of Accelerate ("no" is fp32), and "auto", which lets the run choose.
+
+They are listed in this module since the parser of the command line needs them and must start without torch.
+"""
+
 _CPU_INFO = Path("/proc/cpuinfo")  # Linux only
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm: as Linux names them
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

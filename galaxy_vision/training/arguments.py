@@ -9,6 +9,7 @@ from ..data.labels import SCHEMES
 from ..models.configuration_galaxy_resnet import LIMITS
 from ..models.strict_loading import check_backbone, check_ranges
 from ..runtime.arguments import arg
+from ..runtime.hardware import PRECISIONS
 from ..runtime.hub import check_repo_id
 
 DEFAULT_BACKBONE = "resnet10t"
@@ -16,7 +17,7 @@ DEFAULT_BACKBONE = "resnet10t"
 
 CHOICES = {
     "label_scheme": (None, *SCHEMES),
-    "mixed_precision": ("auto", "no", "bf16", "fp16"),
+    "mixed_precision": PRECISIONS,
     "tracker": (None, "tensorboard", "trackio", "wandb"),
 }
 LEAST = {"epochs": 1, "batch_size": 1, "accumulation_steps": 1, "num_simulated": 1, "shuffle_buffer": 1}
