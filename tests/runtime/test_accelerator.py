@@ -87,7 +87,7 @@ def change_the_precision_of_two_processes(folder: str) -> None:
     assert accelerator.num_processes == 2 and computes(accelerator) == torch.bfloat16
     assert accelerator.reduce(torch.tensor(accelerator.process_index + 1.0), "sum").item() == 3
     accelerator.end_training()
-    with pytest.raises(ValueError, match="start the next by a launch of its own"):
+    with pytest.raises(ValueError, match="start the next run by `accelerate launch`"):
         make_accelerator("no", 1, None, folder)
 
 
