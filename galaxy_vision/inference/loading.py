@@ -15,8 +15,9 @@ from transformers import GenerationConfig
 
 from ..images.limits import MAX_BYTES
 from ..models.image_processing_galaxy import GalaxyImageProcessor
+from ..models.losses import SINGLE_LABEL
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-from ..models.modeling_galaxy_resnet import SINGLE_LABEL, GalaxyResNetForImageClassification
+from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
 
 GREY = Image.new("RGB", (64, 64), (9, 9, 9))

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
+from .strict_loading import keep_initialisation
 
 
 class GalaxyEncoder(nn.Module):
@@ -20,9 +21,7 @@ class GalaxyEncoder(nn.Module):
         self.backbone = timm.create_model(
             config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels
         )
-        for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
-            if not tensor.is_meta:
-                tensor._is_hf_initialized = True  # keep timm's own initialisation
+        keep_initialisation(self.backbone)
         last = self.backbone.num_features
         fine = self.backbone.feature_info[self.stage]["num_chs"]
         self.project_places = nn.Linear(last if self.stage == 4 else fine + last, config.hidden_size)

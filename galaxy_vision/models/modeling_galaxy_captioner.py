@@ -20,12 +20,6 @@ from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 from .generation_galaxy_captioner import Decoder, beam_search, covers, greedy_search
 from .strict_loading import StrictLoading, check_backbone
 
-AUTO_CLASSES = {
-    "AutoModel": "GalaxyCaptionerModel",
-    "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
-}
-"""The classes of this file that read a saved folder; both find their weights in that of the captioner."""
-
 MAX_NEW_TOKENS = 48
 """Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
 
@@ -41,6 +35,10 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     _no_split_modules: tuple = ()
+    _auto_classes = {
+        "AutoModel": "GalaxyCaptionerModel",
+        "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
+    }
 
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__(config)
@@ -66,13 +64,6 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
-
-    def save_pretrained(self, save_directory, *args, **kwargs):
-        """Save as transformers does; either class of this file is then found where this package is not installed."""
-        module = type(self).__module__.rsplit(".", 1)[-1]
-        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
-        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
-        super().save_pretrained(save_directory, *args, **kwargs)
 
 
 class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import timm
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
@@ -14,117 +13,13 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
-from .strict_loading import StrictLoading, check_backbone
+from .losses import SINGLE_LABEL, dirichlet_multinomial_nll, label_loss, problem_of
+from .strict_loading import StrictLoading, check_backbone, keep_initialisation
 
 try:  # for the intervals of votes only: transformers asks for no package that a file tries to import
     from scipy.special import betaincinv
 except ImportError:
     betaincinv = None
-
-SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
-"""Values of ``config.problem_type``, as in transformers."""
-
-IGNORED_LABEL = -1
-"""Label of an uncertain galaxy: it takes part in the vote loss only. So does -100, which transformers uses."""
-
-
-def problem_of(config, labels: torch.Tensor) -> str:
-    """``config.problem_type``, or what transformers reads from number of classes and labels where it is None."""
-    if config.problem_type is not None:
-        return config.problem_type
-    if config.num_labels == 1:
-        return REGRESSION
-    return MULTI_LABEL if labels.is_floating_point() or labels.ndim > 1 else SINGLE_LABEL
-
-
-def label_loss(
-    problem: str, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Cross entropy, binary cross entropy or squared error, as the problem is: a mean over all labels that are known.
-
-    Args:
-        problem: ``"single_label_classification"``, ``"multi_label_classification"`` or ``"regression"``.
-        logits: (B, C).
-        labels: (B,) class numbers, -1 or -100 where uncertain; or (B, C) from 0 to 1; or (B, C) numbers, also (B,)
-            where C is 1. NaN where unknown.
-        class_weights: (C,) weight of each class.
-
-    Raises:
-        ValueError: the labels are not those of the problem.
-    """
-    logits = logits.float()
-    if problem == SINGLE_LABEL:
-        if labels.ndim != 1 or labels.is_floating_point():
-            raise ValueError(
-                f"labels of {labels.dtype} and shape {tuple(labels.shape)} are not one class number for each image; "
-                f"give that, or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
-            )
-        labels = labels.long().masked_fill(labels == -100, IGNORED_LABEL)
-        decided = (labels != IGNORED_LABEL).sum().clamp(min=1)
-        # Divided by the number of rows, not of weights: a batch without a decided label then costs 0 and not NaN.
-        total = F.cross_entropy(logits, labels, weight=class_weights, ignore_index=IGNORED_LABEL, reduction="sum")
-        return total / decided
-    if logits.shape[1] == 1 and labels.ndim == 1:
-        labels = labels[:, None]
-    if labels.shape != logits.shape:
-        raise ValueError(
-            f"labels of shape {tuple(labels.shape)} do not fit {problem} with outputs {tuple(logits.shape)}"
-        )
-    known = ~labels.isnan()
-    labels = torch.where(known, labels, 0).float()
-    if problem == REGRESSION:
-        losses = F.mse_loss(logits, labels, reduction="none")
-    elif ((labels < 0) | (labels > 1)).any():
-        raise ValueError(
-            f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1, as {problem} needs them"
-        )
-    else:
-        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    if class_weights is not None:
-        losses = losses * class_weights
-    return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
-
-
-def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """Negative log-likelihood of votes under one Dirichlet-multinomial per question.
-
-    For a question with votes k and concentrations a, n = sum k and A = sum a, the likelihood is
-    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``; it holds for fractional votes as it stands. A question that
-    the source does not know (any NaN) is left out, and one that nobody was asked contributes exactly 0.
-
-    Args:
-        concentration: (B, 37) Dirichlet concentrations > 0.
-        votes: (B, 37) votes >= 0, fractional allowed, NaN where unknown.
-
-    Returns:
-        (B, 11) nats for each question, 0 where it is unknown.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if concentration.shape != votes.shape:
-        raise ValueError(
-            f"votes have shape {tuple(votes.shape)}, not {tuple(concentration.shape)}; give one vote per answer"
-        )
-    exact = torch.promote_types(concentration.dtype, torch.float32)  # lgamma of bf16 is worthless
-    concentration, votes = concentration.to(exact), votes.to(exact)
-    losses = []
-    for places in QUESTION_SLICES.values():
-        a, k = concentration[..., places], votes[..., places]
-        known = ~k.isnan().any(dim=-1)
-        k = torch.where(known[..., None], k, torch.zeros_like(k))
-        n, total = k.sum(-1), a.sum(-1)
-        log_likelihood = torch.lgamma(n + 1) + torch.lgamma(total) - torch.lgamma(n + total)
-        log_likelihood = log_likelihood + (torch.lgamma(k + a) - torch.lgamma(k + 1) - torch.lgamma(a)).sum(-1)
-        losses.append(torch.where(known, -log_likelihood, torch.zeros_like(n)))
-    return torch.stack(losses, dim=-1)
-
-
-AUTO_CLASSES = {
-    "AutoModel": "GalaxyResNetModel",
-    "AutoModelForImageClassification": "GalaxyResNetForImageClassification",
-}
-"""The classes of this file that read a saved folder; both find their weights in that of the classifier."""
 
 HEADS = ("classifier", "vote_head")
 """Modules that fine-tuning may make anew."""
@@ -172,6 +67,10 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
     input_modalities = ("image",)
     accepts_loss_kwargs = False  # else Trainer takes **kwargs for it, and does not divide by the steps it accumulates
     _no_split_modules: tuple = ()
+    _auto_classes = {
+        "AutoModel": "GalaxyResNetModel",
+        "AutoModelForImageClassification": "GalaxyResNetForImageClassification",
+    }
 
     def __init__(self, config: GalaxyResNetConfig):
         super().__init__(config)
@@ -179,9 +78,7 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
         self.backbone = timm.create_model(
             config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels
         )
-        for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
-            if not tensor.is_meta:
-                tensor._is_hf_initialized = True  # keep timm's own initialisation
+        keep_initialisation(self.backbone)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -191,13 +88,6 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
-
-    def save_pretrained(self, save_directory, *args, **kwargs):
-        """Save as transformers does; either class of this file is then found where this package is not installed."""
-        module = type(self).__module__.rsplit(".", 1)[-1]
-        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
-        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
-        super().save_pretrained(save_directory, *args, **kwargs)
 
     def _asked(self, output_hidden_states: bool | None) -> bool:
         return self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -264,7 +154,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         Args:
             pixel_values: (B, C, H, W) from the image processor.
             labels: what ``config.problem_type`` asks for, see
-                :func:`~galaxy_vision.models.modeling_galaxy_resnet.label_loss`. Where it is None, as in transformers:
+                :func:`~galaxy_vision.models.losses.label_loss`. Where it is None, as in transformers:
                 numbers for a single class, several columns or fractions for classes that do not exclude each other.
             votes: (B, 37) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.

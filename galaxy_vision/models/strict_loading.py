@@ -42,6 +42,17 @@ def check_backbone(name: str) -> None:
         raise ValueError(f"backbone={name!r} is not a timm ResNet; use for example {known}")
 
 
+def keep_initialisation(module) -> None:
+    """Mark the weights of a module as initialised, so that transformers keeps the values that timm gave them.
+
+    transformers has no public way to say so. Weights on the meta device have no values, and are left to
+    ``_init_weights``.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if not tensor.is_meta:
+            tensor._is_hf_initialized = True
+
+
 def class_names(
     num_labels: int | None = None, id2label: dict | None = None, label2id: dict | None = None
 ) -> tuple[dict, dict]:
@@ -133,9 +144,15 @@ class StrictSettings:
 
 
 class StrictLoading:
-    """To stand before ``PreTrainedModel`` among the bases of a model."""
+    """First base of a model, before ``PreTrainedModel``: strict loading, and saving with the code of all its classes.
+
+    Attributes:
+        _heads: modules that fine-tuning may make anew, see :meth:`from_pretrained`.
+        _auto_classes: auto class -> class of the same file, for all classes that read the same saved folder.
+    """
 
     _heads: tuple[str, ...] = ()
+    _auto_classes: dict[str, str] = {}
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
@@ -183,3 +200,13 @@ class StrictLoading:
                 f"the weights of {name} do not fit its config.json: {', '.join(found)}; download or save it again"
             )
         return (model, info) if with_info else model
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """Save as in transformers, with every class of ``_auto_classes`` in the ``auto_map`` of config.json.
+
+        Each of them then loads the folder where this package is not installed.
+        """
+        module = type(self).__module__.rsplit(".", 1)[-1]
+        auto_map = {auto: f"{module}.{name}" for auto, name in self._auto_classes.items()}
+        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | auto_map
+        super().save_pretrained(save_directory, *args, **kwargs)

@@ -28,7 +28,7 @@ from galaxy_vision import (
     GalaxyResNetModel,
 )
 from galaxy_vision.inference.loading import load_classifier
-from galaxy_vision.models.modeling_galaxy_resnet import label_loss
+from galaxy_vision.models.losses import label_loss
 
 SMALL = {"backbone": "test_resnet", "image_size": 32}  # timm's own for tests
 NAMES = ["ring", "bar", "tidal tail"]
