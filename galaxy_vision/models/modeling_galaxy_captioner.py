@@ -17,7 +17,8 @@ from transformers.utils import can_return_tuple
 from .caption_decoder import DecoderState, GalaxyDecoder, at_least_float32
 from .caption_encoder import GalaxyEncoder
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-from .generation_galaxy_captioner import Decoder, beam_search, covers, greedy_search
+from .generation_coverage import covers
+from .generation_galaxy_captioner import Decoder, beam_search, greedy_search
 from .strict_loading import StrictLoading, check_backbone
 
 MAX_NEW_TOKENS = 48
