@@ -200,7 +200,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         """
         copied = {"_non_blocking": True, "pin_memory": torch.cuda.is_available()}
         loader = DataLoaderShard(self, device=self.device, batch_size=None, generator=torch.Generator(), **copied)
-        loader._is_accelerate_prepared = True  # or it would be split by process again
+        loader._is_accelerate_prepared = True  # else it is split by process again; accelerate has no public name for it
         return loader
 
     def save(self, folder: str | Path) -> None:

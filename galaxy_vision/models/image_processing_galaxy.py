@@ -62,7 +62,7 @@ class GalaxyImageProcessor(TorchvisionBackend):
         if taken := [name for name in kwargs if callable(getattr(type(self), name, None))]:
             raise ValueError(f"image processor: {taken[0]} is the name of a method and no setting; remove it")
         super().__init__(**kwargs)
-        self._validate_preprocess_kwargs(**{name: getattr(self, name) for name in self._valid_kwargs_names})
+        self._validate_preprocess_kwargs(**{name: getattr(self, name) for name in self.valid_kwargs.__annotations__})
         if not self.do_resize:
             raise ValueError(
                 "image processor: do_resize=False would batch images of any size; give it with a call, not saved"

@@ -9,8 +9,6 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from conftest import CAPTIONER, FEW, in_two_processes, train
 from safetensors.torch import load_file
 
@@ -20,7 +18,6 @@ from galaxy_vision.evaluation.saved import evaluate_saved
 from galaxy_vision.predict.run import main as predict
 from galaxy_vision.runtime.accelerator import (
     bf16_gain,
-    forget_earlier_run,
     make_accelerator,
     settle_precision,
     training_gain,
@@ -64,19 +61,6 @@ def test_each_run_in_a_process_has_its_own_precision(tmp_path):
         accelerator = make_accelerator(precision, 1, None, tmp_path)
         assert (accelerator.mixed_precision, computes(accelerator)) == (precision, dtype)
         accelerator.end_training()
-
-
-def test_accelerate_still_keeps_and_forgets_its_state_as_we_take_it_to():
-    """Of private names of accelerate: the one place that fails if it renames them."""
-    forget_earlier_run()
-    Accelerator(mixed_precision="no")
-    with pytest.raises(ValueError, match="already been initialized"):
-        Accelerator(mixed_precision="bf16")
-    forget_earlier_run()
-    accelerator = Accelerator(mixed_precision="bf16")
-    assert (accelerator.mixed_precision, accelerator.native_amp) == ("bf16", True)
-    assert accelerator.state._mixed_precision == AcceleratorState._shared_state["_mixed_precision"] == "bf16"
-    assert PartialState._shared_state
 
 
 def change_the_precision_of_two_processes(folder: str) -> None:
