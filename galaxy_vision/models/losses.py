@@ -6,14 +6,14 @@ from torch.nn import functional as F
 from .decision_tree import QUESTION_SLICES
 
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
-"""Values of ``config.problem_type``, as in transformers."""
+"""Values of ``config.problem_type``, those of transformers."""
 
 IGNORED_LABEL = -1
-"""Label of an uncertain galaxy: it takes part in the vote loss only. So does -100, which transformers uses."""
+"""Label of an uncertain galaxy, which is left out of the class loss; so is -100, which transformers uses."""
 
 
 def problem_of(config, labels: torch.Tensor) -> str:
-    """``config.problem_type``, or what transformers reads from number of classes and labels where it is None."""
+    """Return ``config.problem_type``; where it is None, infer it from classes and labels as transformers does."""
     if config.problem_type is not None:
         return config.problem_type
     if config.num_labels == 1:
@@ -24,35 +24,35 @@ def problem_of(config, labels: torch.Tensor) -> str:
 def label_loss(
     problem: str, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Cross entropy, binary cross entropy or squared error, as the problem is: a mean over all labels that are known.
+    """Return the loss of a problem: cross entropy, binary cross entropy or squared error, averaged over known labels.
 
     Args:
         problem: ``"single_label_classification"``, ``"multi_label_classification"`` or ``"regression"``.
         logits: (B, C).
-        labels: (B,) class numbers, -1 or -100 where uncertain; or (B, C) from 0 to 1; or (B, C) numbers, also (B,)
-            where C is 1. NaN where unknown.
+        labels: in this order of problems: (B,) class numbers, -1 or -100 where uncertain; (B, C) from 0 to 1, NaN
+            where unknown; (B, C) numbers, NaN where unknown. (B,) is allowed where C is 1.
         class_weights: (C,) weight of each class.
 
     Raises:
-        ValueError: the labels are not those of the problem.
+        ValueError: the labels do not fit the problem.
     """
     logits = logits.float()
     if problem == SINGLE_LABEL:
         if labels.ndim != 1 or labels.is_floating_point():
             raise ValueError(
                 f"labels of {labels.dtype} and shape {tuple(labels.shape)} are not one class number for each image; "
-                f"give that, or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
+                f"give class numbers, or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
             )
         labels = labels.long().masked_fill(labels == -100, IGNORED_LABEL)
         decided = (labels != IGNORED_LABEL).sum().clamp(min=1)
-        # Divided by the number of rows, not of weights: a batch without a decided label then costs 0 and not NaN.
+        # Divided by the number of labels, not by their weights: a batch without labels then has the loss 0, not NaN.
         total = F.cross_entropy(logits, labels, weight=class_weights, ignore_index=IGNORED_LABEL, reduction="sum")
         return total / decided
     if logits.shape[1] == 1 and labels.ndim == 1:
         labels = labels[:, None]
     if labels.shape != logits.shape:
         raise ValueError(
-            f"labels of shape {tuple(labels.shape)} do not fit {problem} with outputs {tuple(logits.shape)}"
+            f"labels of shape {tuple(labels.shape)} do not fit {problem}; give labels of shape {tuple(logits.shape)}"
         )
     known = ~labels.isnan()
     labels = torch.where(known, labels, 0).float()
@@ -60,7 +60,7 @@ def label_loss(
         losses = F.mse_loss(logits, labels, reduction="none")
     elif ((labels < 0) | (labels > 1)).any():
         raise ValueError(
-            f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1, as {problem} needs them"
+            f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1; {problem} needs probabilities"
         )
     else:
         losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
@@ -70,11 +70,11 @@ def label_loss(
 
 
 def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """Negative log-likelihood of votes under one Dirichlet-multinomial per question.
+    """Return the negative log-likelihood of votes under one Dirichlet-multinomial for each question.
 
     For a question with votes k and concentrations a, n = sum k and A = sum a, the likelihood is
-    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``; it holds for fractional votes as it stands. A question that
-    the source does not know (any NaN) is left out, and one that nobody was asked contributes exactly 0.
+    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``, where G is the gamma function; it is defined for fractional
+    votes too. Questions with unknown votes (any NaN) are left out, and those without votes contribute exactly 0.
 
     Args:
         concentration: (B, 37) Dirichlet concentrations > 0.
@@ -90,11 +90,11 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
         raise ValueError(
             f"votes have shape {tuple(votes.shape)}, not {tuple(concentration.shape)}; give one vote per answer"
         )
-    exact = torch.promote_types(concentration.dtype, torch.float32)  # lgamma of bf16 is worthless
-    concentration, votes = concentration.to(exact), votes.to(exact)
+    dtype = torch.promote_types(concentration.dtype, torch.float32)  # bf16 is too coarse for lgamma
+    concentration, votes = concentration.to(dtype), votes.to(dtype)
     losses = []
-    for places in QUESTION_SLICES.values():
-        a, k = concentration[..., places], votes[..., places]
+    for answers in QUESTION_SLICES.values():
+        a, k = concentration[..., answers], votes[..., answers]
         known = ~k.isnan().any(dim=-1)
         k = torch.where(known[..., None], k, torch.zeros_like(k))
         n, total = k.sum(-1), a.sum(-1)

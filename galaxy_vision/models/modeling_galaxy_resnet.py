@@ -16,7 +16,7 @@ from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
 from .losses import SINGLE_LABEL, dirichlet_multinomial_nll, label_loss, problem_of
 from .strict_loading import StrictLoading, check_backbone, keep_initialisation
 
-try:  # for the intervals of votes only: transformers asks for no package that a file tries to import
+try:  # transformers does not require the packages that remote code imports inside try
     from scipy.special import betaincinv
 except ImportError:
     betaincinv = None
@@ -30,10 +30,10 @@ class GalaxyClassifierOutput(ModelOutput):
     """Output of :class:`GalaxyResNetForImageClassification`.
 
     Attributes:
-        loss: scalar, the sum of the class loss and the vote loss, whichever could be computed.
+        loss: scalar, the sum of class loss and vote loss, or the one that could be computed.
         logits: (B, number of classes).
         vote_concentration: (B, 37) Dirichlet concentrations > 0, or None without vote head.
-        hidden_states: maps (B, C, H, W) of the stem and of each stage, or None where they were not asked for.
+        hidden_states: maps (B, C, H, W) of the stem and of each stage, or None if they were not requested.
     """
 
     loss: torch.FloatTensor | None = None
@@ -43,13 +43,13 @@ class GalaxyClassifierOutput(ModelOutput):
 
 
 class VoteFractions(NamedTuple):
-    """Predicted answers of volunteers, each (B, 37) float32.
+    """Predicted answers of volunteers, all (B, 37) float32.
 
     Attributes:
-        conditional: expected fraction of each answer among those asked its question.
+        conditional: expected fraction of each answer among the volunteers who are asked its question.
         reach: probability that a volunteer is asked the question.
-        lower: 5 % quantile of the conditional fraction (that of infinitely many volunteers).
-        upper: 95 % quantile.
+        lower: 5 % quantile of the conditional fraction, for infinitely many volunteers.
+        upper: 95 % quantile of the same.
     """
 
     conditional: torch.Tensor
@@ -59,13 +59,13 @@ class VoteFractions(NamedTuple):
 
 
 class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
-    """What the models of this file share: the backbone, how it starts, and how it is saved."""
+    """Base class of the models of this file: the backbone, its initialisation, loading and saving."""
 
     config_class = GalaxyResNetConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
-    accepts_loss_kwargs = False  # else Trainer takes **kwargs for it, and does not divide by the steps it accumulates
+    accepts_loss_kwargs = False  # else Trainer, which sees **kwargs, would not divide by accumulated steps
     _no_split_modules: tuple = ()
     _auto_classes = {
         "AutoModel": "GalaxyResNetModel",
@@ -89,12 +89,12 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
 
-    def _asked(self, output_hidden_states: bool | None) -> bool:
+    def _returns_maps(self, output_hidden_states: bool | None) -> bool:
         return self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
 
 
 class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
-    """The backbone alone: features of an image, for ``pipeline("image-feature-extraction")`` and for searches."""
+    """The backbone only: features of an image, for ``pipeline("image-feature-extraction")`` and similarity search."""
 
     _keys_to_ignore_on_load_unexpected = [rf"^{head}\." for head in HEADS]  # so that it loads from a classifier
 
@@ -106,17 +106,17 @@ class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
     def forward(
         self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None, **kwargs
     ) -> BaseModelOutputWithPoolingAndNoAttention:
-        """Features of a batch.
+        """Compute features of a batch.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
             output_hidden_states: whether to return the maps of the stem and of each stage.
 
         Returns:
-            ``last_hidden_state`` (B, D, H / 32, W / 32) and its mean over the places, ``pooler_output`` (B, D).
+            ``last_hidden_state`` (B, D, H / 32, W / 32) and its spatial mean ``pooler_output`` (B, D).
         """
         maps = None
-        if self._asked(output_hidden_states):
+        if self._returns_maps(output_hidden_states):
             last, maps = self.backbone.forward_intermediates(pixel_values)
         else:
             last = self.backbone.forward_features(pixel_values)
@@ -149,22 +149,22 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         output_hidden_states: bool | None = None,
         **kwargs,
     ) -> GalaxyClassifierOutput:
-        """Classify a batch, and compute the loss of what is given.
+        """Classify a batch, and compute the loss of labels and votes where they are given.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
-            labels: what ``config.problem_type`` asks for, see
-                :func:`~galaxy_vision.models.losses.label_loss`. Where it is None, as in transformers:
-                numbers for a single class, several columns or fractions for classes that do not exclude each other.
+            labels: labels of the kind that ``config.problem_type`` says, see
+                :func:`~galaxy_vision.models.losses.label_loss`. Where it is None, as in transformers, integers (B,) are
+                classes that exclude each other, and floats or several columns are classes that do not.
             votes: (B, 37) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.
             output_hidden_states: whether to return the maps of the stem and of each stage.
 
         Raises:
-            ValueError: labels are not those of the problem, or there are votes for a model without their head.
+            ValueError: the labels do not fit the problem, or votes are given to a model without vote head.
         """
         maps = None
-        if self._asked(output_hidden_states):
+        if self._returns_maps(output_hidden_states):
             last, maps = self.backbone.forward_intermediates(pixel_values)
             features = self.backbone.forward_head(last)
         else:
@@ -173,14 +173,14 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         logits = self.classifier(features)  # (B, classes)
         concentration = None
         if self.vote_head is not None:
-            # Within a question softmax of the raw output is the expected fraction; its scale is the certainty. The
-            # limits keep lgamma and its gradient finite: e^-6 to e^7 votes.
+            # Within a question, the softmax of the raw output is the expected fraction, and its scale the certainty.
+            # The limits, e^-6 to e^7 votes, keep lgamma and its gradient finite.
             concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, 37)
         loss = None
         if labels is not None:
             problem = problem_of(self.config, labels)
             if problem != SINGLE_LABEL:
-                self.config.problem_type = problem  # saved with the model, and read by whoever turns logits into scores
+                self.config.problem_type = problem  # saved with the model; pipelines choose softmax or sigmoid by it
             loss = label_loss(problem, logits, labels, class_weights)
         if votes is not None:
             if concentration is None:
@@ -196,9 +196,9 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
 
     @torch.no_grad()
     def predict_fractions(self, outputs: GalaxyClassifierOutput) -> VoteFractions:
-        """What volunteers would have answered, with 90 % intervals, from the outputs of :meth:`forward`.
+        """Predict the answers of volunteers, with 90 % intervals, from the outputs of :meth:`forward`.
 
-        The interval of an answer is that of its Beta marginal; it covers what the model does not know, not the scatter
+        The interval is that of the Beta marginal of an answer. It is the uncertainty of the model, without the scatter
         of a finite number of volunteers.
 
         Raises:
@@ -221,7 +221,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         return VoteFractions(conditional, reach(conditional), lower, upper)
 
 
-# A saved folder then carries the code, so that it loads where this package is not installed.
+# Saved folders then contain the code, and load where this package is not installed.
 GalaxyResNetModel.register_for_auto_class("AutoModel")
 GalaxyResNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
 

@@ -147,7 +147,7 @@ def test_losses_of_labels_have_their_known_values():
         ("multi_label_classification", torch.tensor([0, 1]), r"labels of shape \(2,\) do not fit multi_label"),
         ("multi_label_classification", torch.full((2, 3), 3.0), "from 3 to 3 are not from 0 to 1"),
         ("multi_label_classification", torch.full((2, 3), -1), "from -1 to -1 are not from 0 to 1"),
-        ("regression", torch.zeros(3), r"labels of shape \(3,\) do not fit regression with outputs \(2, 3\)"),
+        ("regression", torch.zeros(3), r"labels of shape \(3,\) do not fit regression; give labels of shape \(2, 3\)"),
     ],
 )
 def test_labels_of_another_problem_are_refused(problem, labels, sentence):
