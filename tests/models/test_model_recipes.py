@@ -260,10 +260,10 @@ def test_the_names_of_classes_are_one_truth(tmp_path, kind):
 CONTRADICTIONS = [
     ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "label2id is not the reverse of id2label"),
     ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels=3 is not the number of names in id2label, 2"),
-    ({"id2label": {0: "a", 1: "a"}}, "2 names of which 1 differ"),
+    ({"id2label": {0: "a", 1: "a"}}, "the name 'a' more than once"),
     ({"id2label": {1: "a", 2: "b"}}, "a name for each of the numbers from 0 on"),
-    ({"label2id": {"a": "first"}}, "does not give numbers to names"),
-    ({"num_labels": 10**9}, "num_labels=1000000000 is not 0 to 10000"),
+    ({"label2id": {"a": "first"}}, "is not a map of numbers and names"),
+    ({"num_labels": 10**9}, "num_labels=1000000000 is not an integer from 0 to 10000"),
     ({"image_size": 8}, "image_size=8 is smaller"),
     ({"drop_rate": 3.0}, "drop_rate=3.0 is outside"),
 ]
