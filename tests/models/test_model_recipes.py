@@ -261,7 +261,7 @@ CONTRADICTIONS = [
     ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "label2id is not the reverse of id2label"),
     ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels=3 is not the number of names in id2label, 2"),
     ({"id2label": {0: "a", 1: "a"}}, "the name 'a' more than once"),
-    ({"id2label": {1: "a", 2: "b"}}, "a name for each of the numbers from 0 on"),
+    ({"id2label": {1: "a", 2: "b"}}, "one name for each of the numbers 0, 1, 2"),
     ({"label2id": {"a": "first"}}, "is not a map of numbers and names"),
     ({"num_labels": 10**9}, "num_labels=1000000000 is not an integer from 0 to 10000"),
     ({"image_size": 8}, "image_size=8 is smaller"),
