@@ -57,10 +57,10 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)
         elif isinstance(module, nn.LSTMCell):
-            for name, weight in module.named_parameters():
-                (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(
-                    weight
-                )
+            init.xavier_uniform_(module.weight_ih)
+            init.orthogonal_(module.weight_hh)
+            init.zeros_(module.bias_ih)
+            init.zeros_(module.bias_hh)
         else:
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
