@@ -1,4 +1,4 @@
-"""Rows -> batches of pixels on the device, with the keys that ``forward`` takes."""
+"""Make batches of pixels from rows, with the keys that ``forward`` takes, and augment them."""
 
 from functools import partial
 
@@ -16,7 +16,16 @@ from ..runtime.hardware import available_cores, decoding_threads
 
 
 def read_pixels(image: dict, name, processor: GalaxyImageProcessor) -> torch.Tensor:
-    """Decode an image with its ``bytes`` or ``path`` to (3, size, size) uint8; ``name`` names its row in errors."""
+    """Decode, crop and resize an image to (3, size, size) uint8.
+
+    Args:
+        image: dict with the ``bytes`` or the ``path`` of a file.
+        name: name of the row, for errors.
+        processor: crops and resizes.
+
+    Raises:
+        ValueError: the image cannot be read.
+    """
     try:
         rgb = read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
     except ValueError as error:
@@ -24,21 +33,21 @@ def read_pixels(image: dict, name, processor: GalaxyImageProcessor) -> torch.Ten
     return processor.crop_and_resize(torch.from_numpy(np.array(rgb)).permute(2, 0, 1))
 
 
-def _decode(batch: dict, places: list[int], processor: GalaxyImageProcessor) -> dict:
-    # Threads; processes would have to be forked beside torch's own.
+def _decode(batch: dict, rows: list[int], processor: GalaxyImageProcessor) -> dict:
+    # Threads, since forking a process that has threads of torch is not safe.
     with decoding_threads(available_cores()) as pool:
-        squares = pool.map(partial(read_pixels, processor=processor), batch["image"], places)
+        squares = pool.map(partial(read_pixels, processor=processor), batch["image"], rows)
         return {"pixels": [square.numpy().tobytes() for square in squares]}
 
 
 def cache_pixels(rows: Dataset, processor: GalaxyImageProcessor) -> Dataset:
     """Decode, crop and resize every image once, into a memory-mapped column ``pixels`` of uint8 bytes (3, size, size).
 
-    ``datasets`` keys its cache by the data and by the processor's values, so a second run with the same geometry reads
-    it.
+    ``datasets`` keys its cache by the data and by the settings of the processor, so that a second run with the same
+    settings reads it.
     """
-    keep = {"image", "votes", "label", "captions"} & set(rows.column_names)
-    rows = rows.select_columns(sorted(keep)).cast_column("image", Image(decode=False))
+    kept = {"image", "votes", "label", "captions"} & set(rows.column_names)
+    rows = rows.select_columns(sorted(kept)).cast_column("image", Image(decode=False))
     return rows.map(
         _decode,
         with_indices=True,
@@ -56,7 +65,7 @@ def _encode(batch: dict, tokenizer, max_length: int) -> dict:
 
 
 def encode_captions(rows: Dataset, tokenizer) -> Dataset:
-    """Add ``input_ids``: every reference caption as ids, padded to the longest of the split."""
+    """Add ``input_ids``: the ids of every reference caption, padded to the longest one of the split."""
     longest = max(len(ids) for captions in rows["captions"] for ids in tokenizer(captions)["input_ids"])
     return rows.map(
         _encode, batched=True, fn_kwargs={"tokenizer": tokenizer, "max_length": longest}, desc="encoding captions"
@@ -64,7 +73,7 @@ def encode_captions(rows: Dataset, tokenizer) -> Dataset:
 
 
 class PixelBatches(torch.utils.data.Dataset):
-    """Whole batches out of the pixel cache: asking for a list of rows costs 12 us a row, one by one 34."""
+    """Batches from the pixel cache, read as a whole: 12 us for a row, and 34 us if rows are read one by one."""
 
     def __init__(self, cached: Dataset, image_size: int):
         self.cached, self.image_size = cached.with_format("arrow"), image_size
@@ -76,10 +85,11 @@ class PixelBatches(torch.utils.data.Dataset):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        """Return a batch.
+        """Return a batch of the rows with these indices.
 
-        ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), ``votes`` (B, 37) where known, ``input_ids``
-        (B, references, T) where captions were encoded, ``row`` (B,).
+        Returns:
+            ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), -1 where uncertain, and ``row`` (B,), the indices;
+            ``votes`` (B, 37) and ``input_ids`` (B, references, T) where the cache has them.
         """
         table = self.cached[indices]
         raw = np.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=np.uint8)
@@ -97,23 +107,25 @@ class PixelBatches(torch.utils.data.Dataset):
 
 
 def make_loader(cached: Dataset, image_size: int, batch_size: int, shuffle: bool) -> DataLoader:
-    """Make a loader of :class:`PixelBatches`, whose batches arrive collated; a stream of training rows has its own."""
+    """Make a loader of :class:`PixelBatches`, which are collated already; a training stream makes its own loader."""
     if not isinstance(cached, Dataset):
         return cached.loader()
     batches = PixelBatches(cached, image_size)
-    pinned = torch.cuda.is_available()  # or the copy to a GPU would block
+    pinned = torch.cuda.is_available()  # copies to a GPU do not block then
     return DataLoader(batches, batch_size, shuffle=shuffle, collate_fn=lambda batch: batch, pin_memory=pinned)
 
 
 def augment(
     pixels: torch.Tensor, generator: torch.Generator, max_zoom: float = 1.15, max_shift: float = 0.04
 ) -> torch.Tensor:
-    """Turn, mirror, zoom and shift a batch in one resampling: a galaxy has no up, left or (in these cut-outs) size.
+    """Rotate, mirror, zoom and shift a batch of images at random, in one resampling.
+
+    The class of a galaxy does not depend on its orientation, nor, in these cut-outs, on its size.
 
     Args:
-        pixels: (B, C, H, W) float, any device.
-        generator: on the CPU, so that every device sees the same augmentation.
-        max_zoom: largest enlargement; its inverse is the smallest.
+        pixels: (B, C, H, W) float, on any device.
+        generator: on the CPU, so that all devices get the same augmentation.
+        max_zoom: largest magnification; the smallest is its inverse.
         max_shift: largest shift as a share of the side.
     """
     count, height, width = len(pixels), *pixels.shape[-2:]
@@ -122,14 +134,12 @@ def augment(
     angle = angle * 2 * torch.pi
     scale = max_zoom ** (2 * zoom - 1)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
-    shift_x, shift_y = (2 * max_shift * (2 * part - 1) for part in (dx, dy))
+    shift_x, shift_y = (2 * max_shift * (2 * uniform - 1) for uniform in (dx, dy))
     matrix = torch.stack([cosine * mirror, sine * mirror, -sine, cosine, shift_x, shift_y], 1)
-    from_x, from_y, shift = (
-        matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6).split(2, -1)
-    )  # each (B, 1, 1, 2)
+    matrix = matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6)
+    from_x, from_y, shift = matrix.split(2, -1)  # (B, 1, 1, 2) each
     # F.affine_grid makes the same grid by a matrix product for every pixel, which takes longer than the sampling.
-    x, y = (
-        ((2 * torch.arange(n, device=pixels.device) + 1) / n - 1)[:, None] for n in (width, height)
-    )  # middles of pixels
+    centres = [(2 * torch.arange(side, device=pixels.device) + 1) / side - 1 for side in (width, height)]
+    x, y = (centre[:, None] for centre in centres)
     grid = from_x * x + (from_y * y[:, None] + shift)  # (B, H, W, 2)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
