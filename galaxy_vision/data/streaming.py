@@ -40,8 +40,8 @@ class TrainingStream(torch.utils.data.IterableDataset):
     otherwise every process reads all files and keeps every n-th row. The order of the files is drawn anew for each
     epoch. Rows are read into blocks of ``shuffle_buffer`` rows, and a block is shuffled and cut into batches. A
     checkpoint therefore needs only the start of its block (``IterableDataset.state_dict``), where a rolling shuffle
-    buffer would have to be saved itself. Threads decode images a few batches ahead while the next block is read, so that
-    two blocks are in memory.
+    buffer would have to be saved itself. Threads decode images a few batches ahead while the next block is read, so
+    that two blocks are in memory.
 
     Processes may have different numbers of rows. A process that has finished repeats a batch marked ``spare``, which is
     not learned from, until all have finished.
