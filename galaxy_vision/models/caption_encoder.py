@@ -50,12 +50,12 @@ class GalaxyEncoder(nn.Module):
         pixel_values = pixel_values.to(next(self.backbone.parameters()).dtype)
         stages = None if output_hidden_states else sorted({self.stage, 4})  # None for all
         maps = self.backbone.forward_intermediates(pixel_values, indices=stages, intermediates_only=True)
-        whole, places = maps[-1].mean((2, 3)), maps[self.stage if output_hidden_states else 0]
+        whole, features = maps[-1].mean((2, 3)), maps[self.stage if output_hidden_states else 0]
         if self.stage < 4:  # fine places also get the features of the coarse place around them
-            coarse = F.interpolate(maps[-1], size=places.shape[-2:], mode="bilinear", align_corners=False)
-            places = torch.cat([places, coarse], 1)
-        places = self.project_places(places.flatten(2).transpose(1, 2))  # (B, P, D)
-        encoded = self.dropout(self.norm(torch.cat([self.project_whole(whole)[:, None], places], 1)))
+            coarse = F.interpolate(maps[-1], size=features.shape[-2:], mode="bilinear", align_corners=False)
+            features = torch.cat([features, coarse], 1)
+        features = self.project_places(features.flatten(2).transpose(1, 2))  # (B, P, D)
+        encoded = self.dropout(self.norm(torch.cat([self.project_whole(whole)[:, None], features], 1)))
         return BaseModelOutput(
             last_hidden_state=encoded, hidden_states=(*maps, encoded) if output_hidden_states else None
         )

@@ -54,8 +54,8 @@ def label_loss(
         raise ValueError(
             f"labels of shape {tuple(labels.shape)} do not fit {problem}; give labels of shape {tuple(logits.shape)}"
         )
-    known = ~labels.isnan()
-    labels = torch.where(known, labels, 0).float()
+    is_known = ~labels.isnan()
+    labels = torch.where(is_known, labels, 0).float()
     if problem == REGRESSION:
         losses = F.mse_loss(logits, labels, reduction="none")
     elif ((labels < 0) | (labels > 1)).any():
@@ -66,7 +66,7 @@ def label_loss(
         losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     if class_weights is not None:
         losses = losses * class_weights
-    return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
+    return torch.where(is_known, losses, 0).sum() / is_known.sum().clamp(min=1)
 
 
 def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
@@ -95,12 +95,12 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
     losses = []
     for answers in QUESTION_SLICES.values():
         a, k = concentration[..., answers], votes[..., answers]
-        known = ~k.isnan().any(dim=-1)
-        k = torch.where(known[..., None], k, torch.zeros_like(k))
+        is_known = ~k.isnan().any(dim=-1)
+        k = torch.where(is_known[..., None], k, torch.zeros_like(k))
         n, total = k.sum(-1), a.sum(-1)
         log_likelihood = torch.lgamma(n + 1) + torch.lgamma(total) - torch.lgamma(n + total)
         log_likelihood = log_likelihood + (torch.lgamma(k + a) - torch.lgamma(k + 1) - torch.lgamma(a)).sum(-1)
-        losses.append(torch.where(known, -log_likelihood, torch.zeros_like(n)))
+        losses.append(torch.where(is_known, -log_likelihood, torch.zeros_like(n)))
     return torch.stack(losses, dim=-1)
 
 

@@ -52,8 +52,8 @@ def make_accelerator(
         ValueError: the device does not compute in this precision, or a distributed run has ended in this process.
     """
     keep_freed_memory()
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
+    is_single_process = os.environ.get("WORLD_SIZE", "1") == "1"
+    if is_single_process and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(available_cores())  # `accelerate launch` without options sets one thread
     forget_earlier_run()
     precision = chosen_precision(mixed_precision) or "no"
