@@ -6,12 +6,9 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import (  # httpx from here: huggingface_hub may use httpx or httpx2
-    filter_repo_objects,
-    httpx,
-    logging,
-    validate_repo_id,
-)
+
+# httpx from here, since huggingface_hub uses httpx or httpx2.
+from huggingface_hub.utils import filter_repo_objects, httpx, logging, validate_repo_id
 
 from ..images.limits import is_hidden
 
