@@ -21,7 +21,7 @@ def end_tokens(settings: GenerationConfig) -> torch.Tensor | None:
 
 
 def candidates_of(settings: GenerationConfig) -> int:
-    """Return how many continuations of an image are compared: enough for one running caption for each beam."""
+    """Return how many continuations of an image are compared: enough to continue all beams even if many others end."""
     ends = end_tokens(settings)
     return max(2, 1 + (0 if ends is None else len(ends))) * settings.num_beams
 
@@ -156,12 +156,12 @@ def beam_search(decoder: Decoder, start: torch.Tensor, settings: GenerationConfi
     ended_words, ended_scores, ended = written.clone(), scores.clone(), torch.zeros_like(scores, dtype=torch.bool)
     images, running = torch.arange(len(start), device=start.device), start[:, None]
     sums = torch.zeros_like(scores[:, :1])
-    one_is_full = False
+    num_candidates, one_is_full = candidates_of(settings), False
     for length in range(1, longest):
         following = decoder(running[..., -1].flatten()).log_softmax(-1)
         following = _without_early_end(following, ends, length < settings.min_length)
         following = following.unflatten(0, running.shape[:2]) + sums[..., None]  # (images, beams, V); one beam at first
-        sums, candidate = following.flatten(1).topk(candidates_of(settings))
+        sums, candidate = following.flatten(1).topk(num_candidates)
         parent, word = candidate // following.shape[2], candidate % following.shape[2]
         last = length + 1 == longest
         ending = torch.full_like(word, last, dtype=torch.bool)
