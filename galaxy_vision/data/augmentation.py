@@ -70,7 +70,10 @@ def augment(
 
 
 def _turned(pixels: torch.Tensor, generator: torch.Generator, how: Augmentation, size: int) -> torch.Tensor:
-    """Turn, mirror, zoom and shift in one resampling: a galaxy has no up, left or (in these cut-outs) size."""
+    """Rotate, mirror, zoom and shift in one resampling.
+
+    The class of a galaxy does not depend on its orientation, nor, in these cut-outs, on its size.
+    """
     count, height, width = len(pixels), *pixels.shape[-2:]
     angle, zoom, dx, dy = torch.rand(4, count, generator=generator)
     mirror = torch.randint(0, 2, (count,), generator=generator) * 2.0 - 1.0
@@ -81,9 +84,8 @@ def _turned(pixels: torch.Tensor, generator: torch.Generator, how: Augmentation,
     matrix = torch.stack([cosine * mirror, sine * mirror, -sine, cosine, shift_x, shift_y], 1)
     if size != width:
         matrix = matrix * (size / width)
-    from_x, from_y, shift = (
-        matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6).split(2, -1)
-    )  # each (B, 1, 1, 2)
+    matrix = matrix.to(pixels.device, non_blocking=True).view(count, 1, 1, 6)
+    from_x, from_y, shift = matrix.split(2, -1)  # (B, 1, 1, 2) each
     # F.affine_grid makes the same grid by a matrix product for every pixel, which takes longer than the sampling.
     sides = (width, height) if size == width else (size, size)
     x, y = (((2 * torch.arange(n, device=pixels.device) + 1) / n - 1)[:, None] for n in sides)  # middles of pixels

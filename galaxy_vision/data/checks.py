@@ -1,4 +1,4 @@
-"""What must hold for the rows of a split, whether they are cached or streamed, and a digest of what they hold."""
+"""Checks of the rows of a split, cached or streamed, and digests of their content."""
 
 import hashlib
 import json
@@ -12,20 +12,21 @@ from .votes import votes_of
 
 
 def check_labels(dataset: str, split: str, labels: np.ndarray, num_classes: int) -> None:
-    """Raises ValueError if one of the labels (N,) is neither a class nor -1 for uncertain."""
+    """Check that labels (N,) are classes, or -1 for uncertain ones; raise ValueError otherwise."""
     if len(wrong := np.flatnonzero((labels < -1) | (labels >= num_classes))):
         raise ValueError(
             f"the {split} split of dataset={dataset!r} has the label {labels[wrong[0]]} in row {wrong[0]}, and its "
-            "classes are "
-            f"0 to {num_classes - 1} (-1 or null where uncertain); name all classes in the features, or mend the rows"
+            f"classes are 0 to {num_classes - 1} (-1 or null where uncertain); name all classes in the features, or "
+            "mend the rows"
         )
 
 
 def check_references(dataset: str, split: str, captions, num_references: int) -> tuple[int, int]:
-    """The fewest and most captions of a row of an Arrow column of lists.
+    """Return the smallest and largest number of captions of a row, for an Arrow column of lists.
 
     Raises:
-        ValueError: a row has fewer than ``num_references``; training rows have not all as many; one is null.
+        ValueError: a row has fewer captions than ``num_references``, training rows have different numbers of captions,
+            or a caption is null.
     """
     lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy()
     if pc.any(pc.is_null(pc.list_flatten(captions))).as_py():
@@ -37,7 +38,7 @@ def check_references(dataset: str, split: str, captions, num_references: int) ->
 
 
 def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, num_references: int) -> None:
-    """Check that all rows of a split, which have ``fewest`` to ``most`` captions, can be drawn from."""
+    """Check that each row of a split, with ``fewest`` to ``most`` captions, has enough; raise ValueError otherwise."""
     if fewest == 0:
         raise ValueError(f"the {split} split of dataset={dataset!r} has a row without captions; leave the row out")
     if fewest < num_references:
@@ -47,12 +48,12 @@ def check_number_of_captions(dataset: str, split: str, fewest: int, most: int, n
         )
     if split == "train" and fewest != most:
         raise ValueError(
-            f"training rows of dataset={dataset!r} have {fewest} to {most} captions; give every row as many"
+            f"training rows of dataset={dataset!r} have {fewest} to {most} captions; give all rows the same number"
         )
 
 
 def fingerprint_of(rows: Dataset) -> str:
-    """Return the fingerprint by which ``datasets`` keys its cache; it has no public name for it."""
+    """Return the fingerprint by which ``datasets`` keys its cache; ``datasets`` has no public name for it."""
     return rows._fingerprint
 
 
@@ -62,11 +63,11 @@ def set_fingerprint(rows: Dataset, fingerprint: str) -> None:
 
 
 def split_contents(data: dict) -> dict[str, str]:
-    """Return a digest of each split: of its images, labels, votes and captions, in their order.
+    """Return a digest of each split: of its images, labels, votes and captions, in the order of the rows.
 
-    Images count as they are stored, files by name and size. The fingerprints of ``datasets`` change with the time at
-    which a cache was written, and those of folders of images hold names and times of files only; this changes with what
-    a run learns from or is judged by, and with nothing else.
+    Images are hashed as they are stored; files count by name and size. The digest changes with what a run learns from
+    or is scored on, and with nothing else. The fingerprints of ``datasets`` also change with the time at which a cache
+    was written, and those of folders of images depend on names and times of files only.
     """
     return {split: _content(rows) for split, rows in data.items()}
 
@@ -84,7 +85,7 @@ def _content(rows: Dataset) -> str:
 
 
 def update_content(digest, table) -> None:
-    """Add labels, votes and captions of an Arrow table, as far as it has them."""
+    """Add the labels, votes and captions of an Arrow table to a digest, as far as the table has them."""
     if "label" in table.column_names:
         digest.update(json.dumps(table["label"].to_pylist()).encode())
     if (votes := votes_of(table)) is not None:
@@ -94,6 +95,7 @@ def update_content(digest, table) -> None:
 
 
 def _stored(image: dict | None) -> bytes:
+    """Return a digest of the bytes of an image, or name and size of its file."""
     if image is None:
         return b"none"
     if image["bytes"] is not None:

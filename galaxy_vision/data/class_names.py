@@ -1,6 +1,7 @@
-"""Labels compare by name.
+"""Compare labels by the names of their classes.
 
-Whatever a column ``label`` holds, and in whatever order its files name the classes, all splits get the same classes.
+All splits get the same classes in the same order, whatever type their columns ``label`` have, and in whatever order
+their files name the classes.
 """
 
 import math
@@ -9,24 +10,26 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, DatasetDict
 
-MAX_CLASSES = 1000  # a column with more values does not hold classes
+MAX_CLASSES = 1000
+"""Largest number of classes. Ours: a column with more values has something else."""
 UNLABELLED = -1
-"""The integer that stands for no label, in the data sets of Hugging Face and in ours."""
+"""The integer for "no label", in the data sets of Hugging Face and in ours."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 def clean_name(name: str) -> str:
-    """A name as it is compared: composed letters (macOS writes folders in decomposed ones), no spaces around it."""
+    """Return a name without spaces around it and with composed letters; macOS decomposes those of folders."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
-    """Names of classes in label order: integers by their value (2 before 10), other names as text."""
+    """Sort names of classes: integers by their value (2 before 10), other names as text."""
     names = set(names)
     if all(name.isascii() and name.isdigit() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
@@ -34,67 +37,68 @@ def sorted_names(names: Iterable[str]) -> list[str]:
 
 
 def label_names(rows: Dataset, where: str) -> list[str | None]:
-    """The name of the class of every row, None where it has none.
+    """Return the name of the class of each row, None for rows without label.
 
-    A ClassLabel says its name; text is a name, without spaces around it; integers are their digits; floats are integers
-    where all of them are whole, as pandas makes them of integers with gaps. -1, null, NaN and empty text are no label.
+    The name is that of a ClassLabel, the text without spaces around it, or the digits of an integer. Whole floats count
+    as integers, since pandas stores integers with gaps as floats. -1, null, NaN and empty text mean "no label".
 
     Args:
-        rows: with a column ``label``.
+        rows: rows with a column ``label``.
         where: split and data set, for errors.
 
     Raises:
-        ValueError: the column is of another type, or a label is not a class; the message names its row.
+        ValueError: the column has another type, or a label is not a class; the message names its row.
     """
     feature = rows.features["label"]
     kind = "class" if isinstance(feature, ClassLabel) else getattr(feature, "dtype", "list")
     values = rows.select_columns("label").with_format("arrow")[:]["label"].to_pylist()
     if kind == "class":
-        return [_declared(value, feature, place, where) for place, value in enumerate(values)]
+        return [_declared_name(value, feature, row, where) for row, value in enumerate(values)]
     if kind in ("string", "large_string"):
         texts = [None if value is None else clean_name(value) or None for value in values]
         if any(text and not _NUMBER.fullmatch(text) for text in texts):
             return [None if text == str(UNLABELLED) else text for text in texts]
         return [
-            text if text is None or text.isdigit() else _whole(float(text), place, where)
-            for place, text in enumerate(texts)
+            text if text is None or text.isdigit() else _integer_name(float(text), row, where)
+            for row, text in enumerate(texts)
         ]
     if kind.startswith(("int", "uint", "float", "double")):
-        return [None if value is None else _whole(value, place, where) for place, value in enumerate(values)]
+        return [None if value is None else _integer_name(value, row, where) for row, value in enumerate(values)]
     raise ValueError(f"column `label` of {where} holds {kind} values; it needs names of classes, or integers")
 
 
-def _declared(value: int | None, feature: ClassLabel, place: int, where: str) -> str | None:
+def _declared_name(value: int | None, feature: ClassLabel, row: int, where: str) -> str | None:
+    """Return the name that a ClassLabel gives to a value."""
     if value is None or value == UNLABELLED:
         return None
     if not 0 <= value < feature.num_classes:
         raise ValueError(
-            f"row {place} of {where} has label {value}, and its classes are 0 to {feature.num_classes - 1} "
+            f"row {row} of {where} has label {value}, and its classes are 0 to {feature.num_classes - 1} "
             f"({', '.join(feature.names[:8])}{' ...' * (feature.num_classes > 8)}); mend or remove the row"
         )
     return clean_name(feature.names[value])
 
 
-def _whole(value: float, place: int, where: str) -> str | None:
-    """The digits of an integer that stands for a class."""
+def _integer_name(value: float, row: int, where: str) -> str | None:
+    """Return the digits of a whole number as the name of a class."""
     if math.isnan(value) or value == UNLABELLED:
         return None
     if value < 0 or not float(value).is_integer():
         remedy = "write names, such as T-5 or low" if value < 0 else "write names of classes, or integers"
-        raise ValueError(f"row {place} of {where} has label {value:g}, which does not name a class; {remedy}")
+        raise ValueError(f"row {row} of {where} has label {value:g}, which does not name a class; {remedy}")
     return str(int(value))
 
 
 def with_named_labels(data: DatasetDict, name: str) -> DatasetDict:
-    """A ``label`` of any kind -> ClassLabel with the classes of ``train``, the same in all splits.
+    """Convert the column ``label`` of all splits to ClassLabel with the classes of ``train``.
 
     Args:
-        data: splits with a column ``label``.
-        name: of the data set, for errors.
+        data: splits with a column ``label`` of any type that :func:`label_names` reads.
+        name: name of the data set, for errors.
 
     Raises:
-        ValueError: as :func:`label_names`; or a split has a class that ``train`` does not have, or there are too few or
-            too many.
+        ValueError: as for :func:`label_names`; or a split has a class that ``train`` does not have, or there are too
+            few or too many classes.
     """
     features = {split: rows.features["label"] for split, rows in data.items()}
     first = features["train"]
@@ -102,52 +106,47 @@ def with_named_labels(data: DatasetDict, name: str) -> DatasetDict:
         for split, rows in data.items():
             column = rows.select_columns("label").with_format("arrow")[:]["label"].combine_chunks()
             labels = pc.fill_null(column, UNLABELLED).to_numpy(zero_copy_only=False)
-            for place in np.flatnonzero((labels < UNLABELLED) | (labels >= first.num_classes)):
-                _declared(int(labels[place]), first, int(place), f"{split} of dataset={name!r}")
+            for row in np.flatnonzero((labels < UNLABELLED) | (labels >= first.num_classes)):
+                _declared_name(int(labels[row]), first, int(row), f"{split} of dataset={name!r}")
         _check_classes(first.names, data, name)
         return data
     named = {split: label_names(rows, f"{split} of dataset={name!r}") for split, rows in data.items()}
-    declared = isinstance(first, ClassLabel)
-    names = (
-        list(dict.fromkeys(map(clean_name, first.names))) if declared else sorted_names(set(named["train"]) - {None})
-    )
+    if isinstance(first, ClassLabel):
+        names = list(dict.fromkeys(map(clean_name, first.names)))
+    else:
+        names = sorted_names(set(named["train"]) - {None})
     for split, labels in named.items():
-        _check_known(labels, names, split, name)
+        _check_in_train(labels, names, split, name)
     _check_classes(names, data, name)
-    places, feature = {each: place for place, each in enumerate(names)}, ClassLabel(names=names)
-    return DatasetDict(
-        {
-            split: rows.remove_columns("label").add_column(
-                "label", [places.get(each) for each in named[split]], feature=feature
-            )
-            for split, rows in data.items()
-        }
-    )
+    indices = {class_name: index for index, class_name in enumerate(names)}
+    labelled = {}
+    for split, rows in data.items():
+        labels = [indices.get(class_name) for class_name in named[split]]
+        labelled[split] = rows.remove_columns("label").add_column("label", labels, feature=ClassLabel(names=names))
+    return DatasetDict(labelled)
 
 
-def _check_known(labels: Sequence[str | None], names: Sequence[str], split: str, name: str) -> None:
+def _check_in_train(labels: Sequence[str | None], names: Sequence[str], split: str, name: str) -> None:
     unknown = Counter(label for label in labels if label is not None and label not in names)
     if unknown:
         label, count = unknown.most_common(1)[0]
         raise ValueError(
             f"{split} of dataset={name!r} has {count} rows of class {label!r} (first: row {labels.index(label)}), "
-            "which train does "
-            f"not have ({', '.join(names[:8])}{' ...' * (len(names) > 8)}); give both the same classes, or remove "
-            "those rows"
+            f"which train does not have ({', '.join(names[:8])}{' ...' * (len(names) > 8)}); give both the same "
+            "classes, or remove those rows"
         )
 
 
 def _check_classes(names: Sequence[str], data: DatasetDict, name: str) -> None:
-    if not len(names) and "votes" not in data["train"].column_names or len(names) > MAX_CLASSES:
+    has_votes = "votes" in data["train"].column_names
+    if (not len(names) and not has_votes) or len(names) > MAX_CLASSES:
         raise ValueError(
             f"column `label` of dataset={name!r} has {len(names)} different values; use a data set of 2 to "
             f"{MAX_CLASSES} classes"
         )
-    if len(names) == 1 and "votes" not in data["train"].column_names:
-        raise ValueError(
-            f"dataset={name!r} has one class only ({names[0]}), and there is nothing to tell apart; add a second one"
-        )
-    for first, second in zip(same := sorted(names, key=str.casefold), same[1:], strict=False):
+    if len(names) == 1 and not has_votes:
+        raise ValueError(f"dataset={name!r} has only one class ({names[0]}); add a second one")
+    for first, second in pairwise(sorted(names, key=str.casefold)):
         if first.casefold() == second.casefold():
             warnings.warn(
                 f"dataset={name!r} has the classes {first!r} and {second!r}, which differ in case only", stacklevel=2

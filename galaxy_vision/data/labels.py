@@ -1,8 +1,8 @@
-"""From votes to one morphological class, by a named scheme.
+"""Assign one morphological class to the votes on a galaxy, by a named scheme.
 
-A scheme is a list of classes, from the general to the special; a galaxy gets the last class whose conditions all hold,
-and is *uncertain* (-1, left out of training and of class scores) when none does. The conditions are data, so that the
-rule that is applied and the rule that docs and dataset cards print are the same.
+A scheme is a list of classes, from the most general to the most special. A galaxy gets the last class whose conditions
+all hold, and is *uncertain* (-1, left out of training and of class scores) if there is none. Conditions are data, so
+that docs and dataset cards print the rules that are applied.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 from ..models.decision_tree import (
     MIN_VOTES,
     QUESTION_OF_ANSWER,
+    QUESTION_SLICES,
     QUESTIONS,
     WELL_SAMPLED,
     answer_index,
@@ -23,7 +24,7 @@ UNCERTAIN = -1
 
 
 class Condition(NamedTuple):
-    """A condition on the fraction of an answer: ``at_least <= fraction < below``, or most votes of its question."""
+    """A condition on an answer: ``at_least <= fraction < below``, and most votes of its question if ``most_voted``."""
 
     answer: str
     at_least: float = 0.0
@@ -38,7 +39,7 @@ class Condition(NamedTuple):
 
 
 class MorphologyClass(NamedTuple):
-    """One class: its name, its meaning in a sentence, its conditions (all must hold), and its source."""
+    """A class of a scheme: its name, its meaning in a sentence, its conditions, which must all hold, and its source."""
 
     name: str
     meaning: str
@@ -50,12 +51,12 @@ class Scheme(NamedTuple):
     """A named set of classes.
 
     Attributes:
-        name: as given to ``--label_scheme``.
-        classes: in label order; a later one takes precedence over an earlier one.
-        well_sampled: require, for the question of every condition, the parent fractions of Willett et al. (2013), table
-            3, and at least 20 votes.
-        debiased: use the debiased fractions where the source has them.
-        remark: what a reader must know to compare results.
+        name: value of ``--label_scheme``.
+        classes: classes in label order; a later one takes precedence over an earlier one.
+        well_sampled: require, for the question of every condition, at least 20 votes and the parent fractions of
+            Willett et al. (2013), table 3.
+        debiased: use debiased fractions where the source has them.
+        remark: note for readers who compare results.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Scheme(NamedTuple):
 
     @property
     def class_names(self) -> list[str]:
-        return [each.name for each in self.classes]
+        """Names of the classes in label order."""
+        return [morphology_class.name for morphology_class in self.classes]
 
 
 _FEATURED = Condition("a02_features_or_disk", at_least=0.430)
@@ -81,8 +83,7 @@ _HUBBLE = Scheme(
             "A smooth, featureless galaxy, round to moderately flattened.",
             (Condition("a01_smooth", at_least=0.6), Condition("a18_cigar_shaped", below=0.5)),
             f"class E of Hubble 1926; {_WILLETT}, with .6 in place of .469 for t01 because both a01 and a02 can pass "
-            "their cuts; "
-            "smooth cigars are left out: no elliptical is flatter than E7",
+            "their cuts; smooth cigars are left out: no elliptical is flatter than E7",
         ),
         MorphologyClass(
             "lenticular",
@@ -133,6 +134,7 @@ _SUMMARY_SOURCE = (
 
 
 def _path(*answers: str) -> tuple[Condition, ...]:
+    """Return the conditions of a path through the tree along the most voted answers."""
     return tuple(Condition(answer, most_voted=True) for answer in answers)
 
 
@@ -196,41 +198,42 @@ SCHEMES = {scheme.name: scheme for scheme in (_HUBBLE, _SUMMARY, _THRESHOLD)}
 
 
 def get_scheme(name: str) -> Scheme:
-    """The scheme of that name.
+    """Return a scheme by its name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no scheme has that name.
     """
     if name not in SCHEMES:
-        raise ValueError(f"label_scheme={name!r} is not known; choose one of {', '.join(SCHEMES)}")
+        raise ValueError(f"label_scheme={name!r} is unknown; choose one of {', '.join(SCHEMES)}")
     return SCHEMES[name]
 
 
 def _holds(condition: Condition, fractions: np.ndarray) -> np.ndarray:
-    place = answer_index(condition.answer)
-    value = fractions[..., place]
+    """Return (...,) bool: whether a condition holds for fractions (..., 37); False where they are NaN."""
+    index = answer_index(condition.answer)
+    fraction = fractions[..., index]
     with np.errstate(invalid="ignore"):
-        held = (value >= condition.at_least) & (value < condition.below)  # NaN holds nothing
+        holds = (fraction >= condition.at_least) & (fraction < condition.below)
     if condition.most_voted:
-        siblings = np.nan_to_num(fractions[..., QUESTION_OF_ANSWER == QUESTION_OF_ANSWER[place]], nan=-1.0)
-        first = int(np.argmax(QUESTION_OF_ANSWER == QUESTION_OF_ANSWER[place]))
-        held &= siblings.argmax(axis=-1) == place - first
-    return held
+        siblings = QUESTION_SLICES[QUESTIONS[QUESTION_OF_ANSWER[index]].stem]
+        most_voted = np.nan_to_num(fractions[..., siblings], nan=-1.0).argmax(axis=-1)
+        holds &= most_voted == index - siblings.start
+    return holds
 
 
 def assign_labels(votes, scheme: str = "hubble", debiased=None) -> np.ndarray:
-    """Class of each galaxy.
+    """Return the class of each galaxy by a scheme.
 
     Args:
         votes: (..., 37) votes; NaN where unknown.
         scheme: a name in :data:`SCHEMES`.
-        debiased: (..., 37) debiased fractions, used by the schemes that ask for them.
+        debiased: (..., 37) debiased fractions, for schemes that use them.
 
     Returns:
-        (...,) int64 index into the scheme's ``class_names``; :data:`UNCERTAIN` (-1) where no rule decides.
+        (...,) int64 index into ``class_names`` of the scheme; :data:`UNCERTAIN` (-1) where no class applies.
 
     Raises:
-        ValueError: unknown scheme, or the last axis is not the 37 answers.
+        ValueError: the scheme is unknown, or the last axis is not the 37 answers.
     """
     chosen = get_scheme(scheme)
     votes = np.asarray(votes, dtype=np.float64)
@@ -239,28 +242,29 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None) -> np.ndarray:
         fractions = np.where(np.isnan(fractions), np.nan, np.asarray(debiased, dtype=np.float64))
     totals = question_totals(votes)
     labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
-    for index, each in enumerate(chosen.classes):  # a later class takes precedence
-        held = np.ones(votes.shape[:-1], dtype=bool)
-        for condition in each.conditions:
-            held &= _holds(condition, fractions)
+    for label, morphology_class in enumerate(chosen.classes):  # a later class takes precedence
+        applies = np.ones(votes.shape[:-1], dtype=bool)
+        for condition in morphology_class.conditions:
+            applies &= _holds(condition, fractions)
             if chosen.well_sampled:
-                place = answer_index(condition.answer)
-                held &= totals[..., place] >= MIN_VOTES
-                for parent, least in WELL_SAMPLED[QUESTIONS[QUESTION_OF_ANSWER[place]].stem].items():
-                    held &= _holds(Condition(parent, at_least=least), fractions)
-        labels[held] = index
+                index = answer_index(condition.answer)
+                applies &= totals[..., index] >= MIN_VOTES
+                for parent, least in WELL_SAMPLED[QUESTIONS[QUESTION_OF_ANSWER[index]].stem].items():
+                    applies &= _holds(Condition(parent, at_least=least), fractions)
+        labels[applies] = label
     labels[np.isnan(votes).all(axis=-1)] = UNCERTAIN
     return labels
 
 
 def scheme_table(scheme: str) -> str:
-    """The classes of a scheme with rule, thresholds and source, as a Markdown table."""
+    """Return the classes of a scheme with their rules and sources, as a Markdown table."""
     chosen = get_scheme(scheme)
     lines = ["| label | class | meaning | rule (fractions of those asked) | source |", "|---|---|---|---|---|"]
-    for index, each in enumerate(chosen.classes):
-        rule = "; ".join(str(condition) for condition in each.conditions) or "always"
-        lines.append(f"| {index} | {each.name} | {each.meaning} | {rule} | {each.source} |")
-    note = "The last class whose conditions all hold is given; what no rule decides is uncertain (-1)."
+    for label, morphology_class in enumerate(chosen.classes):
+        name, meaning, conditions, source = morphology_class
+        rule = "; ".join(map(str, conditions)) or "always"
+        lines.append(f"| {label} | {name} | {meaning} | {rule} | {source} |")
+    note = "A galaxy gets the last class whose conditions all hold; if there is none it is uncertain (-1)."
     if chosen.well_sampled:
         note += " Every question used must be well sampled (Willett et al. 2013, table 3) "
         note += f"and have at least {MIN_VOTES} votes."

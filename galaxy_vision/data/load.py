@@ -1,4 +1,4 @@
-"""A data set by name -> its splits, with votes and named classes."""
+"""Load a data set by its name: its splits, with votes and named classes."""
 
 import hashlib
 from pathlib import Path
@@ -19,15 +19,15 @@ from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .splits import SPLITS, split_name, split_with
 from .votes import ID_COLUMNS, with_caption_lists, with_votes_column
 
-_NO_DAMAGE = {"parse", "convert", "cast", "Integer"}
-"""Words by which Arrow says that a value has another type than its column."""
+_TYPE_WORDS = {"parse", "convert", "cast", "Integer"}
+"""Words in messages of Arrow for a value of another type than its column; others are for damaged files."""
 
 
 def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
-    """The folder of the simulated data set, drawn if it is not there yet; every other name as it is."""
+    """Return the folder of the data set ``"simulated"``, which is drawn if it does not exist; other names unchanged."""
     if name != "simulated":
         return name
-    from .simulated import simulated_dataset  # galsim is needed for this only
+    from .simulated import simulated_dataset  # needs galsim
 
     return str(simulated_dataset(num_simulated, seed))
 
@@ -40,33 +40,34 @@ def load_galaxies(
     Args:
         name: ``"simulated"``, a folder written by ``datasets_scripts`` or by ``Dataset.save_to_disk``, a folder of
             Parquet files, of class folders or of images with metadata, or a Hub id.
-        label_scheme: classes from the votes by this scheme; None takes the labels that the data set has, else those of
+        label_scheme: scheme that gives classes by votes; None takes the labels of the data set, else the scheme
             ``hubble``.
-        num_simulated: galaxies of ``"simulated"``.
-        seed: of ``"simulated"``.
-        streaming: only validation and test, of Parquet files; :class:`~galaxy_vision.data.streaming.TrainingStream`
-            reads the rest.
+        num_simulated: number of galaxies of ``"simulated"``.
+        seed: seed of ``"simulated"``.
+        streaming: load only validation and test, from Parquet files;
+            :class:`~galaxy_vision.data.streaming.TrainingStream` reads the training split.
 
     Raises:
-        ValueError: there is no such folder or data set, it has neither labels nor votes, or its rows contradict its
+        ValueError: the folder or data set does not exist, it has neither labels nor votes, or its rows contradict its
             classes.
     """
     name = locate_dataset(name, num_simulated, seed)
-    if Path(name).is_file():  # which the Hub would be asked for, again and again
+    if Path(name).is_file():  # else the Hub would be asked for a data set of that name
         raise ValueError(
             f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
         )
     data = _read(name, streaming)
     renamed = [split_name(split) or split for split in data]
-    if twice := [split for split in renamed if renamed.count(split) > 1]:
+    if repeated := [split for split in renamed if renamed.count(split) > 1]:
         raise ValueError(
-            f"dataset={name!r} has the splits {', '.join(data)}, of which several mean {twice[0]}; join or rename them"
+            f"dataset={name!r} has the splits {', '.join(data)}, of which several mean {repeated[0]}; "
+            "join or rename them"
         )
     data = DatasetDict(dict(zip(renamed, data.values(), strict=True)))
     if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
     for split, rows in data.items():
-        data[split] = _checked(rows, split, name, label_scheme)
+        data[split] = _with_checked_columns(rows, split, name, label_scheme)
     if not streaming:
         return with_all_splits(with_named_labels(data, name))
     if not isinstance(data["test"].features["label"], ClassLabel):
@@ -77,7 +78,7 @@ def load_galaxies(
 
 
 def _read(name: str, streaming: bool) -> DatasetDict:
-    """The splits as they are, with errors in one sentence."""
+    """Return the splits as they are stored, with errors in one sentence."""
     folder = Path(name)
     try:
         if streaming:
@@ -92,21 +93,18 @@ def _read(name: str, streaming: bool) -> DatasetDict:
         return load_parquet_folder(name) if parquet_names(folder) else load_image_folder(folder)
     except (FileNotFoundError, ConnectionError) as error:
         if folder.is_dir():
-            reason = (
-                "; datasets takes [, ], * and ? in its name for a pattern, so rename it"
-                if set(name) & set("[]*?")
-                else ""
-            )
-            raise ValueError(f"dataset={name!r} holds no data files that can be loaded ({error}){reason}") from error
+            # datasets takes these signs for a pattern.
+            remedy = "; rename it without [, ], * and ?" if set(name) & set("[]*?") else ""
+            raise ValueError(f"dataset={name!r} has no data files that can be loaded ({error}){remedy}") from error
         raise ValueError(f"dataset={name!r} is neither a folder here nor a data set on the Hub ({error})") from error
     except (pa.ArrowInvalid, DatasetGenerationError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, OSError):  # such as a full disk
             raise cause from error
         reason = " ".join(str(cause).split())[:300]
-        if not isinstance(cause, pa.ArrowInvalid) or _NO_DAMAGE & set(reason.split()):
+        if not isinstance(cause, pa.ArrowInvalid) or _TYPE_WORDS & set(reason.split()):
             raise ValueError(
-                f"the files of dataset={name!r} do not fit together ({reason}); give all the same columns"
+                f"the files of dataset={name!r} do not fit together ({reason}); give all files the same columns"
             ) from error
         raise ValueError(f"dataset={name!r} has a damaged file ({reason}); download it or build it again") from error
     except ValueError as error:
@@ -118,25 +116,26 @@ def _read(name: str, streaming: bool) -> DatasetDict:
             raise
         choice = " ".join(str(error).split("Example")[0].split())
         raise ValueError(
-            f"dataset={name!r} has several configurations ({choice}); save the one that is meant with "
+            f"dataset={name!r} has several configurations ({choice}); save one of them with "
             "datasets.load_dataset(name, configuration).save_to_disk(folder), and give that folder"
         ) from error
 
 
 def _read_from_hub(name: str) -> DatasetDict:
-    """A folder of images passes through the same hands as a local one."""
+    """Load a data set of the Hub; a folder of images is read as a local one is."""
     if load_dataset_builder(name).name == "imagefolder":
         folder = Path(snapshot_download(name, repo_type="dataset"))
-        if any(is_image(name) for name, _ in files_in(folder)):  # they may lie in zips, which are left to datasets
+        if any(is_image(name) for name, _ in files_in(folder)):  # else they are in zips, which datasets reads
             return load_image_folder(folder)
     return load_dataset(name)
 
 
-def _checked(rows: Dataset, split: str, name: str, label_scheme: str | None) -> Dataset:
-    """The rows with votes, labels and captions in their columns.
+def _with_checked_columns(rows: Dataset, split: str, name: str, label_scheme: str | None) -> Dataset:
+    """Return rows with columns of votes, labels and captions.
 
     Raises:
-        ValueError: no row, no image, ids that were floats, neither labels nor votes, or votes that cannot be.
+        ValueError: there are no rows or no images, ids are floats, there are neither labels nor votes, or votes are
+            impossible.
     """
     where = f"{split} of dataset={name!r}"
     if not len(rows):
@@ -158,7 +157,7 @@ def _checked(rows: Dataset, split: str, name: str, label_scheme: str | None) -> 
 
 
 def _names(rows: Dataset) -> list[str]:
-    """What each row is called: its id, else the name of its file, else a hash of its image."""
+    """Return a name for each row: its id, else the name of its file, else a hash of its image."""
     if ids := [column for column in ID_COLUMNS if column in rows.column_names]:
         return [str(key) for key in rows[ids[0]]]
     files = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
@@ -172,31 +171,39 @@ def _names(rows: Dataset) -> list[str]:
 
 
 def with_all_splits(data: DatasetDict) -> DatasetDict:
-    """Cut the splits that are missing from the training rows by a hash of the id (or of the row's content)."""
+    """Cut missing splits from the training rows, by a hash of the id, the file name or the image of a row.
+
+    Raises:
+        ValueError: a split would have no rows.
+    """
     missing = [split for split in SPLITS if split not in data]
     if not missing:
         return data
-    train, places = data["train"], {split: [] for split in SPLITS}
-    for place, key in enumerate(_names(train)):
-        places[split_with(key, missing)].append(place)
-    empty = [split for split in (*missing, "train") if not places[split]]
+    train, rows_of = data["train"], {split: [] for split in SPLITS}
+    for row, row_name in enumerate(_names(train)):
+        rows_of[split_with(row_name, missing)].append(row)
+    empty = [split for split in (*missing, "train") if not rows_of[split]]
     if empty:
         raise ValueError(f"{len(train)} rows leave none for {' and '.join(empty)}; use a larger data set")
-    return DatasetDict({**data, **{split: train.select(places[split]) for split in [*missing, "train"]}})
+    return DatasetDict({**data, **{split: train.select(rows_of[split]) for split in [*missing, "train"]}})
 
 
 def read_image(rows: Dataset, place: int) -> PillowImage.Image:
-    """Return the image of a row as models see it, which for FITS and 16-bit files is not what ``datasets`` decodes.
+    """Return the image of a row by ``read_rgb``; ``datasets`` would decode FITS and 16-bit files otherwise.
+
+    Args:
+        rows: rows with a column ``image``.
+        place: index of the row.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the image cannot be read.
     """
     image = rows.select([place]).select_columns(["image"]).cast_column("image", Image(decode=False))[0]["image"]
     return read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
 
 
 def class_counts(cached: Dataset, num_classes: int) -> np.ndarray:
-    """(num_classes,) labelled rows of each class."""
+    """Return the number of labelled rows of each class, (num_classes,)."""
     labels = cached.with_format("arrow")["label"].to_numpy() if len(cached) else np.array([])
-    labels = np.array([-1 if k is None or k != k else k for k in labels], dtype=np.int64)
+    labels = np.array([-1 if label is None or label != label else label for label in labels], dtype=np.int64)
     return np.bincount(labels[labels >= 0], minlength=num_classes)

@@ -1,4 +1,4 @@
-"""The columns that every data set has, its splits, and what its card says."""
+"""Columns of a data set, rows that were dropped, and the text of its card."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,23 @@ from ..models.decision_tree import NUM_ANSWERS
 
 
 class Dropped(NamedTuple):
-    """A row of the source that is not in the data set, and why."""
+    """A row of the source that is not in the data set: its id, and the reason."""
 
     id: str
     reason: str
 
 
 class Card(NamedTuple):
-    """What a dataset card says beyond counts.
+    """Text of a dataset card.
 
-    Title, text, licence id of the Hub, citation, the command that made it, and how its rows were split.
+    Attributes:
+        title: heading of the card.
+        description: what the images and columns are.
+        licence: id of the licence on the Hub.
+        citation: licence and references of the source.
+        label_scheme: scheme whose table is printed; None for labels of the source.
+        command: command that made the data set.
+        splits: how the rows were split.
     """
 
     title: str
@@ -27,11 +34,17 @@ class Card(NamedTuple):
     citation: str
     label_scheme: str | None = None
     command: str = ""
-    splits: str = "Galaxies are split by a hash of their id, so that adding rows moves none."
+    splits: str = "Galaxies are split by a hash of their id, so that adding rows does not move any."
 
 
 def galaxy_features(class_names: list[str], with_votes: bool = True, **source_ids: str) -> Features:
-    """The one schema of every source; ``source_ids`` are extra string columns."""
+    """Return the schema that all sources share.
+
+    Args:
+        class_names: classes in label order.
+        with_votes: the rows also have votes, numbers of volunteers and captions.
+        source_ids: extra columns -> their dtype, such as ``kind="string"``.
+    """
     features = {"image": Image(), "id": Value("string")}
     if with_votes:
         features |= {"votes": List(Value("float32"), length=NUM_ANSWERS), "num_classifications": Value("float32")}

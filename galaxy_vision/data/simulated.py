@@ -1,4 +1,4 @@
-"""The embedded default data set: simulated galaxies as rows, drawn once and cached."""
+"""The default data set: simulated galaxies, which are drawn once and cached."""
 
 import functools
 import io
@@ -16,9 +16,11 @@ from .labels import assign_labels, get_scheme
 from .schema import Card, galaxy_features
 from .writer import write_dataset
 
-VERSION = 3  # raise it when the simulation changes, so that old caches are not used
+VERSION = 3
+"""Version of the simulation. Increased when its galaxies change, so that old caches are not used."""
 LABEL_SCHEME = "hubble"
 JPEG_QUALITY = 90
+"""Quality of the stored JPEG. Ours: that of ``simulation.render``, which imitates the cut-out service of SDSS."""
 
 
 def _draw(index: int, seed: int) -> dict:
@@ -31,25 +33,24 @@ def _draw(index: int, seed: int) -> dict:
 
 
 def simulated_rows(num_galaxies: int, seed: int) -> Iterator[dict]:
-    """Rows in order, drawn on all cores; the bytes do not depend on their number."""
+    """Yield rows in order, drawn on all cores; their content does not depend on the number of cores."""
     with ProcessPoolExecutor(available_cores()) as pool:
         rows = pool.map(functools.partial(_draw, seed=seed), range(num_galaxies), chunksize=25)
         yield from tqdm(rows, total=num_galaxies, desc="simulating galaxies", unit=" galaxies")
 
 
 def simulated_source(num_galaxies: int, seed: int) -> tuple[Iterator[dict], datasets.Features, Card]:
-    """Rows, features and card, as the builders want them.
+    """Return rows, features and card, as the builders need them.
 
     Raises:
-        ValueError: fewer than 1 galaxy, or a negative seed.
+        ValueError: ``num_galaxies`` is below 1, or ``seed`` below 0.
     """
     if num_galaxies < 1 or seed < 0:
-        raise ValueError(f"num_galaxies={num_galaxies} must be 1 or more and seed={seed} 0 or more")
+        raise ValueError(f"num_galaxies={num_galaxies} must be 1 or more, and seed={seed} 0 or more")
     card = Card(
         "Simulated galaxies",
         "Galaxies drawn from known parameters with GalSim profiles, PSF and noise, in the colours and at the scale "
-        "of Galaxy Zoo 2 "
-        "(212 px of 0.04 petroR90), and the votes of simulated volunteers. `kind` is the truth.",
+        "of Galaxy Zoo 2 (212 px of 0.04 petroR90), and the votes of simulated volunteers. `kind` is the truth.",
         "apache-2.0",
         "Made by galaxy_vision with GalSim (Rowe et al. 2015, Astronomy and Computing 10, 121).",
         LABEL_SCHEME,
@@ -59,12 +60,12 @@ def simulated_source(num_galaxies: int, seed: int) -> tuple[Iterator[dict], data
 
 
 def simulated_dataset(num_galaxies: int, seed: int) -> Path:
-    """The folder of the cached data set, written by the first call."""
+    """Return the folder of the cached data set, which the first call writes."""
     folder = Path(datasets.config.HF_CACHE_HOME) / "galaxy_vision" / f"simulated-v{VERSION}-{num_galaxies}-{seed}"
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # of runs that start together, one draws and the others wait
+    with FileLock(f"{folder}.lock"):  # if several runs start at once, one draws and the others wait
         if not folder.exists():
             rows, features, card = simulated_source(num_galaxies, seed)
             command = f"python datasets_scripts/simulated_galaxies.py --num_galaxies {num_galaxies} --seed {seed}"

@@ -1,4 +1,4 @@
-"""The columns of a source -> votes, labels and captions."""
+"""Read votes, labels and captions from the columns of a source."""
 
 import zlib
 
@@ -13,38 +13,42 @@ from .labels import assign_labels, get_scheme
 
 DEFAULT_SCHEME = "hubble"
 ID_COLUMNS = ("id", "id_str")
-"""Names of a column of ids, the second that of galaxy-datasets."""
-_CAMPAIGN_MARK = "smooth-or-featured-"
+"""Names of a column of ids; the second is that of galaxy-datasets."""
+_FIRST_QUESTION = "smooth-or-featured-"
+"""Start of the columns of galaxy-datasets for the first question; the campaign and the answer follow."""
 
 
 def vote_columns(names) -> list[str]:
-    """Of these columns ``["votes"]``, or those of galaxy-datasets; none if there are no votes."""
+    """Return those of these columns that hold votes: ``["votes"]``, those of galaxy-datasets, or none."""
     if "votes" in names:
         return ["votes"]
     return [column for column in _campaign_columns(names) if column in names]
 
 
 def _campaign_columns(names) -> list[str | None]:
-    """The 37 columns of the campaign that these belong to, in the order of the answers; none if they belong to none."""
-    marks = [column for column in names if column.startswith(_CAMPAIGN_MARK) and column.endswith("_smooth")]
-    return hub_columns(marks[0][len(_CAMPAIGN_MARK) : -len("_smooth")]) if marks else []
+    """Return the 37 columns of the campaign of galaxy-datasets that these belong to, in the order of the answers.
+
+    None for an answer that the campaign does not have; an empty list if the columns are not of galaxy-datasets.
+    """
+    smooth = [column for column in names if column.startswith(_FIRST_QUESTION) and column.endswith("_smooth")]
+    return hub_columns(smooth[0][len(_FIRST_QUESTION) : -len("_smooth")]) if smooth else []
 
 
 def has_labels(features: Features, label_scheme: str | None) -> bool:
-    """Whether the column ``label`` is what is wanted; if not, labels are made from the votes."""
+    """Return whether the column ``label`` is used; if not, labels are made from the votes by a scheme."""
     columns, label = vote_columns(features), features.get("label")
     if columns != ["votes"]:
         return not columns
-    return label is not None and (
-        label_scheme is None or label == ClassLabel(names=get_scheme(label_scheme).class_names)
-    )
+    if label is None or label_scheme is None:
+        return label is not None
+    return label == ClassLabel(names=get_scheme(label_scheme).class_names)
 
 
 def votes_of(table: pa.Table) -> np.ndarray | None:
-    """(N, 37) float64 votes of a table, NaN where unknown; None if it has none.
+    """Return the votes of a table, (N, 37) float64, NaN where unknown; None if it has no votes.
 
     Raises:
-        ValueError: a row has not one vote for each answer, or one that is negative or infinite.
+        ValueError: a row does not have 37 votes, or one of them is negative or infinite.
     """
     if "votes" in table.column_names:
         votes = _listed_votes(table)
@@ -57,19 +61,20 @@ def votes_of(table: pa.Table) -> np.ndarray | None:
     else:
         return None
     if (wrong := (votes < 0) | np.isinf(votes)).any():
-        place = int(np.flatnonzero(wrong.any(axis=1))[0])
-        value = votes[place][wrong[place]][0]
-        raise ValueError(f"{_row_name(table, place)} has {value:g} votes for an answer; mend or remove the row")
+        row = int(np.flatnonzero(wrong.any(axis=1))[0])
+        value = votes[row][wrong[row]][0]
+        raise ValueError(f"{_row_name(table, row)} has {value:g} votes for an answer; mend or remove the row")
     return votes
 
 
 def _listed_votes(table: pa.Table) -> np.ndarray:
+    """Return the votes of a column ``votes`` of lists, NaN for a null list."""
     column = table["votes"].combine_chunks()
     if not isinstance(column, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray) or not (
         pa.types.is_floating(column.type.value_type) or pa.types.is_integer(column.type.value_type)
     ):
         raise ValueError(f"column `votes` holds {column.type} values; it needs lists of {NUM_ANSWERS} numbers")
-    known = np.asarray(column.is_valid())
+    has_list = np.asarray(column.is_valid())
     lengths = pc.list_value_length(column).fill_null(NUM_ANSWERS).to_numpy(zero_copy_only=False)
     if len(wrong := np.flatnonzero(lengths != NUM_ANSWERS)):
         raise ValueError(
@@ -78,22 +83,27 @@ def _listed_votes(table: pa.Table) -> np.ndarray:
         )
     votes = np.full((len(column), NUM_ANSWERS), np.nan)
     values = column.drop_null().flatten().to_numpy(zero_copy_only=False)
-    votes[known] = values.astype(np.float64).reshape(-1, NUM_ANSWERS)
+    votes[has_list] = values.astype(np.float64).reshape(-1, NUM_ANSWERS)
     return votes
 
 
-def _row_name(table: pa.Table, place: int) -> str:
+def _row_name(table: pa.Table, row: int) -> str:
     ids = [column for column in ID_COLUMNS if column in table.column_names]
-    return f"row {place} (id {table[ids[0]][place]})" if ids else f"row {place}"
+    return f"row {row} (id {table[ids[0]][row]})" if ids else f"row {row}"
 
 
 def votes_and_labels(
     table: pa.Table, features: Features, label_scheme: str | None
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """(N, 37) float32 votes (None if there are none) and (N,) labels, -1 where uncertain, of rows with these features.
+    """Return the votes of rows, (N, 37) float32 or None, and their labels, (N,) int64, -1 where uncertain.
+
+    Args:
+        table: the rows.
+        features: features of the data set that the rows are from.
+        label_scheme: as for :func:`~galaxy_vision.data.load.load_galaxies`.
 
     Raises:
-        ValueError: as :func:`votes_of`.
+        ValueError: as for :func:`votes_of`.
     """
     votes = votes_of(table)
     if has_labels(features, label_scheme):
@@ -104,60 +114,60 @@ def votes_and_labels(
 
 
 def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset:
-    """Add ``votes``, ``captions`` and ``label`` where rows have the columns of galaxy-datasets, or ``votes`` alone.
+    """Add columns ``votes``, ``captions`` and ``label`` to rows with votes, where they have no label of this scheme.
 
-    Also where they have the ``label`` of another scheme; other rows stay as they are.
-
-    An answer that the table does not have is unknown (NaN), which is not the same as no vote.
+    Rows may have the columns of galaxy-datasets or a column ``votes``; rows without votes are returned unchanged. An
+    answer for which the table has no column is unknown (NaN), which is not the same as 0 votes.
 
     Raises:
-        ValueError: as :func:`votes_of`.
+        ValueError: as for :func:`votes_of`.
     """
     columns = vote_columns(rows.features)
     ids = [column for column in ID_COLUMNS if column in rows.column_names]
     if has_labels(rows.features, label_scheme):
         if columns:
-            votes_of(rows.select_columns([*columns, *ids]).with_format("arrow")[:])  # checked
+            votes_of(rows.select_columns([*columns, *ids]).with_format("arrow")[:])  # raises for wrong votes
         return rows
-    own = [column for column in ("captions",) if column in rows.column_names]
+    own_captions = ["captions"] if "captions" in rows.column_names else []
     table = rows.select_columns([*columns, *ids]).with_format("arrow")[:]
     votes, scheme = votes_of(table), get_scheme(label_scheme or DEFAULT_SCHEME)
     labels = assign_labels(votes, scheme.name)
     extra = {"votes": votes.astype(np.float32), "label": [None if label < 0 else int(label) for label in labels]}
-    if not own:
+    if not own_captions:
         extra["captions"] = written_captions(table, votes)
     extra = Dataset.from_dict(extra).cast_column("label", ClassLabel(names=scheme.class_names))
     kept = [column for column in ("image", *ids) if column in rows.column_names]
-    return concatenate_datasets([rows.select_columns([*kept, *own]), extra], axis=1)
+    return concatenate_datasets([rows.select_columns([*kept, *own_captions]), extra], axis=1)
 
 
 def written_captions(table: pa.Table, votes: np.ndarray) -> list[list[str]]:
-    """Write the reference captions that follow from the votes, drawn by the id of each galaxy.
+    """Return the reference captions that follow from votes; the id of a galaxy determines their wording.
 
-    Where rows have no ids they are drawn by the votes: galaxies of one class then still differ in words, and a row has
-    the same words wherever it stands.
+    Where rows have no ids the votes do, so that galaxies of one class have different wordings, which do not depend on
+    the order of the rows.
     """
     ids = [column for column in ID_COLUMNS if column in table.column_names]
     names = table[ids[0]].to_pylist() if ids else [None] * len(table)
     names = [
-        str(name) if name is not None else f"votes-{zlib.crc32(each.astype(np.float32).tobytes())}"
-        for name, each in zip(names, votes, strict=True)
+        str(name) if name is not None else f"votes-{zlib.crc32(answers.astype(np.float32).tobytes())}"
+        for name, answers in zip(names, votes, strict=True)
     ]
-    return [captions_of(name, each) for name, each in zip(names, votes, strict=True)]
+    return [captions_of(name, answers) for name, answers in zip(names, votes, strict=True)]
 
 
 def reference_captions(table: pa.Table, votes: np.ndarray | None) -> list[list[str]]:
     """Return the reference captions of each row: its ``captions``, else those that follow from its votes.
 
-    A single text is a list of one, and null a list of none.
+    A single text becomes a list of one caption, and null an empty list.
     """
     if "captions" not in table.column_names:
         return written_captions(table, votes)
-    return [[each] if isinstance(each, str) else each or [] for each in table["captions"].to_pylist()]
+    values = table["captions"].to_pylist()
+    return [[value] if isinstance(value, str) else value or [] for value in values]
 
 
 def with_caption_lists(rows: Dataset) -> Dataset:
-    """``captions`` given as one text for each row -> lists of one text."""
+    """Return rows whose ``captions`` are lists, also where each row has a single text."""
     if getattr(rows.features.get("captions"), "dtype", "") not in ("string", "large_string"):
         return rows
     captions = reference_captions(rows.select_columns(["captions"]).with_format("arrow")[:], None)

@@ -1,4 +1,4 @@
-"""Rows of galaxies -> a folder of Parquet shards with a dataset card, complete or not there at all."""
+"""Write rows of galaxies to a folder of Parquet shards with a dataset card, whole or not at all."""
 
 import hashlib
 import io
@@ -21,41 +21,44 @@ from .schema import Card, Dropped
 from .splits import SPLITS, split_of
 
 ROWS_PER_SHARD = 5000
-ROWS_PER_GROUP = 100  # what is in memory at once: 100 images of 15 kB
+"""Ours: 75 MB for images of 15 kB."""
+ROWS_PER_GROUP = 100
+"""Rows of a Parquet row group, which are in memory at once. Ours: 1.5 MB for images of 15 kB."""
 
 
 def stored_image(data: bytes) -> bytes:
-    """Return an image file as it is kept.
+    """Return an image file in the form in which it is stored.
 
-    As it came, if every reader decodes it to what :func:`~galaxy_vision.read_rgb` sees (8 bits, in colour or grey);
-    otherwise, as for FITS, 16 bits or transparency, these pixels as a PNG.
+    The file is not changed if every reader decodes it to the pixels of :func:`~galaxy_vision.read_rgb`, as JPEG and
+    8-bit files in colour or grey. Others, such as FITS, 16 bits or transparency, become a PNG of these pixels.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the image cannot be read.
     """
     try:
         with PillowImage.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
                 return data
-            plain = ImageOps.exif_transpose(image)
-            seen = read_rgb(data)
-            if plain.mode in ("RGB", "L") and np.array_equal(np.asarray(plain.convert("RGB")), np.asarray(seen)):
+            decoded = ImageOps.exif_transpose(image)
+            rgb = read_rgb(data)
+            if decoded.mode in ("RGB", "L") and np.array_equal(np.asarray(decoded.convert("RGB")), np.asarray(rgb)):
                 return data
     except UnidentifiedImageError:  # FITS
-        seen = read_rgb(data)
+        rgb = read_rgb(data)
     file = io.BytesIO()
-    seen.save(file, "PNG")
+    rgb.save(file, "PNG")
     return file.getvalue()
 
 
 class _SplitWriter:
-    """Shards of one split; their names get the number of shards once it is known."""
+    """Writer of the shards of one split, which are renamed at the end, when their number is known."""
 
     def __init__(self, folder: Path, split: str, features: Features):
         self.folder, self.split, self.features = folder, split, features
         self.rows, self.pending, self.shards, self.writer = 0, [], [], None
 
     def add(self, row: dict) -> None:
+        """Add a row, in a new shard every :data:`ROWS_PER_SHARD` rows."""
         if self.rows % ROWS_PER_SHARD == 0:
             self.close()
             self.shards.append(self.folder / f"{self.split}-{len(self.shards):05d}.parquet")
@@ -66,72 +69,78 @@ class _SplitWriter:
             self.flush()
 
     def flush(self) -> None:
+        """Write the rows that are in memory."""
         if self.pending:
             self.writer.write_table(pa.Table.from_pylist(self.pending, schema=self.features.arrow_schema))
             self.pending = []
 
     def close(self) -> None:
+        """Finish the current shard."""
         self.flush()
         if self.writer is not None:
             self.writer.close()
             self.writer = None
 
     def finish(self) -> None:
+        """Finish the split, and rename its shards to ``train-00000-of-00002.parquet`` and so on."""
         self.close()
         for index, shard in enumerate(self.shards):
             shard.rename(self.folder / f"{self.split}-{index:05d}-of-{len(self.shards):05d}.parquet")
 
 
 def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, features: Features, card: Card) -> Path:
-    """Write the rows as they come, and rename the finished folder to ``output_dir`` as the last step.
+    """Write rows as they come to a temporary folder, which is renamed to ``output_dir`` as the last step.
 
     Args:
-        rows: dicts with the columns of ``features`` (``image`` as the bytes of a file, see :func:`stored_image`;
-            ``label`` -1 or None for uncertain; ``captions`` are written from ``votes``), or :class:`Dropped`. ``split``
-            is that of the row, if the source has any.
+        rows: :class:`Dropped`, or dicts with the columns of ``features``: ``image`` is the bytes of a file, see
+            :func:`stored_image`, and ``label`` is -1 or None if uncertain; ``captions`` are written from ``votes``. If
+            the source has splits, ``split`` is that of the row.
         output_dir: must not exist, so that nothing is lost.
         features: from :func:`galaxy_features`.
         card: text of the dataset card.
 
+    Returns:
+        ``output_dir``.
+
     Raises:
-        ValueError: ``output_dir`` exists, or no row is left.
+        ValueError: ``output_dir`` exists, a label is outside the classes, or no row is left.
     """
     output_dir = Path(output_dir)
     if output_dir.exists():
         raise ValueError(f"output_dir={output_dir} exists already; remove it or give another")
     partial = output_dir.with_name(output_dir.name + ".incomplete")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
+    shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed
     (partial / "data").mkdir(parents=True)
     try:
         _write_folder(rows, partial, features, card)
         partial.rename(output_dir)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # not there any more if all went well
+        shutil.rmtree(partial, ignore_errors=True)  # exists only if the build failed
     return output_dir
 
 
 def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Features, card: Card) -> None:
-    """Shards, list of dropped rows and card, in an empty folder with an empty ``data``."""
+    """Write shards, list of dropped rows and card to a folder that has an empty folder ``data`` only."""
     writers = {split: _SplitWriter(folder / "data", split, features) for split in SPLITS}
     dropped: list[Dropped] = []
     balance = {split: Counter() for split in SPLITS}
     seen: set[bytes] = set()
     content = hashlib.blake2b(digest_size=16)
     for row in rows:
-        if (
-            not isinstance(row, Dropped)
-            and (key := hashlib.blake2b(row["id"].encode(), digest_size=12).digest()) in seen
-        ):
-            row = Dropped(row["id"], "duplicate id: only the first is kept")
         if isinstance(row, Dropped):
             dropped.append(row)
+            continue
+        key = hashlib.blake2b(row["id"].encode(), digest_size=12).digest()
+        if key in seen:
+            dropped.append(Dropped(row["id"], "duplicate id: only the first is kept"))
             continue
         seen.add(key)
         row = row | {"image": stored_image(row["image"])}
         label = row["label"] if row["label"] is not None and row["label"] >= 0 else None
         if label is not None and label >= features["label"].num_classes:
             raise ValueError(
-                f"galaxy {row['id']} has label {label}, and there are {features['label'].num_classes} classes"
+                f"galaxy {row['id']} has label {label}, and there are {features['label'].num_classes} classes; mend "
+                "the label, or name all classes"
             )
         content.update(b"".join([key, hashlib.blake2b(row["image"]).digest(), repr(label).encode()]))
         if "votes" in row:
@@ -142,14 +151,13 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
     kept = sum(writer.rows for writer in writers.values())
     if not kept:
-        reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(each.reason for each in dropped).most_common(3))
-        raise ValueError(
-            f"no galaxy is left: {reasons or 'the source has no rows'}; check that the inputs belong together"
-        )
+        counts = Counter(row.reason for row in dropped).most_common(3)
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in counts) or "the source has no rows"
+        raise ValueError(f"no galaxy is left: {reasons}; check that the inputs belong together")
     for writer in writers.values():
         writer.finish()
     if dropped:
-        lines = ["id\treason", *("\t".join(" ".join(text.split()) for text in each) for each in dropped)]
+        lines = ["id\treason", *("\t".join(" ".join(text.split()) for text in row) for row in dropped)]
         (folder / "dropped.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     names = features["label"].names
     (folder / "README.md").write_text(
@@ -160,6 +168,7 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
 def _render_card(
     card: Card, names: list[str], balance: dict, dropped: list[Dropped], kept: int, columns: list[str], content: str
 ) -> str:
+    """Return the text of README.md: metadata, the origin of the rows, their counts and the rules of their labels."""
     present = [split for split in SPLITS if sum(balance[split].values())]
     head = [
         "---",
@@ -170,8 +179,8 @@ def _render_card(
         "- astronomy",
         "- galaxy-zoo",
     ]
-    # datasets keys its cache of a local folder by the folder's name and this header, not by the files: without the
-    # fingerprint another build in a folder of the same name would load the old rows.
+    # datasets keys its cache of a local folder by the name of the folder and this header, not by the files. Without the
+    # fingerprint, the old rows would be loaded after another build in a folder of the same name.
     head += ["configs:", "- config_name: default", f"  description: content {content}", "  data_files:"]
     head += [line for split in present for line in (f"  - split: {split}", f"    path: data/{split}-*.parquet")]
     counts = [f"| class | {' | '.join(present)} |", "|---" * (len(present) + 1) + "|"]
@@ -182,10 +191,9 @@ def _render_card(
     rows = f"{kept + len(dropped)} rows in, {kept} out, {len(dropped)} dropped. Columns: {', '.join(columns)}."
     body += ["## Rows", f"{rows} Fingerprint of the content: `{content}`."]
     if dropped:
-        reasons = Counter(each.reason.split(":")[0] for each in dropped).most_common()
-        body.append(
-            "\n".join(["| dropped because | rows |", "|---|---|", *(f"| {reason} | {n} |" for reason, n in reasons)])
-        )
+        reasons = Counter(row.reason.split(":")[0] for row in dropped).most_common()
+        table = [f"| {reason} | {count} |" for reason, count in reasons]
+        body.append("\n".join(["| dropped because | rows |", "|---|---|", *table]))
         body.append("Every dropped row is listed in `dropped.tsv`.")
     body += [card.splits, "\n".join(counts)]
     if card.label_scheme in SCHEMES:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..models.decision_tree import QUESTION_SLICES
-from ..models.modeling_galaxy_resnet import dirichlet_multinomial_nll
+from ..models.losses import dirichlet_multinomial_nll
 
 
 class Objective(NamedTuple):

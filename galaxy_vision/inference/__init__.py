@@ -1,1 +1,1 @@
-"""A trained model at work: loaded, described, explained, exported."""
+"""Use trained models: load them, describe images, explain predictions, export."""

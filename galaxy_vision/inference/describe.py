@@ -1,4 +1,4 @@
-"""One galaxy image -> what the models say about it, as plain data."""
+"""Describe a galaxy image by a classifier and a captioner: class, votes and caption as plain data."""
 
 import glob
 import os
@@ -16,9 +16,9 @@ from .rotations import check_rotations, classify
 COLLECTIONS = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tgz", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 NUM_ANSWERS_SHOWN = 5
 MIN_REACH = 0.5
-"""An answer is shown if at least half of the volunteers would be asked its question."""
-NO_CAPTION = "(the captioner wrote no word that it knows)"
-"""What people are shown for an empty caption; in data it stays empty."""
+"""Least reach of answers that are shown. Ours: at least half of the volunteers would be asked the question."""
+NO_CAPTION = "(the captioner wrote no known word)"
+"""Text that is shown for an empty caption; in data it stays empty."""
 
 
 class Describer:
@@ -27,11 +27,11 @@ class Describer:
     Args:
         model: folder or Hub id of a trained classifier.
         captioner: folder or Hub id of a trained captioner.
-        rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
+        rotations: as for :func:`~galaxy_vision.inference.rotations.classify`.
 
     Raises:
-        OSError: there is no such folder or model.
-        ValueError: a model is damaged or none of ours, or another number of rotations.
+        OSError: a folder or model does not exist.
+        ValueError: a model is damaged or not of galaxy_vision, or ``rotations`` is not allowed.
     """
 
     def __init__(self, model: str, captioner: str, rotations: int = 1):
@@ -42,11 +42,14 @@ class Describer:
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> dict:
-        """Give the class, all class probabilities, the caption, and the answers that volunteers would most surely give.
+        """Describe an image.
 
-        ``answers`` have ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and
-        ``upper``, and ``reach``; the surest first, by ``lower``. ``votes`` are the same four numbers of all 37 answers
-        by short name. Both are empty if the classifier was trained without votes.
+        Returns:
+            ``class``, its ``probability``, the ``probabilities`` of all classes, ``caption``, ``answers`` and
+            ``votes``. ``answers`` are those that volunteers would most certainly give, with ``question``, ``answer``,
+            ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and ``reach``, sorted by
+            ``lower``. ``votes`` has the same four numbers for all 37 answers by short name. Both are empty if the
+            classifier was trained without votes.
         """
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
         outputs = classify(self.classifier, pixels, self.rotations)
@@ -70,13 +73,13 @@ class Describer:
         votes = self.classifier.predict_fractions(outputs)
         values = {"fraction": votes.conditional, "lower": votes.lower, "upper": votes.upper, "reach": votes.reach}
         return {
-            answer: {name: float(value[0, place]) for name, value in values.items()}
-            for place, answer in enumerate(SHORT_NAMES)
+            answer: {name: float(value[0, index]) for name, value in values.items()}
+            for index, answer in enumerate(SHORT_NAMES)
         }
 
 
 def surest_answers(votes: dict[str, dict[str, float]]) -> list[dict]:
-    """The most voted answer of each question that is asked, the surest first."""
+    """Return the most frequent answer of each question that is reached, sorted by the lower limit of its fraction."""
     answers = []
     for question in QUESTIONS if votes else ():
         best = max(question.answers, key=lambda answer: votes[answer]["fraction"])

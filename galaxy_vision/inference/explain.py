@@ -1,6 +1,6 @@
-"""Where a model looked: heat maps of classes and answers by the Grad-CAM family, and of a caption's words by attention.
+"""Heat maps: of classes and answers by the Grad-CAM family, and of the words of a caption by attention.
 
-Every map is aligned with the image that was given, not with the crop that the model saw: outside the crop it is 0.
+Every map is aligned with the whole image, not with the crop that the model reads; outside the crop it is 0.
 """
 
 import copy
@@ -28,14 +28,15 @@ from torch import nn
 from ..models.decision_tree import QUESTION_SLICES
 from .explain_targets import target_index, target_list
 
-# These two methods print a progress bar for every image, which cannot be switched off from outside.
+# These two methods print a progress bar for every image, and have no argument to switch it off.
 ablation_cam.tqdm = score_cam.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
 
 
 class _EigenCAM(EigenCAM):
-    """Eigen-CAM with its sign settled.
+    """Eigen-CAM with a defined sign.
 
-    A principal component has none, so half of the maps would show where nothing is.
+    The sign of a principal component is arbitrary, so that half of the maps would show the background. It is chosen so
+    that the map correlates with the strength of the activations.
     """
 
     def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
@@ -56,15 +57,16 @@ METHODS = {
 }
 DEFAULT_METHOD = "hirescam"
 DEFAULT_STAGE = 1
-"""The winners of benchmarks/heat_maps.py: on the structure, and gone when the weights are random (lab_notes.md)."""
+"""The best of benchmarks/heat_maps.py: maps lie on the structure, and vanish with random weights (lab_notes.md)."""
 COLORMAP = "plasma"
+"""Perceptually uniform colormap of matplotlib."""
 
 
 class _Scores(nn.Module):
-    """A classifier as pytorch-grad-cam wants it: one tensor (B, classes + 37), what the heat map explains.
+    """A classifier with one output (B, classes + 37), as pytorch-grad-cam needs it: the scores that maps explain.
 
-    Classes are logits and answers the log-odds against the question's other answers. Ablation-CAM divides by the score,
-    so it gets probabilities, which are never negative.
+    Scores are the logits of classes, and the log-odds of an answer against the others of its question. Ablation-CAM
+    divides by scores and therefore gets probabilities, which are not negative.
     """
 
     def __init__(self, model: nn.Module, as_probabilities: bool):
@@ -76,16 +78,16 @@ class _Scores(nn.Module):
         logits, concentration = outputs.logits.float(), outputs.vote_concentration
         scores = [logits.softmax(-1) if self.as_probabilities else logits]
         if concentration is not None:
-            for places in QUESTION_SLICES.values():
-                fractions = concentration[:, places] / concentration[:, places].sum(1, keepdim=True)
+            for answers in QUESTION_SLICES.values():
+                fractions = concentration[:, answers] / concentration[:, answers].sum(1, keepdim=True)
                 scores.append(fractions if self.as_probabilities else fractions.logit(eps=1e-6))
         return torch.cat(scores, 1)
 
 
 def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Sequence[int], method: str) -> np.ndarray:
-    """Return (B, H, W) heat maps in [0, 1] on the model's input.
+    """Return (B, H, W) heat maps in [0, 1] on the input of the model.
 
-    ``scores`` is a copy: methods change gradients, hooks and layers.
+    ``scores`` must be a copy, since the methods change gradients, hooks and layers.
     """
     for weight in scores.parameters():
         weight.requires_grad_(False)
@@ -94,17 +96,17 @@ def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Se
         return cam(pixels.clone().requires_grad_(), [ClassifierOutputTarget(target) for target in targets])
 
 
-def _placed(heat: np.ndarray, image: Image.Image, processor, resampling=Image.Resampling.BILINEAR) -> np.ndarray:
-    """Undo the geometry of the processor: a map of the model's square input, in its place on the whole image (H, W)."""
+def _on_image(heat: np.ndarray, image: Image.Image, processor, resampling=Image.Resampling.BILINEAR) -> np.ndarray:
+    """Undo the geometry of the processor: map (h, w) on the model's input -> map (H, W) on the whole image."""
     width, height = image.size
     side = max(1, round(min(width, height) * processor.crop_fraction))
-    top, left = round((height - side) / 2), round((width - side) / 2)  # as torchvision's center_crop
+    top, left = round((height - side) / 2), round((width - side) / 2)  # as center_crop of torchvision
     whole = np.zeros((height, width), np.float32)
     whole[top : top + side, left : left + side] = Image.fromarray(heat).resize((side, side), resampling)
     return whole
 
 
-@torch.inference_mode(False)  # a caller's inference mode would make tensors that know no gradients
+@torch.inference_mode(False)  # in a caller's inference mode there would be no gradients
 def explain(
     model: nn.Module,
     processor,
@@ -113,34 +115,34 @@ def explain(
     method: str = DEFAULT_METHOD,
     stage: int = DEFAULT_STAGE,
 ) -> np.ndarray | list[np.ndarray]:
-    """Heat map of what speaks for a class or an answer in a galaxy image.
+    """Return a heat map of what speaks for a class or an answer in a galaxy image.
 
-    The model itself is not touched: a copy of it, in float32, is hooked and differentiated.
+    The model is not changed: a copy of it in float32 is differentiated.
 
     Args:
         model: a trained ``GalaxyResNetForImageClassification``.
         processor: its image processor.
-        image: an RGB image, or a sequence of them, which then share one pass.
-        target: what to explain, as :func:`~galaxy_vision.inference.explain_targets.target_index` reads it, for all
-            images or one for each; None is the predicted class.
+        image: an RGB image, or a sequence of them, which are computed in one pass.
+        target: class or answer to explain, see :func:`~galaxy_vision.inference.explain_targets.target_index`; one for
+            all images, or one for each. None is the predicted class.
         method: a key of :data:`METHODS`.
-        stage: stage of the backbone whose places are weighed, 1 to 4 (stride 4, 8, 16, 32): finer places, or more
-            meaning.
+        stage: stage of the backbone whose feature map is weighted, 1 to 4 (stride 4, 8, 16, 32). Early stages give
+            finer maps, and late ones more meaning.
 
     Returns:
-        (H, W) float32 in [0, 1] on the pixels of the image, 0 outside what the model saw; a list of them for a
-        sequence. Every map is scaled to its own largest value; all of it is 0 where nothing speaks for the target.
+        (H, W) float32 in [0, 1] on the pixels of the image, 0 outside the crop that the model reads; a list of them for
+        a sequence. Every map is scaled to its maximum; it is 0 everywhere if nothing speaks for the target.
 
     Raises:
-        ValueError: an unknown method, stage or target, a number of targets that is not that of the images, or images
-            that are not PIL images.
+        ValueError: the method, the stage or a target is unknown, the number of targets is not that of the images, or
+            the images are not PIL images.
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if stage not in (1, 2, 3, 4):
         raise ValueError(f"stage={stage} is not one of 1, 2, 3, 4")
     images = [image] if isinstance(image, Image.Image) else list(image)
-    if not images or not all(isinstance(each, Image.Image) for each in images):
+    if not images or not all(isinstance(item, Image.Image) for item in images):
         raise ValueError("images are not PIL images, or there are none; galaxy_vision.read_rgb reads any file")
     pixels = processor(images, return_tensors="pt").pixel_values.to(model.device)
     scores = _Scores(copy.deepcopy(model).float().eval(), as_probabilities=method == "ablationcam")
@@ -148,22 +150,20 @@ def explain(
         with torch.no_grad():
             targets = scores(pixels)[:, : model.config.num_labels].argmax(1).tolist()
     else:
-        targets = [target_index(model.config, each) for each in target_list(target, len(images))]
+        targets = [target_index(model.config, name) for name in target_list(target, len(images))]
     layer = scores.model.backbone.get_submodule(f"layer{stage}")
-    maps = [
-        _placed(heat, each, processor)
-        for heat, each in zip(_maps(scores, layer, pixels, targets, method), images, strict=True)
-    ]
+    heats = _maps(scores, layer, pixels, targets, method)
+    maps = [_on_image(heat, source, processor) for heat, source in zip(heats, images, strict=True)]
     return maps[0] if isinstance(image, Image.Image) else maps
 
 
 class CaptionMaps(NamedTuple):
-    """A caption and where each of its words looked.
+    """A caption and the attention of each of its words.
 
     Attributes:
-        caption: the whole text; empty where the model ended before the first word.
+        caption: the whole text; empty if the model ended it before the first word.
         words: its words and punctuation, in order.
-        maps: (words, H, W) float32 in [0, 1] on the pixels of the image, 0 outside what the model saw.
+        maps: (words, H, W) float32 in [0, 1] on the pixels of the image, 0 outside the crop that the model reads.
     """
 
     caption: str
@@ -172,11 +172,10 @@ class CaptionMaps(NamedTuple):
 
 
 def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None):
-    """Return pixels (1, 3, S, S) and the greedy caption: ids (1, 1 + T) up to its last word, its text and its words."""
+    """Return pixels (1, 3, S, S) and the caption: ids (1, 1 + T) up to its last word, its text and its words."""
     pixels = processor(image)["pixel_values"].to(model.device)
-    sequence = model.generate(
-        pixel_values=pixels, **({} if max_new_tokens is None else {"max_new_tokens": max_new_tokens})
-    )
+    length = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+    sequence = model.generate(pixel_values=pixels, **length)
     ends = torch.isin(sequence[0, 1:], sequence.new_tensor(model.config.closing_words))
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
@@ -184,8 +183,7 @@ def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int 
     return pixels, sequence, processor.decode(sequence[0]), words
 
 
-def _nothing_said(image: Image.Image) -> CaptionMaps:
-    """What is known of a caption that ends before its first word."""
+def _empty_caption(image: Image.Image) -> CaptionMaps:
     return CaptionMaps("", [], np.zeros((0, image.height, image.width), np.float32))
 
 
@@ -194,36 +192,35 @@ def caption_attention(
 ) -> CaptionMaps:
     """Write a caption and return the attention of each word.
 
-    Attention is a distribution over the ``config.grid_size`` squared places of the feature map; it is shown as it is,
-    each place filling its square of the image, and on one scale: 1 is the largest attention of any word.
+    Attention is a distribution over the ``config.grid_size`` squared places of the feature map. By default it is not
+    interpolated: each place fills its square of the image. All words have one scale, where 1 is the largest attention.
 
     Args:
         model: a trained ``GalaxyCaptionerForConditionalGeneration``.
         processor: its processor.
         image: an RGB image.
-        max_new_tokens: longest caption in words; None is that of the model.
-        smooth: interpolate between the centres of the places instead; softer to look at, and finer than the truth.
+        max_new_tokens: maximum of words; None for that of the model.
+        smooth: interpolate between the centres of the places, which looks finer than the attention is.
     """
     with torch.inference_mode():
         pixels, sequence, caption, words = _write(model, processor, image, max_new_tokens)
         if not words:
-            return _nothing_said(image)
+            return _empty_caption(image)
         attention = model(pixel_values=pixels, decoder_input_ids=sequence[:, :-1]).cross_attentions[0][0]  # (T, places)
     side = model.config.grid_size
     grids = (attention / attention.max()).float().cpu().numpy().reshape(-1, side, side)
-    kind = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    return CaptionMaps(
-        caption, words, np.stack([_placed(grid, image, processor.image_processor, kind) for grid in grids])
-    )
+    resampling = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
+    maps = [_on_image(grid, image, processor.image_processor, resampling) for grid in grids]
+    return CaptionMaps(caption, words, np.stack(maps))
 
 
 def overlay(image: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image.Image:
-    """The image under its heat map: colours of the perceptually uniform :data:`COLORMAP`, the more opaque the hotter.
+    """Return the image under its heat map, whose opacity grows with the heat, in :data:`COLORMAP`.
 
     Args:
         image: RGB.
-        heat: (H, W) in [0, 1], of the image's size.
-        opacity: of the hottest places, 0 to 1.
+        heat: (H, W) in [0, 1], of the size of the image.
+        opacity: opacity where the heat is 1, from 0 to 1.
 
     Raises:
         ValueError: the image is not RGB, the sizes differ, or opacity is outside 0..1.

@@ -1,4 +1,4 @@
-"""One galaxy and what the models saw in it, as a figure: heat maps of class, surest answers and words."""
+"""Figure of a galaxy and heat maps of its class, of its most certain answers and of the words of its caption."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,56 +17,59 @@ from .explain_targets import target_index, target_name
 NUM_ANSWERS_DRAWN = 3
 WORDS_A_ROW = 10
 MARK = {"Title": "galaxy-vision explain"}
-"""In the PNG file of every figure, so that another file is never taken for one of ours and replaced."""
+"""Metadata in the PNG file of every figure, without which a file is not overwritten."""
 MAX_NAME_BYTES = 200
-"""Bytes of the name of a figure without its suffix; file systems take 255, and a file being written has more."""
+"""Longest name of a figure without its suffix, in bytes. File systems allow 255; temporary files have longer names."""
 
 
 def explanation_figure(
     describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6
 ) -> Figure:
-    """Draw what the models see of an image: heat maps of class and surest answers, and the attention of every word.
+    """Draw heat maps of the class and of the most certain answers of an image, and the attention of every word.
 
     Args:
         describer: classifier and captioner.
         image: RGB.
         method: a key of :data:`galaxy_vision.inference.explain.METHODS`.
-        opacity: of the hottest places.
+        opacity: opacity where the heat is 1.
 
     Returns:
-        A figure of its own, without pyplot's global state: save it with ``savefig``.
+        A figure that is not registered with pyplot; save it with ``savefig``.
     """
-    said = describer(image)
+    description = describer(image)
     config = describer.classifier.config
-    number = list(said["probabilities"]).index(said["class"])  # not the name, which a class may share with an answer
-    targets = [number, *(answer["answer"] for answer in said["answers"][:NUM_ANSWERS_DRAWN])]
+    answers = description["answers"][:NUM_ANSWERS_DRAWN]
+    # The number of the class, since a class and an answer may have the same name.
+    number = list(description["probabilities"]).index(description["class"])
+    targets = [number, *(answer["answer"] for answer in answers)]
     heats = explain(describer.classifier, describer.image_processor, [image] * len(targets), targets, method)
-    titles = [f"{said['class']} ({said['probability']:.0%})"] + [
-        f"{target_name(config, target_index(config, answer['answer']))} ({answer['fraction']:.0%})"
-        for answer in said["answers"][:NUM_ANSWERS_DRAWN]
-    ]
-    spoken = caption_attention(describer.captioner, describer.processor, image)
-    words = [(word, heat) for word, heat in zip(spoken.words, spoken.maps, strict=True) if word.strip(",.;:!?")]
-    rows = max(1, -(-len(words) // WORDS_A_ROW))  # a caption may have no word
+    titles = [f"{description['class']} ({description['probability']:.0%})"]
+    for answer in answers:
+        name = target_name(config, target_index(config, answer["answer"]))
+        titles.append(f"{name} ({answer['fraction']:.0%})")
+    caption_maps = caption_attention(describer.captioner, describer.processor, image)
+    words_and_heats = zip(caption_maps.words, caption_maps.maps, strict=True)
+    words = [(word, heat) for word, heat in words_and_heats if word.strip(",.;:!?")]
+    rows = max(1, -(-len(words) // WORDS_A_ROW))  # a caption may be empty
 
     figure = Figure(figsize=(11.0, 3.1 + 1.25 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(2.6, 1.25 * rows), hspace=0.02)
     axes = top.subplots(1, 1 + NUM_ANSWERS_DRAWN + 1)
     axes[0].imshow(image)
     axes[0].set_title("galaxy", fontsize=10)
-    for place, title, heat in zip(axes[1:], titles, heats, strict=False):
-        place.imshow(overlay(image, heat, opacity))
-        place.set_title(title, fontsize=10, parse_math=False)
+    for ax, title, heat in zip(axes[1:], titles, heats, strict=False):
+        ax.imshow(overlay(image, heat, opacity))
+        ax.set_title(title, fontsize=10, parse_math=False)
     strip = bottom.subplots(rows, WORDS_A_ROW, squeeze=False)
-    for place, (word, heat) in zip(strip.flat, words, strict=False):
-        place.imshow(overlay(image, heat, opacity))
-        place.set_title(word, fontsize=9, pad=2, parse_math=False)
+    for ax, (word, heat) in zip(strip.flat, words, strict=False):
+        ax.imshow(overlay(image, heat, opacity))
+        ax.set_title(word, fontsize=9, pad=2, parse_math=False)
     side = min(image.size) * describer.image_processor.crop_fraction
-    for place in (*axes, *strip.flat):
-        place.set_axis_off()
-        if place.images:  # what the models saw: there is no heat outside
-            place.set_xlim(image.width / 2 - side / 2, image.width / 2 + side / 2)
-            place.set_ylim(image.height / 2 + side / 2, image.height / 2 - side / 2)
+    for ax in (*axes, *strip.flat):
+        ax.set_axis_off()
+        if ax.images:  # shown is the crop that the models read; there is no heat outside
+            ax.set_xlim(image.width / 2 - side / 2, image.width / 2 + side / 2)
+            ax.set_ylim(image.height / 2 + side / 2, image.height / 2 - side / 2)
     scale = ScalarMappable(matplotlib.colors.Normalize(0, 1), COLORMAP)
     bar = top.colorbar(scale, ax=axes, fraction=0.02, pad=0.01, shrink=0.72)
     bar.set_label(f"{method}, of the largest", fontsize=8)
@@ -74,33 +77,30 @@ def explanation_figure(
     bar = bottom.colorbar(scale, ax=strip, fraction=0.02, pad=0.01)
     bar.set_label("attention", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    caption = f"“{spoken.caption}”" if spoken.caption.strip() else NO_CAPTION
+    caption = f"“{caption_maps.caption}”" if caption_maps.caption.strip() else NO_CAPTION
     bottom.suptitle(caption, fontsize=11, style="italic", parse_math=False)
     return figure
 
 
 def figure_files(images: Sequence[str], folder: Path) -> list[Path]:
-    """Name the file of each image's figure: the image's id, with a number where several images share it.
+    """Return the file of each image's figure: the id of the image, with a number where several images share it.
 
-    No two are the same, also where a file system takes capitals for small letters, and none is a file that is there and
-    is not a figure of ours: an image may lie in the folder, or a picture of the same name.
+    No two names are the same, also on file systems that ignore case. No name is that of an existing file that is not a
+    figure of this function, such as an image in the folder.
     """
     ids = [image_id(normal_path(image).name).encode()[:MAX_NAME_BYTES].decode(errors="ignore") for image in images]
-    own, taken, files = {each.casefold() for each in ids}, set(), []
-    for each in ids:
-        numbered = (f"{each}-{number}" for number in itertools.count(2))
-        unclaimed = (name for name in numbered if name.casefold() not in own)
-        free = (
-            name
-            for name in itertools.chain([each], unclaimed)
-            if name.casefold() not in taken and _may_write(folder, name)
-        )
-        taken.add((name := next(free)).casefold())
+    all_ids, taken, files = {name.casefold() for name in ids}, set(), []
+    for own_id in ids:
+        numbered = (f"{own_id}-{number}" for number in itertools.count(2))
+        candidates = itertools.chain([own_id], (name for name in numbered if name.casefold() not in all_ids))
+        name = next(name for name in candidates if name.casefold() not in taken and _may_write(folder, name))
+        taken.add(name.casefold())
         files.append(folder / f"{name}.png")
     return files
 
 
 def _may_write(folder: Path, name: str) -> bool:
+    """Return whether a figure of this name does not exist or is one of ours."""
     path = folder / f"{name}.png"
     if not path.exists():
         return True

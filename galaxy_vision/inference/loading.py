@@ -1,7 +1,7 @@
-"""A folder or Hub id -> a trained model and its processor that work together, or one sentence that says why not.
+"""Load a trained model and its processor from a folder or the Hub, or refuse them in one sentence.
 
-Only our own classes are built, so neither code nor a class that a folder names is ever used. What its settings say is
-checked against limits (``strict_loading.py``); whether the parts fit each other is seen on a grey image.
+Only classes of this package are built: code in the folder, and classes that it names, are never used. Settings are
+checked against limits (``strict_loading.py``), and a grey image is computed to see that model and processor fit.
 """
 
 import re
@@ -15,8 +15,9 @@ from transformers import GenerationConfig
 
 from ..images.limits import MAX_BYTES
 from ..models.image_processing_galaxy import GalaxyImageProcessor
+from ..models.losses import SINGLE_LABEL
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
-from ..models.modeling_galaxy_resnet import SINGLE_LABEL, GalaxyResNetForImageClassification
+from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
 from ..runtime.shipped import model_source
 
@@ -24,27 +25,28 @@ GREY = Image.new("RGB", (64, 64), (9, 9, 9))
 
 
 def _fault_of_the_machine(error: BaseException) -> str | None:
-    """What the machine lacks, in words; None if it may be the files that are wrong."""
-    said = str(error).lower()
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in said or "out of memory" in said:
-        return "there is not enough memory for it; end what else uses it, or take a larger machine"
-    device = isinstance(error, RuntimeError) and re.match("(cuda|cudnn|cublas|hip|miopen|mps|nccl|xpu)\\b", said)
+    """Return in words why the machine failed to load a model; None if the files may be the cause."""
+    text = str(error).lower()
+    is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    if is_memory or "allocate memory" in text or "out of memory" in text:
+        return "there is not enough memory for it; end other programs, or use a larger machine"
+    device = isinstance(error, RuntimeError) and re.match("(cuda|cudnn|cublas|hip|miopen|mps|nccl|xpu)\\b", text)
     if device or isinstance(error, getattr(torch, "AcceleratorError", ())):
         return "the device failed; try again, on the CPU if need be"
     if isinstance(error, ImportError):
         return "a library is missing or cannot be imported; install the requirements again"
-    if type(error).__module__.startswith("http"):  # of whichever client huggingface_hub uses
+    if type(error).__module__.startswith("http"):  # errors of httpx or httpx2, which huggingface_hub uses
         return "the Hub does not answer; try again"
     return None
 
 
 @contextmanager
 def refusing(name: str | Path) -> Iterator[None]:
-    """Turn whatever wrong files make transformers raise into one sentence; errors of the machine stay what they are.
+    """Turn any error of loading a model into one sentence, about its files or about the machine.
 
     Raises:
-        OSError: there is no such folder or model, or it has no weights.
-        ValueError: everything else.
+        OSError: the folder or model does not exist, or it has no weights.
+        ValueError: all other errors.
     """
     for path in Path(name).glob("*.json"):
         if path.stat().st_size > MAX_BYTES:
@@ -53,7 +55,7 @@ def refusing(name: str | Path) -> Iterator[None]:
             )
     try:
         yield
-    except Exception as error:  # tokenizers raises Exception itself, and transformers whatever a wrong value runs into
+    except Exception as error:  # tokenizers raises Exception itself, transformers any type
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         if fault := _fault_of_the_machine(error):
             raise ValueError(f"{name} cannot be loaded: {fault} ({type(error).__name__}: {reason})") from error
@@ -67,21 +69,21 @@ def refusing(name: str | Path) -> Iterator[None]:
 
 @torch.inference_mode()
 def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]:
-    """In evaluation mode, on the CPU.
+    """Load a classifier, in evaluation mode and on the CPU, and its image processor.
 
     Raises:
-        OSError: there is no such folder or model, or it has no weights.
-        ValueError: it is damaged, no classifier of ours, of a newer version, its parts do not fit, or its classes do
-            not exclude each other: whoever calls this reads them by softmax.
+        OSError: the folder or model does not exist, or it has no weights.
+        ValueError: the model is damaged, of a newer version or not a classifier of this package; model and processor do
+            not fit; or its classes do not exclude each other, which all callers assume.
     """
     name = model_source(name)
     with refusing(name):
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()
         if model.config.problem_type not in (None, SINGLE_LABEL):
             raise ValueError(
-                f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs is not "
-                "one class for each "
-                'image, which is all that this command reads; use pipeline("image-classification", model=...)'
+                f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs does not "
+                "give one class for each image, which this command needs; use "
+                'pipeline("image-classification", model=...)'
             )
         processor = GalaxyImageProcessor.from_pretrained(name)
         outputs = model(processor(GREY, return_tensors="pt")["pixel_values"])
@@ -92,17 +94,17 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
 
 @torch.inference_mode()
 def load_captioner(name: str | Path) -> tuple[GalaxyCaptionerForConditionalGeneration, GalaxyCaptionerProcessor]:
-    """As :func:`load_classifier`, for a captioner."""
+    """Load a captioner and its processor, as :func:`load_classifier` does a classifier."""
     name = model_source(name)
     with refusing(name):
         model = GalaxyCaptionerForConditionalGeneration.from_pretrained(name).eval()
         processor = GalaxyCaptionerProcessor.from_pretrained(name)
-        if (Path(name) / "generation_config.json").is_file():  # one that is damaged was left out in silence
+        if (Path(name) / "generation_config.json").is_file():  # from_pretrained ignores a damaged one
             GenerationConfig.from_pretrained(name)
         processor.batch_decode(model.generate(pixel_values=processor(GREY)["pixel_values"]))
         if len(processor.tokenizer) != model.config.vocab_size:
             raise ValueError(
-                f"{name}: its tokenizer has {len(processor.tokenizer)} words and its config.json says "
+                f"{name}: its tokenizer has {len(processor.tokenizer)} words, and config.json has "
                 f"vocab_size={model.config.vocab_size}; download or save it again"
             )
     return model, processor

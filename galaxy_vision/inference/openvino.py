@@ -1,7 +1,7 @@
-"""A trained classifier as a graph of OpenVINO, which takes less time on a CPU than torch, with the same predictions.
+"""A trained classifier as a graph of OpenVINO: the same predictions as by torch, in less time on a CPU.
 
-galaxy-vision export --model DIR --output_dir DIR writes it for programs without torch; `galaxy-vision predict --backend
-openvino` makes it in memory.
+``galaxy-vision export --model DIR --output_dir DIR`` writes the graph for programs without torch, and
+``galaxy-vision predict --backend openvino`` makes it in memory.
 """
 
 import threading
@@ -16,24 +16,24 @@ from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput, GalaxyResNet
 from .loading import load_classifier
 
 GRAPH = "openvino_model.xml"
-"""Beside its weights, openvino_model.bin: the names that optimum-intel uses."""
+"""File of the graph, beside its weights openvino_model.bin; optimum-intel uses the same names."""
 
 
 def import_openvino():
-    """The package.
+    """Import and return the package openvino, which only the extra ``export`` installs.
 
     Raises:
-        ValueError: it is not installed.
+        ValueError: openvino cannot be imported.
     """
     try:
-        import openvino  # an extra
+        import openvino
     except ImportError as error:
         raise ValueError(f"OpenVINO cannot be imported ({error}); pip install 'galaxy_vision[export]'") from error
     return openvino
 
 
 class _Outputs(nn.Module):
-    """What a classifier says, as a tuple without holes, and the features of its backbone."""
+    """Outputs of a classifier as a tuple of tensors, and the features of its backbone."""
 
     def __init__(self, classifier: GalaxyResNetForImageClassification):
         super().__init__()
@@ -44,18 +44,22 @@ class _Outputs(nn.Module):
         hook = self.classifier.backbone.register_forward_hook(lambda module, inputs, output: features.append(output))
         outputs = self.classifier(pixel_values=pixel_values)
         hook.remove()
-        return (*(each for each in (outputs.logits, outputs.vote_concentration) if each is not None), features[0])
+        if outputs.vote_concentration is None:
+            return outputs.logits, features[0]
+        return outputs.logits, outputs.vote_concentration, features[0]
 
 
 @torch.no_grad()
 def to_openvino(classifier: GalaxyResNetForImageClassification, size: int):
-    """Make an ``openvino.Model`` of a classifier.
-
-    ``pixel_values`` (any B, 3, size, size) -> ``logits``, ``vote_concentration`` if it has votes, ``features``.
+    """Convert a classifier to an ``openvino.Model``.
 
     Args:
         classifier: in evaluation mode, on the CPU.
-        size: side of the images, that of its processor.
+        size: side of the images in pixels, that of the processor.
+
+    Returns:
+        A graph with the input ``pixel_values`` (B, 3, size, size) for any B, and the outputs ``logits``,
+        ``vote_concentration`` if the classifier predicts votes, and ``features``.
 
     Raises:
         ValueError: OpenVINO is not installed.
@@ -64,11 +68,9 @@ def to_openvino(classifier: GalaxyResNetForImageClassification, size: int):
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    # As openvino.convert_model, which reports each conversion to its makers over the network.
+    # openvino.convert_model does the same, but reports each conversion over the network.
     frontend = FrontEndManager().load_by_framework("pytorch")
-    with warnings.catch_warnings(
-        action="ignore", category=FutureWarning
-    ):  # torch.jit.trace is deprecated, and OpenVINO calls it
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # OpenVINO calls the old torch.jit.trace
         decoder = TorchScriptPythonDecoder(_Outputs(classifier), example_input=torch.zeros(2, 3, size, size))
     graph = frontend.convert(frontend.load(decoder))
     graph.reshape(openvino.PartialShape([-1, 3, size, size]))
@@ -80,14 +82,14 @@ def to_openvino(classifier: GalaxyResNetForImageClassification, size: int):
 
 
 class OpenVINOClassifier:
-    """The graph, called as the model is called, by any number of threads at once.
+    """A classifier by OpenVINO, with the call of the model; several threads may call it at once.
 
     Args:
-        classifier: as of :func:`to_openvino`.
-        size: as of :func:`to_openvino`.
-        threads: batches that are computed at once, with one core each.
-        bf16: compute in bf16, on a CPU that has it.
-        on_features: called with the features (B, D) of each batch, in the thread that asked.
+        classifier: as for :func:`to_openvino`.
+        size: as for :func:`to_openvino`.
+        threads: number of batches that are computed at once, on one core each.
+        bf16: compute in bf16, on a CPU that has instructions for it.
+        on_features: called with the features (B, D) of each batch, in the thread of the caller.
     """
 
     def __init__(self, classifier, size: int, threads: int, bf16: bool, on_features: Callable[[torch.Tensor], None]):
@@ -95,25 +97,24 @@ class OpenVINOClassifier:
         settings["INFERENCE_PRECISION_HINT"] = "bf16" if bf16 else "f32"
         self.compiled = import_openvino().Core().compile_model(to_openvino(classifier, size), "CPU", settings)
         self.has_votes = classifier.config.predict_votes
-        self.mine, self.on_features = threading.local(), on_features
+        self.thread_data, self.on_features = threading.local(), on_features
 
     def __call__(self, pixel_values: torch.Tensor) -> GalaxyClassifierOutput:
-        if not hasattr(self.mine, "request"):
-            self.mine.request = self.compiled.create_infer_request()
-        said = self.mine.request.infer(
-            {"pixel_values": pixel_values.contiguous().numpy()}
-        )  # copies: the next call is another batch's
-        self.on_features(torch.from_numpy(said["features"]))
-        votes = torch.from_numpy(said["vote_concentration"]) if self.has_votes else None
-        return GalaxyClassifierOutput(logits=torch.from_numpy(said["logits"]), vote_concentration=votes)
+        if not hasattr(self.thread_data, "request"):
+            self.thread_data.request = self.compiled.create_infer_request()
+        # The outputs are copies, so that the next batch does not overwrite them.
+        outputs = self.thread_data.request.infer({"pixel_values": pixel_values.contiguous().numpy()})
+        self.on_features(torch.from_numpy(outputs["features"]))
+        votes = torch.from_numpy(outputs["vote_concentration"]) if self.has_votes else None
+        return GalaxyClassifierOutput(logits=torch.from_numpy(outputs["logits"]), vote_concentration=votes)
 
 
 def export(model: str, output_dir: str | Path) -> Path:
-    """Write the graph of a trained classifier, with copies of its config and its processor; returns its path.
+    """Write the graph of a trained classifier, with its config and its processor, and return the path of the graph.
 
     Raises:
-        OSError: there is no such model.
-        ValueError: it cannot be used, or OpenVINO is not installed.
+        OSError: the model does not exist.
+        ValueError: the model cannot be used, or OpenVINO is not installed.
     """
     openvino = import_openvino()
     classifier, processor = load_classifier(model)

@@ -1,4 +1,4 @@
-"""``pipeline("galaxy-captioning", model=folder)(path)``: captions, since transformers 5 gave up ``image-to-text``."""
+"""``pipeline("galaxy-captioning", model=folder)(path)`` writes captions; transformers 5 has no ``image-to-text``."""
 
 from urllib.request import Request, urlopen
 
@@ -12,10 +12,10 @@ TASK = "galaxy-captioning"
 
 
 class GalaxyCaptionPipeline(Pipeline):
-    """Images -> ``[{"generated_text": caption}, ...]``, as many for each image as ``num_return_sequences`` says.
+    """Images -> ``[{"generated_text": caption}, ...]``, with ``num_return_sequences`` captions for each image.
 
-    An image is whatever :func:`~galaxy_vision.read_rgb` takes (path, bytes, PIL image, array) or an address of the web.
-    Keywords go to ``generate``, also as ``generate_kwargs={...}``; ``timeout`` is that of an address in seconds.
+    An image is whatever :func:`~galaxy_vision.read_rgb` takes (path, bytes, PIL image, array) or a web address.
+    Keywords go to ``generate``, also as ``generate_kwargs={...}``; ``timeout`` is that of web addresses in seconds.
     """
 
     _load_processor = True
@@ -29,31 +29,29 @@ class GalaxyCaptionPipeline(Pipeline):
         return super().__call__(inputs, *args, **kwargs)
 
     def _sanitize_parameters(self, timeout: float | None = None, generate_kwargs: dict | None = None, **others):
-        if twice := sorted(others.keys() & (generate_kwargs or {}).keys()):
-            raise ValueError(f"{twice[0]!r} is given twice, by itself and in generate_kwargs; give it once")
+        if repeated := sorted(others.keys() & (generate_kwargs or {}).keys()):
+            raise ValueError(f"{repeated[0]!r} is given twice, by itself and in generate_kwargs; give it once")
         return {} if timeout is None else {"timeout": timeout}, (generate_kwargs or {}) | others, {}
 
     def preprocess(self, image, timeout: float | None = None):
         if isinstance(image, str) and image.startswith(("http://", "https://")):
-            image = _fetched(image, timeout)
+            image = _fetch(image, timeout)
         return self.processor(read_rgb(image))
 
     @torch.inference_mode()
     def _forward(self, inputs, **generate_kwargs):
         written = self.model.generate(**inputs, **generate_kwargs)
         sequences = written if isinstance(written, torch.Tensor) else written["sequences"]
-        return {
-            "sequences": sequences.unflatten(0, (len(inputs["pixel_values"]), -1))
-        }  # (images, captions of each, words)
+        sequences = sequences.unflatten(0, (len(inputs["pixel_values"]), -1))  # (images, captions of an image, words)
+        return {"sequences": sequences}
 
     def postprocess(self, outputs):
-        return [
-            {"generated_text": caption} for caption in self.processor.batch_decode(outputs["sequences"].flatten(0, 1))
-        ]
+        captions = self.processor.batch_decode(outputs["sequences"].flatten(0, 1))
+        return [{"generated_text": caption} for caption in captions]
 
 
-def _fetched(address: str, timeout: float | None) -> bytes:
-    """What an address gives, and of too much only as much as ``read_rgb`` refuses."""
+def _fetch(address: str, timeout: float | None) -> bytes:
+    """Download a file, or as much of it as ``read_rgb`` refuses for its size; raise ValueError if that fails."""
     try:
         with urlopen(Request(address, headers={"User-Agent": "galaxy-vision"}), timeout=timeout) as answer:
             return answer.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""The mean of what a classifier says about an image, turned and mirrored: a galaxy has no up and no left."""
+"""Average predictions over turned and mirrored images, since the orientation of a galaxy has no meaning."""
 
 import torch
 
@@ -6,45 +6,45 @@ from ..models.decision_tree import QUESTION_SLICES
 from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput
 
 ROTATIONS = (1, 4, 8)
-"""As it is; the four quarter turns; these and their mirror images. None of them needs a resampling."""
+"""Numbers of views: the image; its four quarter turns; these and their mirror images. None needs interpolation."""
 
 
 def check_rotations(rotations: int) -> None:
-    """Raises ValueError where it is none of :data:`ROTATIONS`."""
+    """Check that a number of views is one of :data:`ROTATIONS`; raise ValueError otherwise."""
     if rotations not in ROTATIONS:
         raise ValueError(f"rotations={rotations} is not one of {', '.join(map(str, ROTATIONS))}")
 
 
 def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyClassifierOutput:
-    """Call a model on turned and mirrored images and average ("test-time augmentation"; Dieleman et al. 2015, 7.2).
+    """Average the outputs of a classifier over turned and mirrored images (Dieleman et al. 2015, section 7.2).
 
-    Class probabilities and expected vote fractions are arithmetic means, the certainty of a question (the sum of its
-    concentrations) a geometric one.
+    Class probabilities and expected vote fractions are arithmetic means. The certainty of a question, which is the sum
+    of its concentrations, is a geometric mean.
 
     Args:
         model: :class:`~galaxy_vision.GalaxyResNetForImageClassification`.
         pixel_values: (B, C, H, H), square.
-        rotations: one of :data:`ROTATIONS`; the cost grows with it.
+        rotations: one of :data:`ROTATIONS`; the time is proportional to it.
 
     Returns:
-        (B, ...) as of the model, without loss.
+        Outputs (B, ...) as of the model, without loss.
 
     Raises:
-        ValueError: another number of rotations.
+        ValueError: ``rotations`` is not one of :data:`ROTATIONS`.
     """
     check_rotations(rotations)
     if rotations == 1:
         return model(pixel_values=pixel_values)
-    seen = [pixel_values, pixel_values.flip(-1)][: rotations // 4]
-    turned = torch.cat([torch.rot90(each, turns, (-2, -1)) for each in seen for turns in range(4)])
+    mirrored = [pixel_values, pixel_values.flip(-1)][: rotations // 4]
+    turned = torch.cat([torch.rot90(view, turns, (-2, -1)) for view in mirrored for turns in range(4)])
     outputs = model(pixel_values=turned.contiguous(memory_format=torch.channels_last))
     logits = outputs.logits.float().log_softmax(-1).unflatten(0, (rotations, -1)).logsumexp(0)
     concentration = None
     if outputs.vote_concentration is not None:
-        each = outputs.vote_concentration.float().unflatten(0, (rotations, -1))  # (R, B, 37)
-        merged = []
+        views = outputs.vote_concentration.float().unflatten(0, (rotations, -1))  # (R, B, 37)
+        means = []
         for answers in QUESTION_SLICES.values():
-            certainty = each[..., answers].sum(-1, keepdim=True)
-            merged.append((each[..., answers] / certainty).mean(0) * certainty.log().mean(0).exp())
-        concentration = torch.cat(merged, -1)
+            certainty = views[..., answers].sum(-1, keepdim=True)
+            means.append((views[..., answers] / certainty).mean(0) * certainty.log().mean(0).exp())
+        concentration = torch.cat(means, -1)
     return GalaxyClassifierOutput(logits=logits - logits.logsumexp(-1, keepdim=True), vote_concentration=concentration)

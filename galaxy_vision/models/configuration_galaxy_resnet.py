@@ -6,15 +6,15 @@ from transformers import PretrainedConfig
 from .strict_loading import StrictSettings, check_ranges
 
 FORMAT_VERSION = 1
-"""Raised when a field is added without which a saved model would be read wrongly by older code."""
+"""Version of the fields. Increased with each field without which older code would read a saved model wrongly."""
 
 LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
-"""Least and largest values, so that a wrong file cannot ask for more memory than there is."""
+"""Smallest and largest values of sizes. Ours: far beyond any use, and a wrong file cannot exhaust the memory."""
 
 
 @strict
 class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
-    """The whole truth about a :class:`GalaxyResNetForImageClassification`; training settings are not part of it.
+    """Configuration of a :class:`GalaxyResNetForImageClassification`, without settings of its training.
 
     Attributes:
         backbone: name of a timm ResNet, such as ``"resnet18"`` or ``"resnet50d"``.
@@ -22,14 +22,14 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         num_channels: colour channels.
         predict_votes: whether the model has the head for Galaxy Zoo votes.
         drop_rate: dropout before the heads.
-        format_version: of the fields; a model from a newer one is refused.
+        format_version: version of the fields; models of a newer version are refused.
 
-    The classes are ``id2label`` and ``label2id``, and ``problem_type`` says whether they exclude each other, as in
-    every transformers model.
+    As in every transformers model, ``id2label`` and ``label2id`` name the classes, and ``problem_type`` says whether
+    they exclude each other.
     """
 
     model_type = "galaxy_resnet"
-    keys_to_ignore_at_inference = ["vote_concentration"]  # so that compute_metrics of Trainer is given logits
+    keys_to_ignore_at_inference = ["vote_concentration"]  # compute_metrics of Trainer gets the logits only
 
     backbone: str = "resnet18"
     image_size: int = 64
@@ -39,14 +39,14 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     format_version: int = FORMAT_VERSION
 
     def validate_format(self):
-        """Raises ValueError for a model that a newer galaxy_vision has saved."""
+        """Check the version of the fields; raise ValueError for a model that was saved by a newer galaxy_vision."""
         if self.format_version > FORMAT_VERSION:
             raise ValueError(
                 f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision"
             )
 
     def validate_sizes(self):
-        """Raises ValueError for sizes that no ResNet can take."""
+        """Check sizes and the dropout rate; raise ValueError for values that a ResNet cannot have."""
         if self.image_size < 32:
             raise ValueError(
                 f"image_size={self.image_size} is smaller than the backbone's stride of 32; use 32 or more"
@@ -56,7 +56,7 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
             raise ValueError(f"drop_rate={self.drop_rate} is outside 0 <= drop_rate < 1")
 
     def validate_problem(self):
-        """Raises ValueError for a problem_type that there is not."""
+        """Check the kind of problem; raise ValueError for a problem_type that transformers does not have."""
         if self.problem_type not in (None, "single_label_classification", "multi_label_classification", "regression"):
             raise ValueError(
                 f"problem_type={self.problem_type!r} is not single_label_classification, multi_label_classification "
@@ -64,7 +64,7 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
             )
 
 
-# A saved folder then carries the code, so that it loads where this package is not installed.
+# Saved folders then contain the code, and load where this package is not installed.
 GalaxyResNetConfig.register_for_auto_class()
 
 __all__ = ["GalaxyResNetConfig"]

@@ -3,13 +3,14 @@
 Every array has the 37 answers of :data:`ANSWERS` on its last axis. Four quantities are kept apart by name:
 
 * *votes*: the number of volunteers who gave each answer (fractional where a source publishes fractions only; NaN where
-  the source does not know the question);
-* *conditional* fraction: the share of an answer among those who were asked its question, p(answer | asked); NaN where
-  nobody was asked;
+  the source does not have the question);
+* *conditional* fraction: the share of an answer among the volunteers who were asked its question, p(answer | asked);
+  NaN where nobody was asked;
 * *reach*: the share of all volunteers who are asked the question of an answer, p(asked);
 * *Kaggle* values: conditional x reach, as the Galaxy Challenge published them, with the error of that release in Q6.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +23,9 @@ class Question(NamedTuple):
         stem: hart16 column stem, such as ``"t02_edgeon"``.
         text: the question as volunteers read it.
         answers: hart16 answer names in column order, such as ``("a04_yes", "a05_no")``.
-        parents: answers (of other questions) that lead here, any one of them; empty for the first question.
-        hub: name of the question in the data sets of the Zoobot authors.
-        hub_answers: their answer names in the order of ``answers``; empty where they do not publish the question.
+        parents: answers of other questions, each of which leads to this one; empty for the first question.
+        hub: name of the question in the data sets of galaxy-datasets (Walmsley et al. 2023, JOSS 8, 5312).
+        hub_answers: its answer names there, in the order of ``answers``; empty where they do not have the question.
     """
 
     stem: str
@@ -95,15 +96,7 @@ QUESTIONS = (
     Question(
         "t08_odd_feature",
         "Is the odd feature a ring, or is the galaxy disturbed or irregular?",
-        (
-            "a19_ring",
-            "a20_lens_or_arc",
-            "a21_disturbed",
-            "a22_irregular",
-            "a23_other",
-            "a24_merger",
-            "a38_dust_lane",
-        ),
+        ("a19_ring", "a20_lens_or_arc", "a21_disturbed", "a22_irregular", "a23_other", "a24_merger", "a38_dust_lane"),
         ("a14_yes",),
         "",
         (),
@@ -139,9 +132,9 @@ ANSWERS = tuple(f"{question.stem}_{answer}" for question in QUESTIONS for answer
 """The 37 hart16 column stems, such as ``"t01_smooth_or_features_a01_smooth"``: the last axis of arrays of votes."""
 
 KAGGLE_COLUMNS = tuple(
-    f"Class{number}.{place}"
+    f"Class{number}.{answer}"
     for number, question in enumerate(QUESTIONS, 1)
-    for place in range(1, len(question.answers) + 1)
+    for answer in range(1, len(question.answers) + 1)
 )
 """The 37 columns of ``training_solutions_rev1.csv`` in the order of :data:`ANSWERS`."""
 
@@ -149,8 +142,6 @@ NUM_ANSWERS = len(ANSWERS)
 SHORT_NAMES = tuple(answer for question in QUESTIONS for answer in question.answers)
 """The 37 answer names without their question, such as ``"a01_smooth"``; each occurs once."""
 
-# Vote fraction that Willett et al. (2013), table 3, require of each parent answer (main sample, at least 20 votes on
-# the question) before they call the question well sampled.
 WELL_SAMPLED = {
     "t01_smooth_or_features": {},
     "t02_edgeon": {"a02_features_or_disk": 0.430},
@@ -164,12 +155,17 @@ WELL_SAMPLED = {
     "t10_arms_winding": {"a02_features_or_disk": 0.430, "a05_no": 0.715, "a08_spiral": 0.619},
     "t11_arms_number": {"a02_features_or_disk": 0.430, "a05_no": 0.715, "a08_spiral": 0.619},
 }
+"""Question -> least fraction of each parent answer for which its votes are well sampled.
+
+Willett et al. (2013), table 3, for the main sample and at least 20 votes on the question.
+"""
+
 MIN_VOTES = 20
-"""Votes on a question below which Willett et al. (2013) do not use its fractions."""
+"""Votes on a question below which Willett et al. (2013) do not use its fractions (table 3)."""
 
 
 def answer_index(name: str) -> int:
-    """Place of an answer on the last axis, from ``"a08_spiral"``, ``"a08"`` or the whole stem.
+    """Return the index of an answer on the last axis, from ``"a08_spiral"``, ``"a08"`` or the whole stem.
 
     Raises:
         KeyError: no answer has that name.
@@ -180,25 +176,18 @@ def answer_index(name: str) -> int:
     raise KeyError(f"{name!r} is not an answer of the Galaxy Zoo 2 tree; the answers are {', '.join(SHORT_NAMES)}")
 
 
-def _slices() -> dict[str, slice]:
-    start, found = 0, {}
-    for question in QUESTIONS:
-        found[question.stem] = slice(start, start + len(question.answers))
-        start += len(question.answers)
-    return found
-
-
-QUESTION_SLICES = _slices()
+_LIMITS = np.cumsum([0, *(len(question.answers) for question in QUESTIONS)]).tolist()
+QUESTION_SLICES = {question.stem: slice(*limits) for question, limits in zip(QUESTIONS, pairwise(_LIMITS), strict=True)}
 """Question stem -> slice of its answers on the last axis."""
 
-QUESTION_OF_ANSWER = np.repeat(np.arange(len(QUESTIONS)), [len(q.answers) for q in QUESTIONS])
-"""(37,) int: which of :data:`QUESTIONS` each answer belongs to."""
+QUESTION_OF_ANSWER = np.repeat(np.arange(len(QUESTIONS)), [len(question.answers) for question in QUESTIONS])
+"""(37,) int: index into :data:`QUESTIONS` of the question of each answer."""
 
-_PARENTS = {q.stem: tuple(answer_index(parent) for parent in q.parents) for q in QUESTIONS}
+_PARENTS = {question.stem: tuple(map(answer_index, question.parents)) for question in QUESTIONS}
 
 
 def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
-    """Return the 37 columns of a galaxy-datasets table, ``{question}-{campaign}_{answer}``; None where it has none."""
+    """Return the 37 columns of a galaxy-datasets table, ``{question}-{campaign}_{answer}``; None for a missing one."""
     names = []
     for question in QUESTIONS:
         answers = question.hub_answers or (None,) * len(question.answers)
@@ -214,18 +203,18 @@ def _check(values, name: str) -> None:
 
 
 def question_totals(votes) -> np.ndarray:
-    """Sum over the answers of each question, repeated for each answer: (..., 37) -> (..., 37)."""
+    """Return the votes on the question of each answer, (..., 37) -> (..., 37): equal for all answers of a question."""
     votes = np.asarray(votes, dtype=np.float64)
     _check(votes, "votes")
-    totals = np.add.reduceat(votes, [s.start for s in QUESTION_SLICES.values()], axis=-1)
+    totals = np.add.reduceat(votes, [answers.start for answers in QUESTION_SLICES.values()], axis=-1)
     return totals[..., QUESTION_OF_ANSWER]
 
 
 def conditional_fractions(votes) -> np.ndarray:
-    """Share of each answer among the votes on its question.
+    """Return the share of each answer among the votes on its question.
 
     Args:
-        votes: (..., 37) votes, or any weights >= 0 that need not sum to one (debiased fractions do not).
+        votes: (..., 37) votes, or any weights >= 0, such as debiased fractions, which do not sum to one.
 
     Returns:
         (..., 37) float64 that sums to one over each question; NaN where a question has no vote or is unknown.
@@ -236,45 +225,45 @@ def conditional_fractions(votes) -> np.ndarray:
 
 
 def reach(conditional):
-    """Probability that a volunteer is asked the question of each answer.
+    """Return the probability that a volunteer is asked the question of each answer.
 
-    The reach of a question is the sum, over the answers that lead to it, of the reach of that answer's question times
-    its conditional fraction; so t10 is a02 x a05 x a08 and t06 is a01 + a02.
+    The reach of a question is the sum over its parent answers of their reach times their conditional fraction: that of
+    t10 is a02 x a05 x a08, and that of t06 is a01 + a02.
 
     Args:
         conditional: (..., 37) conditional fractions, a numpy array or a torch tensor.
 
     Returns:
-        (..., 37) of the same type: equal for all answers of a question. A fraction below a question that nobody reaches
-        does not matter (0); one that is NaN below a question that is reached makes its children NaN. Tensors come
-        without gradients.
+        (..., 37) of the same type, equal for all answers of a question. Where a parent question is not reached, its
+        fractions, NaN or not, contribute 0; where it is reached and a fraction is NaN, the reach is NaN. Tensors are
+        returned without gradients.
     """
-    if hasattr(conditional, "detach"):  # a tensor; this file does without torch
+    if hasattr(conditional, "detach"):  # a torch tensor; this file does not import torch
         conditional = conditional.detach()
         asked = conditional.clone()
     else:
         conditional = np.asarray(conditional, dtype=np.float64)
         asked = conditional.copy()
     _check(conditional, "conditional")
-    for stem, parents in _PARENTS.items():  # every question stands after those that lead to it
+    for stem, parents in _PARENTS.items():  # questions come after their parents
         asked[..., QUESTION_SLICES[stem]] = 0.0 if parents else 1.0
         for parent in parents:
             parent = slice(parent, parent + 1)
             route = asked[..., parent] * conditional[..., parent]
-            route[asked[..., parent] == 0] = 0.0  # whatever the fraction is, NaN too
+            route[asked[..., parent] == 0] = 0.0  # also where the fraction is NaN
             asked[..., QUESTION_SLICES[stem]] += route
     return asked
 
 
 NOMINAL_CLASSIFICATIONS = 44
-"""Of a galaxy whose number of volunteers is unknown: the median of Galaxy Zoo 2 (Willett et al. 2013, section 2.2)."""
+"""Number of volunteers where it is unknown: the median of Galaxy Zoo 2 (Willett et al. 2013, section 2.2)."""
 
 
 def votes_from_conditional(conditional, num_classifications) -> np.ndarray:
-    """Expected votes = reach x conditional x number of classifications, kept fractional.
+    """Return expected votes, reach x conditional x number of classifications, which are not rounded.
 
     Args:
-        conditional: (..., 37) conditional fractions; NaN where nobody was asked (0 votes) or unknown (NaN stays).
+        conditional: (..., 37) conditional fractions. NaN becomes 0 where nobody was asked, and stays NaN elsewhere.
         num_classifications: (...) number of volunteers who classified the galaxy.
     """
     conditional = np.asarray(conditional, dtype=np.float64)
@@ -284,7 +273,7 @@ def votes_from_conditional(conditional, num_classifications) -> np.ndarray:
 
 
 def _kaggle_reach(conditional) -> np.ndarray:
-    """Return :func:`reach` with the release's error: t06 is asked of everyone, and t08 of all who found it odd."""
+    """Return :func:`reach` with the error of the release: all volunteers reach t06, and all "odd" ones of it t08."""
     asked = reach(conditional)
     asked[..., QUESTION_SLICES["t06_odd"]] = 1.0
     asked[..., QUESTION_SLICES["t08_odd_feature"]] = conditional[..., answer_index("a14"), None]
@@ -292,10 +281,10 @@ def _kaggle_reach(conditional) -> np.ndarray:
 
 
 def kaggle_from_conditional(conditional) -> np.ndarray:
-    """Conditional fractions -> cumulative values of the Galaxy Challenge, (..., 37) -> (..., 37).
+    """Return the cumulative values of the Galaxy Challenge for conditional fractions, (..., 37) -> (..., 37).
 
-    Each value is p(answer | asked) x p(asked), except that Q6 sums to 1 although the tree gives Class1.1 + Class1.2,
-    and Q8 sums to Class6.1 accordingly. Questions that nobody reaches (NaN or not) become 0.
+    A value is p(answer | asked) x p(asked), except that Q6 sums to 1, where the tree gives Class1.1 + Class1.2, and Q8
+    to Class6.1 accordingly. Questions that nobody reaches become 0.
     """
     conditional = np.asarray(conditional, dtype=np.float64)
     asked = _kaggle_reach(conditional)
@@ -303,8 +292,9 @@ def kaggle_from_conditional(conditional) -> np.ndarray:
 
 
 def conditional_from_kaggle(kaggle) -> np.ndarray:
-    """Cumulative values of the Galaxy Challenge -> conditional fractions, (..., 37); NaN where a question sums to 0.
+    """Return conditional fractions for cumulative values of the Galaxy Challenge, (..., 37) -> (..., 37).
 
-    Dividing by a question's own sum undoes the accumulation whatever the release took as its reach, Q6 included.
+    They are the values over the sum of their question, whatever the release took as its reach, so that the error in Q6
+    does not matter; NaN where the sum is 0.
     """
     return conditional_fractions(kaggle)

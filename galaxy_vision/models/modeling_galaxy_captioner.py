@@ -1,7 +1,7 @@
-"""A timm ResNet that is looked at through soft attention by an LSTM, which writes the caption word by word.
+"""A timm ResNet and an LSTM with soft attention to its features, which writes a caption word by word.
 
-After Xu et al. 2015 (Show, Attend and Tell, ICML; soft attention, gated context, deep output) with a backbone that may
-come from a trained galaxy classifier.
+After Xu et al. 2015 (Show, Attend and Tell, ICML): soft attention, gated context and deep output. The weights of the
+backbone may come from a trained galaxy classifier.
 """
 
 from inspect import signature
@@ -17,30 +17,29 @@ from transformers.utils import can_return_tuple
 from .caption_decoder import DecoderState, GalaxyDecoder, at_least_float32
 from .caption_encoder import GalaxyEncoder
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-from .generation_galaxy_captioner import Decoder, beam_search, covers, greedy_search
+from .generation_coverage import covers
+from .generation_galaxy_captioner import Decoder, beam_search, greedy_search
 from .strict_loading import StrictLoading, check_backbone
 
-AUTO_CLASSES = {
-    "AutoModel": "GalaxyCaptionerModel",
-    "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
-}
-"""The classes of this file that read a saved folder; both find their weights in that of the captioner."""
-
 MAX_NEW_TOKENS = 48
-"""Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
+"""Default maximum of words in a caption. Ours: no caption of ``galaxy_vision.captions`` is as long."""
 
 STATE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_key_values"
-"""The name under which ``generate()`` carries the state from word to word: transformers 5.24 renamed it."""
+"""Name under which ``generate()`` carries the state from word to word; transformers 5.24 renamed it."""
 
 
 class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
-    """What the models of this file share: the encoder, how weights start, and how they are saved."""
+    """Base class of the models of this file: the encoder, the initialisation of weights, loading and saving."""
 
     config_class = GalaxyCaptionerConfig
     base_model_prefix = "captioner"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     _no_split_modules: tuple = ()
+    _auto_classes = {
+        "AutoModel": "GalaxyCaptionerModel",
+        "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
+    }
 
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__(config)
@@ -58,25 +57,18 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)
         elif isinstance(module, nn.LSTMCell):
-            for name, weight in module.named_parameters():
-                (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(
-                    weight
-                )
+            init.xavier_uniform_(module.weight_ih)
+            init.orthogonal_(module.weight_hh)
+            init.zeros_(module.bias_ih)
+            init.zeros_(module.bias_hh)
         else:
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
 
-    def save_pretrained(self, save_directory, *args, **kwargs):
-        """Save as transformers does; either class of this file is then found where this package is not installed."""
-        module = type(self).__module__.rsplit(".", 1)[-1]
-        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
-        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
-        super().save_pretrained(save_directory, *args, **kwargs)
-
 
 class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
-    """The encoder alone: features of an image, for ``pipeline("image-feature-extraction")`` and for searches."""
+    """The encoder only: features of an image, for ``pipeline("image-feature-extraction")`` and similarity search."""
 
     _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^words\."]  # so that it loads from a captioner
 
@@ -88,18 +80,19 @@ class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
     def forward(
         self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None
     ) -> BaseModelOutputWithPooling:
-        """Features of a batch.
+        """Compute features of a batch.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
             output_hidden_states: see :class:`GalaxyEncoder`.
 
         Returns:
-            ``last_hidden_state`` (B, 1 + places, hidden_size), the whole image first, and that alone as
-            ``pooler_output``.
+            ``last_hidden_state`` (B, 1 + P, hidden_size): features of the whole image, which are also the
+            ``pooler_output``, and of the P places of the grid.
         """
-        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        encoded = self.encoder(pixel_values, output_hidden_states=wanted)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        encoded = self.encoder(pixel_values, output_hidden_states=output_hidden_states)
         whole = encoded.last_hidden_state[:, 0]
         return BaseModelOutputWithPooling(encoded.last_hidden_state, whole, hidden_states=encoded.hidden_states)
 
@@ -107,7 +100,7 @@ class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
 class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, GenerationMixin):
     """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
 
-    accepts_loss_kwargs = True  # Trainer then says how many words it adds up, see num_items_in_batch
+    accepts_loss_kwargs = True  # Trainer then passes num_items_in_batch
     _is_stateful = True
     _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
 
@@ -115,12 +108,12 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         super().__init__(config)
         self.decoder = GalaxyDecoder(config)
         self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
-        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # saved with the model, or read from its folder
+        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # a saved model replaces it by its own
         self.post_init()
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # the state is a DecoderState, which generate() must not replace by keys and values
+        return False  # the state is a DecoderState; generate() must not make another cache
 
     def get_encoder(self, *args, **kwargs) -> nn.Module:
         return self.encoder
@@ -138,57 +131,53 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         self.words = new_embeddings
 
     def prepare_inputs_for_generation(self, input_ids: torch.Tensor, next_sequence_length=None, **kwargs) -> dict:
-        """Read only the newest word where a state holds the others; other keywords are for ``forward``."""
+        """Return the arguments of ``forward``: only the newest word where a state holds the earlier ones."""
         newest = input_ids if kwargs.get(STATE) is None else input_ids[:, -1:]
         return {name: value for name, value in kwargs.items() if name in FORWARDED} | {"decoder_input_ids": newest}
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
         """Write captions, as in transformers: ``generate(pixel_values=...)``.
 
-        Captions begin with ``decoder_input_ids`` where they are given, whichever side they are padded on.
+        Captions continue ``decoder_input_ids`` if given, padded on either side.
 
         Raises:
-            ValueError: there are no images.
+            ValueError: neither images nor encoder outputs are given.
         """
         if inputs is None and kwargs.get("pixel_values") is None and kwargs.get("encoder_outputs") is None:
             raise ValueError("generate() was given no image; give pixel_values from the processor, or encoder_outputs")
-        begun, mask, pad = (
-            kwargs.get("decoder_input_ids"),
-            kwargs.pop("decoder_attention_mask", None),
-            self.config.pad_token_id,
-        )
-        if begun is not None:
-            mask = (begun != (-1 if pad is None else pad)) if mask is None else mask.bool()
-            if not mask.all():  # padding goes to the left, since a caption goes on at the right
+        beginnings, mask = kwargs.get("decoder_input_ids"), kwargs.pop("decoder_attention_mask", None)
+        if beginnings is not None:
+            pad = -1 if self.config.pad_token_id is None else self.config.pad_token_id
+            mask = beginnings != pad if mask is None else mask.bool()
+            if not mask.all():  # padding moves to the left, since captions are continued on the right
                 order = mask.int().argsort(dim=1, stable=True)
-                begun, mask = begun.gather(1, order), mask.gather(1, order)
-                some = mask.any(0)
-                kwargs |= {"decoder_input_ids": begun[:, some], "decoder_attention_mask": mask[:, some].long()}
+                beginnings, mask = beginnings.gather(1, order), mask.gather(1, order)
+                used = mask.any(0)
+                kwargs |= {"decoder_input_ids": beginnings[:, used], "decoder_attention_mask": mask[:, used].long()}
         return super().generate(inputs, *args, **kwargs)
 
     def _prepare_generation_config(self, generation_config, *args, **kwargs) -> tuple:
-        """A length that the caller gives is obeyed, and not that under another name that is saved with the model."""
+        """Let ``max_length`` of a call take precedence over a saved ``max_new_tokens``; minima likewise."""
         settings, others = super()._prepare_generation_config(generation_config, *args, **kwargs)
-        for whole, new in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-            given = {name for name in (whole, new) if _given(name, generation_config, kwargs)}
-            if given == {whole}:
+        for total, new in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
+            if _is_set(total, generation_config, kwargs) and not _is_set(new, generation_config, kwargs):
                 setattr(settings, new, None)
         return settings, others
 
-    def _sample(self, input_ids: torch.Tensor, **asked):
-        """Where ``generate()`` ends for greedy search and sampling."""
-        if not covers(self, input_ids, **asked):
-            return super()._sample(input_ids, **asked)
-        return greedy_search(*self._search_of(input_ids, **asked))
+    def _sample(self, input_ids: torch.Tensor, **options):
+        """Search greedily, or sample; called by ``generate()``."""
+        if not covers(self, input_ids, **options):
+            return super()._sample(input_ids, **options)
+        return greedy_search(*self._search_arguments(input_ids, **options))
 
-    def _beam_search(self, input_ids: torch.Tensor, **asked):
-        """Where ``generate()`` ends for beams."""
-        if not covers(self, input_ids, **asked):
-            return super()._beam_search(input_ids, **asked)
-        return beam_search(*self._search_of(input_ids, **asked))[0]
+    def _beam_search(self, input_ids: torch.Tensor, **options):
+        """Search with beams; called by ``generate()``."""
+        if not covers(self, input_ids, **options):
+            return super()._beam_search(input_ids, **options)
+        return beam_search(*self._search_arguments(input_ids, **options))[0]
 
-    def _search_of(self, input_ids, generation_config, encoder_outputs, **others) -> tuple:
-        """The arguments of our own searches; ``generate()`` repeats each image for its beams, and they do not."""
+    def _search_arguments(self, input_ids, generation_config, encoder_outputs, **others) -> tuple:
+        """Return the arguments of our searches: each image once, which ``generate()`` has repeated for its beams."""
         images = slice(None, None, generation_config.num_beams)
         decoder = Decoder(self.decoder, self.words, encoder_outputs.last_hidden_state[images])
         return decoder, input_ids[images], generation_config
@@ -208,30 +197,29 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         output_hidden_states: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Seq2SeqLMOutput:
-        """Score every next word.
+        """Score the word after each word of the captions.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor; not needed with ``encoder_outputs`` or a state.
-            decoder_input_ids: (B, T) words so far, the start token first; made from ``labels`` where absent.
+            decoder_input_ids: (B, T) words so far, the start token first; made from ``labels`` if not given.
             decoder_attention_mask: (B, T), 0 for padding, which is not read.
             labels: (B, T) the words to be written, eos last, -100 for padding.
-            encoder_outputs: what the encoder said, so that it need not run again.
-            cache: the state after earlier words, which moves on; ``past_key_values`` before transformers 5.24.
+            encoder_outputs: output of the encoder, which then does not run again.
+            cache: the state after earlier words, which is updated in place.
+            past_key_values: the same, as it was named before transformers 5.24.
             use_cache: return the state.
             output_attentions: False leaves ``cross_attentions`` out.
-            output_hidden_states: give ``encoder_hidden_states`` (see :class:`GalaxyEncoder`) and
-                ``decoder_hidden_states``: the embedded words (B, T, embedding_size) and what the LSTM made of them (B,
-                T, hidden_size).
-            num_items_in_batch: words of all the batches that one step of the optimiser adds up; the loss is the sum
-                over it, as ``Trainer`` asks for. None for the mean over the words of this batch.
+            output_hidden_states: also return ``encoder_hidden_states`` (see :class:`GalaxyEncoder`) and
+                ``decoder_hidden_states``: input (B, T, embedding_size) and output (B, T, hidden_size) of the LSTM.
+            num_items_in_batch: number of words in all batches of one optimiser step, by which ``Trainer`` wants the
+                summed loss divided. None for the mean over the words of this batch.
 
         Returns:
-            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state under the name of the argument, and where
-            each word looked as
-            ``cross_attentions``: one tensor (B, T, places), rows sum to 1.
+            ``logits`` (B, T, vocab_size), ``loss`` if there are labels, the state under the name of its argument, and
+            ``cross_attentions``: one tensor (B, T, P) of the attention of each word, whose rows sum to 1.
 
         Raises:
-            ValueError: an image or the words are missing, or there are not as many of both.
+            ValueError: images or words are missing, or their numbers differ.
         """
         use_cache = self.config.use_cache if use_cache is None else use_cache
         if output_hidden_states is None:
@@ -252,8 +240,8 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
             state = self.decoder.start(encoded)
         if len(decoder_input_ids) != len(state.hidden):
             raise ValueError(
-                f"there are words of {len(decoder_input_ids)} captions for {len(state.hidden)} images; give one for "
-                "each"
+                f"there are words of {len(decoder_input_ids)} captions for {len(state.hidden)} images; give one "
+                "caption for each image"
             )
         if decoder_attention_mask is not None:
             decoder_attention_mask = decoder_attention_mask[:, -decoder_input_ids.shape[1] :]
@@ -261,11 +249,11 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         logits = self.words(features)
         loss = None
         if labels is not None:
-            scores, known = at_least_float32(logits).flatten(0, 1), labels.flatten()
+            scores, targets = at_least_float32(logits).flatten(0, 1), labels.flatten()
             if num_items_in_batch is None:
-                loss = F.cross_entropy(scores, known, ignore_index=-100)
+                loss = F.cross_entropy(scores, targets, ignore_index=-100)
             else:
-                loss = F.cross_entropy(scores, known, ignore_index=-100, reduction="sum") / num_items_in_batch
+                loss = F.cross_entropy(scores, targets, ignore_index=-100, reduction="sum") / num_items_in_batch
         return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
@@ -277,30 +265,27 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         )
 
     def _shifted(self, labels: torch.Tensor) -> torch.Tensor:
-        """What is read when ``labels`` are to be written: the start token and all but the last."""
+        """Return the words that are read while ``labels`` are written: the start token and all labels but the last."""
         settings = self.config
         start = settings.bos_token_id if settings.decoder_start_token_id is None else settings.decoder_start_token_id
         if start is None:
-            raise ValueError("the configuration names no decoder_start_token_id; set it, or give decoder_input_ids")
-        read = labels.new_full(labels.shape, start)
-        read[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == -100, settings.pad_token_id or 0)
-        return read
+            raise ValueError("decoder_start_token_id of the configuration is None; set it, or give decoder_input_ids")
+        shifted = labels.new_full(labels.shape, start)
+        shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == -100, settings.pad_token_id or 0)
+        return shifted
 
 
-FORWARDED = set(signature(GalaxyCaptionerForConditionalGeneration.forward).parameters) - {
-    "self",
-    "labels",
-    "pixel_values",
-}
-"""What ``generate()`` hands on to ``forward`` for every word."""
+_ARGUMENTS = set(signature(GalaxyCaptionerForConditionalGeneration.forward).parameters)
+FORWARDED = _ARGUMENTS - {"self", "labels", "pixel_values"}
+"""Arguments of ``forward`` that ``generate()`` passes on for every word."""
 
 
-def _given(name: str, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
-    """Whether the caller of ``generate()`` sets it."""
+def _is_set(name: str, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
+    """Return whether the caller of ``generate()`` sets a length."""
     return kwargs.get(name) is not None or getattr(generation_config, name, None) is not None
 
 
-# A saved folder then carries the code, so that it loads where this package is not installed.
+# Saved folders then contain the code, and load where this package is not installed.
 GalaxyCaptionerModel.register_for_auto_class("AutoModel")
 GalaxyCaptionerForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
 

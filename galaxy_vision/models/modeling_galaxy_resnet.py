@@ -6,7 +6,6 @@ from typing import NamedTuple
 import timm
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention
@@ -14,117 +13,13 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
-from .strict_loading import StrictLoading, check_backbone
+from .losses import SINGLE_LABEL, dirichlet_multinomial_nll, label_loss, problem_of
+from .strict_loading import StrictLoading, check_backbone, keep_initialisation
 
-try:  # for the intervals of votes only: transformers asks for no package that a file tries to import
+try:  # transformers does not require the packages that remote code imports inside try
     from scipy.special import betaincinv
 except ImportError:
     betaincinv = None
-
-SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
-"""Values of ``config.problem_type``, as in transformers."""
-
-IGNORED_LABEL = -1
-"""Label of an uncertain galaxy: it takes part in the vote loss only. So does -100, which transformers uses."""
-
-
-def problem_of(config, labels: torch.Tensor) -> str:
-    """``config.problem_type``, or what transformers reads from number of classes and labels where it is None."""
-    if config.problem_type is not None:
-        return config.problem_type
-    if config.num_labels == 1:
-        return REGRESSION
-    return MULTI_LABEL if labels.is_floating_point() or labels.ndim > 1 else SINGLE_LABEL
-
-
-def label_loss(
-    problem: str, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Cross entropy, binary cross entropy or squared error, as the problem is: a mean over all labels that are known.
-
-    Args:
-        problem: ``"single_label_classification"``, ``"multi_label_classification"`` or ``"regression"``.
-        logits: (B, C).
-        labels: (B,) class numbers, -1 or -100 where uncertain; or (B, C) from 0 to 1; or (B, C) numbers, also (B,)
-            where C is 1. NaN where unknown.
-        class_weights: (C,) weight of each class.
-
-    Raises:
-        ValueError: the labels are not those of the problem.
-    """
-    logits = logits.float()
-    if problem == SINGLE_LABEL:
-        if labels.ndim != 1 or labels.is_floating_point():
-            raise ValueError(
-                f"labels of {labels.dtype} and shape {tuple(labels.shape)} are not one class number for each image; "
-                f"give that, or set config.problem_type to {MULTI_LABEL!r} or {REGRESSION!r}"
-            )
-        labels = labels.long().masked_fill(labels == -100, IGNORED_LABEL)
-        decided = (labels != IGNORED_LABEL).sum().clamp(min=1)
-        # Divided by the number of rows, not of weights: a batch without a decided label then costs 0 and not NaN.
-        total = F.cross_entropy(logits, labels, weight=class_weights, ignore_index=IGNORED_LABEL, reduction="sum")
-        return total / decided
-    if logits.shape[1] == 1 and labels.ndim == 1:
-        labels = labels[:, None]
-    if labels.shape != logits.shape:
-        raise ValueError(
-            f"labels of shape {tuple(labels.shape)} do not fit {problem} with outputs {tuple(logits.shape)}"
-        )
-    known = ~labels.isnan()
-    labels = torch.where(known, labels, 0).float()
-    if problem == REGRESSION:
-        losses = F.mse_loss(logits, labels, reduction="none")
-    elif ((labels < 0) | (labels > 1)).any():
-        raise ValueError(
-            f"labels from {labels.min():g} to {labels.max():g} are not from 0 to 1, as {problem} needs them"
-        )
-    else:
-        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    if class_weights is not None:
-        losses = losses * class_weights
-    return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
-
-
-def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """Negative log-likelihood of votes under one Dirichlet-multinomial per question.
-
-    For a question with votes k and concentrations a, n = sum k and A = sum a, the likelihood is
-    ``G(n+1) G(A) / G(n+A) * prod G(k+a) / (G(k+1) G(a))``; it holds for fractional votes as it stands. A question that
-    the source does not know (any NaN) is left out, and one that nobody was asked contributes exactly 0.
-
-    Args:
-        concentration: (B, 37) Dirichlet concentrations > 0.
-        votes: (B, 37) votes >= 0, fractional allowed, NaN where unknown.
-
-    Returns:
-        (B, 11) nats for each question, 0 where it is unknown.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if concentration.shape != votes.shape:
-        raise ValueError(
-            f"votes have shape {tuple(votes.shape)}, not {tuple(concentration.shape)}; give one vote per answer"
-        )
-    exact = torch.promote_types(concentration.dtype, torch.float32)  # lgamma of bf16 is worthless
-    concentration, votes = concentration.to(exact), votes.to(exact)
-    losses = []
-    for places in QUESTION_SLICES.values():
-        a, k = concentration[..., places], votes[..., places]
-        known = ~k.isnan().any(dim=-1)
-        k = torch.where(known[..., None], k, torch.zeros_like(k))
-        n, total = k.sum(-1), a.sum(-1)
-        log_likelihood = torch.lgamma(n + 1) + torch.lgamma(total) - torch.lgamma(n + total)
-        log_likelihood = log_likelihood + (torch.lgamma(k + a) - torch.lgamma(k + 1) - torch.lgamma(a)).sum(-1)
-        losses.append(torch.where(known, -log_likelihood, torch.zeros_like(n)))
-    return torch.stack(losses, dim=-1)
-
-
-AUTO_CLASSES = {
-    "AutoModel": "GalaxyResNetModel",
-    "AutoModelForImageClassification": "GalaxyResNetForImageClassification",
-}
-"""The classes of this file that read a saved folder; both find their weights in that of the classifier."""
 
 HEADS = ("classifier", "vote_head")
 """Modules that fine-tuning may make anew."""
@@ -135,10 +30,10 @@ class GalaxyClassifierOutput(ModelOutput):
     """Output of :class:`GalaxyResNetForImageClassification`.
 
     Attributes:
-        loss: scalar, the sum of the class loss and the vote loss, whichever could be computed.
+        loss: scalar, the sum of class loss and vote loss, or the one that could be computed.
         logits: (B, number of classes).
         vote_concentration: (B, 37) Dirichlet concentrations > 0, or None without vote head.
-        hidden_states: maps (B, C, H, W) of the stem and of each stage, or None where they were not asked for.
+        hidden_states: maps (B, C, H, W) of the stem and of each stage, or None if they were not requested.
     """
 
     loss: torch.FloatTensor | None = None
@@ -148,13 +43,13 @@ class GalaxyClassifierOutput(ModelOutput):
 
 
 class VoteFractions(NamedTuple):
-    """Predicted answers of volunteers, each (B, 37) float32.
+    """Predicted answers of volunteers, all (B, 37) float32.
 
     Attributes:
-        conditional: expected fraction of each answer among those asked its question.
+        conditional: expected fraction of each answer among the volunteers who are asked its question.
         reach: probability that a volunteer is asked the question.
-        lower: 5 % quantile of the conditional fraction (that of infinitely many volunteers).
-        upper: 95 % quantile.
+        lower: 5 % quantile of the conditional fraction, for infinitely many volunteers.
+        upper: 95 % quantile of the same.
     """
 
     conditional: torch.Tensor
@@ -164,14 +59,18 @@ class VoteFractions(NamedTuple):
 
 
 class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
-    """What the models of this file share: the backbone, how it starts, and how it is saved."""
+    """Base class of the models of this file: the backbone, its initialisation, loading and saving."""
 
     config_class = GalaxyResNetConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
-    accepts_loss_kwargs = False  # else Trainer takes **kwargs for it, and does not divide by the steps it accumulates
+    accepts_loss_kwargs = False  # else Trainer, which sees **kwargs, would not divide by accumulated steps
     _no_split_modules: tuple = ()
+    _auto_classes = {
+        "AutoModel": "GalaxyResNetModel",
+        "AutoModelForImageClassification": "GalaxyResNetForImageClassification",
+    }
 
     def __init__(self, config: GalaxyResNetConfig):
         super().__init__(config)
@@ -179,9 +78,7 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
         self.backbone = timm.create_model(
             config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels
         )
-        for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
-            if not tensor.is_meta:
-                tensor._is_hf_initialized = True  # keep timm's own initialisation
+        keep_initialisation(self.backbone)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -192,19 +89,12 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
 
-    def save_pretrained(self, save_directory, *args, **kwargs):
-        """Save as transformers does; either class of this file is then found where this package is not installed."""
-        module = type(self).__module__.rsplit(".", 1)[-1]
-        named = {auto: f"{module}.{name}" for auto, name in AUTO_CLASSES.items()}
-        self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | named
-        super().save_pretrained(save_directory, *args, **kwargs)
-
-    def _asked(self, output_hidden_states: bool | None) -> bool:
+    def _returns_maps(self, output_hidden_states: bool | None) -> bool:
         return self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
 
 
 class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
-    """The backbone alone: features of an image, for ``pipeline("image-feature-extraction")`` and for searches."""
+    """The backbone only: features of an image, for ``pipeline("image-feature-extraction")`` and similarity search."""
 
     _keys_to_ignore_on_load_unexpected = [rf"^{head}\." for head in HEADS]  # so that it loads from a classifier
 
@@ -216,17 +106,17 @@ class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
     def forward(
         self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None, **kwargs
     ) -> BaseModelOutputWithPoolingAndNoAttention:
-        """Features of a batch.
+        """Compute features of a batch.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
             output_hidden_states: whether to return the maps of the stem and of each stage.
 
         Returns:
-            ``last_hidden_state`` (B, D, H / 32, W / 32) and its mean over the places, ``pooler_output`` (B, D).
+            ``last_hidden_state`` (B, D, H / 32, W / 32) and its spatial mean ``pooler_output`` (B, D).
         """
         maps = None
-        if self._asked(output_hidden_states):
+        if self._returns_maps(output_hidden_states):
             last, maps = self.backbone.forward_intermediates(pixel_values)
         else:
             last = self.backbone.forward_features(pixel_values)
@@ -259,22 +149,22 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         output_hidden_states: bool | None = None,
         **kwargs,
     ) -> GalaxyClassifierOutput:
-        """Classify a batch, and compute the loss of what is given.
+        """Classify a batch, and compute the loss of labels and votes where they are given.
 
         Args:
             pixel_values: (B, C, H, W) from the image processor.
-            labels: what ``config.problem_type`` asks for, see
-                :func:`~galaxy_vision.models.modeling_galaxy_resnet.label_loss`. Where it is None, as in transformers:
-                numbers for a single class, several columns or fractions for classes that do not exclude each other.
+            labels: labels of the kind that ``config.problem_type`` says, see
+                :func:`~galaxy_vision.models.losses.label_loss`. Where it is None, as in transformers, integers (B,) are
+                classes that exclude each other, and floats or several columns are classes that do not.
             votes: (B, 37) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.
             output_hidden_states: whether to return the maps of the stem and of each stage.
 
         Raises:
-            ValueError: labels are not those of the problem, or there are votes for a model without their head.
+            ValueError: the labels do not fit the problem, or votes are given to a model without vote head.
         """
         maps = None
-        if self._asked(output_hidden_states):
+        if self._returns_maps(output_hidden_states):
             last, maps = self.backbone.forward_intermediates(pixel_values)
             features = self.backbone.forward_head(last)
         else:
@@ -283,14 +173,14 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         logits = self.classifier(features)  # (B, classes)
         concentration = None
         if self.vote_head is not None:
-            # Within a question softmax of the raw output is the expected fraction; its scale is the certainty. The
-            # limits keep lgamma and its gradient finite: e^-6 to e^7 votes.
+            # Within a question, the softmax of the raw output is the expected fraction, and its scale the certainty.
+            # The limits, e^-6 to e^7 votes, keep lgamma and its gradient finite.
             concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, 37)
         loss = None
         if labels is not None:
             problem = problem_of(self.config, labels)
             if problem != SINGLE_LABEL:
-                self.config.problem_type = problem  # saved with the model, and read by whoever turns logits into scores
+                self.config.problem_type = problem  # saved with the model; pipelines choose softmax or sigmoid by it
             loss = label_loss(problem, logits, labels, class_weights)
         if votes is not None:
             if concentration is None:
@@ -306,9 +196,9 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
 
     @torch.no_grad()
     def predict_fractions(self, outputs: GalaxyClassifierOutput) -> VoteFractions:
-        """What volunteers would have answered, with 90 % intervals, from the outputs of :meth:`forward`.
+        """Predict the answers of volunteers, with 90 % intervals, from the outputs of :meth:`forward`.
 
-        The interval of an answer is that of its Beta marginal; it covers what the model does not know, not the scatter
+        The interval is that of the Beta marginal of an answer. It is the uncertainty of the model, without the scatter
         of a finite number of volunteers.
 
         Raises:
@@ -331,7 +221,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         return VoteFractions(conditional, reach(conditional), lower, upper)
 
 
-# A saved folder then carries the code, so that it loads where this package is not installed.
+# Saved folders then contain the code, and load where this package is not installed.
 GalaxyResNetModel.register_for_auto_class("AutoModel")
 GalaxyResNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
 

@@ -1,7 +1,7 @@
-"""What the numbers of a PIL image or an array mean: 8-bit RGB as on a screen, or one sentence that says why not.
+"""Convert PIL images and arrays to 8-bit RGB as on a screen, or refuse them in one sentence.
 
-Files, pipelines and the image processor ask these functions. They travel with saved weights, so they need numpy and
-Pillow alone.
+Readers of files, pipelines and the image processor share these functions. They are saved with the weights of models,
+so they depend on numpy and Pillow only.
 """
 
 import numpy as np
@@ -10,35 +10,37 @@ from PIL import Image
 from .file_kinds import check_kind
 
 CHANNELS = (1, 3, 4)
-"""Grey, RGB, and RGB with opacity."""
+"""Numbers of channels of grey, RGB, and RGB with opacity."""
 LOWEST_PEAK = 4096
-"""16-bit colours without a value as high as this are 12 bits or fewer, or so dark that a screen shows nothing."""
-SOME_WHITE, MOST_WHITE = 0.02, 0.25
-"""Shares of pixels that are 255 in all colours which are odd, and which no galaxy has.
+"""Least maximum of 16-bit colours.
 
-Of 34,404 images of Galaxy Zoo (SDSS, whole field, three sizes) not one has a single such pixel; 16 bits that were cut
-to 8 have .05 to 1 (lab_notes.md, "Pixels cut to 8 bits").
+Ours: 2^12, below which they may be of 12 bits or fewer, or are too dark to be seen on a screen.
+"""
+SOME_WHITE, MOST_WHITE = 0.02, 0.25
+"""Share of white pixels (255 in all colours) from which there is a warning, and from which an image is refused.
+
+Of 34,404 images of Galaxy Zoo (SDSS, whole field, three sizes) none has a white pixel. In images of 16 bits that were
+cut to 8, the share is .05 to 1 (lab_notes.md, "Pixels cut to 8 bits").
 """
 STRETCH = "give galaxy_vision.read_rgb(image), which stretches it to 8 bits"
 CUT = "overexposed, or cut to 8 bits before; give galaxy_vision.read_rgb(path) of the original file"
 
 
 def as_rgb(image, channels: str | None = None) -> np.ndarray:
-    """An image as a screen shows it.
+    """Convert an image to 8-bit RGB as a screen shows it.
 
-    8-bit images of every mode are converted, with what is transparent as black sky. Colours of 16 bits keep their high
-    byte, the full range; colours of floats run from 0 to 1, or are the whole numbers from 0 to 255. Nothing else is
-    guessed.
+    8-bit images of every mode are converted, with transparency laid on black sky. Colours of 16 bits are reduced to
+    their high byte. Colours of floats must be from 0 to 1, or whole numbers from 0 to 255. All others are refused.
 
     Args:
-        image: PIL image, or array or tensor (H, W), (H, W, C) or (C, H, W) of 1, 3 or 4 channels.
-        channels: ``"first"`` or ``"last"``, where an array's shape does not say it.
+        image: PIL image, or array or tensor (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels.
+        channels: ``"first"`` or ``"last"``, for an array whose shape does not tell.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        ValueError: it is a deep image (:func:`is_deep`), or its numbers may mean several things.
+        ValueError: the image is deep (:func:`is_deep`), or the range of its colours is ambiguous.
     """
     if not isinstance(image, Image.Image):
         return _array_as_rgb(as_array(image, channels))
@@ -57,10 +59,10 @@ def as_rgb(image, channels: str | None = None) -> np.ndarray:
 
 
 def is_deep(image) -> bool:
-    """Whether an image is one channel that is not of 8 bits, whose numbers say nothing about brightness on a screen.
+    """Return whether an image is one channel of more than 8 bits, whose numbers do not give brightness on a screen.
 
     Args:
-        image: PIL image, or what :func:`as_array` gives.
+        image: PIL image, or array from :func:`as_array`.
     """
     if isinstance(image, Image.Image):
         return image.mode.startswith(("I", "F"))
@@ -68,22 +70,22 @@ def is_deep(image) -> bool:
 
 
 def is_scaled(image) -> bool:
-    """Whether an array or tensor holds floats from 0 to 1, which are 255 times as much on a screen."""
+    """Return whether an array or tensor has floats from 0 to 1, so that 1 and not 255 is the brightest."""
     floats = getattr(image, "dtype", None) is not None and "float" in str(image.dtype)
     return bool(floats and 0 <= image.min() and image.max() <= 1)
 
 
 def as_array(image, channels: str | None = None) -> np.ndarray:
-    """Array or tensor -> (H, W, C) of real numbers, masked pixels being NaN.
+    """Convert an array or tensor to (H, W, C) of real numbers, with NaN for masked pixels.
 
     Args:
-        image: (H, W), (H, W, C) or (C, H, W), C being 1, 3 or 4.
-        channels: as of :func:`as_rgb`.
+        image: (H, W), (H, W, C) or (C, H, W), where C is 1, 3 or 4.
+        channels: as for :func:`as_rgb`.
 
     Raises:
-        ValueError: it is not such an array.
+        ValueError: the object is not an array, or not of such a type and shape.
     """
-    if hasattr(image, "detach"):  # a tensor; numpy has no bfloat16
+    if hasattr(image, "detach"):  # a tensor, converted because numpy has no bfloat16
         image = image.detach().cpu()
         image = (image.float() if image.is_floating_point() else image).numpy()
     if isinstance(image, np.ma.MaskedArray):
@@ -102,26 +104,26 @@ def as_array(image, channels: str | None = None) -> np.ndarray:
     first, last = shape[0] in CHANNELS and channels != "last", shape[-1] in CHANNELS and channels != "first"
     if first and last:
         raise ValueError(
-            f"array of shape {shape} has its channels first or last; give input_data_format, or (H, W, C) uint8"
+            f"array of shape {shape} may have its channels first or last; give input_data_format, or (H, W, C) uint8"
         )
     if not (first or last):
         raise ValueError(
-            f"array of shape {shape} has not 1, 3 or 4 channels; give one band (H, W), or red, green, blue"
+            f"array of shape {shape} does not have 1, 3 or 4 channels; give one band (H, W), or red, green, blue"
         )
     return array.transpose(1, 2, 0) if first else array
 
 
 def white_share(image) -> float:
-    """Share of pixels that are 255 in all colours, of an 8-bit RGB PIL image or (H, W, 3), on a grid of 64 x 64."""
+    """Return the share of white pixels of an 8-bit RGB PIL image or (H, W, 3) array, on a grid of 64 x 64 pixels."""
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     return float((np.asarray(image.resize((64, 64), Image.Resampling.NEAREST)) == 255).all(-1).mean())
 
 
 def check_white(image) -> float:
-    """The share of white, as of :func:`white_share`.
+    """Return the share of white pixels, see :func:`white_share`.
 
     Raises:
-        ValueError: it is above :data:`MOST_WHITE`.
+        ValueError: the share is above :data:`MOST_WHITE`.
     """
     share = white_share(image)
     if share > MOST_WHITE:

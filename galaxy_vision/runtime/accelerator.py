@@ -1,4 +1,4 @@
-"""The Accelerator of every run, made in one place, and its precision, measured where nobody chose it."""
+"""Make the Accelerator of a run, and choose its precision by measurement where neither argument nor launcher does."""
 
 import copy
 import math
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import (
     DataLoaderConfiguration,
     DistributedDataParallelKwargs,
@@ -22,10 +22,10 @@ from torch import nn
 from .hardware import available_cores, has_native_bf16, keep_freed_memory
 
 SECONDS = 1.0
-"""Time for measuring bf16; a model that takes a tenth of it for two images is measured by a few passes of two."""
+"""Seconds that measuring bf16 may take. Ours: long enough for several passes, short beside any training run."""
 
 WORTHWHILE = 1.1
-"""Times that bf16 must be faster than fp32 to be worth its rounding; a smaller gain may be noise."""
+"""Speed of bf16 relative to fp32 from which its rounding error is accepted. Ours: a smaller gain may be noise."""
 
 
 def make_accelerator(
@@ -36,32 +36,31 @@ def make_accelerator(
     some_frozen: bool = False,
     timeout: timedelta | None = None,
 ) -> Accelerator:
-    """An Accelerator that reads the flags of ``accelerate launch``.
+    """Return an Accelerator that follows the flags of ``accelerate launch``.
 
     Args:
-        mixed_precision: ``"auto"`` takes the launch flag, and fp32 where that says no, until :func:`settle_precision`
-            has chosen; any other value is taken as it is.
+        mixed_precision: ``"auto"`` takes the launch flag, and fp32 where that is "no", until
+            :func:`settle_precision` has chosen; any other value is taken as it is.
         accumulation_steps: batches for each optimiser step.
         tracker: ``"tensorboard"``, ``"trackio"``, ``"wandb"`` or None.
-        output_dir: where trackers write.
-        some_frozen: weights are frozen for a part of the run, which several processes must know of.
-        timeout: how long processes wait for each other (default: that of torch).
+        output_dir: folder that trackers write to.
+        some_frozen: some weights are frozen for a part of the run, so that DistributedDataParallel must look for
+            parameters without gradients.
+        timeout: how long processes wait for each other; None for the default of torch.
 
     Raises:
-        ValueError: the device does not compute in this precision, or an earlier run of several processes has ended
-            here.
+        ValueError: the device does not compute in this precision, or a distributed run has ended in this process.
     """
     keep_freed_memory()
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    if alone and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(available_cores())  # a bare `accelerate launch` sets one thread, which nobody chose
+    is_single_process = os.environ.get("WORLD_SIZE", "1") == "1"
+    if is_single_process and not torch.cuda.is_available() and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(available_cores())  # `accelerate launch` without options sets one thread
     forget_earlier_run()
     precision = chosen_precision(mixed_precision) or "no"
     accelerator = Accelerator(
         mixed_precision=precision,
         gradient_accumulation_steps=accumulation_steps,
-        # Batches are copied to a GPU while it still computes; a copy that blocks would first wait for all that it was
-        # given.
+        # Batches are copied to a GPU while it computes; a blocking copy would wait until it has finished.
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=some_frozen)]
         + ([InitProcessGroupKwargs(timeout=timeout)] if timeout else []),
@@ -69,44 +68,50 @@ def make_accelerator(
         project_dir=output_dir,
         step_scheduler_with_optimizer=False,
     )
-    if precision == "fp16" and accelerator.device.type == "cpu":  # where Accelerate computes fp32 and says nothing
+    if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would silently use fp32
         raise ValueError("mixed_precision=fp16 needs a GPU, and this run computes on a CPU; use auto, no or bf16")
     return accelerator
 
 
 def forget_earlier_run() -> None:
-    """Let a run in this process have another precision than the one before it, as in a notebook.
+    """Reset the state of Accelerate, so that a second run in one process, as in a notebook, may change the precision.
 
-    Accelerate keeps one state for the whole process and refuses to change its precision. The process group of a
-    distributed run is kept elsewhere, in PartialState, and stays.
+    Accelerate keeps one state for each process and has no public way to reset it. The process group of a distributed
+    run belongs to PartialState, which is kept.
 
     Raises:
-        ValueError: it was a distributed run, whose end has destroyed that group; a new one might meet what is left of
-            it.
+        ValueError: the earlier run was distributed and has ended; its process group is gone and cannot be made again.
     """
-    if PartialState._shared_state and PartialState().use_distributed and not torch.distributed.is_initialized():
-        raise ValueError("a run of several processes has ended in this one; start the next by a launch of its own")
+    if is_initialized() and PartialState().use_distributed and not torch.distributed.is_initialized():
+        raise ValueError(
+            "a run of several processes has ended in this process; start the next run by `accelerate launch`"
+        )
     AcceleratorState._reset_state()
 
 
 def chosen_precision(mixed_precision: str) -> str | None:
-    """What the argument or else ``accelerate launch`` asks for, or None: its "no" is a default that nobody chose."""
+    """Return the precision of the argument, else of ``accelerate launch``; None where neither chooses one.
+
+    The launcher's "no" is its default and does not count as a choice.
+    """
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    return mixed_precision if mixed_precision != "auto" else None if launched == "no" else launched
+    if mixed_precision != "auto":
+        return mixed_precision
+    return None if launched == "no" else launched
 
 
 def settle_precision(
     accelerator: Accelerator, mixed_precision: str, measure: Callable[[], float], recorded: str | None = None
 ) -> None:
-    """Choose fp32 or bf16 where neither the argument nor the launcher did, and say so in one line.
+    """Choose fp32 or bf16 where neither the argument nor the launcher does, and print the choice in one line.
 
-    Weights, random numbers and batch statistics are afterwards what they would be had the choice been an argument. All
-    processes call it and take the choice of the main one.
+    Weights, random numbers and batch statistics are not changed by the measurement. All processes call this function
+    and follow the main one.
 
     Args:
-        accelerator: of :func:`make_accelerator`, with nothing prepared yet.
-        mixed_precision: as of :func:`make_accelerator`.
-        measure: how many times faster bf16 is than fp32; asked only where the device has instructions for bf16.
+        accelerator: from :func:`make_accelerator`, before anything is prepared.
+        mixed_precision: as for :func:`make_accelerator`.
+        measure: returns the speed of bf16 relative to fp32; called only where the device has instructions for bf16.
         recorded: precision of the run that this one continues.
     """
     if chosen_precision(mixed_precision) is not None:
@@ -114,7 +119,7 @@ def settle_precision(
     choice = ["no"]
     if accelerator.is_main_process:
         if recorded in ("no", "bf16"):
-            choice, why = [recorded], "as the run began"
+            choice, why = [recorded], "as the run began"  # the other one would not continue it exactly
         elif not has_native_bf16(accelerator.device.type):
             why = "without instructions for bf16"
         else:
@@ -122,28 +127,31 @@ def settle_precision(
             with torch.random.fork_rng(gpu):
                 gain = measure()
             choice = ["bf16" if gain >= WORTHWHILE else "no"]
-            why = (
-                f"{gain:.1f} times fp32 on this machine"
-                if gain >= WORTHWHILE
-                else f"bf16 is {gain:.1f} times as fast here"
-            )
+            why = f"{gain:.1f} times fp32 on this machine"
+            if gain < WORTHWHILE:
+                why = f"bf16 is {gain:.1f} times as fast here"
         accelerator.print(f"precision: {'fp32' if choice == ['no'] else choice[0]} ({why})")
     if broadcast_object_list(choice) == ["bf16"]:
-        # As Accelerator(mixed_precision="bf16") does; a new one would lose what was registered with this one.
-        accelerator.state._mixed_precision, accelerator.native_amp = "bf16", True
+        _switch_to_bf16(accelerator)
+
+
+def _switch_to_bf16(accelerator: Accelerator) -> None:
+    """Set what ``Accelerator(mixed_precision="bf16")`` sets.
+
+    There is no public way, and a new Accelerator would lose the hooks that are registered with this one.
+    """
+    accelerator.state._mixed_precision, accelerator.native_amp = "bf16", True
 
 
 def training_gain(model: nn.Module, inputs: dict[str, torch.Tensor]) -> float:
-    """How many times faster bf16 is in training: forward and backward of a copy of the model.
+    """Return the speed of bf16 relative to fp32 in training: forward and backward passes of a copy of the model.
 
     Args:
         model: on its device.
-        inputs: one batch of what ``forward`` takes, for a loss; each with the images on the first axis.
+        inputs: keyword arguments of ``forward`` with which it computes a loss; the first axis of each is the batch.
     """
-    trial = copy.deepcopy(model).train()  # which has batch statistics of its own
-    repeats = (
-        2 if len(inputs["pixel_values"]) == 1 else 1
-    )  # batch normalisation needs two images, as in train_one_epoch
+    trial = copy.deepcopy(model).train()  # the batch statistics of the model must not change
+    repeats = 2 if len(inputs["pixel_values"]) == 1 else 1  # batch normalisation needs two images
     inputs = {name: value.repeat_interleave(repeats, dim=0).to(model.device) for name, value in inputs.items()}
     inputs["pixel_values"] = inputs["pixel_values"].contiguous(memory_format=torch.channels_last)
 
@@ -157,11 +165,12 @@ def training_gain(model: nn.Module, inputs: dict[str, torch.Tensor]) -> float:
 
 
 def bf16_gain(compute: Callable[[int, bool], None], images: int) -> float:
-    """How many times faster than in fp32 ``compute(count, bf16)`` is in bf16, by the fastest of interleaved passes.
+    """Return the speed of ``compute`` in bf16 relative to fp32, by the fastest of interleaved passes.
 
     Args:
-        compute: works on the first ``count`` images of a batch.
-        images: of the whole batch, which is cut where passes over it would take too long.
+        compute: called as ``compute(count, bf16)``; works on the first ``count`` images of a batch.
+        images: size of the batch. Fewer are measured where passes over all of them would take longer than
+            :data:`SECONDS`.
     """
 
     def timed(count: int, bf16: bool) -> float:
@@ -172,11 +181,11 @@ def bf16_gain(compute: Callable[[int, bool], None], images: int) -> float:
         return time.perf_counter() - started
 
     started = time.perf_counter()
-    count = min(2, images)  # of which batch normalisation needs two
+    count = min(2, images)  # the fewest that batch normalisation can train on
     for bf16 in (False, True):
-        timed(count, bf16)  # the first pass of a shape also builds what computes it
+        timed(count, bf16)  # the first pass of a shape also prepares its kernels
     fastest = {bf16: timed(count, bf16) for bf16 in (False, True)}
-    fitting = int(count * SECONDS / (8 * max(fastest.values())))  # two passes that build, and three rounds of two
+    fitting = int(count * SECONDS / (8 * max(fastest.values())))  # time for 8 passes: 2 that prepare, 3 pairs
     if fitting > count:
         count = min(images, fitting)
         for bf16 in (False, True):
@@ -190,7 +199,7 @@ def bf16_gain(compute: Callable[[int, bool], None], images: int) -> float:
 
 
 def on_any_process(accelerator, *flags: bool) -> tuple[bool, ...]:
-    """Whether each holds on any process, so that all of them do the same."""
+    """Return for each flag whether it is true on any process, so that all processes branch alike."""
     if accelerator.num_processes == 1:
         return flags
     counts = accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=accelerator.device), "sum")

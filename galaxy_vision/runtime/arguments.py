@@ -1,4 +1,4 @@
-"""A dataclass of arguments, read from flags or from a JSON file."""
+"""Read a dataclass of arguments from the command line or from a JSON file."""
 
 import argparse
 import json
@@ -11,59 +11,61 @@ from transformers import HfArgumentParser
 
 
 def arg(default, help: str):
-    """A dataclass field with its help text."""
-    return field(default=default, metadata={"help": help})
-
-
-class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """The lines of a description as they are, and defaults where there are any."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
+    """Return a dataclass field with its help text, to which a default other than None is added."""
+    return field(default=default, metadata={"help": help if default is None else f"{help} (default: %(default)s)"})
 
 
 def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: str | None = None):
-    """Read arguments from the command line, after a JSON file that stands first; wrong ones end with status 2."""
-    # Short, since an error stands below it and is to be seen.
+    """Read arguments from the command line, whose first may be a JSON file; exit with status 2 if one is wrong.
+
+    Args:
+        kind: dataclass whose fields are made by :func:`arg`.
+        description: text of ``--help``, shown line by line as it is.
+        argv: arguments; None for those of the process. Flags take precedence over values of the file.
+        prog: name of the program in messages; None for that of the process.
+
+    Returns:
+        An instance of ``kind``.
+    """
+    # The usage is short, so that the error below it stays in sight.
     usage = "%(prog)s [ARGUMENTS.json] [--NAME VALUE ...]    (--help lists them)"
     settings = {
         "prog": prog,
         "usage": usage,
         "description": description,
-        "formatter_class": _Help,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
         "allow_abbrev": False,
     }
     parser = HfArgumentParser(kind, **settings)
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv and argv[0].endswith(".json"):
-            given = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
-            if not isinstance(given, dict):
-                raise ValueError(f'{argv[0]} holds a {type(given).__name__}; write {{"epochs": 3, ...}}')
-            if unknown := sorted(set(given) - {each.name for each in fields(kind)}):
+            values = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError(f'{argv[0]} holds a {type(values).__name__}; write {{"epochs": 3, ...}}')
+            if unknown := sorted(set(values) - {argument.name for argument in fields(kind)}):
                 raise ValueError(
-                    f"{argv[0]} has the unknown argument {', '.join(map(repr, unknown))}; --help lists those that "
-                    "there are"
+                    f"{argv[0]} has the unknown argument {', '.join(map(repr, unknown))}; --help lists all arguments"
                 )
-            _check_types(kind, given, argv[0])
-            parser.set_defaults(**given)
+            _check_types(kind, values, argv[0])
+            parser.set_defaults(**values)
             argv = argv[1:]
         return parser.parse_args_into_dataclasses(argv)[0]
     except (ValueError, OSError, RecursionError) as error:
         parser.error(str(error))
 
 
-def _check_types(kind: type, given: dict, path: str) -> None:
-    """Values of a JSON file, which argparse would take as they are.
+def _check_types(kind: type, values: dict, path: str) -> None:
+    """Check the types of values from a JSON file, which argparse would take as they are.
 
     Raises:
-        ValueError: one has another type than the argument, or is no finite number.
+        ValueError: a value has another type than its argument.
     """
     for name, hint in get_type_hints(kind).items():
-        allowed = tuple(get_origin(kind) or kind for kind in get_args(hint) or (hint,))
-        value = given.get(name, None if type(None) in allowed else MISSING)
-        whole = type(value) is int and float in allowed  # 1 for 1.0
-        if value is not MISSING and not whole and type(value) not in allowed:
+        allowed = tuple(get_origin(choice) or choice for choice in get_args(hint) or (hint,))
+        value = values.get(name, None if type(None) in allowed else MISSING)
+        is_whole_float = type(value) is int and float in allowed  # JSON has 1 for 1.0
+        if value is not MISSING and not is_whole_float and type(value) not in allowed:
             raise ValueError(
                 f"{name}={value!r} in {path} is of type {type(value).__name__}; give {allowed[0].__name__}"
             )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what is said where they cannot be written."""
+"""Files that are written whole or not at all, locks of folders, and messages for errors of writing."""
 
 import errno
 import json
@@ -13,51 +13,51 @@ from filelock import FileLock, Timeout
 from .orderly_end import undisturbed
 
 NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""Numbers of the errors where a file or a broken link stands in the way, or the name is none."""
+"""Error numbers where the path cannot be a folder: a file or a broken link is in the way, or the name is invalid."""
 
 CANNOT_WRITE = NO_FOLDER | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-"""The same, and those of a full, read-only or forbidden place."""
+"""Error numbers where nothing can be written: :data:`NO_FOLDER`, a full or read-only disk, no permission."""
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """The name of a file beside ``path`` to write, which then takes its place.
+    """Yield the path of a temporary file beside ``path``, and rename it to ``path`` at the end.
 
-    So no reader sees half a file, and if writing fails, as on a full disk, the old one stays.
+    A reader never sees half a file, and if writing fails, as on a full disk, the old file stays.
     """
     partial = path.with_name(f"{path.name}.tmp")
     try:
         yield partial
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)  # not there any more if all went well
+        partial.unlink(missing_ok=True)  # exists only if writing failed
 
 
 def write_json(path: Path, content: dict) -> None:
     """Write a JSON file, whole or not at all.
 
     Raises:
-        ValueError: a number in it is NaN or infinite, which JSON does not have.
+        ValueError: a number is NaN or infinite, which JSON does not have.
     """
     with written_whole(path) as partial:
         partial.write_text(json_text(content))
 
 
 def json_text(content: dict) -> str:
-    """What :func:`write_json` writes."""
+    """Return the text that :func:`write_json` writes."""
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def cannot_write(error: OSError, folder: Path) -> str:
-    """One sentence about an error of :data:`CANNOT_WRITE`, on the way to ``folder``."""
+    """Describe an error of :data:`CANNOT_WRITE` that occurred on writing to ``folder``, in one sentence."""
     if error.errno in NO_FOLDER:
         return f"cannot write {error.filename or folder}: {error.strerror}; give another folder"
-    where = error.filename or f"{folder} or the cache of data sets"  # a write does not know its file's name
+    where = error.filename or f"{folder} or the cache of data sets"  # errors of `write` do not name the file
     return f"cannot write {where}: {reason_and_room(error, folder)}"
 
 
 def reason_and_room(error: Exception, folder: Path) -> str:
-    """The first line of an error, and how much room there is, since some writers do not say that there is none."""
+    """Return the first line of an error and the free disk space, since some libraries do not report a full disk."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -67,21 +67,20 @@ def reason_and_room(error: Exception, folder: Path) -> str:
 
 @contextmanager
 def sole_run(output_dir: Path) -> Iterator[None]:
-    """Hold ``output_dir`` for one run, by a lock that dies with the main process; errors of writing are one line.
+    """Lock ``output_dir`` for one run, and turn errors of writing into one line.
+
+    The lock ends with the main process. The launcher ends the other processes if the main one is refused the lock.
 
     Raises:
-        SystemExit: another run holds the folder; or it, or whatever the run writes, is on a full or read-only file
-            system.
+        SystemExit: another run holds the folder, or a file of the run is on a full or read-only file system.
     """
     try:
-        if (
-            os.environ.get("RANK", "0") != "0"
-        ):  # the main process has the lock; if it is refused, the launcher ends the others
+        if os.environ.get("RANK", "0") != "0":  # only the main process holds the lock
             yield
             return
         output_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(output_dir / ".lock", timeout=0):
-            shutil.rmtree(output_dir / "finished.tmp", ignore_errors=True)  # what a kill in remove_checkpoints left
+            shutil.rmtree(output_dir / "finished.tmp", ignore_errors=True)  # left if remove_checkpoints was killed
             yield
     except Timeout as error:
         raise SystemExit(
@@ -94,8 +93,11 @@ def sole_run(output_dir: Path) -> Iterator[None]:
 
 
 def remove_checkpoints(output_dir: Path) -> None:
-    """Of a finished run, at once: a kill in between leaves all of them or none, and SIGTERM comes too late."""
+    """Remove the checkpoints of a finished run in one rename, so that a killed process leaves all of them or none.
+
+    SIGTERM is ignored meanwhile: the run is complete.
+    """
     with undisturbed():
-        shutil.rmtree(output_dir / "best")  # of which a checkpoint has a copy
+        shutil.rmtree(output_dir / "best")  # checkpoints have a copy of it
         (output_dir / "checkpoints").rename(output_dir / "finished.tmp")
         shutil.rmtree(output_dir / "finished.tmp")

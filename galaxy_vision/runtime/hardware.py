@@ -1,4 +1,4 @@
-"""What the machine has that this process may use."""
+"""The cores, the bf16 instructions and the memory that this process may use."""
 
 import ctypes
 import os
@@ -21,20 +21,22 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which under a batch system are fewer than the machine has."""
+    """Return the number of cores that this process may use; a batch system may allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_model() -> str:
-    """Name of the processor, as the system gives it."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE) if _CPU_INFO.exists() else None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    """Return the name of the processor as the operating system reports it."""
+    if _CPU_INFO.exists() and (match := re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE)):
+        return match[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def has_native_bf16(device: str | None = None) -> bool:
-    """Say whether the device, by default the GPU if there is one, has instructions for bf16; emulated it is slow.
+    """Return whether a device, by default the GPU if there is one, has bf16 instructions; emulated bf16 is slow.
 
-    They say nothing about speed: with the same flag one CPU is twice as fast in bf16 as in fp32, and another is slower.
+    The instructions do not imply speed: of two CPUs with the same flag, one is twice as fast in bf16 as in fp32, and
+    the other is slower.
     """
     import torch  # takes seconds, and builders do not need it
 
@@ -44,10 +46,10 @@ def has_native_bf16(device: str | None = None) -> bool:
 
 
 def keep_freed_memory(limit: int = 2**30) -> None:
-    """Let malloc keep up to ``limit`` bytes that tensors on the CPU have freed, for the tensors of the next step.
+    """Let malloc keep up to ``limit`` bytes of freed CPU tensors for the tensors of the next step.
 
-    glibc gives blocks of many MB back to the system and gets them again page by page, filled with zeros: a twelfth of
-    the time of a training step on a CPU. Another C library is left as it is.
+    By default glibc returns blocks of many MB to the system and gets them back page by page, filled with zeros, which
+    took a twelfth of a training step on a CPU (lab_notes.md, page faults). Other C libraries are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         for threshold in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
@@ -56,15 +58,14 @@ def keep_freed_memory(limit: int = 2**30) -> None:
 
 @contextmanager
 def decoding_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads that decode images: Pillow and torch let go of the interpreter for that.
+    """Yield a pool of threads that decode images; Pillow and torch release the interpreter lock while they do.
 
-    In each of them torch computes alone, and does not start a team of threads of its own.
+    In each thread of the pool, torch uses one thread only.
     """
     import torch
 
-    own = (
-        torch.get_num_threads()
-    )  # settles it: a thread takes its number, when it first computes, from whoever set one last
+    # Asking fixes the number of this thread; otherwise it would take what was set last, which is 1 by then.
+    own_threads = torch.get_num_threads()
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield pool
-    torch.set_num_threads(own)
+    torch.set_num_threads(own_threads)

@@ -1,4 +1,4 @@
-"""A folder -> a model, data set or Space of the Hub, in one commit: all of it is visible, or nothing."""
+"""Upload a folder to a model, data set or Space of the Hub in one commit, so that it is visible whole or not at all."""
 
 import time
 from collections.abc import Mapping
@@ -6,12 +6,9 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import (  # httpx or httpx2, as this version has it
-    filter_repo_objects,
-    httpx,
-    logging,
-    validate_repo_id,
-)
+
+# httpx from here, since huggingface_hub uses httpx or httpx2.
+from huggingface_hub.utils import filter_repo_objects, httpx, logging, validate_repo_id
 
 from ..images.limits import is_hidden
 
@@ -25,11 +22,13 @@ NOT_PUSHED = [
     "*.incomplete/*",
     ".lock",
 ]
-"""Files that only an unfinished run needs; hidden files, which may hold secrets, stay here too, except for PUSHED."""
+"""Files of unfinished runs, which are not uploaded."""
+
 PUSHED = (".gitattributes", ".gitignore")
+"""The only hidden files that are uploaded; others may hold secrets."""
 
 ATTEMPTS = 4
-"""Of an upload whose connection drops. Files that have arrived are not sent again."""
+"""Attempts at an upload whose connection drops; files that have arrived are not sent again. Ours: 7 s in all."""
 
 
 def push_folder(
@@ -39,15 +38,22 @@ def push_folder(
     private: bool = False,
     replaced: Mapping[str, bytes] | None = None,
 ) -> str:
-    """Upload a folder to a repository of the Hub, which is created if it is not there; returns its address.
+    """Upload a folder to a repository of the Hub, which is created if it does not exist.
 
     Args:
-        replaced: files that are uploaded with this content, whatever the folder has in their place.
+        folder: folder to upload.
+        repo_id: id of the repository, such as ``"someone/galaxies"``.
+        repo_type: ``"model"``, ``"dataset"`` or ``"space"``.
+        private: make the repository private.
+        replaced: content of files that are uploaded instead of those of the same name in the folder.
+
+    Returns:
+        The address of the repository.
 
     Raises:
-        ValueError: and nothing else, in one line: there is no such folder, a file of it cannot be read, the Hub refuses
-            (wrong token, no right to write, wrong id or card), the repository is public but ``private`` is asked for,
-            the Hub must not be asked (``HF_HUB_OFFLINE``), or the connection drops again and again.
+        ValueError: the folder does not exist or a file cannot be read; the Hub refuses the token, the id or the card;
+            the repository exists and is public, and ``private`` is asked for; ``HF_HUB_OFFLINE`` is set; or the
+            connection drops in each attempt. No other error is raised, and the message is one line.
     """
     folder, verbosity = Path(folder), logging.get_verbosity()
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -56,16 +62,16 @@ def push_folder(
         )
     if repo_type == "model" and not (folder / "config.json").is_file():
         raise ValueError(
-            f"{folder} has no config.json, so it is no finished model; give --repo_type for data sets and Spaces"
+            f"{folder} has no config.json and is not a finished model; give --repo_type for data sets and Spaces"
         )
     check_repo_id("the id", repo_id)
-    logging.set_verbosity_error()  # it tells of every attempt, in many lines
+    logging.set_verbosity_error()  # huggingface_hub prints many lines for each attempt
     try:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return _push(folder, repo_id, repo_type, private, replaced or {})
-            except (httpx.TransportError, HfHubHTTPError, RuntimeError) as error:  # hf_xet raises RuntimeError itself
-                if not _may_pass(error):
+            except (httpx.TransportError, HfHubHTTPError, RuntimeError) as error:  # RuntimeError is of hf_xet
+                if not _is_temporary(error):
                     raise
                 if attempt == ATTEMPTS:
                     reason = _one_line(error)
@@ -74,16 +80,14 @@ def push_folder(
                     ) from error
                 time.sleep(2 ** (attempt - 1))
     except OfflineModeIsEnabled as error:
-        raise ValueError(
-            f"the Hub is not asked for {repo_id}, since HF_HUB_OFFLINE is set; unset it to push"
-        ) from error
+        raise ValueError(f"{repo_id} cannot be pushed while HF_HUB_OFFLINE is set; unset it") from error
     except LocalTokenNotFoundError as error:
         raise ValueError(
             f"there is no token for the Hub to push {repo_id}; run `hf auth login`, or set HF_TOKEN"
         ) from error
     except HfHubHTTPError as error:
         raise ValueError(
-            f"the Hub refuses {repo_id}: {_one_line(error)}; check the id, and by `hf auth login` that the token may "
+            f"the Hub refuses {repo_id}: {_one_line(error)}; check the id, and that the token of `hf auth login` may "
             "write"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -99,10 +103,14 @@ def push_folder(
 
 
 def check_repo_id(name: str, repo_id: str) -> None:
-    """Check that a repository of the Hub can have this id; ``name`` is that of the argument.
+    """Check that a string is a valid id of a repository of the Hub.
+
+    Args:
+        name: of the argument, for the message.
+        repo_id: id to check.
 
     Raises:
-        ValueError: none can.
+        ValueError: the id is not valid.
     """
     try:
         validate_repo_id(repo_id)
@@ -119,17 +127,16 @@ def _push(folder: Path, repo_id: str, repo_type: str, private: bool, replaced: M
         )
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     visible = (name for name in names if not is_hidden(name) or name in PUSHED)
-    content = {name: folder / name for name in filter_repo_objects(visible, ignore_patterns=NOT_PUSHED)} | dict(
-        replaced
-    )
-    # Not upload_folder, which makes several commits of it where hf_xet is installed.
+    content = {name: folder / name for name in filter_repo_objects(visible, ignore_patterns=NOT_PUSHED)}
+    content.update(replaced)
+    # upload_folder would make several commits where hf_xet is installed.
     operations = [CommitOperationAdd(name, data) for name, data in content.items()]
     api.create_commit(repo_id, operations, commit_message="Upload by galaxy-vision", repo_type=repo_type)
     return str(url)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another attempt may succeed: the connection was lost, or the Hub is overloaded or down."""
+def _is_temporary(error: Exception) -> bool:
+    """Return whether another attempt may succeed: the connection was lost, or the Hub is overloaded or down."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code == 429 or error.response.status_code >= 500
     return True
@@ -138,6 +145,6 @@ def _may_pass(error: Exception) -> bool:
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    if len(lines) > 1 and lines[1].startswith("-"):  # what is wrong with the metadata of a card
+    if len(lines) > 1 and lines[1].startswith("-"):  # the reason, where the metadata of a card are wrong
         text += f" {lines[1]}"
     return text.rstrip(".")

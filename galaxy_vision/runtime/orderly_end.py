@@ -1,4 +1,4 @@
-"""How a training run ends early, by SIGTERM, Ctrl-C or numbers that are not finite: with one line and a status."""
+"""End a training run early, by SIGTERM, Ctrl-C or a loss that is not finite, with one line and an exit status."""
 
 import os
 import signal
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TERMINATED = 143
-"""Exit status after SIGTERM: 128 + 15, as shells have it; Ctrl-C gives 130, any error 1, wrong arguments 2."""
+"""Exit status after SIGTERM: 128 + 15, the convention of shells. Ctrl-C gives 130, errors 1, wrong arguments 2."""
 
 
 class Terminated(BaseException):
-    """SIGTERM has come. No library takes it for an error of its own and goes on."""
+    """SIGTERM was received. A BaseException, so that no library handles it as an error of its own."""
 
 
 class Termination:
-    """Whether SIGTERM has come to this process, and what it does.
+    """Handler of SIGTERM, which ends the run at once or after something was saved.
 
     Attributes:
-        noted: it has come.
-        waits: it is only noted, because something is to be saved first; otherwise it ends the run at once.
+        noted: SIGTERM was received.
+        waits: SIGTERM is only noted, so that the run can be saved first; otherwise it ends the run at once.
         begun: a checkpoint of this run was written or read.
     """
 
@@ -36,7 +36,7 @@ class Termination:
         """Set whether SIGTERM waits.
 
         Raises:
-            Terminated: it does not any more, and SIGTERM has come.
+            Terminated: SIGTERM was received before and is not to wait any longer.
         """
         self.waits = waits
         if self.noted and not waits:
@@ -45,7 +45,7 @@ class Termination:
 
 @contextmanager
 def orderly_end(output_dir: Path) -> Iterator[Termination]:
-    """Inside, Ctrl-C, SIGTERM and numbers that are not finite end the run with one line, which says how to go on.
+    """End the run with one line on Ctrl-C, SIGTERM and a loss that is not finite; the line says how to go on.
 
     Raises:
         SystemExit: with status 130, :data:`TERMINATED` or 1.
@@ -68,7 +68,7 @@ def orderly_end(output_dir: Path) -> Iterator[Termination]:
 
 @contextmanager
 def refusals_in_one_line() -> Iterator[None]:
-    """Inside, a ValueError, by which a setting or the rows are refused, ends the run with its one line."""
+    """End the run with one line on a ValueError, by which settings and rows are refused."""
     try:
         yield
     except ValueError as error:
@@ -77,17 +77,17 @@ def refusals_in_one_line() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Inside, SIGTERM is passed over: for the few moments after which there is nothing left to go on with."""
+    """Ignore SIGTERM; for the short time in which a finished run removes what it could be resumed from."""
     with _handled(signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def _handled(handler) -> Iterator[None]:
-    """Inside, SIGTERM is handled so; only the main thread may say how."""
+    """Handle SIGTERM by ``handler``; only possible in the main thread, and left alone in others."""
     try:
         previous = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # of another thread
+    except ValueError:  # not the main thread
         yield
         return
     try:
@@ -97,17 +97,17 @@ def _handled(handler) -> Iterator[None]:
 
 
 def checkpoints_of(output_dir: Path) -> list[Path]:
-    """The checkpoints ``step-N`` of a run (N batches were done), the newest first, whole or not."""
-    found = (output_dir / "checkpoints").glob("step-*")
-    numbered = [path for path in found if path.name.removeprefix("step-").isdecimal()]
+    """Return the folders ``step-N`` of a run's checkpoints (after N batches), newest first, complete or not."""
+    paths = (output_dir / "checkpoints").glob("step-*")
+    numbered = [path for path in paths if path.name.removeprefix("step-").isdecimal()]
     return sorted(numbered, key=lambda path: -int(path.name.removeprefix("step-")))
 
 
 def _next_step(output_dir: Path, termination: Termination, saved: str = "") -> str:
     if checkpoints_of(output_dir):
         return f"{saved}go on with --resume --output_dir {output_dir}"
-    if termination.begun:  # its checkpoints were removed at its end
-        return f"the run was through, and {output_dir} has all of it; galaxy-vision push uploads it"
+    if termination.begun:  # a finished run has removed its checkpoints
+        return f"the run was complete, and {output_dir} has all of it; galaxy-vision push uploads it"
     return "nothing was learned yet; start again"
 
 

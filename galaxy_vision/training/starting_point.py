@@ -7,7 +7,7 @@ from torch import nn
 
 from ..inference.loading import refusing
 from ..models.image_processing_galaxy import GalaxyImageProcessor
-from ..models.modeling_galaxy_resnet import SINGLE_LABEL
+from ..models.losses import SINGLE_LABEL
 from ..runtime.shipped import model_source
 
 NUM_CHANNELS = 3

@@ -152,7 +152,7 @@ def test_minus_one_is_no_label_in_every_form(tmp_path):
             "has 1 rows of class '0'|has 1 rows of class '1'",
         ),
         (([True, False] * 30, None), ([True], None), "holds bool values; it needs names of classes, or integers"),
-        ((["a"] * 60, None), (["a"], None), "has one class only \\(a\\), and there is nothing to tell apart"),
+        ((["a"] * 60, None), (["a"], None), "has only one class \\(a\\); add a second one"),
         (([None] * 30 + [""] * 30, Value("string")), (["", None], None), "has 0 different values"),
         (
             ([-5, -3, 1] * 20, None),

@@ -135,7 +135,7 @@ def read_together(output: Path, *folders: str) -> None:
         for progress.epoch in (0, 1):
             batches = list(stream.loader())
             rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]
-            found.append([stream.dealt, stream.num_rows, gather_object([[rows, len(batches)]])])
+            found.append([stream.is_distributed_by_file, stream.num_rows, gather_object([[rows, len(batches)]])])
     if accelerator.is_main_process:
         output.write_text(json.dumps(found))
     accelerator.end_training()

@@ -23,7 +23,7 @@ from galaxy_vision import (
 from galaxy_vision.evaluation.evaluate import evaluate
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
-from galaxy_vision.models.modeling_galaxy_resnet import dirichlet_multinomial_nll
+from galaxy_vision.models.losses import dirichlet_multinomial_nll
 from galaxy_vision.runtime.accelerator import make_accelerator
 from galaxy_vision.runtime.orderly_end import Termination
 from galaxy_vision.training.checkpoints import Progress

@@ -295,7 +295,7 @@ def test_words_that_are_not_in_the_vocabulary_cannot_be_special_ones():
             GalaxyCaptionerConfig(**wrong)
     model = make_model(vocab_size=12, pad_token_id=None, decoder_start_token_id=None)
     assert model(pixel_values=pixels(2), labels=torch.tensor([[4, 3, -100], [5, 6, 3]])).loss.isfinite()
-    with pytest.raises(ValueError, match="names no decoder_start_token_id"):
+    with pytest.raises(ValueError, match="decoder_start_token_id of the configuration is None"):
         make_model(vocab_size=12, bos_token_id=None, decoder_start_token_id=None)(pixel_values=pixels(2), labels=WORDS)
 
 

@@ -123,7 +123,7 @@ def test_other_keywords_are_refused_by_name(saved, image):
         name = next(iter(wrong[name])) if name.endswith("_kwargs") else name
         with pytest.raises(TypeError, match=f"takes no '{name}'"):
             processor(image, text="a smooth", **wrong)
-    with pytest.raises(TypeError, match="is it 'padding'"):
+    with pytest.raises(TypeError, match="did you mean 'padding'"):
         processor(image, paddin=True)
 
 

@@ -163,4 +163,4 @@ def test_a_jpeg_of_twelve_bits_is_refused():
     Image.fromarray(COLOURS).save(file, "JPEG")
     data = bytearray(file.getvalue())
     data[data.index(b"\xff\xc0") + 4] = 12
-    assert outcome(bytes(data), None).startswith("JPEG of 12 bits is not known, only of 8; save it as FITS")
+    assert outcome(bytes(data), None).startswith("JPEG of 12 bits cannot be read, only JPEG of 8 bits; save it as FITS")

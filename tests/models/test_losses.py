@@ -5,7 +5,7 @@ from scipy import stats
 from scipy.special import betaln, gammaln
 
 from galaxy_vision.models.decision_tree import QUESTION_SLICES
-from galaxy_vision.models.modeling_galaxy_resnet import dirichlet_multinomial_nll
+from galaxy_vision.models.losses import dirichlet_multinomial_nll
 
 RNG = np.random.default_rng(3)
 

@@ -28,7 +28,7 @@ from galaxy_vision import (
     GalaxyResNetModel,
 )
 from galaxy_vision.inference.loading import load_classifier
-from galaxy_vision.models.modeling_galaxy_resnet import label_loss
+from galaxy_vision.models.losses import label_loss
 
 SMALL = {"backbone": "test_resnet", "image_size": 32}  # timm's own for tests
 NAMES = ["ring", "bar", "tidal tail"]
@@ -147,7 +147,7 @@ def test_losses_of_labels_have_their_known_values():
         ("multi_label_classification", torch.tensor([0, 1]), r"labels of shape \(2,\) do not fit multi_label"),
         ("multi_label_classification", torch.full((2, 3), 3.0), "from 3 to 3 are not from 0 to 1"),
         ("multi_label_classification", torch.full((2, 3), -1), "from -1 to -1 are not from 0 to 1"),
-        ("regression", torch.zeros(3), r"labels of shape \(3,\) do not fit regression with outputs \(2, 3\)"),
+        ("regression", torch.zeros(3), r"labels of shape \(3,\) do not fit regression; give labels of shape \(2, 3\)"),
     ],
 )
 def test_labels_of_another_problem_are_refused(problem, labels, sentence):
@@ -260,10 +260,10 @@ def test_the_names_of_classes_are_one_truth(tmp_path, kind):
 CONTRADICTIONS = [
     ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "label2id is not the reverse of id2label"),
     ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels=3 is not the number of names in id2label, 2"),
-    ({"id2label": {0: "a", 1: "a"}}, "2 names of which 1 differ"),
-    ({"id2label": {1: "a", 2: "b"}}, "a name for each of the numbers from 0 on"),
-    ({"label2id": {"a": "first"}}, "does not give numbers to names"),
-    ({"num_labels": 10**9}, "num_labels=1000000000 is not 0 to 10000"),
+    ({"id2label": {0: "a", 1: "a"}}, "the name 'a' more than once"),
+    ({"id2label": {1: "a", 2: "b"}}, "one name for each of the numbers 0, 1, 2"),
+    ({"label2id": {"a": "first"}}, "is not a map of numbers and names"),
+    ({"num_labels": 10**9}, "num_labels=1000000000 is not an integer from 0 to 10000"),
     ({"image_size": 8}, "image_size=8 is smaller"),
     ({"drop_rate": 3.0}, "drop_rate=3.0 is outside"),
 ]

@@ -9,8 +9,6 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from conftest import CAPTIONER, FEW, in_two_processes, train
 from safetensors.torch import load_file
 
@@ -20,7 +18,6 @@ from galaxy_vision.evaluation.saved import evaluate_saved
 from galaxy_vision.predict.run import main as predict
 from galaxy_vision.runtime.accelerator import (
     bf16_gain,
-    forget_earlier_run,
     make_accelerator,
     settle_precision,
     training_gain,
@@ -66,19 +63,6 @@ def test_each_run_in_a_process_has_its_own_precision(tmp_path):
         accelerator.end_training()
 
 
-def test_accelerate_still_keeps_and_forgets_its_state_as_we_take_it_to():
-    """Of private names of accelerate: the one place that fails if it renames them."""
-    forget_earlier_run()
-    Accelerator(mixed_precision="no")
-    with pytest.raises(ValueError, match="already been initialized"):
-        Accelerator(mixed_precision="bf16")
-    forget_earlier_run()
-    accelerator = Accelerator(mixed_precision="bf16")
-    assert (accelerator.mixed_precision, accelerator.native_amp) == ("bf16", True)
-    assert accelerator.state._mixed_precision == AcceleratorState._shared_state["_mixed_precision"] == "bf16"
-    assert PartialState._shared_state
-
-
 def change_the_precision_of_two_processes(folder: str) -> None:
     make_accelerator("no", 1, None, folder)
     group = torch.distributed.group.WORLD
@@ -87,7 +71,7 @@ def change_the_precision_of_two_processes(folder: str) -> None:
     assert accelerator.num_processes == 2 and computes(accelerator) == torch.bfloat16
     assert accelerator.reduce(torch.tensor(accelerator.process_index + 1.0), "sum").item() == 3
     accelerator.end_training()
-    with pytest.raises(ValueError, match="start the next by a launch of its own"):
+    with pytest.raises(ValueError, match="start the next run by `accelerate launch`"):
         make_accelerator("no", 1, None, folder)
 
 

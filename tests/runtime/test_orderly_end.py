@@ -120,7 +120,7 @@ def test_sigterm_when_the_run_is_through_does_not_promise_a_checkpoint(tmp_path,
     with pytest.raises(SystemExit, match="143"), orderly_end(tmp_path) as termination:
         termination.begun = True
         os.kill(os.getpid(), signal.SIGTERM)
-    assert "the run was through" in capsys.readouterr().out
+    assert "the run was complete" in capsys.readouterr().out
 
 
 def test_the_end_is_one_line_in_every_way(tmp_path, capsys):

@@ -245,7 +245,7 @@ def test_a_data_set_with_a_damaged_file_is_named(tmp_path, galaxies):
     (tmp_path / "card [1]" / "README.md").write_text(
         "---\nconfigs:\n- config_name: default\n  data_files: train.parquet\n---\n"
     )
-    with pytest.raises(ValueError, match="takes .* in its name for a pattern, so rename it"):
+    with pytest.raises(ValueError, match="rename it without .*, . and ."):
         load_galaxies(str(tmp_path / "card [1]"))
 
 
