@@ -28,6 +28,7 @@ from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.images.decode import read_rgb
 from galaxy_vision.predict.arguments import Arguments
 from galaxy_vision.predict.catalogue import open_catalogue, write_index
+from galaxy_vision.predict.columns import schema
 from galaxy_vision.predict.models import Models
 from galaxy_vision.predict.parts import PartWriter
 from galaxy_vision.predict.rows import Columns
@@ -214,14 +215,16 @@ def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[
     for name, backend in backends.items():
         output = work / f"predicted_{backend}"
         accelerator = make_accelerator("auto", 1, None, work)
-        models = Models(Arguments(str(model_folder), str(files), str(output), backend=backend), accelerator)
+        models = Models(
+            Arguments(str(files), str(output), str(model_folder), backend=backend, frame="as_is"), accelerator
+        )
         settle_precision(accelerator, "auto", lambda models=models: models.bf16_gain(catalogue))
         models.compute = models.compute_in(accelerator.mixed_precision)
 
         def predicted(models=models, output=output):
             shutil.rmtree(output, ignore_errors=True)
             output.mkdir()
-            writer = PartWriter(output, models.schema(), identity, args.predicted)
+            writer = PartWriter(output, schema(models.columns), identity, args.predicted)
             describe_parts(catalogue, [0], models, writer, models.workers, SimpleNamespace(update=lambda count: None))
 
         forms[name] = timed(predicted, args.predicted)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .images.limits import STRETCHES, SURVEY_NAMES
+from .images.limits import FRAME_HELP, STRETCHES, SURVEY_NAMES
 from .runtime.files import CANNOT_WRITE, cannot_write, write_json, written_whole
 from .runtime.hardware import PRECISIONS
 from .runtime.shipped import CAPTIONER, CLASSIFIER
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_images_and_models(describe)
     _add_rotations(describe)
+    describe.add_argument("--all", action="store_true", help="describe every galaxy of an image, each in its own frame")
     describe.add_argument("--json", action="store_true", help="print one JSON object per image and line")
     describe.set_defaults(run=run_describe)
     explain = commands.add_parser(
@@ -125,6 +126,7 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
         help="brightness scale of FITS and other deep images (%(default)s)",
     )
     parser.add_argument("--survey", choices=SURVEY_NAMES, help="whose bands, stretch and pixel scale FITS files have")
+    parser.add_argument("--frame", type=_frame, default="auto", metavar="FRAME", help=f"{FRAME_HELP} (%(default)s)")
 
 
 def _add_rotations(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +141,16 @@ def _positive(text: str) -> int:
     return value
 
 
+def _frame(text: str):
+    """Return the frame that an argument names."""
+    from .images.framing import parse_frame  # here, since SciPy takes a while to import
+
+    try:
+        return parse_frame(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _reading(args: argparse.Namespace) -> dict:
     """The options of read_rgb."""
     return {"hdu": args.hdu, "bands": args.bands, "stretch": args.stretch, "survey": args.survey}
@@ -149,13 +161,18 @@ def run_describe(args: argparse.Namespace) -> int:
     if not (args.images or args.rgb):
         return _refuse(NO_IMAGE)
     # Here, since torch takes seconds to import.
-    from .inference.describe import NO_CAPTION, describe_file, named_images
+    from .inference.describe import NO_CAPTION
+    from .inference.named_images import describe_named, named_images
 
     if (describer := _load_describer(args)) is None:
         return 2
     failed = 0
-    for image in named_images(args.images, args.rgb):
-        result = describe_file(describer, image, **_reading(args))
+    results = (
+        result
+        for image in named_images(args.images, args.rgb)
+        for result in describe_named(describer, image, args.frame, args.all, **_reading(args))
+    )
+    for result in results:
         path = result["image"]
         failed += "error" in result
         if args.json:
@@ -165,8 +182,8 @@ def run_describe(args: argparse.Namespace) -> int:
         else:
             caption = result["caption"].strip() or NO_CAPTION
             print(f"{path}\n  {result['class']} ({result['probability']:.0%})\n  {caption}")
-            if result["doubts"]:
-                print(f"  this may not be a galaxy: {'; '.join(result['doubts'])}")
+            for doubt in result["doubts"]:
+                print(f"  doubt: {doubt}")
             if result["reading"]:
                 print(f"  read as: {result['reading']}")
             for answer in result["answers"]:
@@ -180,9 +197,9 @@ def run_explain(args: argparse.Namespace) -> int:
     """Draw a figure of each image; return 1 if any image could not be read."""
     if not (args.images or args.rgb):
         return _refuse(NO_IMAGE)
-    from .inference.describe import file_names, named_images, read_named
     from .inference.explain import DEFAULT_METHOD, METHODS
     from .inference.explain_figure import MARK, explanation_figure, figure_files
+    from .inference.named_images import file_names, named_images, observe_named
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
@@ -196,13 +213,15 @@ def run_explain(args: argparse.Namespace) -> int:
     for named, figure in zip(images, figures, strict=True):
         path = " ".join(file_names(named))
         try:
-            image = read_named(named, **_reading(args))
+            (observation,) = observe_named(named, args.frame, **_reading(args))
         except ValueError as error:
             failed += 1
             print(f"{path}\n  error: {error}")
             continue
         with written_whole(figure) as partial:
-            explanation_figure(describer, image, method).savefig(partial, dpi=120, format="png", metadata=MARK)
+            explanation_figure(describer, observation.image, method).savefig(
+                partial, dpi=120, format="png", metadata=MARK
+            )
         print(f"{path}\n  {figure}")
     return 1 if failed else 0
 

@@ -19,6 +19,7 @@ from test_images import encoded
 
 from galaxy_vision.data.batches import PixelBatches, cache_pixels, read_pixels
 from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.images.framing import AS_IS
 from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.predict.models import Models
 from galaxy_vision.predict.rows import Row
@@ -54,7 +55,8 @@ def by_predict(processor, data: bytes) -> torch.Tensor:
     models = Models.__new__(Models)
     models.processors, models.batch_size, models.features = [processor], 2, threading.local()
     models.accelerator = SimpleNamespace(device=torch.device("cpu"))
-    squares, status, error = models.decode(Row("a", "a.png", lambda: data))
+    models.frame, models.reading, models.reading_others = AS_IS, {}, {}
+    squares, status, error, *_ = models.decode(Row("a", "a.png", lambda: data))
     assert status == "ok", error
     return models._to_device(0, [squares])[0]
 

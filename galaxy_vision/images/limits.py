@@ -70,6 +70,10 @@ MAX_SIDE = 4096
 """Largest accepted side in pixels. Ours: ten times a Galaxy Zoo cut-out; a guard against decompression bombs."""
 MAX_BYTES = 64 * 2**20
 """Largest accepted file, and largest decompressed FITS file. Ours: four bytes a pixel for the largest image."""
+FRAME_HELP = (
+    "field that the models see: auto (8.48 petroR90 around the galaxy nearest to the centre, as Galaxy Zoo's), as_is, "
+    "RADIUS_PX, CENTRE_X,CENTRE_Y,RADIUS_PX (of petroR90), or 12arcsec where the file has a WCS"
+)
 STRETCHES = ("auto", "asinh", "linear")
 SURVEY_NAMES = ("sdss", "legacy", "panstarrs", "hst", "euclid")
 """Keys of :data:`galaxy_vision.images.surveys.SURVEYS`, here since parsers of arguments need them without astropy."""

@@ -44,7 +44,7 @@ def observe(source, frame: Frame = AUTO, **reading) -> Observation:
     """Read an image of a galaxy, as :func:`~galaxy_vision.read_rgb` does, and frame it as the models have learned.
 
     Args:
-        source: as of :func:`~galaxy_vision.read_rgb`.
+        source: as of :func:`~galaxy_vision.read_rgb`; what it returned is not read again.
         frame: from :func:`~galaxy_vision.images.framing.parse_frame`.
         **reading: the options of :func:`~galaxy_vision.read_rgb`.
 
@@ -66,7 +66,8 @@ def observe_all(source, **reading) -> list[Observation]:
 
 def _positive(source, reading: dict) -> tuple[Image.Image, list[str], list[Doubt]]:
     """Return the positive of an image, what was done to its pixels, and what is doubted so far."""
-    image = decode(source, **reading)
+    is_decoded = isinstance(source, Image.Image) and "reading" in source.info and not reading
+    image = source if is_decoded else decode(source, **reading)
     readings, seen = [image.info["reading"]] if image.info["reading"] else [], []
     if (positive := as_positive(image)) is not None:
         positive.info, image = image.info, positive

@@ -1,19 +1,12 @@
 """Describe a galaxy image by a classifier and a captioner: class, votes and caption as plain data."""
 
-import glob
-import os
-from collections.abc import Sequence
-
 import torch
 from PIL import Image
 
-from ..images.decode import read_bands, read_rgb
-from ..images.likeness import doubts
 from ..models.decision_tree import QUESTIONS, SHORT_NAMES
 from .loading import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
-COLLECTIONS = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tgz", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 NUM_ANSWERS_SHOWN = 5
 MIN_REACH = 0.5
 """Least reach of answers that are shown. Ours: at least half of the volunteers would be asked the question."""
@@ -86,77 +79,3 @@ def surest_answers(votes: dict[str, dict[str, float]]) -> list[dict]:
         if votes[best]["reach"] >= MIN_REACH:
             answers.append({"question": question.text, "answer": best} | votes[best])
     return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]
-
-
-def named_images(images: Sequence[str], rgb: Sequence[str] | None = None) -> list[str | tuple[str, ...]]:
-    """What :func:`read_named` takes, of arguments of a command line.
-
-    A pattern such as ``*.fits`` that no shell has expanded stands for the files that it fits, as in a shell.
-
-    Args:
-        images: paths and patterns.
-        rgb: three paths that are one more image.
-    """
-    named = []
-    for image in images:
-        is_pattern = glob.has_magic(image) and "://" not in image and not os.path.exists(image)
-        named += sorted(glob.glob(image, recursive=True)) or [image] if is_pattern else [image]
-    return [*named, tuple(rgb)] if rgb else named
-
-
-def file_names(image: str | Sequence[str]) -> tuple[str, ...]:
-    """The paths of an image of one file, or of three."""
-    return (image,) if isinstance(image, str) else tuple(image)
-
-
-def read_named(image: str | Sequence[str], **reading) -> Image.Image:
-    """The RGB image of a file of any kind that :func:`~galaxy_vision.read_rgb` takes, with its options.
-
-    Args:
-        image: a path; or three, of the red, green and blue band, as :func:`~galaxy_vision.read_bands` takes them.
-        reading: options of either.
-
-    Raises:
-        ValueError: one sentence: it cannot be read, or it is an address, a folder or a pattern, and no file.
-    """
-    if isinstance(image, str):
-        _check_path(image)
-        return read_rgb(image, **reading)
-    for path in image:
-        try:
-            _check_path(path)
-        except ValueError as error:
-            raise ValueError(f"{path} {error}") from error
-    if reading.pop("bands", None) is not None:
-        raise ValueError("bands are chosen from one file, and these are three files of one band each; leave bands out")
-    return read_bands(*image, **reading)
-
-
-def _check_path(path: str) -> None:
-    if "://" in path:
-        raise ValueError(
-            "is an address, and nothing is fetched; download the image and give its file, or give a table or data set "
-            "of the Hub to galaxy-vision predict --catalogue"
-        )
-    if not path or os.path.isdir(path):
-        raise ValueError("is a folder; give image files, or the whole folder to galaxy-vision predict --catalogue")
-    if glob.has_magic(path) and not os.path.exists(path):
-        raise ValueError(
-            "is a pattern that no file fits; give image files, or their folder to galaxy-vision predict --catalogue"
-        )
-    if path.lower().endswith(COLLECTIONS):
-        raise ValueError("holds many images or their names; give it to galaxy-vision predict --catalogue")
-
-
-def describe_file(describer: Describer, image: str | Sequence[str], **reading) -> dict:
-    """Describe what :func:`read_named` takes.
-
-    As :class:`Describer` does, with what was done to the pixels (``reading``) and why it may not be a galaxy
-    (``doubts``); a file that cannot be read gives ``image`` and ``error``.
-    """
-    name = " ".join(file_names(image))
-    try:
-        rgb = read_named(image, **reading)
-        return {"image": name, "reading": rgb.info["reading"], "doubts": doubts(rgb)} | describer(rgb)
-    except ValueError as error:
-        return {"image": name, "error": str(error)}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from ..images.bands import as_bands
-from ..images.limits import STRETCHES, SURVEY_NAMES
+from ..images.framing import parse_frame
+from ..images.limits import FRAME_HELP, STRETCHES, SURVEY_NAMES
 from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
 from ..runtime.hardware import PRECISIONS
@@ -48,6 +49,7 @@ class Arguments:
     )
     stretch: str = arg("auto", f"of FITS and other deep images: {', '.join(STRETCHES)}")
     survey: str | None = arg(None, f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}")
+    frame: str = arg("auto", FRAME_HELP)
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(
         1, "average over this many rotated and mirrored copies of each image (1, 4 or 8) at as many times the cost"
@@ -68,6 +70,7 @@ class Arguments:
         for name, least in (("batch_size", 0), ("rows_per_part", 1), ("num_workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} is below {least}")
+        parse_frame(self.frame)
         check_rotations(self.rotations)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")

@@ -14,21 +14,19 @@ import torch
 from huggingface_hub import snapshot_download
 from torch.fx.experimental.optimization import fuse
 
-from ..images.decode import read_rgb
+from ..images.framing import parse_frame
 from ..images.limits import FITS_STARTS
+from ..images.observation import observe
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
-from ..models.decision_tree import ANSWERS, QUESTION_SLICES
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
 from .arguments import Arguments
-from .column_names import probability_columns
+from .columns import Decoded, Described, as_table, output_columns
 from .rows import Catalogue, Row
 
-GIVEN = ("id", "source", "status", "error")
-"""Columns that every row has, whatever became of its image."""
 MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
 
 
@@ -37,7 +35,7 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
-        self.reading = args.reading()
+        self.frame, self.reading = parse_frame(args.frame), args.reading()
         # Other files have neither extensions nor bands, and may lie beside FITS files.
         self.reading_others = {name: self.reading[name] for name in ("stretch", "survey") if name in self.reading}
         # On a CPU a thread takes a batch from the files to the table, with one core: threads that share a product wait
@@ -72,6 +70,8 @@ class Models:
         config = self.classifier.config
         self.class_names = [config.id2label[place] for place in range(config.num_labels)]
         self.has_votes = config.predict_votes
+        num_features = self.classifier.classifier.in_features if args.embedding else None
+        self.columns = output_columns(self.class_names, self.has_votes, bool(args.captioner), num_features)
 
     def _keep_features(self, features: torch.Tensor) -> None:
         self.features.last = features
@@ -86,7 +86,7 @@ class Models:
     def bf16_gain(self, catalogue: Catalogue) -> float:
         """How many times faster bf16 is on the first batch of a catalogue, in a thread as they describe it."""
         rows = list(islice(catalogue.rows(0), self.batch_size))
-        squares = [self.decode(row)[0] for row in rows]
+        squares = [self.decode(row).squares for row in rows]
         pixels = [self._to_device(place, squares) for place in range(len(self.processors))]
         forms = {bf16: self.compute_in("bf16" if bf16 else "no") for bf16 in (False, True)}
 
@@ -103,21 +103,6 @@ class Models:
         """Fingerprints of all files of the models that matter."""
         return {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
 
-    def schema(self) -> pa.Schema:
-        """Columns of the output: plain numbers and strings, named as in the published table of Galaxy Zoo 2."""
-        names = [(name, pa.string()) for name in (*GIVEN, "class")]
-        names += [(column, pa.float32()) for column in probability_columns(self.class_names)]
-        if self.has_votes:
-            names += [
-                (f"{answer}_{kind}", pa.float32()) for answer in ANSWERS for kind in ("fraction", "lower", "upper")
-            ]
-            names += [(f"{question}_reach", pa.float32()) for question in QUESTION_SLICES]
-        if self.args.captioner:
-            names.append(("caption", pa.string()))
-        if self.args.embedding:
-            names.append(("embedding", pa.list_(pa.float32(), self.classifier.classifier.in_features)))
-        return pa.schema(names)
-
     def begin(self, pool: ThreadPoolExecutor, rows: list[Row]) -> Callable[[], pa.Table]:
         """Start on a batch in the threads of ``pool``; what is returned waits for what is said of it."""
         if self.whole_batches:
@@ -125,22 +110,22 @@ class Models:
         decoding = [pool.submit(self.decode, row) for row in rows]
         return lambda: self.describe(rows, [each.result() for each in decoding])
 
-    def decode(self, row: Row) -> tuple[list[torch.Tensor] | None, str, str | None]:
-        """One row -> its (3, size, size) uint8 for each model, or None; status; error."""
+    def decode(self, row: Row) -> Decoded:
+        """Load the image of a row, frame it, and cut and resize it for each model."""
         try:
             data = row.load()
         except FileNotFoundError as error:
-            return None, "missing", str(error)
-        except (
-            Exception
-        ) as error:  # storage and archives raise whatever they like, and one image must not end a run of days
-            return None, "unreadable", f"{type(error).__name__}: {error}"
+            return Decoded(None, "missing", str(error))
+        except Exception as error:  # storage and archives raise whatever they like, and one image must not end a run
+            return Decoded(None, "unreadable", f"{type(error).__name__}: {error}")
         try:
-            rgb = read_rgb(data, **(self.reading if data.startswith(FITS_STARTS) else self.reading_others))
+            reading = self.reading if data.startswith(FITS_STARTS) else self.reading_others
+            observation = observe(data, self.frame, **reading)
         except ValueError as error:
-            return None, "damaged", str(error)
-        pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
-        return [processor.crop_and_resize(pixels) for processor in self.processors], "ok", None
+            return Decoded(None, "damaged", str(error))
+        pixels = torch.from_numpy(np.array(observation.image)).permute(2, 0, 1)
+        squares = [processor.crop_and_resize(pixels) for processor in self.processors]
+        return Decoded(squares, "ok", None, observation.reading, "; ".join(map(str, observation.doubts)))
 
     @torch.inference_mode()
     def _outputs(self, compute: Callable, pixels: list[torch.Tensor]) -> tuple:
@@ -149,41 +134,28 @@ class Models:
         return outputs, self.captioner.generate(pixel_values=pixels[1]) if self.args.captioner else None
 
     @torch.inference_mode()
-    def describe(self, rows: list[Row], decoded: list[tuple]) -> pa.Table:
-        """What is said of a batch.
+    def describe(self, rows: list[Row], decoded: list[Decoded]) -> pa.Table:
+        """Return the rows of a batch.
 
         Unreadable rows are computed as black images and blanked, and the last batch of a part is filled up with black
-            ones: every batch has the same shape, so that the bits of a row depend neither on its neighbours nor on the
-            number of threads.
+        ones: every batch has the same shape, so that the bits of a row depend neither on its neighbours nor on the
+        number of threads.
         """
-        squares, statuses, errors = zip(*decoded, strict=True)
-        failed = np.array([square is None for square in squares])
-        pixels = [self._to_device(place, squares) for place in range(len(self.processors))]
+        squares = [image.squares for image in decoded]
+        pixels = [self._to_device(index, squares) for index in range(len(self.processors))]
         with self.accelerator.autocast():
             outputs, written = self._outputs(self.compute, pixels)
         count = len(rows)
-        probabilities = outputs.logits.float().softmax(-1).cpu().numpy()[:count]
-        names = np.array(self.class_names, dtype=object)
-        values = [[row.id for row in rows], [row.source for row in rows], statuses, errors]
-        values += [names[probabilities.argmax(1)], *probabilities.T]
+        votes = captions = features = None
         if self.has_votes:
-            votes = self.classifier.predict_fractions(outputs)
-            kinds = [each.cpu().numpy()[:count] for each in (votes.conditional, votes.lower, votes.upper)]
-            values += [kind[:, answer] for answer in range(len(ANSWERS)) for kind in kinds]
-            reach = votes.reach.cpu().numpy()[:count]
-            values += [reach[:, answers.start] for answers in QUESTION_SLICES.values()]
+            fractions = self.classifier.predict_fractions(outputs)
+            votes = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
         if self.args.captioner:
-            values.append(np.array(self.writing.batch_decode(written)[:count], dtype=object))
+            captions = self.writing.batch_decode(written)[:count]
         if self.args.embedding:
-            features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0)
-            values.append(list(features.cpu().numpy()[:count]))
-        schema = self.schema()
-        arrays = []
-        for place, (value, column) in enumerate(zip(values, schema, strict=True)):
-            array = pa.array(value, column.type, mask=failed if place >= len(GIVEN) else None)
-            # Absent numbers are null; absent strings are empty, because astropy cannot read null ones.
-            arrays.append(array.fill_null("") if column.type == pa.string() else array)
-        return pa.Table.from_arrays(arrays, schema=schema)
+            features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0).cpu().numpy()[:count]
+        probabilities = outputs.logits.float().softmax(-1).cpu().numpy()[:count]
+        return as_table(self.columns, Described(rows, decoded, probabilities, votes, captions, features))
 
     def _to_device(self, place: int, squares) -> torch.Tensor:
         """(batch_size, 3, size, size) normalised, of the processor at this place."""

@@ -27,6 +27,7 @@ from ..runtime.hardware import decoding_threads
 from .arguments import Arguments
 from .catalogue import needs_index, open_catalogue, write_index
 from .column_names import probability_columns
+from .columns import schema
 from .models import Models
 from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, recorded_identity, write_manifest
 from .rows import Catalogue, Columns, Row
@@ -91,7 +92,7 @@ def predict(args: Arguments, accelerator) -> bool:
         "class_names": models.class_names,
         "class_columns": probability_columns(models.class_names),
     }
-    writer = PartWriter(output_dir, models.schema(), metadata, args.rows_per_part)
+    writer = PartWriter(output_dir, schema(models.columns), metadata, args.rows_per_part)
     row_counts = [catalogue.part_rows[part] for part in mine]
     bar = tqdm(
         total=None if None in row_counts else sum(row_counts),
@@ -181,6 +182,7 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
         "parts": len(catalogue.part_rows),
         "batch_size": models.batch_size,
         "embedding": args.embedding,
+        "frame": args.frame,
         "rotations": args.rotations,
         "backend": args.backend,
         "device": models.accelerator.device.type,

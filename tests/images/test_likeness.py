@@ -52,7 +52,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_no_galaxy_is_doubted_for_a_named_reason(name):
     image, reason = OTHERS[name]
-    assert any(said.startswith(reason) for said in doubts(image)), (doubts(image), measure(image))
+    assert any(doubt.reason.startswith(reason) for doubt in doubts(image)), (doubts(image), measure(image))
 
 
 def test_simulated_galaxies_pass(galaxies):

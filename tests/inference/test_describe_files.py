@@ -8,7 +8,7 @@ from astropy.io import fits
 from PIL import Image
 
 from galaxy_vision import cli
-from galaxy_vision.inference.describe import named_images, read_named
+from galaxy_vision.inference.named_images import named_images, read_named
 
 rng = np.random.default_rng(0)
 
