@@ -19,8 +19,7 @@ from PIL import Image
 
 import galaxy_vision
 from galaxy_vision.images.archives import read_member
-from galaxy_vision.images.decode import read_rgb
-from galaxy_vision.images.likeness import doubts
+from galaxy_vision.images.framing import parse_frame
 from galaxy_vision.images.limits import (
     FITS_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -31,9 +30,11 @@ from galaxy_vision.images.limits import (
     read_file,
     zip_directory_bytes,
 )
+from galaxy_vision.images.observation import observe
 from galaxy_vision.inference.describe import Describer
 from galaxy_vision.inference.explain import COLORMAP, caption_attention, explain, overlay
 from galaxy_vision.inference.explain_targets import target_index, target_name
+from galaxy_vision.inference.named_images import frame_of
 from galaxy_vision.models.decision_tree import SHORT_NAMES
 from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
 
@@ -122,7 +123,7 @@ def versions() -> dict[str, str]:
     } | names
 
 
-def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto") -> Image.Image:
+def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto", frame: str = "auto") -> Image.Image:
     """Decode an upload into an RGB image of at most MAX_SIDE.
 
     Args:
@@ -130,6 +131,11 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
         hdu: number or name of a FITS extension; empty for the first with an image.
         bands: planes of a FITS cube, such as ``"2, 1, 0"``; empty for the default.
         stretch: as in :func:`galaxy_vision.read_rgb`.
+        frame: as in :func:`galaxy_vision.images.framing.parse_frame`.
+
+    Returns:
+        What the models see. Its ``info`` has ``reading``, ``doubts``, ``frame`` and ``size`` (px of the image that was
+        given), and ``whole``, that image.
 
     Raises:
         ValueError: a field or the file cannot be read; the message is one sentence for the user.
@@ -140,18 +146,24 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
         raise ValueError(
             f"bands {bands!r} are not numbers; write one, or three as red, green, blue, such as 2, 1, 0"
         ) from error
-    image = read_rgb(data, hdu=hdu.strip() or None, bands=planes, stretch=stretch)
-    reading = image.info["reading"]
+    observation = observe(data, parse_frame(frame), hdu=hdu.strip() or None, bands=planes, stretch=stretch)
+    image, reading = observation.image.copy(), observation.reading
     if max(image.size) > MAX_SIDE:
         reading = "; ".join(filter(None, [reading, f"reduced from {image.width}x{image.height} px"]))
         image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    image.info = {"reading": reading}
+    image.info = {
+        "reading": reading,
+        "doubts": [str(doubt) for doubt in observation.doubts],
+        "frame": frame_of(observation),
+        "size": list(observation.whole.size),
+        "whole": observation.whole,
+    }
     return image
 
 
 def describe(image: Image.Image, name: str) -> dict:
     """Return everything that the models predict for an image, as data for JSON."""
-    about = {"image": name, "size": list(image.size), "reading": image.info.get("reading", ""), "doubts": doubts(image)}
+    about = {"image": name} | {key: image.info[key] for key in ("size", "reading", "doubts", "frame")}
     return about | MODELS.get()(image) | {"models": versions()}
 
 

@@ -90,21 +90,29 @@ def observe_named(image: str | Sequence[str], frame: Frame = AUTO, every: bool =
     return observe_all(decoded) if every else [observe(decoded, frame)]
 
 
-def described(describer: Describer, observation: Observation) -> dict:
-    """Describe an observation.
+def frame_of(observation: Observation) -> dict:
+    """Return the frame of an observation as data.
 
-    Returns:
-        As :class:`Describer` does, with ``reading`` (what was done to the pixels), ``doubts`` (why it may mean
-        nothing), and ``frame``: ``box`` (left, top, right, bottom in px of the image) and, where a galaxy was looked
-        for and found, ``x``, ``y`` and ``petro_r90`` in px, and ``galaxies``, their number.
+    ``box`` (left, top, right, bottom in px of the image) and, where a galaxy was looked for and found, ``x``, ``y`` and
+    ``petro_r90`` in px, and ``galaxies``, their number.
     """
     framed = observation.framed
     frame: dict = {"box": list(framed.box)}
     if framed.galaxy is not None:
         frame |= {name: round(float(getattr(framed.galaxy, name)), 2) for name in ("x", "y", "petro_r90")}
         frame["galaxies"] = framed.num_galaxies
-    doubts = [str(doubt) for doubt in observation.doubts]
-    return {"reading": observation.reading, "doubts": doubts, "frame": frame} | describer(observation.image)
+    return frame
+
+
+def described(describer: Describer, observation: Observation) -> dict:
+    """Describe an observation.
+
+    Returns:
+        As :class:`Describer` does, with ``reading`` (what was done to the pixels), ``doubts`` (why it may mean
+        nothing), and ``frame``, as of :func:`frame_of`.
+    """
+    about = {"reading": observation.reading, "doubts": [str(doubt) for doubt in observation.doubts]}
+    return about | {"frame": frame_of(observation)} | describer(observation.image)
 
 
 def describe_named(
