@@ -301,8 +301,9 @@ def test_a_model_without_votes_gives_classes_and_a_captioner_captions(images, tm
     assert console([*argv, "--captioner", str(tmp_path / "captioner"), "--batch_size", "25"]) == 0
     assert "25 rows (1 damaged, 24 ok)" in capsys.readouterr().out
     table = pd.read_parquet(tmp_path / "out")
-    assert list(table.columns)[:5] == ["id", "source", "status", "error", "reading"] and table.columns[-1] == "caption"
-    assert len(table.columns) == 9
+    given = ["id", "source", "status", "error", "reading", "doubts", "class"]
+    assert list(table.columns)[:7] == given and table.columns[-1] == "caption"
+    assert len(table.columns) == 11
     assert (table["caption"][table["status"] == "ok"].str.len() > 0).all()
     assert (table["caption"][table["status"] != "ok"] == "").all()
 
