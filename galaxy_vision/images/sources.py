@@ -31,8 +31,8 @@ SOFTENING = 51  # levels of 255; light = sinh(level / 51) undoes the Lupton stre
 ISOPHOTES = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05)  # levels of the stretched image in units of that of the centre
 PETROSIAN = 0.2  # ratio of local to mean surface brightness, of which two radii hold all flux (Strauss et al. 2002)
 FLUXES = (0.2, 0.5, 0.8, 0.9)  # shares of the Petrosian flux
-CONSTANT = 0.447
-WEIGHTS = (0.152, -0.151, 0.012, -0.243, -0.319, 0.154, 0.92, 0.375, 0.078, -0.409, 0.187)
+CONSTANT = 0.732
+WEIGHTS = (0.227, -0.18, -0.02, -0.302, -0.213, -0.2, 0.332, 0.154, 0.579, -0.062, 0.23)
 """log(petroR90 / r) = CONSTANT + WEIGHTS @ log(radii / r), where r is the median of the radii of :func:`_radii`."""
 SCATTER, SCATTER_CUT = 0.15, 0.2
 """Standard deviation of log(petroR90) on galaxies that the fit has not seen, and of those that the image cuts off."""
@@ -161,7 +161,12 @@ def _prominent(light: np.ndarray, noise: float) -> list[tuple[float, float, np.n
     sources = []
     for x, y in (_centroid(smooth, *peak) for peak in kept[:MOST_PEAKS]):
         sources.append((x, y, *_profile(light, x, y, noise)))
-    outlines = [_crossing(brightness, DETECTION * noise) for _, _, brightness, _ in sources]
+    # A star or galaxy at the edge counts by what lies inside, or its halo would hide the galaxy in the middle.
+    room = [min(x, y, light.shape[1] - 1 - x, light.shape[0] - 1 - y) for x, y, *_ in sources]
+    outlines = [
+        min(_crossing(source[2], DETECTION * noise), max(inside, 1))
+        for source, inside in zip(sources, room, strict=True)
+    ]
     least = PROMINENT * max(outlines, default=0)
     return [source for source, outline in zip(sources, outlines, strict=True) if outline >= least]
 
@@ -190,7 +195,10 @@ def _centroid(smooth: np.ndarray, x: float, y: float) -> tuple[float, float]:
 
 
 def _profile(light: np.ndarray, x: float, y: float, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean light of the rings of radius 0 to 1, 1 to 2, ... px about a centre, and the mean light inside of each."""
+    """Mean light of the rings of radius 0 to 1, 1 to 2, ... px about a centre, and the mean light inside of each.
+
+    No ring is brighter than the ones inside of it: what is left of a neighbour is not counted.
+    """
     rows, columns = np.arange(light.shape[0]), np.arange(light.shape[1])
     across, down = np.rint(2 * x - columns).astype(int), np.rint(2 * y - rows).astype(int)
     has_opposite = ((down >= 0) & (down < len(rows)))[:, None] & ((across >= 0) & (across < len(columns)))
@@ -199,8 +207,9 @@ def _profile(light: np.ndarray, x: float, y: float, noise: float) -> tuple[np.nd
     clean = np.where(is_neighbour, opposite, light)
     radius = np.sqrt((columns - x) ** 2 + ((rows - y) ** 2)[:, None]).astype(np.intp).ravel()
     count = np.bincount(radius)
-    total = np.bincount(radius, clean.ravel())
-    return total / np.maximum(count, 1), np.cumsum(total) / np.cumsum(count).clip(1)
+    brightness = np.minimum.accumulate(np.bincount(radius, clean.ravel())[count > 0] / count[count > 0])
+    edges = np.arange(len(brightness) + 1) ** 2
+    return brightness, np.cumsum(brightness * np.diff(edges)) / edges[1:]
 
 
 def _crossing(values: np.ndarray, limit: float) -> float:
