@@ -21,8 +21,9 @@ FIELD = 424 * 0.02
 SIDE = 128  # px, longer side of the reduced image that is measured; in a Galaxy Zoo cut-out petroR90 is then 15.1 px
 LARGE_SIDE = 512  # px, as SIDE, for the search in images of more than LARGE px, whose galaxies may be small
 LARGE = 1024
-SMALLEST = 8  # px, shorter side of the smallest image that is searched
+SMALLEST = 16  # px, shorter side of the smallest image that is searched
 SMOOTHING = 1.5  # px, sigma of the Gaussian in which peaks are looked for
+LEAST_AREA = 12  # px of the reduced image that a source has at least
 DETECTION = 5  # noise sigmas of the isophote that makes a source, and by which sources are compared
 SADDLE = 0.8  # two peaks are one galaxy if the light between them falls to no less than this share of the fainter
 MOST_PEAKS = 8
@@ -77,7 +78,9 @@ def find_galaxies(rgb: np.ndarray) -> list[Galaxy]:
     if min(height, width) < SMALLEST:
         return []
     image = Image.fromarray(rgb)
-    light, pixel = _light(image, (0, 0, width, height), LARGE_SIDE if max(height, width) > LARGE else SIDE)
+    longer = max(width, height)
+    # Not enlarged: noise would pass for sources.
+    light, pixel = _light(image, (0, 0, width, height), LARGE_SIDE if longer > LARGE else min(SIDE, longer))
     sky = _sky(light)
     light -= sky
     noise = _noise(light)
@@ -118,7 +121,7 @@ def _light(image: Image.Image, box: tuple[float, float, float, float], side: flo
     The scale is in pixels of the image for each pixel of the light.
     """
     width, height = box[2] - box[0], box[3] - box[1]
-    pixel = max(width, height) / max(round(side), SMALLEST)
+    pixel = max(width, height) / max(round(side), 8)
     size = max(round(width / pixel), 1), max(round(height / pixel), 1)
     method = Image.Resampling.BOX if pixel >= 1 else Image.Resampling.BILINEAR
     small = np.asarray(image.resize(size, method, box))
@@ -148,7 +151,8 @@ def _prominent(light: np.ndarray, noise: float) -> list[tuple[float, float, np.n
     areas = np.bincount(patches.ravel())
     areas[0] = 0
     # Profiles cost the most, so what is too small by its area gets none; half of the radius is a quarter of the area.
-    is_peak = (smooth == ndimage.maximum_filter(smooth, 7)) & (areas >= PROMINENT**2 / 2 * areas.max())[patches]
+    is_large = areas >= max(PROMINENT**2 / 2 * areas.max(), LEAST_AREA)
+    is_peak = (smooth == ndimage.maximum_filter(smooth, 7)) & is_large[patches]
     rows, columns = np.nonzero(is_peak & (patches > 0))
     order = np.argsort(-smooth[rows, columns], kind="stable")[: 2 * MOST_PEAKS]
     kept: list[tuple[int, int]] = []
