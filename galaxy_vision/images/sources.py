@@ -21,8 +21,9 @@ FIELD = 424 * 0.02
 SIDE = 128  # px, longer side of the reduced image that is measured; in a Galaxy Zoo cut-out petroR90 is then 15.1 px
 LARGE_SIDE = 512  # px, as SIDE, for the search in images of more than LARGE px, whose galaxies may be small
 LARGE = 1024
-SMALLEST = 8  # px, shorter side of the smallest image that is searched
+SMALLEST = 16  # px, shorter side of the smallest image that is searched
 SMOOTHING = 1.5  # px, sigma of the Gaussian in which peaks are looked for
+LEAST_AREA = 12  # px of the reduced image that a source has at least
 DETECTION = 5  # noise sigmas of the isophote that makes a source, and by which sources are compared
 SADDLE = 0.8  # two peaks are one galaxy if the light between them falls to no less than this share of the fainter
 MOST_PEAKS = 8
@@ -31,8 +32,8 @@ SOFTENING = 51  # levels of 255; light = sinh(level / 51) undoes the Lupton stre
 ISOPHOTES = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05)  # levels of the stretched image in units of that of the centre
 PETROSIAN = 0.2  # ratio of local to mean surface brightness, of which two radii hold all flux (Strauss et al. 2002)
 FLUXES = (0.2, 0.5, 0.8, 0.9)  # shares of the Petrosian flux
-CONSTANT = 0.447
-WEIGHTS = (0.152, -0.151, 0.012, -0.243, -0.319, 0.154, 0.92, 0.375, 0.078, -0.409, 0.187)
+CONSTANT = 0.732
+WEIGHTS = (0.227, -0.18, -0.02, -0.302, -0.213, -0.2, 0.332, 0.154, 0.579, -0.062, 0.23)
 """log(petroR90 / r) = CONSTANT + WEIGHTS @ log(radii / r), where r is the median of the radii of :func:`_radii`."""
 SCATTER, SCATTER_CUT = 0.15, 0.2
 """Standard deviation of log(petroR90) on galaxies that the fit has not seen, and of those that the image cuts off."""
@@ -77,7 +78,9 @@ def find_galaxies(rgb: np.ndarray) -> list[Galaxy]:
     if min(height, width) < SMALLEST:
         return []
     image = Image.fromarray(rgb)
-    light, pixel = _light(image, (0, 0, width, height), LARGE_SIDE if max(height, width) > LARGE else SIDE)
+    longer = max(width, height)
+    # Not enlarged: noise would pass for sources.
+    light, pixel = _light(image, (0, 0, width, height), LARGE_SIDE if longer > LARGE else min(SIDE, longer))
     sky = _sky(light)
     light -= sky
     noise = _noise(light)
@@ -118,7 +121,7 @@ def _light(image: Image.Image, box: tuple[float, float, float, float], side: flo
     The scale is in pixels of the image for each pixel of the light.
     """
     width, height = box[2] - box[0], box[3] - box[1]
-    pixel = max(width, height) / max(round(side), SMALLEST)
+    pixel = max(width, height) / max(round(side), 8)
     size = max(round(width / pixel), 1), max(round(height / pixel), 1)
     method = Image.Resampling.BOX if pixel >= 1 else Image.Resampling.BILINEAR
     small = np.asarray(image.resize(size, method, box))
@@ -148,7 +151,8 @@ def _prominent(light: np.ndarray, noise: float) -> list[tuple[float, float, np.n
     areas = np.bincount(patches.ravel())
     areas[0] = 0
     # Profiles cost the most, so what is too small by its area gets none; half of the radius is a quarter of the area.
-    is_peak = (smooth == ndimage.maximum_filter(smooth, 7)) & (areas >= PROMINENT**2 / 2 * areas.max())[patches]
+    is_large = areas >= max(PROMINENT**2 / 2 * areas.max(), LEAST_AREA)
+    is_peak = (smooth == ndimage.maximum_filter(smooth, 7)) & is_large[patches]
     rows, columns = np.nonzero(is_peak & (patches > 0))
     order = np.argsort(-smooth[rows, columns], kind="stable")[: 2 * MOST_PEAKS]
     kept: list[tuple[int, int]] = []
@@ -161,7 +165,12 @@ def _prominent(light: np.ndarray, noise: float) -> list[tuple[float, float, np.n
     sources = []
     for x, y in (_centroid(smooth, *peak) for peak in kept[:MOST_PEAKS]):
         sources.append((x, y, *_profile(light, x, y, noise)))
-    outlines = [_crossing(brightness, DETECTION * noise) for _, _, brightness, _ in sources]
+    # A star or galaxy at the edge counts by what lies inside, or its halo would hide the galaxy in the middle.
+    room = [min(x, y, light.shape[1] - 1 - x, light.shape[0] - 1 - y) for x, y, *_ in sources]
+    outlines = [
+        min(_crossing(source[2], DETECTION * noise), max(inside, 1))
+        for source, inside in zip(sources, room, strict=True)
+    ]
     least = PROMINENT * max(outlines, default=0)
     return [source for source, outline in zip(sources, outlines, strict=True) if outline >= least]
 
@@ -190,7 +199,10 @@ def _centroid(smooth: np.ndarray, x: float, y: float) -> tuple[float, float]:
 
 
 def _profile(light: np.ndarray, x: float, y: float, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean light of the rings of radius 0 to 1, 1 to 2, ... px about a centre, and the mean light inside of each."""
+    """Mean light of the rings of radius 0 to 1, 1 to 2, ... px about a centre, and the mean light inside of each.
+
+    No ring is brighter than the ones inside of it: what is left of a neighbour is not counted.
+    """
     rows, columns = np.arange(light.shape[0]), np.arange(light.shape[1])
     across, down = np.rint(2 * x - columns).astype(int), np.rint(2 * y - rows).astype(int)
     has_opposite = ((down >= 0) & (down < len(rows)))[:, None] & ((across >= 0) & (across < len(columns)))
@@ -199,8 +211,9 @@ def _profile(light: np.ndarray, x: float, y: float, noise: float) -> tuple[np.nd
     clean = np.where(is_neighbour, opposite, light)
     radius = np.sqrt((columns - x) ** 2 + ((rows - y) ** 2)[:, None]).astype(np.intp).ravel()
     count = np.bincount(radius)
-    total = np.bincount(radius, clean.ravel())
-    return total / np.maximum(count, 1), np.cumsum(total) / np.cumsum(count).clip(1)
+    brightness = np.minimum.accumulate(np.bincount(radius, clean.ravel())[count > 0] / count[count > 0])
+    edges = np.arange(len(brightness) + 1) ** 2
+    return brightness, np.cumsum(brightness * np.diff(edges)) / edges[1:]
 
 
 def _crossing(values: np.ndarray, limit: float) -> float:
