@@ -285,9 +285,9 @@ def _to_rgb(image: Image.Image, stretch: str, survey: str | None) -> Image.Image
 
 def _stretched(plane: np.ndarray, stretch: str, survey: str | None) -> Image.Image:
     from .stretch import stretch_planes
-    from .surveys import softening_of
+    from .surveys import stretch_of
 
-    rgb, reading = stretch_planes(plane[None], stretch, softening_of(survey))
+    rgb, reading = stretch_planes(plane[None], stretch, stretch_of(survey))
     image = Image.fromarray(rgb)
     image.info = {"reading": reading}
     return image

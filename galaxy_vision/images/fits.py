@@ -20,7 +20,7 @@ from .bands import Plane, as_bands, by_wavelength, choose, find, planes_of
 from .limits import FITS_STARTS, MAX_BYTES, MAX_SIDE, check_size
 from .packed import PACKERS, unpack
 from .stretch import stretch_planes
-from .surveys import Survey, softening_of, survey_named
+from .surveys import Survey, stretch_of, survey_named
 
 MAX_VALUES = 3 * MAX_SIDE**2
 """Largest number of pixel values of a cube: three bands of the largest image."""
@@ -116,7 +116,7 @@ def _picture(bands: list[Band], origin: str, stretch: str, survey: str | None) -
         planes = [band.plane for band in bands]
     if any("BSOFTEN" in band.header for band in bands):
         notes.append("asinh magnitudes made linear")
-    rgb, reading = stretch_planes(np.stack(planes)[:, ::-1], stretch, softening_of(survey))
+    rgb, reading = stretch_planes(np.stack(planes)[:, ::-1], stretch, stretch_of(survey))
     image = Image.fromarray(rgb)
     if preset:
         notes.append(f"as of {survey}")

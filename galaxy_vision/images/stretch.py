@@ -1,6 +1,7 @@
 """Stretch the brightness of deep images to the 8 bits of a screen."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from astropy.stats import sigma_clipped_stats
@@ -18,17 +19,36 @@ MIN_WHITE = 50.0
 """Smallest brightness, in sky sigmas, that is shown as white. Ours: an image of pure noise stays dark."""
 
 
-def stretch_planes(planes: np.ndarray, stretch: str, softening: float = SOFTENING) -> tuple[np.ndarray, str]:
+class Stretch(NamedTuple):
+    """Parameters of the asinh stretch, in sky sigmas of each band.
+
+    Attributes:
+        softening: where it turns from linear to logarithmic.
+        white: brightness that is shown as white; None for the brightest pixel of the middle half.
+        black: brightness above the sky that is shown as black.
+        balance: factors on red, green and blue, which make up for bands of different depth.
+    """
+
+    softening: float = SOFTENING
+    white: float | None = None
+    black: float = -1.0
+    balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+DEFAULT = Stretch()
+
+
+def stretch_planes(planes: np.ndarray, stretch: str, parameters: Stretch = DEFAULT) -> tuple[np.ndarray, str]:
     """Stretch one or three deep planes to an 8-bit RGB image.
 
     The asinh stretch is that of Lupton et al. (2004) in units of the sky noise of each band, so that bands of any unit
     make a picture; the colours are not photometric. It runs from one sigma below the sky to the brightest pixel of the
-    middle half.
+    middle half, unless ``parameters`` say otherwise.
 
     Args:
         planes: (1, H, W) grey, or (3, H, W) red, green, blue; any real type.
         stretch: as in :func:`galaxy_vision.read_rgb`.
-        softening: sky sigmas at which the asinh stretch turns from linear to logarithmic.
+        parameters: of the asinh stretch.
 
     Returns:
         (H, W, 3) uint8, and a description of what was done.
@@ -58,10 +78,12 @@ def stretch_planes(planes: np.ndarray, stretch: str, softening: float = SOFTENIN
         plane -= sky
         # An image without noise (a model, or few bits) has no sigma; its peak is set to 500, as in a bright galaxy.
         plane /= sigma if sigma > 0 else max(plane.max(), np.finfo(float).tiny) / 500
-    planes += 1.0
+    if len(planes) == 3:
+        planes *= np.reshape(parameters.balance, (3, 1, 1))
+    planes -= parameters.black
     height, width = planes.shape[1:]
     middle = planes[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
-    white = max(float(middle.mean(0).max()), MIN_WHITE)
+    white, softening = parameters.white or max(float(middle.mean(0).max()), MIN_WHITE), parameters.softening
     # Lupton's f(I) = asinh(Q I / stretch) / (10 asinh(Q / 10)), solved for the Q and stretch that give this softening
     # and white.
     q = 10 * math.sinh(math.asinh(white / softening) / 10)
