@@ -171,8 +171,8 @@ def parquet_files(name: str) -> tuple[dict[str, list[str]], Features, str]:
             if repr(label) != repr(expected):
                 raise ValueError(
                     f"the files of dataset={name!r} have different classes, {_classes(expected)} in "
-                    f"{Path(first).name} and {_classes(label)} in {Path(path).name}; without --streaming they are "
-                    "compared by name"
+                    f"{Path(first).name} and {_classes(label)} in {Path(path).name}; leave --streaming out, so that "
+                    "they are compared by name"
                 )
     features = builder.info.features
     if features is None and local:

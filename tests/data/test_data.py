@@ -221,7 +221,7 @@ def test_files_and_splits_that_contradict_each_other_are_named(tmp_path):
     name = parquet(
         tmp_path / "four", train=rows(list("ab") * 30, size=[1] * 60), test=rows(list("ab"), size=["x", "y"])
     )
-    with pytest.raises(ValueError, match="files of dataset=.* do not fit together .*give all the same columns"):
+    with pytest.raises(ValueError, match="files of dataset=.* do not fit together .*give all files the same columns"):
         load_galaxies(name)
 
 
