@@ -1,8 +1,8 @@
-# ruff: noqa: I001 (evaluate.load reads this file and follows one import a line)
-"""Scores of captions, as an ``evaluate.Metric``: what they say (claims against votes), and how (BLEU, chrF, CIDEr-D).
+# ruff: noqa: I001 (evaluate.load reads this file, and follows imports of one name per line only)
+"""Scores of captions, as an ``evaluate.Metric``: of claims against votes, and of words (BLEU, chrF, CIDEr-D).
 
-``evaluate.load("galaxy_vision/caption_metrics.py")`` works too. A caption metric says nothing without the score of one
-constant caption beside it: see :func:`best_constants`.
+``evaluate.load("galaxy_vision/evaluation/caption_metrics.py")`` works too. Scores of captions mean something only
+beside those of one constant caption: see :func:`best_constants`.
 """
 
 import math
@@ -19,6 +19,8 @@ from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.reading import parse_claims
 from galaxy_vision.captions.claims import score_claims
 from galaxy_vision.captions.writing import write_captions
+from galaxy_vision.evaluation.sums import BatchedMetric
+from galaxy_vision.evaluation.sums import ratio
 from galaxy_vision.models.decision_tree import QUESTIONS
 
 _TOKEN = re.compile(r"[\w'-]+|[^\w\s]")
@@ -27,79 +29,74 @@ CIDER_ORDER, CIDER_SIGMA = 4, 6.0  # Vedantam et al. 2015 (CVPR), section 4 and 
 
 
 def tokenize(text: str) -> str:
-    """The one tokenisation of both sides: lower case, words (hyphens inside) and punctuation apart."""
+    """Return words (with inner hyphens) and punctuation in lower case, separated by spaces; for all scores of words."""
     return " ".join(_TOKEN.findall(text.lower()))
 
 
 def _grams(words: list[str], order: int) -> Counter:
-    return Counter(tuple(words[at : at + order]) for at in range(len(words) - order + 1))
+    return Counter(tuple(words[start : start + order]) for start in range(len(words) - order + 1))
 
 
-def _places(references: list[list[str]]) -> list[list[str | None]]:
-    """As sacrebleu wants them: one list for each place of a reference, None where a row has fewer."""
+def _transposed(references: list[list[str]]) -> list[list[str | None]]:
+    """Return the first reference of every row, the second, and so on, as sacrebleu needs them; None where missing."""
     most = max(map(len, references))
-    return [[tokenize(row[place]) if place < len(row) else None for row in references] for place in range(most)]
+    return [[tokenize(row[index]) if index < len(row) else None for row in references] for index in range(most)]
 
 
 def bleu(predictions: list[str], references: list[list[str]], order: int) -> tuple[float, str]:
-    """BLEU of n-grams up to ``order`` (0 to 1) and sacrebleu's signature; both sides go through :func:`tokenize`."""
+    """Return BLEU (0 to 1) of :func:`tokenize`'s words with n-grams up to ``order``, and the signature of sacrebleu."""
     metric = BLEU(max_ngram_order=order, tokenize="none", force=True)
-    score = metric.corpus_score([tokenize(text) for text in predictions], _places(references)).score / 100
+    score = metric.corpus_score([tokenize(text) for text in predictions], _transposed(references)).score / 100
     return score, str(metric.get_signature())
 
 
 def cider_d(predictions: list[str], references: list[list[str]]) -> float:
-    """Compute CIDEr-D (Vedantam et al. 2015, equation 6), times 10 as usual.
+    """Return CIDEr-D (Vedantam et al. 2015, equation 6), times 10 as usual.
 
-    Similarity in n-grams of 1 to 4 words, weighted by how rare they are among the galaxies; 10 for a caption that is
-    its only reference (if any of its words is rare).
+    It is the similarity in n-grams of 1 to 4 words, weighted by how rare they are among the galaxies: 10 for a caption
+    that is equal to its only reference (unless all references have all of its words).
     """
     words = [tokenize(text).split() for text in predictions]
     reference_words = [[tokenize(text).split() for text in texts] for texts in references]
     total = 0.0
     for order in range(1, CIDER_ORDER + 1):
-        grams = [[_grams(each, order) for each in texts] for texts in reference_words]
-        found_in = Counter(gram for texts in grams for gram in set().union(*texts))
+        grams = [[_grams(text, order) for text in texts] for texts in reference_words]
+        rows_with = Counter(gram for texts in grams for gram in set().union(*texts))
 
-        def weighted(counts: Counter, found_in=found_in) -> dict:
-            return {gram: n * math.log(len(references) / max(found_in[gram], 1)) for gram, n in counts.items()}
+        def weighted(counts: Counter, rows_with=rows_with) -> dict:
+            return {gram: n * math.log(len(references) / max(rows_with[gram], 1)) for gram, n in counts.items()}
 
-        for said, texts, counted in zip(words, reference_words, grams, strict=True):
-            ours = weighted(_grams(said, order))
-            norm = math.hypot(*ours.values())
-            for text, counts in zip(texts, counted, strict=True):
-                theirs = weighted(counts)
-                both = norm * math.hypot(*theirs.values())
-                overlap = sum(
-                    min(weight, theirs.get(gram, 0.0)) * theirs.get(gram, 0.0) for gram, weight in ours.items()
-                )
-                if both > 0:
-                    penalty = math.exp(-((len(said) - len(text)) ** 2) / (2 * CIDER_SIGMA**2))
-                    total += penalty * overlap / both / len(texts)
+        for prediction, texts, text_grams in zip(words, reference_words, grams, strict=True):
+            predicted = weighted(_grams(prediction, order))
+            norm = math.hypot(*predicted.values())
+            for text, counts in zip(texts, text_grams, strict=True):
+                reference = weighted(counts)
+                norms = norm * math.hypot(*reference.values())
+                pairs = ((weight, reference.get(gram, 0.0)) for gram, weight in predicted.items())
+                overlap = sum(min(pair) * pair[1] for pair in pairs)
+                if norms > 0:
+                    penalty = math.exp(-((len(prediction) - len(text)) ** 2) / (2 * CIDER_SIGMA**2))
+                    total += penalty * overlap / norms / len(texts)
     return 10 * total / CIDER_ORDER / len(predictions)
 
 
 def _f1(precision: float | None, recall: float | None) -> float | None:
-    """0 if nothing was claimed though something should be, or the other way round; None if neither."""
+    """Return the F1 score; 0 if either of them is 0 or undefined, None if both are undefined."""
     if precision is None and recall is None:
         return None
     return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
 
 
-def _share(above: float, below: float) -> float | None:
-    return float(above / below) if below else None
-
-
-class CaptionMetric(evaluate.Metric):
+class CaptionMetric(BatchedMetric, evaluate.Metric):
     """Scores of captions: predictions are texts, references are ``{"captions": [text, ...], "votes": (37,)}``.
 
-    Precision is the share of claims that the votes support; recall the share of the answers that the votes claim
-    (:func:`claims_from_votes`) which the caption gives, hedged or not.
+    Precision is the share of the claims that the votes support. Recall is the share of the answers claimed by the votes
+    (:func:`claims_from_votes`) that the captions claim too, hedged or not.
     """
 
     def __init__(self, **kw):
         super().__init__(**kw)
-        self.rows: list[tuple[str, list[str], np.ndarray]] = []
+        self.held: list[tuple[str, list[str], np.ndarray]] = []
 
     def _info(self) -> evaluate.MetricInfo:
         reference = {
@@ -113,79 +110,66 @@ class CaptionMetric(evaluate.Metric):
         """Add rows.
 
         Raises:
-            ValueError: not as many references as predictions, or a row without reference captions.
+            ValueError: there are not as many references as predictions, or a row has no reference captions.
         """
         if len(predictions) != len(references):
-            raise ValueError(
-                f"{len(predictions)} predictions and {len(references)} references; give one for each galaxy"
-            )
-        for said, known in zip(predictions, references, strict=True):
-            if not known["captions"]:
-                raise ValueError(f"row {len(self.rows)} has no reference captions; leave it out")
-            captions = [known["captions"]] if isinstance(known["captions"], str) else list(known["captions"])
-            self.rows.append((said, captions, np.asarray(known["votes"], dtype=np.float64)))
+            raise ValueError(f"{len(predictions)} predictions and {len(references)} references; give one per galaxy")
+        for text, reference in zip(predictions, references, strict=True):
+            captions = reference["captions"]
+            if not captions:
+                raise ValueError(f"row {len(self.held)} has no reference captions; leave it out")
+            captions = [captions] if isinstance(captions, str) else list(captions)
+            self.held.append((text, captions, np.asarray(reference["votes"], dtype=np.float64)))
 
-    def add(self, *, prediction=None, reference=None, **kw) -> None:
-        """Add one row."""
-        self.add_batch(predictions=[prediction], references=[reference])
+    def _scores(self) -> dict:
+        return self._claim_scores() | self._word_scores()
 
-    def compute(self, *, predictions=None, references=None, **kw) -> dict:
-        """Scores of everything added, as plain Python (None where undefined); starts anew afterwards.
-
-        Raises:
-            ValueError: no row was added.
-        """
-        if predictions is not None:
-            self.add_batch(predictions=predictions, references=references)
-        if not self.rows:
-            raise ValueError("no row was added; call add_batch(predictions=..., references=...) first")
-        result = self._what() | self._how()
-        self.rows = []
-        return result
-
-    def _what(self) -> dict:
+    def _claim_scores(self) -> dict:
         stems = [question.stem for question in QUESTIONS]
         verdicts = {stem: Counter() for stem in stems}
-        wanted, given, soft, unread = Counter(), Counter(), 0.0, 0
-        for text, _, votes in self.rows:
-            said, known = parse_claims(text), claims_from_votes(votes)
-            unread += len(said.unread)
-            for claim in said:
+        expected, recalled, soft, unread = Counter(), Counter(), 0.0, 0
+        for text, _, votes in self.held:
+            claims, true_claims = parse_claims(text), claims_from_votes(votes)
+            unread += len(claims.unread)
+            for claim in claims:
                 scored = score_claims([claim], votes)
                 verdicts[claim.question].update({name: scored[name] for name in COUNTS})
                 soft += scored["soft_support"]
-            answers = {claim.answer for claim in said}
-            wanted.update(claim.question for claim in known)
-            given.update(claim.question for claim in known if claim.answer in answers)
+            answers = {claim.answer for claim in claims}
+            expected.update(claim.question for claim in true_claims)
+            recalled.update(claim.question for claim in true_claims if claim.answer in answers)
         total = sum(verdicts.values(), Counter())
-        precision, recall = _share(total["supported"], total["claims"]), _share(given.total(), wanted.total())
+        precision, recall = ratio(total["supported"], total["claims"]), ratio(recalled.total(), expected.total())
         questions = []
         for stem in stems:
-            here = verdicts[stem]
-            row = {name: here[name] for name in COUNTS} | {"wanted": wanted[stem]}
-            row |= {"precision": _share(here["supported"], here["claims"]), "recall": _share(given[stem], wanted[stem])}
+            counts = verdicts[stem]
+            row = {name: counts[name] for name in COUNTS} | {"wanted": expected[stem]}
+            row["precision"] = ratio(counts["supported"], counts["claims"])
+            row["recall"] = ratio(recalled[stem], expected[stem])
             questions.append({"question": stem} | row | {"f1": _f1(row["precision"], row["recall"])})
         return {
-            "rows": len(self.rows),
+            "rows": len(self.held),
             "claim_precision": precision,
             "claim_recall": recall,
             "claim_f1": _f1(precision, recall),
-            "contradicted": _share(total["contradicted"], total["claims"]),
-            "ungrounded": _share(total["ungrounded"], total["claims"]),
-            "undecided": _share(total["undecided"], total["claims"]),
-            "claims_per_caption": total["claims"] / len(self.rows),
-            "soft_support": _share(soft, total["claims"]),
+            "contradicted": ratio(total["contradicted"], total["claims"]),
+            "ungrounded": ratio(total["ungrounded"], total["claims"]),
+            "undecided": ratio(total["undecided"], total["claims"]),
+            "claims_per_caption": total["claims"] / len(self.held),
+            "soft_support": ratio(soft, total["claims"]),
             "unread_words": unread,
             "questions": questions,
         }
 
-    def _how(self) -> dict:
-        predictions, references = [row[0] for row in self.rows], [row[1] for row in self.rows]
+    def _word_scores(self) -> dict:
+        predictions, references = [row[0] for row in self.held], [row[1] for row in self.held]
         result = {}
         for order in (1, 2, 3, 4):
             result[f"bleu_{order}"], result["bleu_signature"] = bleu(predictions, references, order)
         chrf = CHRF()
-        result["chrf"] = chrf.corpus_score([tokenize(text) for text in predictions], _places(references)).score / 100
+        result["chrf"] = (
+            chrf.corpus_score([tokenize(text) for text in predictions], _transposed(references)).score / 100
+        )
         result |= {"chrf_signature": str(chrf.get_signature()), "cider_d": cider_d(predictions, references)}
         commonest = Counter(predictions).most_common(1)[0]
         return result | {
@@ -196,27 +180,26 @@ class CaptionMetric(evaluate.Metric):
 
 
 def best_constants(references: list[dict], candidates: int = 40) -> dict[str, str]:
-    """Find the one caption for all galaxies with the best claim F1, and that with the best BLEU-4.
+    """Return the caption that has the best claim F1 as that of all galaxies, and the one with the best BLEU-4.
 
-    Both are out of the commonest reference captions of these rows: ``candidates`` by frequency, and as many by the
-    frequency of what they claim.
+    Both are chosen among the most frequent reference captions of these rows: ``candidates`` by their own frequency, and
+    as many by the frequency of their claims.
     """
     texts = Counter(text for row in references for text in row["captions"])
     by_claims: dict[frozenset, Counter] = {}
     for text, count in texts.items():
         by_claims.setdefault(parse_claims(text), Counter())[text] = count
     common = sorted(by_claims.values(), key=lambda group: -group.total())[:candidates]
-    tried = dict.fromkeys(
-        [text for text, _ in texts.most_common(candidates)] + [g.most_common(1)[0][0] for g in common]
-    )
-    known = [row["captions"] for row in references]
+    frequent = [text for text, _ in texts.most_common(candidates)]
+    tried = dict.fromkeys(frequent + [group.most_common(1)[0][0] for group in common])
+    captions = [row["captions"] for row in references]
     scores = {}
     for text in tried:
         metric = CaptionMetric()
         metric.add_batch(predictions=[text] * len(references), references=references)
         scores[text] = {
-            "claim_f1": metric._what()["claim_f1"] or 0.0,
-            "bleu_4": bleu([text] * len(references), known, 4)[0],
+            "claim_f1": metric._claim_scores()["claim_f1"] or 0.0,
+            "bleu_4": bleu([text] * len(references), captions, 4)[0],
         }
     return {name: max(tried, key=lambda text: scores[text][name]) for name in ("claim_f1", "bleu_4")}
 
@@ -224,24 +207,24 @@ def best_constants(references: list[dict], candidates: int = 40) -> dict[str, st
 def score_beside_rivals(
     captions: dict[str, list[str]], references: list[dict], validation: list[dict]
 ) -> tuple[dict[str, dict], dict[str, str]]:
-    """Score captions beside those that any captioner must beat, and that none can.
+    """Score captions beside constant captions, a lower bound, and captions of the true votes, an upper bound.
 
     Args:
-        captions: of each describer by name, one text for each row.
-        references: ``{"captions": [text, ...], "votes": (37,)}`` of each row.
-        validation: those of the rows on which the constant captions are chosen.
+        captions: one text per row, by the name of the captioner.
+        references: ``{"captions": [text, ...], "votes": (37,)}`` of every row.
+        validation: references of the rows on which the constant captions are chosen.
 
     Returns:
-        Scores by name, of ``captions``, of two constant captions and of sentences written from the true votes; and the
-        constants.
+        Scores by name, of ``captions``, of two constant captions and of captions written from the true votes; and the
+        constant captions.
     """
     constants = best_constants(validation)
     captions = captions | {
         "constant, best claims": [constants["claim_f1"]] * len(references),
         "constant, best BLEU": [constants["bleu_4"]] * len(references),
-        # Sentences of their own, so that BLEU does not find the very references.
+        # Written with other seeds than the references, which would otherwise have a BLEU of 1.
         "template, true votes": [
-            write_captions(claims_from_votes(row["votes"]), 1, seed=place)[0] for place, row in enumerate(references)
+            write_captions(claims_from_votes(row["votes"]), 1, seed=index)[0] for index, row in enumerate(references)
         ],
     }
     metric = CaptionMetric()
@@ -249,7 +232,7 @@ def score_beside_rivals(
     return scores, constants
 
 
-_COLUMNS = {
+_TITLES = {
     "claim_f1": "claim F1",
     "claim_precision": "precision",
     "claim_recall": "recall",
@@ -269,13 +252,14 @@ _COLUMNS = {
 
 
 def caption_table(results: dict[str, dict]) -> str:
-    """The Markdown table of the captioner and its rivals: one column for each, one row for each score."""
+    """Return the Markdown table of the captioner and its baselines: a column for each of them, a row for each score."""
     names = list(results)
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for key, title in _COLUMNS.items():
+    for key, title in _TITLES.items():
         values = (results[name][key] for name in names)
-        shown = (
-            "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in values
-        )
-        lines.append(f"| {title} | " + " | ".join(shown) + " |")
+        lines.append(f"| {title} | " + " | ".join(map(_cell, values)) + " |")
     return "\n".join(lines)
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

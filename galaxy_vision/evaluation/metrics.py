@@ -1,8 +1,9 @@
-# ruff: noqa: I001 (evaluate.load reads this file and follows one import a line)
+# ruff: noqa: I001 (evaluate.load reads this file, and follows imports of one name per line only)
 """Scores of classes and of votes, as one ``evaluate.Metric`` with the configurations ``classes`` and ``votes``.
 
-``evaluate.load("galaxy_vision/evaluation/metrics.py", "votes")`` works too. Both keep running sums only, so memory does
-not grow with the test set. Every score of votes stands beside that of a constant answer, the mean of the training rows.
+``evaluate.load("galaxy_vision/evaluation/metrics.py", "votes")`` works too. Both keep running sums only, so that memory
+does not grow with the test set. Scores of votes are given beside those of a constant answer, the mean of the training
+rows.
 """
 
 import zlib
@@ -11,11 +12,14 @@ import datasets
 import evaluate
 import numpy as np
 from scipy.special import betaincinv
-from scipy.stats import betabinom
 
+from galaxy_vision.evaluation.sums import BatchedMetric
 from galaxy_vision.evaluation.sums import binned
 from galaxy_vision.evaluation.sums import calibration
+from galaxy_vision.evaluation.sums import CLASS_SCORES
 from galaxy_vision.evaluation.sums import confusion_scores
+from galaxy_vision.evaluation.sums import constant_scores
+from galaxy_vision.evaluation.sums import counts_in_interval
 from galaxy_vision.evaluation.sums import interval_95
 from galaxy_vision.evaluation.sums import ratio
 from galaxy_vision.evaluation.sums import root
@@ -30,20 +34,21 @@ from galaxy_vision.models.decision_tree import kaggle_from_conditional
 from galaxy_vision.models.decision_tree import question_totals
 
 BOOTSTRAPS = 500
+"""Resamplings of a 95 % interval. Ours: its edges then have a dozen of them on either side."""
 
 
 def training_constants(votes) -> dict[str, np.ndarray | None]:
-    """Return the constant answer, from (N, 37) training votes, as keywords ``baseline_*`` of :class:`GalaxyMetric`.
+    """Return the constant answer of (N, 37) training votes, as keywords ``baseline_*`` of :class:`GalaxyMetric`.
 
     Returns:
-        ``baseline_conditional`` (37,), the mean conditional fraction of the galaxies in which a question was asked;
-        ``baseline_kaggle`` (37,), the mean Kaggle value of the rows in which every question is known (None if there is
-        no such row); ``baseline_interval`` (2, 37), the 5 % and 95 % quantiles of the fractions of at least 20
-        volunteers: 0 and 1 where there is none.
+        ``baseline_conditional`` (37,), the mean conditional fraction of the galaxies whose question was asked;
+        ``baseline_kaggle`` (37,), the mean Kaggle value of the rows in which every question is known (None without such
+        a row); ``baseline_interval`` (2, 37), the 5 % and 95 % quantiles of fractions of at least 20 volunteers, 0 and
+        1 where there are none.
     """
     conditional = conditional_fractions(votes)
-    known = ~np.isnan(conditional)
-    mean = np.where(known, conditional, 0).sum(0) / np.maximum(known.sum(0), 1)
+    is_known = ~np.isnan(conditional)
+    mean = np.where(is_known, conditional, 0).sum(0) / np.maximum(is_known.sum(0), 1)
     kaggle = kaggle_from_conditional(conditional)
     whole = ~np.isnan(kaggle).any(-1) & ~np.isnan(votes).any(-1)
     used = question_totals(votes) >= MIN_VOTES
@@ -57,13 +62,13 @@ def training_constants(votes) -> dict[str, np.ndarray | None]:
 
 
 def published_values(votes) -> tuple[np.ndarray, np.ndarray]:
-    """Turn votes (..., 37) into values of the Galaxy Challenge, NaN where unknown, and where they are known."""
+    """Return votes (..., 37) as values of the Galaxy Challenge, NaN where unknown, and whether they are known."""
     published = kaggle_from_conditional(conditional_fractions(votes))
     return published, ~np.isnan(published) & ~np.isnan(votes)
 
 
-class GalaxyMetric(evaluate.Metric):
-    """Scores of one split, from batches or at once.
+class GalaxyMetric(BatchedMetric, evaluate.Metric):
+    """Scores of one split, whose rows are added in batches or at once.
 
     Configuration ``classes``: predictions (B, C) probabilities, references (B,) class indices, negative where uncertain
     (left out and counted). Configuration ``votes``: predictions (B, 37) Dirichlet concentrations, references (B, 37)
@@ -72,9 +77,9 @@ class GalaxyMetric(evaluate.Metric):
     Args:
         config_name: ``"classes"`` or ``"votes"``.
         label_names: the C class names, in label order.
-        train_class_counts: rows of each class in training; the constant baseline answers the largest.
-        baseline_conditional: (37,) mean conditional fractions in training, from :func:`training_constants`, as the next
-            two.
+        train_class_counts: (C,) training rows of each class; the constant answer is the most frequent class.
+        baseline_conditional: (37,) mean conditional fractions in training; this and the next two are those of
+            :func:`training_constants`.
         baseline_kaggle: (37,) mean Kaggle values in training.
         baseline_interval: (2, 37) interval of the fractions in training.
     """
@@ -95,7 +100,7 @@ class GalaxyMetric(evaluate.Metric):
         self.label_names, self.train_class_counts = label_names, train_class_counts
         self.baseline_conditional, self.baseline_kaggle = baseline_conditional, baseline_kaggle
         self.baseline_interval = baseline_interval
-        self.sums = RunningSums()
+        self.held = RunningSums()
 
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name == "classes":
@@ -112,59 +117,41 @@ class GalaxyMetric(evaluate.Metric):
         """Add rows to the running sums.
 
         Raises:
-            ValueError: shapes do not fit, a prediction is not finite, or a label is out of range.
+            ValueError: shapes do not match, a prediction is not finite, or a label is out of range.
         """
         predictions, references = np.asarray(predictions, np.float64), np.asarray(references)
         if predictions.ndim != 2 or len(predictions) != len(references):
             raise ValueError(
-                f"predictions have shape {predictions.shape} and references {references.shape}; give one row for "
-                "each galaxy"
+                f"predictions have shape {predictions.shape} and references {references.shape}; give one row per galaxy"
             )
         if not np.isfinite(predictions).all():
-            raise ValueError(
-                f"predictions of row {np.argwhere(~np.isfinite(predictions))[0, 0]} are not finite; check the "
-                "model's weights"
-            )
+            row = np.argwhere(~np.isfinite(predictions))[0, 0]
+            raise ValueError(f"predictions of row {row} are not finite; check the model's weights")
         (self._add_classes if self.config_name == "classes" else self._add_votes)(predictions, references)
 
-    def add(self, *, prediction=None, reference=None, **kw) -> None:
-        """Add one row."""
-        self.add_batch(predictions=[prediction], references=[reference])
-
-    def compute(self, *, predictions=None, references=None, **kw) -> dict:
-        """Scores of everything added, as plain Python (None where undefined); starts anew afterwards.
-
-        Raises:
-            ValueError: no row was added.
-        """
-        if predictions is not None:
-            self.add_batch(predictions=predictions, references=references)
-        if not self.sums:
-            raise ValueError("no row was added; call add_batch(predictions=..., references=...) first")
-        result = self._classes() if self.config_name == "classes" else self._votes()
-        self.sums = RunningSums()
-        return result
+    def _scores(self) -> dict:
+        return self._class_scores() if self.config_name == "classes" else self._vote_scores()
 
     def _add_classes(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         size = probabilities.shape[1]
         if labels.max(initial=-1) >= size:
             raise ValueError(f"label {labels.max()} is outside the {size} classes; check label_names")
         decided = labels >= 0
-        said, right = probabilities[decided].argmax(-1), labels[decided]
+        predicted, true = probabilities[decided].argmax(-1), labels[decided]
         top = probabilities[decided].max(-1)
-        self.sums.add("confusion", np.bincount(right * size + said, minlength=size * size).reshape(size, size))
-        self.sums.add("bins", np.stack(binned(top, np.ones_like(top), top, (said == right).astype(float))))
-        self.sums.add("uncertain", (~decided).sum())
+        self.held.add("confusion", np.bincount(true * size + predicted, minlength=size * size).reshape(size, size))
+        self.held.add("bins", np.stack(binned(top, np.ones_like(top), top, (predicted == true).astype(float))))
+        self.held.add("uncertain", (~decided).sum())
 
-    def _classes(self) -> dict:
-        confusion = self.sums["confusion"]
+    def _class_scores(self) -> dict:
+        confusion = self.held["confusion"]
         total, size = confusion.sum(), len(confusion)
         names = self.label_names or [str(index) for index in range(size)]
-        result = {"rows": int(total), "uncertain_rows": int(self.sums["uncertain"]), "labels": list(names)}
+        result = {"rows": int(total), "uncertain_rows": int(self.held["uncertain"]), "labels": list(names)}
         if not total:
-            return result | dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"))
+            return result | dict.fromkeys(CLASS_SCORES)
         scores = confusion_scores(confusion)
-        result |= {name: float(scores[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")}
+        result |= {name: float(scores[name]) for name in CLASS_SCORES}
         columns = ("precision", "recall", "f1", "support")
         result["per_class"] = [
             {"label": name} | dict(zip(columns, row.tolist(), strict=True))
@@ -172,18 +159,12 @@ class GalaxyMetric(evaluate.Metric):
         ]
         result["confusion_matrix"] = confusion.astype(int).tolist()
         draws = np.random.default_rng(0).multinomial(int(total), confusion.ravel() / total, size=BOOTSTRAPS)
-        spread = confusion_scores(draws.reshape(-1, size, size).astype(float))
-        result["interval_95"] = {
-            name: interval_95(spread[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
-        }
-        result |= calibration(*self.sums["bins"])
+        resampled = confusion_scores(draws.reshape(-1, size, size).astype(float))
+        result["interval_95"] = {name: interval_95(resampled[name]) for name in CLASS_SCORES}
+        result |= calibration(*self.held["bins"])
         if self.train_class_counts is not None:
-            constant = np.zeros_like(confusion)
-            constant[:, int(np.argmax(self.train_class_counts))] = confusion.sum(1)
-            baseline = confusion_scores(constant)
-            result["baseline"] = {
-                name: float(baseline[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
-            }
+            baseline = constant_scores(confusion, int(np.argmax(self.train_class_counts)))
+            result["baseline"] = {name: float(baseline[name]) for name in CLASS_SCORES}
         return result
 
     def _add_votes(self, concentration: np.ndarray, votes: np.ndarray) -> None:
@@ -196,84 +177,65 @@ class GalaxyMetric(evaluate.Metric):
             raise ValueError(
                 f"concentration {concentration.min():g} is not above 0; give vote_concentration, not logits"
             )
-        said, true, asked = conditional_fractions(concentration), conditional_fractions(votes), question_totals(votes)
-        self.sums.add("rows", len(votes))
-        # A row counts if every question that was reached has votes (in a few rows of GZ2 a question lost all of its
-        # own).
+        predicted, true = conditional_fractions(concentration), conditional_fractions(votes)
+        asked = question_totals(votes)
+        self.held.add("rows", len(votes))
+        # In a few rows of GZ2 a question that was reached has no votes left; such rows do not count in "kaggle".
         published, answered = published_values(votes)
-        errors = np.where(answered, kaggle_from_conditional(said) - published, 0.0)
-        self.sums.add("answered", answered.sum())
-        self.sums.add("kaggle_answered", (errors**2).sum())
+        errors = np.where(answered, kaggle_from_conditional(predicted) - published, 0.0)
+        self.held.add("answered", answered.sum())
+        self.held.add("kaggle_answered", (errors**2).sum())
         whole = answered.all(-1)
         published, squared = published[whole], errors[whole] ** 2
-        self.sums.add("whole", whole.sum())
-        self.sums.add("kaggle", squared.mean(-1).sum())
-        # A Poisson bootstrap needs no second pass; its weights follow from the row's content, so batches do not matter.
+        self.held.add("whole", whole.sum())
+        self.held.add("kaggle", squared.mean(-1).sum())
+        # A Poisson bootstrap needs no second pass; weights follow from the content of a row, so batches do not matter.
         seeds = [zlib.crc32(row.tobytes()) for row in votes[whole].astype(np.float32)]
-        weights = np.array([np.random.default_rng(seed).poisson(1.0, BOOTSTRAPS) for seed in seeds]).reshape(
-            -1, BOOTSTRAPS
-        )
-        self.sums.add("kaggle_bootstrap", np.stack([weights.T @ squared.mean(-1), weights.sum(0)]))
+        weights = np.array([np.random.default_rng(seed).poisson(1.0, BOOTSTRAPS) for seed in seeds])
+        weights = weights.reshape(-1, BOOTSTRAPS)  # also without rows
+        self.held.add("kaggle_bootstrap", np.stack([weights.T @ squared.mean(-1), weights.sum(0)]))
         if self.baseline_kaggle is not None:
-            self.sums.add("kaggle_baseline", ((published - self.baseline_kaggle) ** 2).mean(-1).sum())
-        used = asked >= MIN_VOTES  # NaN is not
+            self.held.add("kaggle_baseline", ((published - self.baseline_kaggle) ** 2).mean(-1).sum())
+        used = asked >= MIN_VOTES  # false for NaN
         number = np.where(used, asked, 1.0)
-        error = np.where(used, said - true, 0.0)
-        self.sums.add("used", used.sum(0))
-        self.sums.add("squared", (error**2).sum(0))
-        # p(1-p)/n of the true fraction; p(1-p)/(n-1) of the observed one is its unbiased estimate.
-        self.sums.add("floor", np.where(used, true * (1 - true) / np.maximum(number - 1, 1), 0.0).sum(0))
+        error = np.where(used, predicted - true, 0.0)
+        self.held.add("used", used.sum(0))
+        self.held.add("squared", (error**2).sum(0))
+        # Sampling variance p(1-p)/n of the true fraction p, estimated without bias by p(1-p)/(n-1) of the observed one.
+        self.held.add("floor", np.where(used, true * (1 - true) / np.maximum(number - 1, 1), 0.0).sum(0))
         if self.baseline_conditional is not None:
-            self.sums.add("squared_baseline", np.where(used, (self.baseline_conditional - true) ** 2, 0.0).sum(0))
-        heard = ~np.isnan(votes) & (asked > 0)
-        self.sums.add("bins", np.stack(binned(said[heard], asked[heard], (asked * said)[heard], votes[heard])))
+            self.held.add("squared_baseline", np.where(used, (self.baseline_conditional - true) ** 2, 0.0).sum(0))
+        voted = ~np.isnan(votes) & (asked > 0)
+        bins = binned(predicted[voted], asked[voted], (asked * predicted)[voted], votes[voted])
+        self.held.add("bins", np.stack(bins))
         if self.baseline_conditional is not None:
-            constant = np.broadcast_to(self.baseline_conditional, said.shape)
-            constant_bins = binned(constant[heard], asked[heard], (asked * constant)[heard], votes[heard])
-            self.sums.add("bins_baseline", np.stack(constant_bins))
+            constant = np.broadcast_to(self.baseline_conditional, predicted.shape)
+            bins = binned(constant[voted], asked[voted], (asked * constant)[voted], votes[voted])
+            self.held.add("bins_baseline", np.stack(bins))
         total = question_totals(concentration)
         a, b = concentration[used].astype(np.float64), (total - concentration)[used]
         self._add_intervals("latent", betaincinv(a, b, 0.05), betaincinv(a, b, 0.95), true[used])
         count = np.rint(number[used]).astype(int)
         yes = np.minimum(np.rint(votes[used]).astype(int), count)
-        for few in np.array_split(np.arange(len(count)), len(count) // 20_000 + 1):  # (20000, ~75) numbers at once
-            self._add_predictive(a[few], b[few], yes[few], count[few])
+        for rows in np.array_split(np.arange(len(count)), len(count) // 20_000 + 1):  # (20000, ~75) numbers at once
+            inside, width = counts_in_interval(a[rows], b[rows], yes[rows], count[rows])
+            self.held.add("inside_predictive", inside)
+            self.held.add("width_predictive", width)
         if self.baseline_interval is not None:
             lower, upper = (np.broadcast_to(edge, true.shape)[used] for edge in self.baseline_interval)
             self._add_intervals("baseline", lower, upper, true[used])
-        self.sums.add("intervals", used.sum())
-        for question, places in QUESTION_SLICES.items():
-            rows, size = used[:, places.start], places.stop - places.start
-            pairs = true[rows, places].argmax(-1) * size + said[rows, places].argmax(-1)
-            self.sums.add(question, np.bincount(pairs, minlength=size * size).reshape(size, size))
+        self.held.add("intervals", used.sum())
+        for question, answers in QUESTION_SLICES.items():
+            rows, size = used[:, answers.start], answers.stop - answers.start
+            pairs = true[rows, answers].argmax(-1) * size + predicted[rows, answers].argmax(-1)
+            self.held.add(question, np.bincount(pairs, minlength=size * size).reshape(size, size))
 
-    def _add_intervals(self, name: str, lower: np.ndarray, upper: np.ndarray, seen: np.ndarray) -> None:
-        self.sums.add(f"inside_{name}", ((seen >= lower - 1e-6) & (seen <= upper + 1e-6)).sum())
-        self.sums.add(f"width_{name}", (upper - lower).sum())
+    def _add_intervals(self, name: str, lower: np.ndarray, upper: np.ndarray, observed: np.ndarray) -> None:
+        self.held.add(f"inside_{name}", ((observed >= lower - 1e-6) & (observed <= upper + 1e-6)).sum())
+        self.held.add(f"width_{name}", (upper - lower).sum())
 
-    def _add_predictive(self, a: np.ndarray, b: np.ndarray, yes: np.ndarray, count: np.ndarray) -> None:
-        """Intervals of how many of ``count`` volunteers say yes: beta-binomial.
-
-        No count has 5 % exactly below it, so the count seen is inside by the share of its probability that lies between
-        5 % and 95 %
-        (the non-randomised PIT of Czado, Gneiting & Held 2009, Biometrics 65, 1254): a perfect model then covers .90,
-            however few voted.
-        """
-        if not len(count):
-            self.sums.add("inside_predictive", 0.0)
-            self.sums.add("width_predictive", 0.0)
-            return
-        probability = betabinom.pmf(np.arange(count.max() + 1), count[:, None], a[:, None], b[:, None])
-        up_to = probability.cumsum(1)
-        rows = np.arange(len(count))
-        own, top = probability[rows, yes], up_to[rows, yes]
-        inside = (np.minimum(top, 0.95) - np.maximum(top - own, 0.05)) / np.maximum(own, 1e-300)
-        self.sums.add("inside_predictive", np.clip(inside, 0, 1).sum())
-        lower, upper = ((up_to < quantile).sum(1) for quantile in (0.05, 0.95))
-        self.sums.add("width_predictive", ((upper - lower) / count).sum())
-
-    def _votes(self) -> dict:
-        sums = self.sums
+    def _vote_scores(self) -> dict:
+        sums = self.held
         result = {
             "rows": int(sums["rows"]),
             "rows_with_all_questions": int(sums["whole"]),
@@ -288,43 +250,32 @@ class GalaxyMetric(evaluate.Metric):
         }
         if "bins_baseline" in sums:
             result["baseline"]["ece"] = calibration(*sums["bins_baseline"])["ece"]
-        result["answers"] = [
-            {
-                "answer": answer,
-                "galaxies": int(sums["used"][place]),
-                "rmse": root(sums["squared"][place], sums["used"][place]),
-                "sampling_floor": root(sums["floor"][place], sums["used"][place]),
-                "baseline_rmse": root(sums["squared_baseline"][place], sums["used"][place])
-                if "squared_baseline" in sums
-                else None,
-            }
-            for place, answer in enumerate(ANSWERS)
-        ]
+        result["answers"] = []
+        for index, answer in enumerate(ANSWERS):
+            used = sums["used"][index]
+            row = {"answer": answer, "galaxies": int(used), "rmse": root(sums["squared"][index], used)}
+            row["sampling_floor"] = root(sums["floor"][index], used)
+            has_baseline = "squared_baseline" in sums
+            row["baseline_rmse"] = root(sums["squared_baseline"][index], used) if has_baseline else None
+            result["answers"].append(row)
         result["questions"] = [self._question(question.stem) for question in QUESTIONS]
         result |= calibration(*sums["bins"])
         for key, sum_name in (("coverage_90", "inside"), ("width_90", "width")):
-            found = {name: ratio(sums[f"{sum_name}_{name}"], sums["intervals"]) for name in ("latent", "predictive")}
-            result[key] = found
+            kinds = ("latent", "predictive")
+            result[key] = {kind: ratio(sums[f"{sum_name}_{kind}"], sums["intervals"]) for kind in kinds}
             if self.baseline_interval is not None:
                 result["baseline"][key] = ratio(sums[f"{sum_name}_baseline"], sums["intervals"])
         return result
 
     def _question(self, stem: str) -> dict:
-        confusion = self.sums[stem]
-        row = {
-            "question": stem,
-            "galaxies": int(confusion.sum()),
-            "accuracy": None,
-            "macro_f1": None,
-            "baseline_accuracy": None,
-            "baseline_macro_f1": None,
-        }
+        confusion = self.held[stem]
+        row = {"question": stem, "galaxies": int(confusion.sum())}
+        row |= dict.fromkeys(("accuracy", "macro_f1", "baseline_accuracy", "baseline_macro_f1"))
         if confusion.sum():
             scores = confusion_scores(confusion)
             row |= {"accuracy": float(scores["accuracy"]), "macro_f1": float(scores["macro_f1"])}
             if self.baseline_conditional is not None:
-                constant = np.zeros_like(confusion)
-                constant[:, np.argmax(self.baseline_conditional[QUESTION_SLICES[stem]])] = confusion.sum(1)
-                scores = confusion_scores(constant)
+                answer = int(np.argmax(self.baseline_conditional[QUESTION_SLICES[stem]]))
+                scores = constant_scores(confusion, answer)
                 row |= {f"baseline_{name}": float(scores[name]) for name in ("accuracy", "macro_f1")}
         return row

@@ -1,4 +1,4 @@
-"""metrics.json and run.json -> README.md, a model card of the Hub."""
+"""Write README.md, a model card of the Hub, from metrics.json and run.json."""
 
 import json
 import shlex
@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..runtime.files import written_whole
 from .caption_metrics import caption_table
+from .sums import CLASS_SCORES
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 PICTURES = {
@@ -18,29 +19,30 @@ PICTURES = {
     "Where the model looked": "heat_maps.png",
     "Captions of test galaxies": "captions.png",
 }
+"""Headings and files of the figures that a card shows, as far as they exist."""
 
 
 def write_card(folder: Path, results: dict, run: dict) -> Path:
-    """Write README.md: the same bytes for the same metrics.json, run.json, configuration and set of figures."""
+    """Write README.md, whose bytes depend only on metrics.json, run.json, config.json and the set of figures."""
     with written_whole(folder / "README.md") as partial:
         partial.write_bytes(card_text(folder, results, run).encode())
     return folder / "README.md"
 
 
 def card_text(folder: Path, results: dict, run: dict, name: str | None = None, pushed: bool = False) -> str:
-    """The content of README.md.
+    """Return the content of README.md.
 
     Args:
-        folder: of the finished run, with config.json and the figures.
+        folder: output_dir of the finished run, with config.json and the figures.
         results: content of metrics.json.
         run: content of run.json, see :func:`~galaxy_vision.evaluation.report.describe_run`.
-        name: of the model; None takes the id that the run has on the Hub if it was pushed, else the name of the folder.
-        pushed: whether a given name is an id of the Hub.
+        name: name of the model; None takes the run's id on the Hub if it was pushed, else the name of the folder.
+        pushed: whether ``name`` is an id of the Hub.
     """
     config = json.loads((folder / "config.json").read_text())
-    captioner, dataset, asked = "captions" in results, run["dataset"], run["arguments"]
-    if name is None:  # runs of older versions say what was asked for, and not whether it was done
-        repo_id = run["pushed"] if "pushed" in run else asked["push_to_hub"] and asked["hub_model_id"]
+    captioner, dataset, arguments = "captions" in results, run["dataset"], run["arguments"]
+    if name is None:  # runs of older versions record whether a push was requested, but not whether it succeeded
+        repo_id = run["pushed"] if "pushed" in run else arguments["push_to_hub"] and arguments["hub_model_id"]
         name, pushed = repo_id or folder.resolve().name, bool(repo_id)
     card = ModelCard.from_template(
         card_data(name, results, run, config),
@@ -66,10 +68,10 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
 
 
 def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardData:
-    """The metadata of the card: what the Hub reads, with the model-index of metrics.json.
+    """Return the metadata that the Hub reads from a card, with the model-index of metrics.json.
 
-    The licence is that of the data set, since the weights are made from it: ``other`` where it has none that the Hub
-    knows. Data sets and base models are named where they are on the Hub.
+    The licence is that of the data set, from which the weights are made, or ``other`` if it has none that the Hub
+    knows. Data sets and base models are named if they are on the Hub.
     """
     captioner, dataset = "captions" in results, run["dataset"]
     licence = dataset["license"] or "other"
@@ -89,19 +91,19 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
 
 
 def _scores(results: dict) -> list[tuple[str, str, float]]:
-    """Metric id, name and value of each score in the model-index; undefined ones are left out."""
+    """Return metric id, name and value of each score of the model-index, without undefined scores."""
     if "captions" in results:
         scores = results["captions"]["captioner"]
         names = {"claim_f1": ("f1", "claim F1"), "bleu_4": ("bleu", "BLEU-4"), "chrf": ("chrf", "chrF")}
         names["cider_d"] = ("cider", "CIDEr-D")
     else:
         scores = results["classes"]
-        names = {"accuracy": ("accuracy", "accuracy"), "balanced_accuracy": ("balanced_accuracy", "balanced accuracy")}
-        names |= {"macro_f1": ("f1", "macro F1"), "weighted_f1": ("f1", "weighted F1")}
-    found = [(*kind, scores[key]) for key, kind in names.items()]
+        metrics = {"macro_f1": "f1", "weighted_f1": "f1"}  # other scores are metrics of the Hub by their own name
+        names = {key: (metrics.get(key, key), name) for key, name in CLASS_SCORES.items()}
+    rows = [(*metric, scores[key]) for key, metric in names.items()]
     if "votes" in results:
-        found.append(("rmse", "RMSE over 37 vote fractions", results["votes"]["rmse_37"]))
-    return [score for score in found if score[2] is not None]
+        rows.append(("rmse", "RMSE over 37 vote fractions", results["votes"]["rmse_37"]))
+    return [row for row in rows if row[2] is not None]
 
 
 def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset: dict) -> EvalResult:
@@ -117,31 +119,15 @@ def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset:
 
 
 def classifier_tables(results: dict) -> str:
-    """Markdown tables of a classifier: scores beside a constant answer, each class, and each question."""
+    """Return the Markdown tables of a classifier: scores beside a constant answer, classes and questions."""
     classes, votes = results["classes"], results.get("votes")
     lines = ["| | score | 95 % interval | constant |", "|---|---|---|---|"]
-    for key, name in (
-        ("accuracy", "accuracy"),
-        ("balanced_accuracy", "balanced accuracy"),
-        ("macro_f1", "macro F1"),
-        ("weighted_f1", "weighted F1"),
-    ):
-        constant = classes.get("baseline", {}).get(key)
-        lines.append(
-            _line(
-                f"{name} ({classes['rows']} with a class)",
-                classes[key],
-                classes.get("interval_95", {}).get(key),
-                constant,
-            )
-        )
+    for key, name in CLASS_SCORES.items():
+        interval, constant = classes.get("interval_95", {}).get(key), classes.get("baseline", {}).get(key)
+        lines.append(_line(f"{name} ({classes['rows']} with a class)", classes[key], interval, constant))
     if votes:
-        constant = votes["baseline"]["rmse_37"]
-        lines.append(
-            _line(
-                "RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], votes["interval_95"].get("rmse_37"), constant
-            )
-        )
+        interval, constant = votes["interval_95"].get("rmse_37"), votes["baseline"]["rmse_37"]
+        lines.append(_line("RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], interval, constant))
         lines.append(_line("calibration error of the votes", votes["ece"], None, votes["baseline"].get("ece")))
         for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
             if key in votes:  # runs of older versions have no width
@@ -149,17 +135,14 @@ def classifier_tables(results: dict) -> str:
     if "per_class" in classes:
         lines += ["", "| class | test galaxies | precision | recall | F1 |", "|---|---|---|---|---|"]
         for row in classes["per_class"]:
-            shown = " | ".join(_number(row[key]) for key in ("precision", "recall", "f1"))
-            lines.append(f"| {row['label']} | {row['support']:.0f} | {shown} |")
+            cells = " | ".join(_number(row[key]) for key in ("precision", "recall", "f1"))
+            lines.append(f"| {row['label']} | {row['support']:.0f} | {cells} |")
     if votes:
-        lines += [
-            "",
-            "| question, where at least 20 were asked | test galaxies | accuracy | macro F1 | constant accuracy |",
-        ]
-        lines.append("|---|---|---|---|---|")
+        header = "| question, where at least 20 were asked | test galaxies | accuracy | macro F1 | constant accuracy |"
+        lines += ["", header, "|---|---|---|---|---|"]
         for row in votes["questions"]:
-            shown = " | ".join(_number(row[key]) for key in ("accuracy", "macro_f1", "baseline_accuracy"))
-            lines.append(f"| {row['question']} | {row['galaxies']} | {shown} |")
+            cells = " | ".join(_number(row[key]) for key in ("accuracy", "macro_f1", "baseline_accuracy"))
+            lines.append(f"| {row['question']} | {row['galaxies']} | {cells} |")
     return "\n".join(lines)
 
 
@@ -173,7 +156,7 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def shown_command(run: dict) -> str:
-    """The command of the run, with the arguments that are not defaults; absolute paths are cut to their last part."""
+    """Return the command of the run with the arguments that differ from the defaults; absolute paths become names."""
     hardware, words = run["hardware"], ["accelerate", "launch"]
     if hardware["num_processes"] > 1:
         words += ["--multi_gpu", "--num_processes", str(hardware["num_processes"])]
@@ -186,19 +169,17 @@ def shown_command(run: dict) -> str:
 
 
 def _hardware(hardware: dict) -> str:
-    """One line: what computed, in how many processes, at which precision."""
+    """Return a line with the devices, the number of processes and the precision."""
     gpus = hardware["gpus"] if hardware["device"] == "cuda" else []
     device = " + ".join(f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus))
     device = device or f"{hardware['cores']} cores of {hardware['cpu']}"
-    processes, precision = (
-        hardware["num_processes"],
-        {"no": "fp32"}.get(hardware["mixed_precision"], hardware["mixed_precision"]),
-    )
+    processes, precision = hardware["num_processes"], hardware["mixed_precision"]
+    precision = "fp32" if precision == "no" else precision
     return f"{device}, {processes} process{'es' if processes > 1 else ''}, {precision}"
 
 
 def _crop_fraction(folder: Path) -> float:
-    """From the saved image processor, wherever this kind of model keeps it."""
+    """Return the crop fraction of the saved image processor, whose file depends on the kind of model."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         if (folder / name).is_file():
             saved = json.loads((folder / name).read_text())

@@ -1,4 +1,4 @@
-"""What a run leaves beside its model: run.json, figures and model card; and how they are made again from the folder."""
+"""Write run.json, figures and model card of a run, and make figures and card again from its folder."""
 
 import importlib.metadata
 import importlib.util
@@ -37,18 +37,18 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
-"""Their versions go into run.json: what computes, loads or scores."""
+"""Packages that compute, load or score; their versions are recorded in run.json."""
 
 SHEETS = ("mistakes.png", "heat_maps.png", "captions.png")
 """Figures that show images of the test split."""
 
 
 def finish_run(args, accelerator, data: dict, results: dict) -> None:
-    """Write metrics.json, run.json, figures and card of a run that is complete.
+    """Write metrics.json, run.json, figures and card of a complete run.
 
     Args:
         args: a :class:`~galaxy_vision.training.arguments.TrainingRun`; its ``output_dir`` holds the model already.
-        data: the data set that was loaded, by split.
+        data: the data set by split.
         results: the content of metrics.json.
     """
     folder = Path(args.output_dir)
@@ -59,13 +59,13 @@ def finish_run(args, accelerator, data: dict, results: dict) -> None:
 
 
 def describe_run(args, accelerator, data: dict, results: dict) -> dict:
-    """The content of run.json: everything that a repetition of this run needs to know.
+    """Return the content of run.json: all that is needed to repeat the run.
 
     Args:
         args: a :class:`~galaxy_vision.training.arguments.TrainingRun`.
-        data: the data set that was loaded, by split.
-        results: the content of metrics.json, for the splits and the wall time (with ``--resume``, since the run went
-            on).
+        data: the data set by split.
+        results: the content of metrics.json, for the splits and the wall time in seconds (since it was resumed, if
+            it was).
     """
     script = Path(inspect.getsourcefile(type(args))).name
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -77,7 +77,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "arguments": asdict(args),
         "changed_arguments": _changed(args),
         "seed": args.seed,
-        "pushed": None,  # or the id on the Hub, once it is there
+        "pushed": None,  # push_run sets it to the id on the Hub
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
         "base_models": _base_models(args),
@@ -96,14 +96,15 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
 
 
 def _base_models(args) -> list[str]:
-    """Hub ids of the models that this run started from; folders, which only this machine has, are left out."""
-    timm = getattr(args, "pretrained_backbone", None)
-    ours = [getattr(args, name, None) for name in ("init_from", "encoder")]
-    return [*([f"timm/{timm}"] if timm else []), *(place for place in ours if place and not Path(place).is_dir())]
+    """Return the Hub ids of the models that the run started from, without folders, which only this machine has."""
+    backbone = getattr(args, "pretrained_backbone", None)
+    models = [getattr(args, name, None) for name in ("init_from", "encoder")]
+    models = [model for model in models if model and not Path(model).is_dir()]
+    return [f"timm/{backbone}", *models] if backbone else models
 
 
 def _changed(args) -> dict:
-    """Return arguments that differ from their defaults, without those that say how a run went on and where it is."""
+    """Return the arguments that differ from their defaults, without those of resumption, folders and the Hub."""
     left_out = args.resolved | {
         "resume",
         "stop_after",
@@ -113,20 +114,19 @@ def _changed(args) -> dict:
         "hub_private",
         "tracker",
     }
-    defaults = {each.name: each.default for each in fields(args) if each.default is not MISSING}
+    defaults = {field.name: field.default for field in fields(args) if field.default is not MISSING}
     return {key: value for key, value in asdict(args).items() if key not in left_out and value != defaults.get(key)}
 
 
 def _git_state(folder: Path) -> dict | None:
-    """Return the commit of the checkout of ``folder``, and whether tracked files differ; None outside of one."""
+    """Return the commit of the checkout that ``folder`` is in, and whether tracked files differ; None without one."""
     if shutil.which("git") is None:
         return None
 
     def git(*argv: str):
         return subprocess.run(["git", "-C", str(folder), *argv], capture_output=True, text=True)
 
-    # A package that was installed into a virtual environment inside some other repository is none of that repository's
-    # files.
+    # Not tracked: the package is installed in a virtual environment inside some other repository.
     if git("ls-files", "--error-unmatch", "__init__.py").returncode:
         return None
     changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
@@ -134,38 +134,38 @@ def _git_state(folder: Path) -> dict | None:
 
 
 def describe_dataset(args) -> dict:
-    """Return name, title, licence and citation of the data set, from its own card; None where that does not say."""
-    place = Path(locate_dataset(args.dataset, args.num_simulated))
-    known = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
-    if not place.is_dir():
-        known["hub_id"] = args.dataset
-    elif not (place / "README.md").is_file():
-        return known
+    """Return name, title, licence and citation of the data set from its card, as far as it names them."""
+    folder = Path(locate_dataset(args.dataset, args.num_simulated))
+    facts = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
+    if not folder.is_dir():
+        facts["hub_id"] = args.dataset
+    elif not (folder / "README.md").is_file():
+        return facts
     try:
-        card = DatasetCard.load(args.dataset if known["hub_id"] else place / "README.md")
-    except (OSError, ValueError):  # no card, one that cannot be read, or the Hub cannot be reached
-        return known
+        card = DatasetCard.load(args.dataset if facts["hub_id"] else folder / "README.md")
+    except (OSError, ValueError):  # the card does not exist or cannot be read, or the Hub cannot be reached
+        return facts
     if title := re.search(r"^# (.+)$", card.text, re.MULTILINE):
-        known["title"] = title[1].strip()
+        facts["title"] = title[1].strip()
     sections = re.split(r"^#{1,3} (.+)$", card.text, flags=re.MULTILINE)
-    wanted = (
+    citations = (
         text.strip()
-        for name, text in zip(sections[1::2], sections[2::2], strict=True)
-        if re.search("licen[sc]e|citation", name, re.I)
+        for heading, text in zip(sections[1::2], sections[2::2], strict=True)
+        if re.search("licen[sc]e|citation", heading, re.I)
     )
     content = re.search(r"content ([0-9a-f]{32})", json.dumps(card.data.to_dict()))
-    known |= {"license": card.data.get("license"), "citation": "\n\n".join(wanted) or None}
-    return known | {"content": content[1] if content else None}
+    facts |= {"license": card.data.get("license"), "citation": "\n\n".join(citations) or None}
+    return facts | {"content": content[1] if content else None}
 
 
 def write_report(folder: Path, rows=None) -> list[Path]:
     """Draw the figures and write README.md of the finished run in ``folder``, from its metrics.json and run.json.
 
     Args:
-        rows: the test split; without it the sheets of galaxies stay as they are.
+        rows: the test split; without it the sheets of galaxies are not drawn.
 
     Returns:
-        What was written.
+        Paths of the files that were written.
     """
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
     written = [figures.draw_curves(results, folder / "training_curves.png")]
@@ -182,7 +182,7 @@ def write_report(folder: Path, rows=None) -> list[Path]:
 
 
 def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
-    """Mistakes, and heat maps of right answers, as far as there are any."""
+    """Draw mistakes and heat maps of correct predictions, as far as there are any."""
     written, processor = [], GalaxyImageProcessor.from_pretrained(folder)
     if results["examples"]["mistakes"]:
         written.append(figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png"))
@@ -195,11 +195,11 @@ def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
 def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     """Make figures and card of a finished run again.
 
-    Curves, confusion matrix, reliability and card need only the folder. The sheets show galaxies: they are drawn again
-    if the data set that run.json names loads and its test split has the fingerprint that run.json names.
+    Curves, confusion matrix, reliability and card need only the folder. The sheets show galaxies, and are drawn again
+    only if the data set of run.json can be loaded and its test split has the fingerprint of run.json.
 
     Returns:
-        What was written, and why the sheets were left as they are (None if they were drawn).
+        Paths of the files that were written, and why the sheets were not drawn (None if they were).
 
     Raises:
         ValueError: the folder has no metrics.json or run.json.
@@ -213,16 +213,13 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     run = json.loads((folder / "run.json").read_text())
     args, rows, reason = run["arguments"], None, None
     try:
-        how = {"seed": 0, "streaming": args.get("streaming", False)}
-        rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **how)["test"]
+        settings = {"seed": 0, "streaming": args.get("streaming", False)}
+        rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **settings)["test"]
     except ValueError as error:
         reason = str(error)
     if rows is not None:
         rows = rows.select(range(min(args["max_rows"], len(rows)))) if args["max_rows"] else rows
         if fingerprint_of(rows) != run["split_fingerprint"]["test"]:
-            known, now = run["split_fingerprint"]["test"], fingerprint_of(rows)
-            rows, reason = (
-                None,
-                f"the test split of dataset={args['dataset']!r} is another one now ({now}, was {known})",
-            )
+            old, new = run["split_fingerprint"]["test"], fingerprint_of(rows)
+            rows, reason = None, f"the test split of dataset={args['dataset']!r} has changed ({new}, was {old})"
     return write_report(folder, rows), reason

@@ -1,4 +1,4 @@
-"""A saved model and a data set -> scores, by the functions that end a training run."""
+"""Score a saved model on a data set with the functions that end a training run."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -40,64 +40,64 @@ def evaluate_saved(
     rotations: int = 1,
     without_twins_of: Sequence[str] = (),
 ) -> dict | None:
-    """Score a classifier or a captioner, whichever the configuration says, on one split.
+    """Score a saved classifier or captioner on one split of a data set.
 
-    Constant answers, which stand beside the scores, are those of the training rows (classifier) or the validation rows
-    (captioner) of this data set. Classes are compared by name; if the data set has one that the model does not know,
-    votes alone are, and classes too where its scheme gives every galaxy one (``threshold``): those of the predicted
-    votes.
+    The constant answers beside the scores are those of the training rows (classifier) or the validation rows
+    (captioner) of this data set. Classes are compared by name. If the data set has a class that the model does not
+    have, only votes are compared, and the classes that follow from the predicted votes if the label scheme of the data
+    set gives every galaxy a class (``threshold``).
 
     Args:
         model: folder or Hub id.
         dataset: as in :func:`~galaxy_vision.data.load.load_galaxies`.
-        split: of these, or ``"all"``: the whole data set, where none of it was used for training.
-        mixed_precision: ``"auto"`` takes the launch flag, else the precision of the run that trained the model, so that
-            the scores are those of its end, else fp32; any other value is taken as it is. With the run's batch size on
-            its machine the scores are the same to the rounding of fp32: on some CPUs the last digits depend on threads.
-        rotations: as in :func:`~galaxy_vision.inference.rotations.classify`; of a classifier.
-        without_twins_of: data sets that the model has learned from; galaxies which are in them too, under whatever id,
-            are left out.
+        split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` for a data set that was not used in training.
+        mixed_precision: ``"auto"`` takes the launch flag, else the precision of the run that trained the model, whose
+            final scores are then reproduced, else fp32; other values are taken as they are. With the batch size of the
+            run and on its machine, scores are equal up to rounding in fp32, which depends on threads on some CPUs.
+        rotations: as in :func:`~galaxy_vision.inference.rotations.classify`; for classifiers only.
+        without_twins_of: data sets that the model has learned from; galaxies that are also in one of them, under any
+            id, are left out.
 
     Returns:
-        As in metrics.json, and what was evaluated; ``note`` says what could not be compared. None on all processes but
-        the main one.
+        The scores as in metrics.json and what was evaluated; ``note`` names what could not be compared. None on all
+        processes but the main one.
 
     Raises:
-        OSError: there is no such model.
-        ValueError: there is no such data set, the model is none of ours, or nothing can be compared.
+        OSError: the model does not exist.
+        ValueError: the data set does not exist, the model is neither a galaxy_resnet nor a galaxy_captioner, or nothing
+            can be compared.
     """
     check_rotations(rotations)
     model = model_source(model)
-    with refusing(model):  # our own classes are registered, so the code that a folder carries is never run
+    with refusing(model):  # classes of this package are registered, so code in the model's folder never runs
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
         precision = chosen_precision(mixed_precision) or _precision_of_run(model)
     accelerator = make_accelerator(precision, 1, None, Path("."))
     kinds = {"galaxy_resnet": _evaluate_classifier, "galaxy_captioner": _evaluate_captioner}
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
-    with accelerator.main_process_first():  # the others then read the cache
+    with accelerator.main_process_first():  # then the others read its cache
         data = load_galaxies(dataset, label_scheme, num_simulated, seed=0)
         if split == "all":
             data["all"] = concatenate_datasets(list(data.values()))
         before = len(data[split])
-        for other in without_twins_of:
-            data[split] = without_twins(data[split], concatenate_datasets(list(load_galaxies(other).values())))
+        for learned in without_twins_of:
+            data[split] = without_twins(data[split], concatenate_datasets(list(load_galaxies(learned).values())))
     with _determinism():
         results = kinds[config.model_type](accelerator, model, data, split, batch_size, rotations)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if results is None:
         return None
-    about = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": fingerprint_of(data[split])}
-    about |= {"rotations": rotations, "twins_left_out": before - len(data[split])}
-    return (
-        about | {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision} | results
-    )
+    settings = {"model": model, "dataset": dataset, "split": split, "split_fingerprint": fingerprint_of(data[split])}
+    settings |= {"rotations": rotations, "twins_left_out": before - len(data[split])}
+    settings |= {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision}
+    return settings | results
 
 
 @contextmanager
 def _determinism() -> Iterator[None]:
-    """As training has it, which may choose other algorithms on a GPU; afterwards as the caller had it."""
+    """Use deterministic algorithms, as training does, which on a GPU may give other rounding; restore the setting."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
@@ -107,7 +107,7 @@ def _determinism() -> Iterator[None]:
 
 
 def _precision_of_run(model: str) -> str:
-    """Return the precision in run.json of a saved model; fp32 where there is none, or fp16 and no GPU."""
+    """Return the precision in run.json of a saved model; fp32 without run.json, or for fp16 without a GPU."""
     path = cached_file(
         model, "run.json", _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
     )
@@ -125,22 +125,20 @@ def _precision_of_run(model: str) -> str:
 def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
     model, processor = load_classifier(name)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
-    ours, theirs = (
-        [model.config.id2label[place] for place in range(model.config.num_labels)],
-        data[split].features["label"].names,
-    )
-    unknown = [label for label in theirs if label not in ours]
+    model_names = [model.config.id2label[label] for label in range(model.config.num_labels)]
+    data_names = data[split].features["label"].names
+    unknown = [name for name in data_names if name not in model_names]
     note = f"the data set has classes that the model does not know ({', '.join(unknown)}); "
-    note += f"the model's are {', '.join(ours)}"
+    note += f"the model's are {', '.join(model_names)}"
     votes = "votes" in data[split].column_names and model.config.predict_votes
     if unknown and not votes:
-        raise ValueError(f"{note}; and votes are not in both, so nothing can be compared")
-    rule = _deciding_scheme(theirs) if unknown and votes else None
-    names = theirs if rule else ours
+        raise ValueError(f"{note}; votes are not in both either, so nothing can be compared")
+    scheme = _deciding_scheme(data_names) if unknown and votes else None
+    names = data_names if scheme else model_names
     metrics = {}
-    if rule or not unknown:
-        counts = dict(zip(theirs, class_counts(data["train"], len(theirs)).tolist(), strict=True))
-        counts = [counts.get(label, 0) for label in names]
+    if scheme or not unknown:
+        counts = dict(zip(data_names, class_counts(data["train"], len(data_names)).tolist(), strict=True))
+        counts = [counts.get(name, 0) for name in names]
         metrics = {
             "classes": GalaxyMetric("classes", label_names=names, train_class_counts=counts),
             "examples": Examples(names),
@@ -149,21 +147,21 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         constants = training_constants(data["train"].with_format("numpy")["votes"][:])
         metrics["votes"] = GalaxyMetric("votes", **constants)
     rows = _pixels(accelerator, data, split, processor)
-    if theirs != names:
-        places = [-1 if unknown else ours.index(label) for label in theirs]
-        rows = _with_labels(rows, [-1 if label is None or label < 0 else places[label] for label in rows["label"]])
+    if data_names != names:
+        labels = [-1 if unknown else model_names.index(name) for name in data_names]
+        rows = _with_labels(rows, [-1 if label is None or label < 0 else labels[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
-    probabilities = class_probabilities if rule is None else partial(_probabilities_by_rule, scheme=rule)
+    probabilities = class_probabilities if scheme is None else partial(_probabilities_by_rule, scheme=scheme)
     results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, probabilities)
     if results is None:
         return None
-    if rule:
-        return results | {"note": f"{note}; so classes are those of the predicted votes by the scheme {rule}"}
+    if scheme:
+        return results | {"note": f"{note}; so classes are those of the predicted votes by the scheme {scheme}"}
     return results | ({"note": f"classes were not compared: {note}"} if unknown else {})
 
 
 def _deciding_scheme(class_names: list[str]) -> str | None:
-    """The scheme with these classes, if it leaves no galaxy uncertain."""
+    """Return the name of the scheme with these classes if it gives every galaxy a class; None otherwise."""
     for name, scheme in SCHEMES.items():
         if scheme.class_names == class_names and not scheme.classes[0].conditions:
             return name
@@ -171,7 +169,7 @@ def _deciding_scheme(class_names: list[str]) -> str | None:
 
 
 def _probabilities_by_rule(output: GalaxyClassifierOutput, scheme: str) -> torch.Tensor:
-    """(B, C) one for the class of the predicted votes, as if very many had voted."""
+    """Return (B, C): 1 for the class of the predicted vote fractions, taken as those of 1000 volunteers."""
     votes = 1000 * conditional_fractions(output.vote_concentration.float().cpu().numpy())
     labels = torch.from_numpy(assign_labels(votes, scheme)).to(output.vote_concentration.device)
     return F.one_hot(labels, len(SCHEMES[scheme].classes)).float()
@@ -179,11 +177,9 @@ def _probabilities_by_rule(output: GalaxyClassifierOutput, scheme: str) -> torch
 
 def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
     if rotations > 1:
-        raise ValueError(f"rotations={rotations} is for a classifier, and this is a captioner; leave it out")
+        raise ValueError(f"rotations={rotations} is for a classifier, and the model is a captioner; leave it out")
     if "captions" not in data[split].column_names:
-        raise ValueError(
-            "the data set has no captions, so nothing can be compared; build one with votes by datasets_scripts"
-        )
+        raise ValueError("the data set has no captions, so nothing can be compared; build one by datasets_scripts")
     model, processor = load_captioner(name)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     rows = _pixels(accelerator, data, split, processor.image_processor)
@@ -192,7 +188,8 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
     captions = evaluate_captions(accelerator, model, loader, processor, split)
     if captions is None:
         return None
-    references = {each: data[each].select_columns(["captions", "votes"]).to_list() for each in {split, "validation"}}
+    columns = ["captions", "votes"]
+    references = {name: data[name].select_columns(columns).to_list() for name in {split, "validation"}}
     scores, constants = score_beside_rivals({"captioner": captions}, references[split], references["validation"])
     return {"captions": scores, "constants": constants, "examples": captions, "rows": len(captions)}
 

@@ -1,44 +1,83 @@
-"""What scores are made of: running sums, ratios, confusion matrices and calibration curves."""
+"""Parts of the metrics: running sums, ratios, confusion matrices and calibration curves."""
 
 import numpy as np
+from scipy.stats import betabinom
 
 NUM_BINS = 10
-"""Bins of a reliability curve; ours."""
+"""Bins of a reliability curve. Ours: a tenth each."""
+
+CLASS_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+}
+"""Scores of classes in the results, and their names in tables."""
+
+
+class BatchedMetric:
+    """What an ``evaluate.Metric`` has in common with others that hold what was added themselves, not in an Arrow file.
+
+    It stands before ``evaluate.Metric`` among the base classes, and is not a metric itself, since ``evaluate.load``
+    takes the first metric of a module. Subclasses have ``add_batch``, ``_scores`` (the scores of ``held``) and:
+
+    Attributes:
+        held: a container of what was added since the last ``compute``.
+    """
+
+    def add(self, *, prediction=None, reference=None, **kw) -> None:
+        """Add one row."""
+        self.add_batch(predictions=[prediction], references=[reference])
+
+    def compute(self, *, predictions=None, references=None, **kw) -> dict:
+        """Return the scores of all that was added, as plain Python (None where undefined), and start again.
+
+        Raises:
+            ValueError: no row was added.
+        """
+        if predictions is not None:
+            self.add_batch(predictions=predictions, references=references)
+        if not self.held:
+            raise ValueError("no row was added; call add_batch(predictions=..., references=...) first")
+        result = self._scores()
+        self.held = type(self.held)()
+        return result
 
 
 class RunningSums(dict):
-    """Running sums by name; adding to a name that is not there starts it."""
+    """Running sums by name."""
 
     def add(self, name: str, value) -> None:
+        """Add to a sum, or start it."""
         self[name] = self[name] + value if name in self else np.asarray(value, dtype=np.float64)
 
 
 def ratio(above: float, below: float) -> float | None:
-    """Divide; None where there is nothing to divide by."""
+    """Return the ratio of two sums; None where ``below`` is 0."""
     return float(above / below) if below > 0 else None
 
 
 def root(above: float, below: float) -> float | None:
-    """Root of the mean of squares that sum to ``above`` over ``below`` values; None where there are none."""
+    """Return the root mean square of ``below`` values whose squares sum to ``above``; None where there are none."""
     return float(np.sqrt(max(above, 0.0) / below)) if below > 0 else None
 
 
 def interval_95(values) -> list[float]:
-    """The 2.5 % and 97.5 % quantiles."""
+    """Return the 2.5 % and 97.5 % quantiles."""
     return [float(edge) for edge in np.quantile(values, [0.025, 0.975])]
 
 
 def confusion_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Score confusion matrices (..., C, C), rows true; F1 of a class without rows or answers is 0."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    """Score confusion matrices (..., C, C), whose rows are true classes; undefined precision and recall count as 0."""
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, predicted = confusion.sum(-1), confusion.sum(-2)
-    recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)
-    precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
-    f1 = np.divide(2 * right, true + predicted, out=np.zeros_like(right), where=true + predicted > 0)
-    # A class that is neither true nor predicted is not a class of this test set.
+    recall = np.divide(correct, true, out=np.zeros_like(correct), where=true > 0)
+    precision = np.divide(correct, predicted, out=np.zeros_like(correct), where=predicted > 0)
+    f1 = np.divide(2 * correct, true + predicted, out=np.zeros_like(correct), where=true + predicted > 0)
+    # A class that is neither true nor predicted is not averaged over: the test set does not have it.
     occurs, counted = true > 0, true + predicted > 0
     return {
-        "accuracy": right.sum(-1) / true.sum(-1),
+        "accuracy": correct.sum(-1) / true.sum(-1),
         "balanced_accuracy": recall.sum(-1) / occurs.sum(-1),
         "macro_f1": f1.sum(-1) / counted.sum(-1),
         "weighted_f1": (f1 * true).sum(-1) / true.sum(-1),
@@ -46,8 +85,15 @@ def confusion_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def constant_scores(confusion: np.ndarray, answer: int) -> dict[str, np.ndarray]:
+    """Score the constant answer of one class on the rows of a confusion matrix (C, C)."""
+    constant = np.zeros_like(confusion)
+    constant[:, answer] = confusion.sum(1)
+    return confusion_scores(constant)
+
+
 def calibration(weight: np.ndarray, predicted: np.ndarray, observed: np.ndarray) -> dict:
-    """Expected calibration error and reliability curve from sums over bins."""
+    """Return the expected calibration error and the reliability curve of sums (:data:`NUM_BINS`,) over bins."""
     filled = weight > 0
     curve = [
         {"predicted": float(p / w), "observed": float(o / w), "weight": float(w)}
@@ -60,3 +106,30 @@ def binned(values: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
     """Sum each of the weights (N,) over :data:`NUM_BINS` equal bins of the values (N,), which are 0 to 1."""
     bins = np.minimum((values * NUM_BINS).astype(int), NUM_BINS - 1)
     return [np.bincount(bins, weight, minlength=NUM_BINS) for weight in weights]
+
+
+def counts_in_interval(a: np.ndarray, b: np.ndarray, yes: np.ndarray, count: np.ndarray) -> tuple[float, float]:
+    """Return how many observed counts lie in their central 90 % intervals, and the sum of the widths of these.
+
+    The number of ``count`` volunteers that give an answer is beta-binomial. Hardly any count has 5 % exactly below it,
+    so an observed count is inside by the share of its probability that lies between 5 % and 95 % (the non-randomised
+    PIT of Czado, Gneiting & Held 2009, Biometrics 65, 1254): a perfect model covers .90 for any number of volunteers.
+
+    Args:
+        a: (N,) concentrations of the answer.
+        b: (N,) concentrations of the other answers of its question.
+        yes: (N,) volunteers that gave the answer.
+        count: (N,) volunteers that were asked.
+
+    Returns:
+        The sum of the shares, and that of the widths as fractions of ``count``.
+    """
+    if not len(count):
+        return 0.0, 0.0
+    probability = betabinom.pmf(np.arange(count.max() + 1), count[:, None], a[:, None], b[:, None])
+    cumulative = probability.cumsum(1)
+    rows = np.arange(len(count))
+    own, top = probability[rows, yes], cumulative[rows, yes]
+    inside = (np.minimum(top, 0.95) - np.maximum(top - own, 0.05)) / np.maximum(own, 1e-300)
+    lower, upper = ((cumulative < quantile).sum(1) for quantile in (0.05, 0.95))
+    return np.clip(inside, 0, 1).sum(), ((upper - lower) / count).sum()

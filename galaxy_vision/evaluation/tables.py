@@ -1,10 +1,11 @@
-"""The table of a classifier's scores that ends a run."""
+"""Write the table of a classifier's scores that ends a run."""
 
 from ..models.decision_tree import KAGGLE_COLUMNS
+from .sums import CLASS_SCORES
 
 
 def summary_table(results: dict) -> str:
-    """Write the short table that ends a run: score, 95 % interval, constant baseline; accuracy of each question."""
+    """Return the short table of scores, their 95 % intervals and those of a constant answer."""
     lines = [f"{'':32}{'score':>8}  {'95 % interval':^17}{'constant':>9}"]
 
     def show(name: str, value, interval=None, baseline=None) -> None:
@@ -13,7 +14,7 @@ def summary_table(results: dict) -> str:
 
     if "classes" in results:
         classes = results["classes"]
-        for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
+        for name in CLASS_SCORES:
             show(name, classes[name], classes.get("interval_95", {}).get(name), classes.get("baseline", {}).get(name))
     if "votes" in results:
         votes = results["votes"]

@@ -98,7 +98,7 @@ def test_sheets_stay_as_they_are_where_the_data_set_is_gone_or_another(captioner
     record = json.loads((folder / "run.json").read_text())
     for change, reason in (
         ({"arguments": record["arguments"] | {"dataset": "nobody/nothing"}}, "nobody/nothing"),
-        ({"split_fingerprint": {"test": "0123"}}, "another one now"),
+        ({"split_fingerprint": {"test": "0123"}}, "has changed"),
     ):
         (folder / "run.json").write_text(json.dumps(record | change))
         (folder / "captions.png").write_bytes(b"kept")
