@@ -120,21 +120,24 @@ def test_a_captioner_takes_everything_that_its_encoder_or_its_start_is_made_of(o
         )
 
 
-def test_a_captioner_that_cannot_be_is_refused_by_its_arguments(capsys):
-    for argv, message in (
-        (["--attention_stage", "5"], "attention_stage=5 is not an integer from 2 to 4"),
-        (["--hidden_size", "0"], "hidden_size=0 is not an integer from 1"),
-        (["--num_beams", "65"], "num_beams=65 is not an integer from 1 to 64"),
-        (["--max_new_tokens", "600"], "max_new_tokens=600 is not an integer from 1 to 512"),
-        (["--backbone_rate", "-1"], "backbone_rate=-1.0 is below 0"),
-        (["--frozen_epochs", "-1"], "frozen_epochs=-1 is below 0"),
-        (["--learning_rate", "0"], "learning_rate=0.0 is not above 0, so nothing would be learned"),
-        (["--max_grad_norm", "0"], "max_grad_norm=0.0 is not above 0, so nothing would be learned"),
-        (["--warmup_fraction", "1"], "warmup_fraction=1.0 is outside 0 <= warmup_fraction < 1"),
-    ):
-        with pytest.raises(SystemExit):
-            train("train_captioner", *argv)
-        assert message in capsys.readouterr().err
+WRONG_ARGUMENTS = {
+    "--attention_stage 5": "attention_stage=5 is not an integer from 2 to 4",
+    "--hidden_size 0": "hidden_size=0 is not an integer from 1",
+    "--num_beams 65": "num_beams=65 is not an integer from 1 to 64",
+    "--max_new_tokens 600": "max_new_tokens=600 is not an integer from 1 to 512",
+    "--backbone_rate -1": "backbone_rate=-1.0 is below 0",
+    "--frozen_epochs -1": "frozen_epochs=-1 is below 0",
+    "--learning_rate 0": "learning_rate=0.0 is not above 0, so nothing would be learned",
+    "--max_grad_norm 0": "max_grad_norm=0.0 is not above 0, so nothing would be learned",
+    "--warmup_fraction 1": "warmup_fraction=1.0 is outside 0 <= warmup_fraction < 1",
+}
+
+
+@pytest.mark.parametrize(("argument", "message"), WRONG_ARGUMENTS.items(), ids=WRONG_ARGUMENTS)
+def test_a_captioner_that_cannot_be_is_refused_by_its_arguments(argument, message, capsys):
+    with pytest.raises(SystemExit):
+        train("train_captioner", *argument.split())
+    assert message in capsys.readouterr().err
 
 
 def test_the_weights_of_the_start_are_those_that_are_trained_on(other, tmp_path):
