@@ -26,10 +26,10 @@ def _or_error(function):
 
 
 @_or_error
-def describe(file: str, hdu: str = "", bands: str = "", stretch: str = "auto") -> dict:
+def describe(file: str, hdu: str = "", bands: str = "", stretch: str = "auto", frame: str = "auto") -> dict:
     if file is None:
         raise ValueError("There is no file; send one image.")
-    return studio.describe(studio.read_image(read_file(file), hdu, bands, stretch), Path(file).name)
+    return studio.describe(studio.read_image(read_file(file), hdu, bands, stretch, frame), Path(file).name)
 
 
 @_or_error
@@ -41,10 +41,11 @@ def explain(
     hdu: str = "",
     bands: str = "",
     stretch: str = "auto",
+    frame: str = "auto",
 ) -> str:
     if file is None:
         raise ValueError("There is no file; send one image.")
-    image = studio.read_image(read_file(file), hdu, bands, stretch)
+    image = studio.read_image(read_file(file), hdu, bands, stretch, frame)
     drawn = studio.overlay_png(image, studio.heat_map(image, target, method), opacity)
     return written(f"{studio.download_stem(Path(file).name)}-heat.png", drawn)
 
@@ -60,13 +61,13 @@ def api() -> None:
     with gr.Row(visible=False):
         one, many = uploads_only(gr.File(label="file")), uploads_only(gr.File(file_count="multiple", label="files"))
         hdu, bands, target = gr.Textbox("", label="hdu"), gr.Textbox("", label="bands"), gr.Textbox("", label="target")
-        stretch = gr.Radio(STRETCHES, value="auto", label="stretch")
+        stretch, frame = gr.Radio(STRETCHES, value="auto", label="stretch"), gr.Textbox("auto", label="frame")
         method = gr.Dropdown(list(METHODS), value=DEFAULT_METHOD, label="method")
         opacity = gr.Slider(0, 1, 0.6, label="opacity")
         description, rows = gr.JSON(label="said"), gr.JSON(label="rows")
         picture, csv = gr.File(label="heat map on the image, PNG"), gr.File(label="CSV")
         buttons = [gr.Button(name) for name in ("describe", "explain", "batch")]
-    reading = [hdu, bands, stretch]
+    reading = [hdu, bands, stretch, frame]
     buttons[0].click(describe, [one, *reading], description, api_name="describe", **studio.MODEL_QUEUE)
     buttons[1].click(
         explain, [one, target, method, opacity, *reading], picture, api_name="explain", **studio.MODEL_QUEUE

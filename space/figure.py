@@ -44,7 +44,7 @@ def sheet(
     axes.set_xlim(0, 1)
     axes.set_title("class probability", fontsize=10, color=INK)
     _answers(figure.add_subplot(grid[1, :]), description["votes"])
-    doubt = f"   (may not be a galaxy: {'; '.join(description['doubts'])})" if description["doubts"] else ""
+    doubt = f"   (doubtful: {'; '.join(description['doubts'])})" if description["doubts"] else ""
     caption = description["caption"] if description["caption"].strip() else NO_CAPTION
     words = textwrap.fill(f"{description['class']}: {caption}{doubt}", 110)
     figure.suptitle(words, fontsize=12, color=INK, parse_math=False)  # a name with dollar signs is not a formula

@@ -11,10 +11,13 @@ import studio
 from figure import sheet
 from uploads import uploads_only, written
 
+from galaxy_vision.images.framing import FIELD
 from galaxy_vision.images.limits import STRETCHES, read_file
 from galaxy_vision.inference.explain import DEFAULT_METHOD, METHODS
 
 EXAMPLES = sorted((studio.HERE / "examples").glob("*.jpg"))
+OUTPUTS = 10
+"""Parts of the page that an image changes."""
 NUMBERS = itertools.count(1)  # of the requested images of all visitors; the larger number is the later request
 SAVE = """(file) => {
   const link = Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name ?? ''});
@@ -35,20 +38,27 @@ def _look(image, name: str) -> tuple:
 @functools.lru_cache(maxsize=16)
 def look_at_example(index: int) -> tuple:
     """Return an example image, and what :func:`_look` returns for it."""
-    image = studio.read_image(EXAMPLES[index].read_bytes())
+    image = read_example(index)
     return image, *_look(image, EXAMPLES[index].name)
 
 
-def _show(session: dict, look: Callable[[], tuple]) -> list:
+def read_example(index: int, frame: str = "auto"):
+    return studio.read_image(EXAMPLES[index].read_bytes(), frame=frame)
+
+
+def _show(session: dict, look: Callable[[], tuple], read: Callable | None = None) -> list:
     """Return the outputs of the page for an image, or no change if another image was requested meanwhile.
 
     Args:
         session: the state of a visitor.
         look: returns image, description, verdict, viewer, bars and tree.
+        read: reads the image in another frame; None if it is the one that is shown in another frame already.
     """
     number = session["asked"] = next(NUMBERS)
     try:
         image, description, *html = look()
+        if read is not None:
+            session["read"], session["base"] = read, _base(image)
         shown = {"number": number, "image": image, "description": description}
         target = gr.Dropdown(choices=studio.targets(), value=description["class"])
         button = gr.Button(interactive=True)
@@ -56,28 +66,52 @@ def _show(session: dict, look: Callable[[], tuple]) -> list:
         shown, html = None, [page.notice(str(error)), page.EMPTY_VIEWER, "", ""]
         target, button = gr.Dropdown(), gr.Button(interactive=False)
     if session["asked"] != number:
-        return [gr.skip()] * 9
+        return [gr.skip()] * OUTPUTS
     session["shown"] = shown
-    return [session, *html, target, DEFAULT_METHOD, button, button]
+    field = gr.skip() if read is None else 1.0
+    return [session, *html, target, DEFAULT_METHOD, button, button, field]
 
 
-def show_upload(session: dict, path: str | None, hdu: str, bands: str, stretch: str) -> list:
+def _base(image) -> tuple[float, float, float]:
+    """Return centre and petroR90 (px) of the frame of an image, to which the slider of the field is relative."""
+    left, top, right, bottom = image.info["frame"]["box"]
+    return (left + right - 1) / 2, (top + bottom - 1) / 2, (right - left) / FIELD
+
+
+def show_upload(session: dict, path: str | None, hdu: str, bands: str, stretch: str, frame: str) -> list:
     if path is None:
-        return [gr.skip()] * 9
+        return [gr.skip()] * OUTPUTS
+
+    def read(frame: str):
+        return studio.read_image(read_file(path), hdu, bands, stretch, frame)
 
     def look():
-        image = studio.read_image(read_file(path), hdu, bands, stretch)
+        image = read(frame)
         return image, *_look(image, Path(path).name)
 
-    return _show(session, look)
+    return _show(session, look, read)
 
 
 def show_example(session: dict, event: gr.SelectData) -> list:
-    return _show(session, lambda: look_at_example(event.index))
+    index = event.index
+    return _show(session, lambda: look_at_example(index), functools.partial(read_example, index))
 
 
 def show_first(session: dict) -> list:
-    return _show(session, lambda: look_at_example(0))
+    return _show(session, lambda: look_at_example(0), functools.partial(read_example, 0))
+
+
+def reframe(session: dict, field: float) -> list:
+    """Show the same galaxy in a field so many times as wide as that which was first shown."""
+    if session["shown"] is None:
+        return [gr.skip()] * OUTPUTS
+    x, y, radius = session["base"]
+
+    def look():
+        image = session["read"](f"{x},{y},{radius * field}")
+        return image, *_look(image, session["shown"]["description"]["image"])
+
+    return _show(session, look)
 
 
 def redraw(session: dict, target: str, method: str) -> str:
@@ -118,14 +152,14 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     """Add the tab; ``private`` are options that keep its events out of the API."""
     # State of a visitor: number of the image requested last, and what is shown. It is changed in place, so that all
     # events see the change.
-    session = gr.State({"asked": 0, "shown": None}, time_to_live=900)
+    session = gr.State({"asked": 0, "shown": None, "read": None, "base": None}, time_to_live=900)
     with gr.Row(elem_id="gv-main"):
         with gr.Column(scale=4, min_width=280):
             gr.HTML(page.DROP)
             upload = uploads_only(
                 gr.UploadButton("Choose an image", file_types=studio.SUFFIXES, elem_id="gv-upload", variant="primary")
             )
-            with gr.Accordion("FITS and deep images", open=False):
+            with gr.Accordion("Frame, FITS and deep images", open=False):
                 hdu = gr.Textbox(
                     "", label="HDU", placeholder="first with an image", info="number or name of the FITS extension"
                 )
@@ -134,6 +168,9 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
                 )
                 stretch = gr.Radio(
                     STRETCHES, value="auto", label="Stretch", info="auto is asinh for FITS, 16-bit grey and floats"
+                )
+                frame = gr.Textbox(
+                    "auto", label="Frame", info="auto, as_is, petroR90 in px, or x,y,petroR90 of the galaxy in px"
                 )
                 again = gr.Button("Read the file again", size="sm")
             examples = gr.Gallery(
@@ -156,6 +193,9 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
                     list(METHODS), value=DEFAULT_METHOD, label="Method", elem_id="gv-method", min_width=100
                 )
                 opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="gv-opacity", min_width=100)
+            field = gr.Slider(
+                0.4, 2.5, 1.0, step=0.05, label="Field, times that which was found", elem_id="gv-field", min_width=100
+            )
             bars = gr.HTML("", elem_id="gv-bars")
     tree = gr.HTML("", elem_id="gv-tree")
     with gr.Row():
@@ -163,13 +203,14 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
         text = gr.Button("Everything (JSON)", interactive=False, size="sm", elem_id="gv-json")
         file = gr.DownloadButton(visible="hidden")
 
-    outputs = [session, verdict, viewer, bars, tree, target, method, figure, text]
+    outputs = [session, verdict, viewer, bars, tree, target, method, figure, text, field]
     options = {"show_progress": "minimal", "show_progress_on": [verdict], **studio.MODEL_QUEUE, **private}
-    reading = [session, upload, hdu, bands, stretch]
+    reading = [session, upload, hdu, bands, stretch, frame]
     demo.load(show_first, session, outputs, **options)
     upload.upload(show_upload, reading, outputs, **options)
     again.click(show_upload, reading, outputs, **options)
     examples.select(show_example, session, outputs, trigger_mode="multiple", **options)  # the last choice is shown
+    field.release(reframe, [session, field], outputs, trigger_mode="always_last", **options)
     options |= {"show_progress_on": [viewer]}
     picked = {"triggers": [target.input, method.input], "trigger_mode": "always_last"}
     gr.on(fn=redraw, inputs=[session, target, method], outputs=viewer, **picked, **options)

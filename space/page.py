@@ -43,9 +43,9 @@ def verdict(description: dict, words: list[str], maps: np.ndarray) -> str:
     """
     blocks = []
     if description["doubts"]:
-        reasons = "; ".join(description["doubts"])
+        reasons = "; ".join(doubt.split(": ", 1)[1] for doubt in description["doubts"])
         blocks.append(
-            f'<div class="gv-notice" role="note"><b>This may not be a galaxy:</b> {escape(reasons)}. '
+            f'<div class="gv-notice" role="note"><b>Doubtful:</b> {escape(reasons)}. '
             "The models give an answer for any picture; do not rely on what follows.</div>"
         )
     label, probability = escape(description["class"]), f"{description['probability']:.0%}"
@@ -69,7 +69,7 @@ def verdict(description: dict, words: list[str], maps: np.ndarray) -> str:
 
 
 def viewer(image, name: str, heat: np.ndarray, target: str, method: str) -> str:
-    """Return the galaxy, and beside it the galaxy under its heat map."""
+    """Return the galaxy in its frame, the galaxy under its heat map, and the frame on an image that shows more."""
     picture, layer, alt = picture_url(image), heat_url(heat), escape(name)
     empty = "" if heat.any() else " There is none in this image."
     caption = f"evidence for <b>{escape(target)}</b> <small>{escape(method)}</small>{empty}"
@@ -79,13 +79,36 @@ def viewer(image, name: str, heat: np.ndarray, target: str, method: str) -> str:
 <figure><div class="gv-frame">{plain}</div><figcaption>the image</figcaption></figure>
 <figure><div class="gv-frame"><img src="{picture}" {size} alt=""><img class="gv-map" src="{layer}" data-home="{layer}"
 alt="Heat map on {alt}: where the model found evidence for {escape(target)}"></div>
-<figcaption data-home="{escape(caption)}">{caption}</figcaption></figure></div>"""
+<figcaption data-home="{escape(caption)}">{caption}</figcaption></figure>
+{_frame(image.info, alt)}</div>"""
+
+
+def _frame(info: dict, alt: str) -> str:
+    """Return the image that was given, with the frame and petroR90 drawn on it; hidden if the models see all of it."""
+    width, height = info["size"]
+    left, top, right, bottom = info["frame"]["box"]
+    stroke = max(width, height) / 150
+    marks = (
+        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" stroke-width="{stroke:.2f}"></rect>'
+    )
+    caption = "the frame on your image"
+    if "petro_r90" in info["frame"]:
+        x, y, radius = (info["frame"][name] for name in ("x", "y", "petro_r90"))
+        marks += f'<circle cx="{x}" cy="{y}" r="{radius}" stroke-width="{stroke / 2:.2f}"></circle>'
+        caption += f"; the circle is petroR90, {radius:.3g} px"
+    hidden = "" if info["whole"] else " hidden"
+    return f"""<figure class="gv-whole"{hidden}>
+<div class="gv-frame"><img src="{info["whole"]}" alt="The whole of {alt}">
+<svg viewBox="0 0 {width} {height}" aria-hidden="true">{marks}</svg></div>
+<figcaption>{caption}</figcaption></figure>"""
 
 
 # The same nodes as in viewer(): gradio updates the nodes of a page in place, and a different one would shift the rest.
 _EMPTY_FIGURE = """
 <figure><div class="gv-frame"></div><figcaption></figcaption></figure>"""
-EMPTY_VIEWER = f'<div class="gv-viewer gv-empty">{_EMPTY_FIGURE * 2}</div>'
+_EMPTY_WHOLE = """
+<figure class="gv-whole" hidden><div class="gv-frame"></div><figcaption></figcaption></figure>"""
+EMPTY_VIEWER = f'<div class="gv-viewer gv-empty">{_EMPTY_FIGURE * 2}{_EMPTY_WHOLE}</div>'
 
 
 def bars(probabilities: dict[str, float]) -> str:

@@ -135,7 +135,7 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
 
     Returns:
         What the models see. Its ``info`` has ``reading``, ``doubts``, ``frame`` and ``size`` (px of the image that was
-        given), and ``whole``, that image.
+        given), and ``whole``, that image as a data URL, empty if the models see all of it.
 
     Raises:
         ValueError: a field or the file cannot be read; the message is one sentence for the user.
@@ -156,7 +156,7 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
         "doubts": [str(doubt) for doubt in observation.doubts],
         "frame": frame_of(observation),
         "size": list(observation.whole.size),
-        "whole": observation.whole,
+        "whole": picture_url(observation.whole) if observation.framed.image is not observation.whole else "",
     }
     return image
 
@@ -311,7 +311,7 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
             description = describe(image, name)
             row |= {"status": "ok", **{key: description[key] for key in ("class", "probability", "caption")}}
             if description["doubts"]:
-                row["status"] = "ok, but it may not be a galaxy"
+                row["status"] = f"ok, but doubted: {', '.join(doubt.split(':')[0] for doubt in description['doubts'])}"
             if votes := description["votes"]:
                 row |= {key: votes[answer]["fraction"] for key, answer in KEY_QUESTIONS.items()}
             thumbnail = picture_url(image, side=96)

@@ -59,6 +59,20 @@ def test_a_picture_that_is_no_galaxy_is_doubted(client, tmp_path):
     assert client.predict(handle_file(tmp_path / "blank.png"), api_name="/describe")["doubts"]
 
 
+def test_a_wide_field_is_framed_and_another_frame_can_be_asked_for(client, tmp_path):
+    small = Image.open(EXAMPLES[0]).convert("RGB").resize((90, 90))
+    wide = Image.new("RGB", (300, 240), (6, 6, 6))
+    wide.paste(small, (150, 60))
+    wide.save(tmp_path / "wide.png")
+    said = client.predict(handle_file(tmp_path / "wide.png"), api_name="/describe")
+    assert abs(said["frame"]["x"] - 194.5) < 4 and abs(said["frame"]["y"] - 104.5) < 4 and said["size"] == [300, 240]
+    assert "framed" in said["reading"]
+    given = client.predict(handle_file(tmp_path / "wide.png"), frame="194.5,104.5,10.6", api_name="/describe")
+    assert given["frame"]["petro_r90"] == 10.6 and given["frame"]["box"] == [150, 60, 240, 150]
+    with pytest.raises(AppError, match="frame='nowhere' is not auto"):
+        client.predict(handle_file(tmp_path / "wide.png"), frame="nowhere", api_name="/describe")
+
+
 def test_answers_of_many_users_at_once_belong_to_their_images(demo_server):
     def ask(path):
         return Client(demo_server[0], verbose=False).predict(handle_file(path), api_name="/describe")

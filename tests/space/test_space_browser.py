@@ -123,7 +123,7 @@ def test_an_image_may_be_pasted_and_dropped(page, kind):
 def test_of_a_fits_file_hdu_and_bands_are_chosen_on_the_page(page, tmp_path):
     cube = np.concatenate([SKY, np.stack([source(400.0)] * 2)]).astype(np.float32)
     (tmp_path / "cube.fits").write_bytes(fits_file(SKY[0], cube))
-    page.get_by_text("FITS and deep images").click()
+    page.get_by_text("Frame, FITS and deep images").click()
     page.get_by_label("HDU").fill("band1")
     upload(page, tmp_path / "cube.fits")
     assert "5 bands" in page.wait_for_selector('.gv-notice[role="alert"]').inner_text()
@@ -133,7 +133,7 @@ def test_of_a_fits_file_hdu_and_bands_are_chosen_on_the_page(page, tmp_path):
     assert "asinh" in page.inner_text(".gv-verdict")
     page.get_by_label("HDU").fill("")
     page.get_by_label("Bands").fill("")
-    page.get_by_text("FITS and deep images").click()
+    page.get_by_text("Frame, FITS and deep images").click()
 
 
 def test_a_word_shows_its_attention_and_gives_the_heat_map_back(page):

@@ -186,10 +186,10 @@ def test_describe_says_what_it_doubts_and_how_it_read_the_pixels(run, classifier
     models = ["--model", str(classifier), "--captioner", str(run[0])]
     assert cli(["describe", str(tmp_path / "blank.png"), "--json", *models]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert "nothing in the middle stands out from the border" in said["doubts"] and said["reading"]
+    assert "blank: nothing in the middle stands out from the border" in said["doubts"] and said["reading"]
     assert cli(["describe", str(tmp_path / "blank.png"), *models]) == 0
     shown = capsys.readouterr().out
-    assert "this may not be a galaxy: " in shown and f"read as: {said['reading']}" in shown
+    assert "doubt: blank: nothing" in shown and f"read as: {said['reading']}" in shown
 
 
 def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):
