@@ -25,7 +25,7 @@ class Doubt(NamedTuple):
     """Why what a model says of an image may mean nothing.
 
     Attributes:
-        kind: one word, to select by: see docs/doubts.md.
+        kind: one word, to select by: see docs/frames.md.
         reason: for a reader.
     """
 
