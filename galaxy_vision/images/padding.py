@@ -7,7 +7,7 @@ from scipy import ndimage, special
 # Ours; chosen by eye and by RMSE on challenge galaxies of the training split: lab_notes.md, "Framing".
 TILE = 192  # px, side of the drawn sky, which is repeated
 LARGEST = 2048  # px, side of the largest padded square; a larger one is made from a reduced image
-SKY_QUANTILE = 0.3  # of the mean of 9 x 9 px, what counts as the level of the sky
+SKY_QUANTILE = 0.1  # of the mean of 9 x 9 px, what counts as the level of the sky
 FADING = 3.0  # a galaxy that the image cuts off gets fainter by exp(-FADING r / petroR90), in levels of the screen
 
 
