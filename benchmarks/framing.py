@@ -11,6 +11,7 @@ on the first 176 galaxies of the validation split, and the table is of the other
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from scipy import ndimage
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.images import framing, sources
-from galaxy_vision.images.framing import AUTO, frame_image
+from galaxy_vision.images.framing import AUTO, frame_image, misfit
 from galaxy_vision.images.padding import cut_square
 from galaxy_vision.images.sources import FIELD
 from galaxy_vision.inference.loading import load_classifier
@@ -79,13 +80,20 @@ class Scorer:
         self.classifier, self.processor = load_classifier(model)
 
     @torch.inference_mode()
-    def __call__(self, images: list[Image.Image], votes: np.ndarray) -> float:
-        metric = GalaxyMetric("votes")
+    def concentration(self, images: list[Image.Image]) -> np.ndarray:
+        found = []
         for start in range(0, len(images), BATCH):
             pixels = self.processor(images[start : start + BATCH], return_tensors="pt")["pixel_values"]
-            concentration = self.classifier(pixel_values=pixels).vote_concentration
-            metric.add_batch(predictions=concentration.numpy(), references=votes[start : start + BATCH])
+            found.append(self.classifier(pixel_values=pixels).vote_concentration.numpy())
+        return np.concatenate(found)
+
+    def rmse(self, concentration: np.ndarray, votes: np.ndarray) -> float:
+        metric = GalaxyMetric("votes")
+        metric.add_batch(predictions=concentration, references=votes)
         return metric.compute()["rmse_37"]
+
+    def __call__(self, images: list[Image.Image], votes: np.ndarray) -> float:
+        return self.rmse(self.concentration(images), votes)
 
 
 def print_table(rows, score: Scorer) -> None:
@@ -121,16 +129,27 @@ def print_speed(rows) -> None:
 
 
 def print_limits(rows, score: Scorer) -> None:
-    """Print what other limits of the right frame would do."""
+    """Print what other limits of the right frame would do: RMSE-37 of five widths, and the share left as it is."""
     images, votes = [row["image"].convert("RGB") for row in rows], np.array(rows["votes"], np.float32)
-    print("| scale | centre | left as it is | RMSE-37 |", *(f"{width} |" for width in (1.25, 1.4, 1.6, 0.7)))
-    for framing.RIGHT_SCALE, framing.RIGHT_CENTRE in ((s, 0.04) for s in (1.2, 1.3, 1.4, 1.5, 1.6)):
-        framed = [frame_image(image, AUTO).image for image in images]
-        share = np.mean([image is one for image, one in zip(images, framed, strict=True)])
-        scores = [score(framed, votes)]
-        for width in (1.25, 1.4, 1.6, 0.7):
-            scores.append(score([frame_image(misframe(i, width, 0, 0)[0], AUTO).image for i in images], votes))
-        print(framing.RIGHT_SCALE, framing.RIGHT_CENTRE, f"{share:.1%}", *(f"{s:.4f}" for s in scores), flush=True)
+    kept, framing.RIGHT_CENTRE = framing.RIGHT_CENTRE, -1  # frames everything
+    measured = []  # of each width: by how much the frame is wrong, and the concentrations as it is and framed
+    for width in (1, 1.25, 1.4, 1.6, 0.7):
+        wrong = [image if width == 1 else misframe(image, width, 0, 0)[0] for image in images]
+        framed = [frame_image(image, AUTO) for image in wrong]
+        misfits = [
+            misfit(image, one.galaxy) if one.galaxy else (1, 0) for image, one in zip(wrong, framed, strict=True)
+        ]
+        measured.append((np.array(misfits), score.concentration(wrong), score.concentration([f.image for f in framed])))
+    framing.RIGHT_CENTRE = kept
+    print("| scale | centre | left as it is | RMSE-37 | 1.25 times as wide | 1.4 | 1.6 | .7 |\n|---" + "|---" * 7 + "|")
+    for scale, centre in itertools.product((1.2, 1.3, 1.4, 1.5, 1.6), (0.02, 0.03, 0.04)):
+        scores = []
+        for misfits, before, after in measured:
+            is_right = (np.abs(np.log(misfits[:, 0])) <= np.log(scale)) & (misfits[:, 1] <= centre)
+            scores.append(score.rmse(np.where(is_right[:, None], before, after), votes))
+            if len(scores) == 1:
+                share = is_right.mean()
+        print(f"| {scale} | {centre} | {share:.1%} |", *(f"{one:.4f} |" for one in scores), flush=True)
 
 
 def radii_of(rows, seed: int, widths: tuple[float, float] = (0.4, 2.5)) -> Iterable[tuple[np.ndarray, float]]:

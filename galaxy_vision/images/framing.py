@@ -7,15 +7,14 @@ import math
 import re
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from .padding import cut_square
-from .sources import FIELD, Galaxy, find_galaxies
+from .sources import FIELD, Galaxy, search
 
 # Ours; chosen on the validation split: lab_notes.md, "Framing".
-RIGHT_SCALE = 1.4  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
-RIGHT_CENTRE = 0.04  # of the side; a galaxy that is nearer to the centre of the frame is in the middle
+RIGHT_SCALE = 1.5  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
+RIGHT_CENTRE = 0.03  # of the side; a galaxy that is nearer to the centre of the frame is in the middle
 SMALLEST_RADIUS = 1.0  # px
 FORMS = "auto, as_is, RADIUS_PX, CENTRE_X,CENTRE_Y,RADIUS_PX or a radius in arcsec such as 12arcsec"
 
@@ -104,7 +103,7 @@ def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | No
         return Framed(image, "", None, 0, _central_square(image))
     if frame.kind == "radius":
         return _framed(image, _given(image, frame, pixel_scale), 0, is_given=True)
-    galaxies = find_galaxies(np.asarray(image))
+    galaxies = search(image)
     if not galaxies:
         return _no_galaxy(image)
     return _framed(image, galaxies[0], len(galaxies))
@@ -112,8 +111,15 @@ def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | No
 
 def frame_all(image: Image.Image) -> list[Framed]:
     """Frame each galaxy of an image, the nearest to its centre first; the image as it is where none is found."""
-    galaxies = find_galaxies(np.asarray(image))
+    galaxies = search(image)
     return [_framed(image, galaxy, len(galaxies)) for galaxy in galaxies] or [_no_galaxy(image)]
+
+
+def misfit(image: Image.Image, galaxy: Galaxy) -> tuple[float, float]:
+    """How many times closer the frame of a galaxy is than the image, and its distance from the centre in sides."""
+    side = min(image.size)
+    offset = math.hypot(galaxy.x - (image.width - 1) / 2, galaxy.y - (image.height - 1) / 2)
+    return side / (FIELD * galaxy.petro_r90), offset / side
 
 
 def _no_galaxy(image: Image.Image) -> Framed:
@@ -149,8 +155,7 @@ def _framed(image: Image.Image, galaxy: Galaxy, num_galaxies: int, is_given: boo
     side = max(round(FIELD * galaxy.petro_r90), 1)
     left, top = round(galaxy.x + 0.5 - side / 2), round(galaxy.y + 0.5 - side / 2)
     box = (left, top, left + side, top + side)
-    closer = min(image.size) / side
-    offset = math.hypot(galaxy.x - (image.width - 1) / 2, galaxy.y - (image.height - 1) / 2) / min(image.size)
+    closer, offset = misfit(image, galaxy)
     is_right = offset <= RIGHT_CENTRE and 1 / RIGHT_SCALE <= closer <= RIGHT_SCALE
     where = f"galaxy at ({galaxy.x:.0f}, {galaxy.y:.0f}), petroR90 {galaxy.petro_r90:.3g} px"
     doubts = ("the edge of the image cuts the galaxy off",) if galaxy.touches_edge else ()
