@@ -1,8 +1,8 @@
 """Read FITS files into 8-bit RGB.
 
-An image is (H, W); a cube is (bands, H, W), with leading axes of length 1 left out. Pixels that are NaN, infinite or
-BLANK get the level of the sky; an image with more than half of such pixels is refused. Rows are flipped, since FITS
-counts them from the bottom.
+An image is (H, W); a cube is (bands, H, W), with leading axes of length 1 left out. Bands are planes of a cube, images
+of several extensions, or three files. Pixels that are NaN, infinite or BLANK get the level of the sky; an image with
+more than half of such pixels is refused. Rows are flipped, since FITS counts them from the bottom.
 """
 
 import io
