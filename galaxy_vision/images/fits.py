@@ -1,8 +1,8 @@
 """Read FITS files into 8-bit RGB.
 
-An image is (H, W); a cube is (bands, H, W), with leading axes of length 1 left out. Pixels that are NaN, infinite or
-BLANK get the level of the sky; an image with more than half of such pixels is refused. Rows are flipped, since FITS
-counts them from the bottom.
+An image is (H, W); a cube is (bands, H, W), with leading axes of length 1 left out. Bands are planes of a cube, images
+of several extensions, or three files. Pixels that are NaN, infinite or BLANK get the level of the sky; an image with
+more than half of such pixels is refused. Rows are flipped, since FITS counts them from the bottom.
 """
 
 import io
@@ -114,7 +114,7 @@ def _picture(bands: list[Band], origin: str, stretch: str, survey: str | None) -
         notes = [done] if done else []
     else:
         planes = [band.plane for band in bands]
-    if any("BSOFTEN" in band.header for band in bands):
+    if any(_is_asinh(band.header) for band in bands):
         notes.append("asinh magnitudes made linear")
     rgb, reading = stretch_planes(np.stack(planes)[:, ::-1], stretch, stretch_of(survey))
     image = Image.fromarray(rgb)
@@ -148,7 +148,7 @@ def _choose_by_name(
         if asked is None and survey is not None:
             known = tuple(name for name in survey.bands if find(name, planes))
             asked = survey.bands if len(known) > 1 else known  # of one band, beside errors and weights, grey
-        elif asked is None:
+        elif asked is None and len({hdus[plane.hdu].shape for plane in planes}) == 1:
             asked = by_wavelength(planes)
         return asked and list(zip(asked, choose(asked, planes), strict=True))
     except ValueError as error:
@@ -198,11 +198,15 @@ def _linear(plane: np.ndarray, header: fits.Header) -> tuple[np.ndarray, fits.He
     Stacks of Pan-STARRS hold asinh magnitudes v: flux = BOFFSET + 2 BSOFTEN sinh(v ln(10) / 2.5) (Waters et al. 2020,
     ApJS 251, 4; "values are related non-linearly to flux", PS1 Image Cutout Service).
     """
-    offset, softening = header.get("BOFFSET"), header.get("BSOFTEN")
-    if not all(isinstance(value, int | float) for value in (offset, softening)):
+    if not _is_asinh(header):
         return plane, header
     with np.errstate(over="ignore", invalid="ignore"):
-        return offset + 2 * softening * np.sinh(plane.astype(np.float64) * (math.log(10) / 2.5)), header
+        sinh = np.sinh(plane.astype(np.float64) * (math.log(10) / 2.5))
+        return header["BOFFSET"] + 2 * header["BSOFTEN"] * sinh, header
+
+
+def _is_asinh(header: fits.Header) -> bool:
+    return all(isinstance(header.get(key), int | float) for key in ("BOFFSET", "BSOFTEN"))
 
 
 def _pixels(hdu) -> np.ndarray:

@@ -68,9 +68,10 @@ def test_three_images_that_are_named_by_letters_are_in_order_of_wavelength_unask
     assert seen(image) == sorted(order, key="griz".index, reverse=True)
 
 
-def test_other_names_and_numbers_of_images_leave_the_first_image_in_grey():
+def test_other_names_numbers_and_sizes_of_images_leave_the_first_image_in_grey():
     for data in (by_extension("gr"), by_extension("griz")):
         assert seen(read_rgb(data, **LINEAR)) == ["g"] * 3
+    assert seen(read_rgb(file_of(extension(X, "r"), extension(Y[:9], "g"), extension(Y, "i")), **LINEAR)) == ["i"] * 3
     science = file_of(extension(X, "SCI"), extension(Y, "WHT"), extension(1 - X, "CTX"))
     assert seen(read_rgb(science, **LINEAR)) == ["i"] * 3
 

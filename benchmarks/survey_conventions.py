@@ -1,0 +1,85 @@
+"""Simulated galaxies as FITS files of three surveys: how often they have the class of their Galaxy Zoo picture.
+
+python benchmarks/survey_conventions.py --galaxies 60
+
+Each galaxy is drawn once, and observed with the pixels, seeing and noise of each survey by GalSim. The files are read
+with and without the preset of the survey. Galaxies above 9 arcsec are left out, since their fields are large.
+"""
+
+import argparse
+import io
+
+import galsim
+import numpy as np
+import torch
+from astropy.io import fits
+from PIL import Image
+
+from galaxy_vision import read_rgb
+from galaxy_vision.images.surveys import SURVEYS
+from galaxy_vision.inference.loading import load_classifier
+from galaxy_vision.simulation.parameters import IMAGE_SIZE, SDSS_PIXEL, GalaxyParameters, draw_parameters
+from galaxy_vision.simulation.render import _galaxy, render
+
+SEEING = {"sdss": 1.3, "legacy": 1.2, "panstarrs": 1.19}  # arcsec
+LARGEST = 9.0  # arcsec, petroR90
+
+
+def observed(scene: np.ndarray, parameters: GalaxyParameters, name: str, rng: np.random.Generator) -> bytes:
+    """A FITS file with an extension for each band; z of the Legacy Surveys is i here.
+
+    Args:
+        scene: (3, H, W) in g, r, i before the atmosphere, nanomaggies per SDSS pixel.
+        parameters: of the galaxy.
+        name: of the survey.
+        rng: of the noise.
+    """
+    survey, scale = SURVEYS[name], parameters.pixel_scale
+    side = round(IMAGE_SIZE * scale / survey.pixel_scale)
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for plane, band, noise in zip(scene[::-1], survey.bands, survey.noise, strict=True):
+        flux = plane.astype(float) * (scale / SDSS_PIXEL) ** 2
+        light = galsim.InterpolatedImage(galsim.Image(flux, scale=scale), x_interpolant="linear", flux=flux.sum())
+        seen = galsim.Convolve(light, galsim.Kolmogorov(fwhm=SEEING[name]))
+        pixels = seen.drawImage(nx=side, ny=side, scale=survey.pixel_scale).array
+        pixels = pixels + rng.normal(0, noise * survey.pixel_scale, pixels.shape)
+        hdus.append(fits.ImageHDU(pixels.astype(np.float32), name=band))
+    file = io.BytesIO()
+    hdus.writeto(file)
+    return file.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="checkpoints/galaxy-resnet", help="trained classifier (%(default)s)")
+    parser.add_argument("--galaxies", type=int, default=60, help="that are drawn (%(default)s)")
+    parser.add_argument("--seed", type=int, default=77, help="(%(default)s)")
+    args = parser.parse_args()
+    model, processor = load_classifier(args.model)
+    found = {}
+    for index in range(args.galaxies):
+        rng = np.random.default_rng([args.seed, index])
+        parameters = draw_parameters(rng)
+        if parameters.kind == "star" or parameters.petro_r90 > LARGEST:
+            continue
+        images = {("Galaxy Zoo", ""): Image.fromarray(render(parameters, np.random.default_rng([args.seed, index, 1])))}
+        scene = _galaxy(parameters, np.random.default_rng([args.seed, index, 1]))
+        for name in SEEING:
+            data = observed(scene, parameters, name, rng)
+            images[name, "none"] = read_rgb(data)
+            images[name, "preset"] = read_rgb(data, survey=name)
+        pixels = processor(list(images.values()), return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            rows = model(pixels).logits.float().softmax(-1).numpy()
+        for key, row in zip(images, rows, strict=True):
+            found.setdefault(key, []).append(row)
+    known = np.array(found.pop(("Galaxy Zoo", "")))
+    print(f"{len(known)} galaxies; class of the Galaxy Zoo picture, distance of the probabilities (total variation)")
+    print("| survey | preset | same class | distance |\n|---|---|---|---|")
+    for (name, preset), rows in found.items():
+        same = (np.argmax(rows, 1) == known.argmax(1)).mean()
+        print(f"| {name} | {preset} | {same:.2f} | {np.abs(rows - known).sum(1).mean() / 2:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
