@@ -160,7 +160,7 @@ SETTINGS = [  # model, file, what is changed in it, what is said
         "captioner",
         "tokenizer.json",
         {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}},
-        "words and its config",
+        "words, and config.json has",
     ),
     ("captioner", "tokenizer.json", {"model": {"type": "WordLevel", "vocab": {"a": -1}, "unk_token": "a"}}, ""),
     ("captioner", "tokenizer.json", {"added_tokens": 5}, ""),

@@ -145,7 +145,7 @@ CAPTIONS_REFUSED = {
     ),
     "a row with fewer": (
         dict(train=rows(GOOD, KNOWN, [["a"], *TEXTS[1:]]), num_references=1),
-        "have 1 to 2 captions; give every row",
+        "have 1 to 2 captions; give all rows",
     ),
     "a row without": (
         dict(validation=rows(GOOD, KNOWN, [[], *TEXTS[1:]])),
