@@ -38,7 +38,7 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
-        # On a CPU every thread does all the work for a batch on one core: threads that share a matrix product would wait
+        # On a CPU every thread does all the work for a batch on one core: threads that share a matrix product wait
         # for each other and for those that decode. On a GPU, threads decode while the device computes.
         self.whole_batches = accelerator.device.type == "cpu"
         self.batch_size = args.batch_size or (32 if accelerator.device.type == "cpu" else 256)

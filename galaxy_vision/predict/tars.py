@@ -95,8 +95,8 @@ def _galaxies(members: list[_Member], extension: str | None, tar: Path, notes: l
             yield member
     if left_out:
         notes.append(
-            f"{left_out} images in {tar} have a longer extension than another image of their name, as a.mask.png beside "
-            "a.jpg, and are left out"
+            f"{left_out} images in {tar} have a longer extension than another image of their name (a.mask.png, "
+            "a.jpg) and are left out"
         )
 
 
