@@ -45,8 +45,8 @@ def test_bleu_is_the_known_value():
 
 def test_cider_d_is_the_value_by_hand():
     # Two galaxies; "ring" in one reference of two, so idf log 2; "a" in both, idf 0. Unigrams agree exactly (1), the
-    # pair "a ring" too, and there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10. The second caption is "a ring" for "a
-    # bar": overlap 0.
+    # pair "a ring" too, and there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10. The second caption is "a ring" for
+    # "a bar": overlap 0.
     assert cider_d(["a ring", "a ring"], [["a ring"], ["a bar"]]) == pytest.approx(10 * 2 / 4 / 2)
     # One word too many: 1-grams (ring, ring) against (ring): clipped to one, cosine 2*1/(2*1) -> min(2,1)*1/(2*1) =
     # 1/2.
