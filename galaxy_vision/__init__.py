@@ -1,7 +1,7 @@
 """Galaxy images to morphological classes, Galaxy Zoo votes, captions and heat maps.
 
-``import galaxy_vision`` makes the Auto classes of transformers know our models. It does so when these classes are first
-imported, by whomever, so that builders and the command line start without torch (0.9 GB and several seconds).
+``import galaxy_vision`` registers the models with the Auto classes of transformers when these classes are first
+imported, so that builders and the command line start without torch (0.9 GB and several seconds).
 """
 
 import importlib
@@ -10,7 +10,7 @@ import wrapt
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "ANSWERS": "models.decision_tree",
     "Describer": "inference.describe",
     "GalaxyCaptionerConfig": "models.configuration_galaxy_captioner",
@@ -33,13 +33,15 @@ _HOME = {
     "score_claims": "captions.claims",
     "write_captions": "captions.writing",
 }
-__all__ = [*_HOME, "__version__"]
+"""Modules of the public names, which are imported when a name is first used."""
+
+__all__ = [*_MODULES, "__version__"]
 
 
 def __getattr__(name: str):
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 @wrapt.when_imported("transformers.models.auto.configuration_auto")

@@ -303,7 +303,7 @@ def run_push(args: argparse.Namespace) -> int:
         return _refuse(str(error))
     except KeyboardInterrupt:
         print(
-            "interrupted before the push was complete: none of it is visible on the Hub; run the same command again",
+            "stopped before the push was complete: none of it is visible on the Hub; run the same command again",
             file=sys.stderr,
         )
         return 130

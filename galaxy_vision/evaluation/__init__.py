@@ -1,1 +1,1 @@
-"""Scores of a split, and what is written of them: tables, figures, model card."""
+"""Scores of a split, and the tables, figures and model cards that show them."""

@@ -1,1 +1,1 @@
-"""Every galaxy of a catalogue into numbered Parquet parts, restartable."""
+"""Describe every galaxy of a catalogue in numbered Parquet parts, resumably."""

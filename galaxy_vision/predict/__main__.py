@@ -1,4 +1,4 @@
-"""``accelerate launch -m galaxy_vision.predict``."""
+"""Run ``accelerate launch -m galaxy_vision.predict``."""
 
 from .run import main
 

@@ -1,7 +1,7 @@
-"""A catalogue of any size -> numbered parts of rows, always cut in the same way.
+"""Divide a catalogue of any size into numbered parts of rows, always in the same way.
 
-A part is what one process does at a time. What kind a catalogue is decides which of ``catalogue_index.py``,
-``catalogue_tables.py`` and ``catalogue_hub.py`` reads it.
+A part is the unit of work of a process. ``indexed.py``, ``tables.py`` and ``hub_datasets.py`` read the different kinds
+of catalogues.
 """
 
 from pathlib import Path
@@ -24,9 +24,9 @@ _FILES = {
     ".tsv": "csv",
     ".tsv.gz": "csv",
 }
-"""Ends of names -> kinds of catalogues."""
+"""Kinds of catalogues by the ends of their names."""
 
-_OBEYED = {
+_ACCEPTED = {
     "images": (),
     "zip": (),
     "tars": ("image",),
@@ -34,39 +34,40 @@ _OBEYED = {
     "parquet": ("id", "image", "image_root", "split"),
     "hub": ("id", "image", "image_root", "split", "config"),
 }
-"""Kinds of catalogues -> what of :class:`Columns` they have a use for."""
+"""Fields of :class:`Columns` that every kind of catalogue uses."""
 
 
 def needs_index(path: str) -> bool:
-    """Whether :func:`write_index` must be called once, by one process, before :func:`open_catalogue`."""
+    """Return whether one process must call :func:`write_index` before :func:`open_catalogue`."""
     return _kind(path) in catalogue_index.KINDS
 
 
 def write_index(path: str, index: Path, rows_per_part: int, columns: Columns) -> list[str]:
-    """List the images of a folder, zip, tar, folder of tars, or table of paths; one record batch for each part.
+    """Write the list of images of a folder, zip, tar, folder of tars, or table of paths, a record batch per part.
 
     Returns:
-        What is worth knowing: sentences about files that are left out although they look like images or hold some.
+        Notes for the user: sentences about files that were left out although they look like images or hold some.
 
     Raises:
-        ValueError: the catalogue is damaged, has no such columns, or holds no image.
+        ValueError: the catalogue is damaged, does not have the columns, or holds no images.
     """
     kind = _checked_kind(path, columns)
     return catalogue_index.write_index(Path(path), kind, index, rows_per_part, columns)
 
 
 def open_catalogue(path: str, index: Path, rows_per_part: int, columns: Columns) -> Catalogue:
-    """Open a folder, zip, tar, table of paths (CSV), Parquet (file or folder), or a data set of the Hub by id.
+    """Open a folder, zip, tar, table of paths (CSV), Parquet (file or folder), or a Hub data set.
 
     Args:
-        path: the catalogue.
-        index: what :func:`write_index` wrote, where :func:`needs_index`.
-        rows_per_part: rows of a part; Parquet is cut at the first row group that reaches them, a data set of the Hub,
-            which is streamed, into its files.
-        columns: of tables.
+        path: path of the catalogue, or id of a Hub data set.
+        index: file that :func:`write_index` wrote, if :func:`needs_index`.
+        rows_per_part: rows of a part. A part of Parquet ends with the row group that reaches them; a part of a Hub data
+            set, which is streamed, is one of its files.
+        columns: columns of tables.
 
     Raises:
-        ValueError: there is no such catalogue, it has no such columns, no row, or no use for one of ``columns``.
+        ValueError: the catalogue does not exist, does not have the columns, has no rows, or does not use one of
+            ``columns``.
     """
     kind = _checked_kind(path, columns)
     if kind == "parquet":
@@ -79,34 +80,33 @@ def open_catalogue(path: str, index: Path, rows_per_part: int, columns: Columns)
 def _checked_kind(path: str, columns: Columns) -> str:
     kind = _kind(path)
     for name, value in columns._asdict().items():
-        if value is not None and name not in _OBEYED[kind]:
+        if value is not None and name not in _ACCEPTED[kind]:
             argument = f"{name}_column" if name in ("id", "image") else name
-            kinds = {"images": "a folder of images", "hub": "a data set of the Hub", "csv": "a CSV table"}
+            kinds = {"images": "a folder of images", "hub": "a Hub data set", "csv": "a CSV table"}
             raise ValueError(
-                f"{argument}={value!r} has no meaning for catalogue={path}, which is {kinds.get(kind, kind)}; leave "
-                "it out"
+                f"{argument}={value!r} has no meaning for catalogue={path}, which is {kinds.get(kind, kind)}; omit it"
             )
     return kind
 
 
 def _kind(path: str) -> str:
-    place = Path(path)
-    if place.is_dir():  # the first file that could be meant decides: listing everything may take minutes
-        for name, _ in files_in(place):
+    location = Path(path)
+    if location.is_dir():  # the first image, tar or Parquet file decides, since listing all files may take minutes
+        for name, _ in files_in(location):
             suffix = Path(name).suffix.lower()
             if suffix in (".parquet", ".tar"):
                 return _FILES[suffix]
             if is_image(name):
                 break
         return "images"
-    if place.is_file():
+    if location.is_file():
         for ending, kind in _FILES.items():
-            if place.name.lower().endswith(ending):
+            if location.name.lower().endswith(ending):
                 return kind
         raise ValueError(
             f"catalogue={path} is not a folder or a file that ends with {', '.join(_FILES)}; "
             "unpack other archives first (a compressed tar cannot be read in parts)"
         )
-    if path.count("/") > 1 or place.suffix or not path or path.startswith((".", "/", "~")):
-        raise ValueError(f"catalogue={path} does not exist; give a folder, file, or the id of a data set of the Hub")
+    if path.count("/") > 1 or location.suffix or not path or path.startswith((".", "/", "~")):
+        raise ValueError(f"catalogue={path} does not exist; give a folder, a file or the id of a Hub data set")
     return "hub"

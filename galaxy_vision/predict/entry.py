@@ -1,4 +1,4 @@
-"""An image of a catalogue without an own row in a table: where it lies."""
+"""The location of an image that is listed in an index, since no row of a table holds it."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,15 @@ class Entry(NamedTuple):
     """A row of the index.
 
     Attributes:
-        id: of the galaxy.
-        source: where it is in the catalogue; it occurs once.
-        file: path inside the folder of the catalogue, or as the table has it.
-        offset: of a tar, where its bytes start (of a sparse file, its header); of a zip, its place in the directory.
-        size: of its bytes, -1 if unknown.
-        check: a number that changes with its content: checksum or time of change, 0 if unknown.
-        sparse: a tar holds it without its holes.
-        absent: why there is nothing to read; empty if there is.
+        id: id of the galaxy.
+        source: location in the catalogue, which is unique.
+        file: path inside the folder of the catalogue, or as given in the table.
+        offset: in a tar, the byte at which its content (for a sparse file, its header) starts; in a zip, its index in
+            the directory.
+        size: number of bytes, -1 if unknown.
+        check: a number that changes with the content: checksum or time of modification, 0 if unknown.
+        sparse: whether it is a sparse file of a tar.
+        absent: why it cannot be read; empty if it can.
     """
 
     id: str

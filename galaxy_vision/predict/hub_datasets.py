@@ -1,4 +1,4 @@
-"""A data set of the Hub -> numbered parts, streamed: nothing is stored here, and a part is one of its files."""
+"""Stream a data set of the Hub in numbered parts, its files, without storing anything."""
 
 import hashlib
 import re
@@ -15,12 +15,13 @@ _ON_THE_HUB = re.compile(r"(zip://[^:]*::)?hf://")
 
 
 def open_streamed(repo_id: str, columns: Columns) -> Catalogue:
-    """A data set of the Hub in any format that ``datasets`` streams: Parquet, WebDataset, ImageFolder, CSV ...
+    """Open a Hub data set in any format that ``datasets`` streams: Parquet, WebDataset, ImageFolder, CSV ...
 
     Raises:
-        ValueError: it, its configuration or split is not there, a choice is not made, or its columns cannot be used.
+        ValueError: the data set, configuration or split does not exist, ``columns`` leaves a choice open, or columns
+            cannot be used.
     """
-    from datasets import Image  # takes a second
+    from datasets import Image  # takes a second to import
 
     revision, data = _streams(repo_id, columns.config)
     if columns.split and columns.split not in data:
@@ -50,7 +51,7 @@ def open_streamed(repo_id: str, columns: Columns) -> Catalogue:
 
 
 def _streams(repo_id: str, config: str | None):
-    """The commit of a data set, and its splits as streams whose images are not decoded on the way."""
+    """Return the commit of a data set and its splits as streams of undecoded images."""
     from datasets import get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
     from huggingface_hub import HfApi
 
@@ -67,7 +68,7 @@ def _streams(repo_id: str, config: str | None):
     with _asking_the_hub(repo_id):
         builder = load_dataset_builder(repo_id, config, revision=revision)
         if getattr(builder.config, "decode_num_threads", None):
-            builder.config.decode_num_threads = 0  # else folders of images arrive decoded, by other rules than ours
+            builder.config.decode_num_threads = 0  # otherwise images of folders arrive decoded, without our checks
         return revision, builder.as_streaming_dataset()
 
 
@@ -77,19 +78,19 @@ def _asking_the_hub(repo_id: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, httpx.TransportError) as error:  # of the Hub's client and of datasets
+    except (OSError, ValueError, httpx.TransportError) as error:  # those of huggingface_hub and datasets
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"catalogue={repo_id!r} is neither a file here nor a data set on the Hub ({reason})"
+            f"catalogue={repo_id!r} is neither a local file nor a data set on the Hub ({reason})"
         ) from error
 
 
 def _read(root: Path, path: str) -> bytes:
-    """The bytes of a file on the Hub (``hf://...``, also inside a zip), or here."""
+    """Return the bytes of a file on the Hub (``hf://...``, also inside a zip) or on this machine."""
     if not _ON_THE_HUB.match(path):
         return read_path(root, path)
     with fsspec.open(path, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{path} is larger than the limit of {MAX_BYTES >> 20} MiB; cut it down first")
+        raise ValueError(f"{path} is larger than the limit of {MAX_BYTES >> 20} MiB; crop the image first")
     return data

@@ -1,6 +1,6 @@
-"""Folders, zips, tars and tables of paths -> an index on disk, so that memory does not grow with the catalogue.
+"""List folders, zips, tars and tables of paths in an index on disk, so that memory does not grow with the catalogue.
 
-Only the directory of one zip or tar at a time is held, .6 kB a member.
+Only the directory of one zip or tar at a time is held in memory, .6 kB per member.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from .rows import Catalogue, Columns, Row, read_path
 from .tars import read_tar, scan_tars
 
 KINDS = ("tars", "images", "zip", "csv")
-"""Kinds of catalogues that have an index."""
+"""Kinds of catalogues that need an index."""
 
 _INDEX = pa.schema(
     {
@@ -38,21 +38,25 @@ _INDEX = pa.schema(
 )
 """The fields of :class:`~galaxy_vision.predict.entry.Entry`."""
 
-_SURROGATES = ("utf-8", "surrogateescape")  # how Python holds the bytes of a name that is not UTF-8
+_SURROGATES = ("utf-8", "surrogateescape")  # how Python represents the bytes of a name that is not UTF-8
 
 
 def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns: Columns) -> list[str]:
-    """As :func:`~galaxy_vision.predict.catalogue.write_index`, of a catalogue of that kind."""
+    """Do what :func:`~galaxy_vision.predict.catalogue.write_index` does, for a catalogue of this kind."""
     scan = {"tars": scan_tars, "images": _scan_folder, "zip": _scan_zip, "csv": scan_csv}[kind]
     notes = []
     entries = scan(path, columns, notes)
-    with written_whole(index) as unfinished:
-        with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, _INDEX) as writer:
+    with written_whole(index) as partial:
+        with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, _INDEX) as writer:
             parts = 0
             while part := list(islice(entries, rows_per_part)):
                 rows = [
-                    each._replace(id=_shown(each.id), source=_shown(each.source), file=each.file.encode(*_SURROGATES))
-                    for each in part
+                    entry._replace(
+                        id=_printable(entry.id),
+                        source=_printable(entry.source),
+                        file=entry.file.encode(*_SURROGATES),
+                    )
+                    for entry in part
                 ]
                 writer.write_batch(pa.record_batch(list(map(list, zip(*rows, strict=True))), schema=_INDEX))
                 parts += 1
@@ -61,8 +65,8 @@ def write_index(path: Path, kind: str, index: Path, rows_per_part: int, columns:
     return notes
 
 
-def _shown(name: str) -> str:
-    """A name whose bytes are not UTF-8, as ``caf\\xe9.jpg``."""
+def _printable(name: str) -> str:
+    """Return a name with bytes that are not UTF-8 escaped, as in ``caf\\xe9.jpg``."""
     return name if name.isascii() else name.encode(*_SURROGATES).decode("utf-8", "backslashreplace")
 
 
@@ -73,24 +77,25 @@ def _scan_folder(folder: Path, columns: Columns, notes: list[str]) -> Iterator[E
         if is_image(name):
             try:
                 state = file.stat()
-            except OSError as error:  # such as a link to nowhere
+            except OSError as error:  # such as a broken link
                 yield Entry(image_id(name), name, name, absent=error.strerror)
                 continue
             yield Entry(image_id(name), name, name, size=state.st_size, check=state.st_mtime_ns)
     if archives:
         notes.append(
-            f"{archives} zip or tar files in {folder} are not read, since it holds images; describe them on their own"
+            f"{archives} zip or tar files in {folder} are not read, since it also holds images; predict each of them "
+            "separately"
         )
 
 
 def _scan_zip(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
     members = list(enumerate(_opened_zip(path).infolist()))
     names = Counter(member.filename for _, member in members)
-    for place, member in sorted(members, key=lambda each: each[1].filename):
+    for number, member in sorted(members, key=lambda numbered: numbered[1].filename):
         name = member.filename
         if is_image(name) and not member.is_dir():
-            source = name if names[name] == 1 else f"{name}@{place}"
-            yield Entry(image_id(name), source, "", place, member.file_size, member.CRC)
+            source = name if names[name] == 1 else f"{name}@{number}"
+            yield Entry(image_id(name), source, "", number, member.file_size, member.CRC)
 
 
 def _opened_zip(path: Path) -> zipfile.ZipFile:
@@ -101,7 +106,7 @@ def _opened_zip(path: Path) -> zipfile.ZipFile:
 
 
 def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogue:
-    """The catalogue that :func:`write_index` has listed."""
+    """Open a catalogue that :func:`write_index` has listed."""
     opened = pa.ipc.open_file(pa.memory_map(str(index)))
     read = _reader(path, kind, columns)
 
@@ -132,10 +137,10 @@ def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogu
 
 
 def _reader(path: Path, kind: str, columns: Columns) -> Callable[[Entry], bytes]:
-    """Reads the bytes of an image, which is there and not too large."""
+    """Return a function that reads the bytes of an image, which must exist and not be too large."""
     if kind == "zip":
         archive = _opened_zip(path)
-        members = archive.infolist()  # by place: two members may have one name
+        members = archive.infolist()  # by index, since two members may have the same name
         return lambda entry: archive.read(members[entry.offset])
     if kind == "csv":
         return lambda entry: read_path(Path(columns.image_root or path.parent), entry.file)

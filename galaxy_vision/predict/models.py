@@ -1,4 +1,4 @@
-"""The models of a prediction: rows of a catalogue in, a table out."""
+"""Run the models of a prediction, from the rows of a catalogue to a table."""
 
 import hashlib
 import os
@@ -28,18 +28,19 @@ from .columns import Decoded, Described, as_table, output_columns
 from .rows import Catalogue, Row
 
 MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
+"""Patterns of the files of a saved model that change its output."""
 
 
 class Models:
-    """Classifier and, if wanted, captioner on the device; rows in, table out."""
+    """Classifier and optional captioner on the device, which turn rows into a table."""
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
         self.frame, self.reading = parse_frame(args.frame), args.reading()
         # Other files have neither extensions nor bands, and may lie beside FITS files.
         self.reading_others = {name: self.reading[name] for name in ("stretch", "survey") if name in self.reading}
-        # On a CPU a thread takes a batch from the files to the table, with one core: threads that share a product wait
-        # for each other, and for those that decode. Elsewhere threads decode while the device computes.
+        # On a CPU every thread does all the work for a batch on one core: threads that share a matrix product wait
+        # for each other and for those that decode. On a GPU, threads decode while the device computes.
         self.whole_batches = accelerator.device.type == "cpu"
         self.batch_size = args.batch_size or (32 if accelerator.device.type == "cpu" else 256)
         self.workers = args.num_workers or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
@@ -52,7 +53,7 @@ class Models:
         self.folders = {"model": args.model} | ({"captioner": args.captioner} if args.captioner else {})
         try:
             with accelerator.local_main_process_first():
-                self.folders = {name: local_folder(where) for name, where in self.folders.items()}
+                self.folders = {name: local_folder(source) for name, source in self.folders.items()}
             self.classifier, processor = load_classifier(self.folders["model"])
             self.processors = [processor]
             if args.captioner:
@@ -61,14 +62,14 @@ class Models:
                 self.processors.append(self.writing.image_processor)
         except (OSError, ValueError) as error:
             raise ValueError(f"model={args.model} captioner={args.captioner}: {str(error).splitlines()[0]}") from error
-        self.classifier.backbone = fuse(self.classifier.backbone)  # batch normalisation goes into the convolutions
+        self.classifier.backbone = fuse(self.classifier.backbone)  # merges batch normalisation into the convolutions
         self.classifier = self.classifier.to(accelerator.device, memory_format=torch.channels_last)
         self.features = threading.local()
         if args.backend == "torch":
             self.classifier.backbone.register_forward_hook(lambda module, inputs, output: self._keep_features(output))
-        self.compute = None  # of compute_in, once the precision is settled
+        self.compute = None  # set to compute_in(...) when the precision is known
         config = self.classifier.config
-        self.class_names = [config.id2label[place] for place in range(config.num_labels)]
+        self.class_names = [config.id2label[label] for label in range(config.num_labels)]
         self.has_votes = config.predict_votes
         num_features = self.classifier.classifier.in_features if args.embedding else None
         self.columns = output_columns(self.class_names, self.has_votes, bool(args.captioner), num_features)
@@ -77,22 +78,22 @@ class Models:
         self.features.last = features
 
     def compute_in(self, precision: str) -> Callable:
-        """The classifier in this precision; under autocast, where it is torch's."""
+        """Return the classifier in a precision; with torch this is set by autocast instead."""
         if self.args.backend == "torch":
             return self.classifier
         size = self.processors[0].size["height"]
         return OpenVINOClassifier(self.classifier, size, self.workers, precision == "bf16", self._keep_features)
 
     def bf16_gain(self, catalogue: Catalogue) -> float:
-        """How many times faster bf16 is on the first batch of a catalogue, in a thread as they describe it."""
+        """Return how many times faster bf16 is on the first batch of a catalogue, measured in a worker thread."""
         rows = list(islice(catalogue.rows(0), self.batch_size))
         squares = [self.decode(row).squares for row in rows]
-        pixels = [self._to_device(place, squares) for place in range(len(self.processors))]
-        forms = {bf16: self.compute_in("bf16" if bf16 else "no") for bf16 in (False, True)}
+        pixels = [self._to_device(index, squares) for index in range(len(self.processors))]
+        classifiers = {bf16: self.compute_in("bf16" if bf16 else "no") for bf16 in (False, True)}
 
         def compute(count: int, bf16: bool) -> None:
             with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16):
-                self._outputs(forms[bf16], [each[:count] for each in pixels])
+                self._outputs(classifiers[bf16], [batch[:count] for batch in pixels])
 
         if not self.whole_batches:
             return bf16_gain(compute, self.batch_size)
@@ -100,15 +101,15 @@ class Models:
             return pool.submit(bf16_gain, compute, self.batch_size).result()
 
     def identity(self) -> dict[str, str | None]:
-        """Fingerprints of all files of the models that matter."""
+        """Return the fingerprints of the models."""
         return {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
 
     def begin(self, pool: ThreadPoolExecutor, rows: list[Row]) -> Callable[[], pa.Table]:
-        """Start on a batch in the threads of ``pool``; what is returned waits for what is said of it."""
+        """Start on a batch in the threads of ``pool``, and return a function that waits for its table."""
         if self.whole_batches:
             return pool.submit(lambda: self.describe(rows, [self.decode(row) for row in rows])).result
         decoding = [pool.submit(self.decode, row) for row in rows]
-        return lambda: self.describe(rows, [each.result() for each in decoding])
+        return lambda: self.describe(rows, [decoded.result() for decoded in decoding])
 
     def decode(self, row: Row) -> Decoded:
         """Load the image of a row, frame it, and cut and resize it for each model."""
@@ -129,53 +130,53 @@ class Models:
 
     @torch.inference_mode()
     def _outputs(self, compute: Callable, pixels: list[torch.Tensor]) -> tuple:
-        """What the classifier says of a batch, and the ids of the captions, if there is a captioner."""
+        """Return the classifier's output for a batch, and the tokens of its captions (None without a captioner)."""
         outputs = classify(compute, pixels[0], self.args.rotations)
         return outputs, self.captioner.generate(pixel_values=pixels[1]) if self.args.captioner else None
 
     @torch.inference_mode()
     def describe(self, rows: list[Row], decoded: list[Decoded]) -> pa.Table:
-        """Return the rows of a batch.
+        """Return the table of a batch.
 
-        Unreadable rows are computed as black images and blanked, and the last batch of a part is filled up with black
-        ones: every batch has the same shape, so that the bits of a row depend neither on its neighbours nor on the
-        number of threads.
+        Unreadable rows are computed as black images and then blanked, and the last batch of a part is filled up with
+        black images: all batches have the same shape, so that the bits of a row depend neither on the other rows nor on
+        the number of threads.
         """
         squares = [image.squares for image in decoded]
         pixels = [self._to_device(index, squares) for index in range(len(self.processors))]
         with self.accelerator.autocast():
-            outputs, written = self._outputs(self.compute, pixels)
+            outputs, tokens = self._outputs(self.compute, pixels)
         count = len(rows)
         votes = captions = features = None
         if self.has_votes:
             fractions = self.classifier.predict_fractions(outputs)
             votes = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
         if self.args.captioner:
-            captions = self.writing.batch_decode(written)[:count]
+            captions = self.writing.batch_decode(tokens)[:count]
         if self.args.embedding:
             features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0).cpu().numpy()[:count]
         probabilities = outputs.logits.float().softmax(-1).cpu().numpy()[:count]
         return as_table(self.columns, Described(rows, decoded, probabilities, votes, captions, features))
 
-    def _to_device(self, place: int, squares) -> torch.Tensor:
-        """(batch_size, 3, size, size) normalised, of the processor at this place."""
-        processor = self.processors[place]
+    def _to_device(self, index: int, squares) -> torch.Tensor:
+        """Return the normalised pixels (batch_size, 3, size, size) of one of the processors on the device."""
+        processor = self.processors[index]
         pixels = torch.zeros(self.batch_size, 3, processor.size["height"], processor.size["width"], dtype=torch.uint8)
         for row, square in enumerate(squares):
             if square is not None:
-                pixels[row] = square[place]
+                pixels[row] = square[index]
         pixels = processor.normalize_pixels(pixels.to(self.accelerator.device, non_blocking=True))
         return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def local_folder(model: str) -> Path:
-    """The folder itself, or where the files of this Hub id are cached."""
+    """Return the folder of a model: a local one, that of a shipped model, or the cache of a Hub id."""
     folder = Path(model_source(model))
     return folder if folder.is_dir() else Path(snapshot_download(model, allow_patterns=[*MODEL_FILES, "*.py"]))
 
 
 def folder_fingerprint(folder: Path | None) -> str | None:
-    """Of the files of a saved model that change what it says."""
+    """Return a digest of :data:`MODEL_FILES` in a folder."""
     if folder is None:
         return None
     digest = hashlib.blake2b(digest_size=16)

@@ -1,4 +1,4 @@
-"""What a catalogue is made of: rows in numbered parts, and the columns of a table that they come from."""
+"""The rows and numbered parts of a catalogue, and the columns of a table that they are read from."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,20 +10,20 @@ from ..images.limits import image_id, is_image, normal_path, read_limited
 
 ID_COLUMNS = ("id", "id_str")
 IMAGE_COLUMNS = ("image", "path", "file_loc", "file_name", "filename")
-"""Names that are looked for, in any case, if none is given; `id_str` and `file_loc` are those of galaxy-datasets."""
+"""Default names, in upper or lower case; ``id_str`` and ``file_loc`` are those of the package galaxy-datasets."""
 
 LONGEST_PATH = 4096
-"""Bytes of a cell that may be a path: PATH_MAX of Linux."""
+"""Most bytes of a cell that may be a path: PATH_MAX of Linux."""
 
 
 class Row(NamedTuple):
     """One galaxy of a catalogue.
 
     Attributes:
-        id: as the catalogue has it; it may occur twice.
-        source: where the row is in the catalogue; it occurs once.
-        load: gives the bytes of the image. Raises FileNotFoundError if there are none, and other errors if they
-            cannot be read.
+        id: id in the catalogue, which may occur twice.
+        source: location of the row in the catalogue, which is unique.
+        load: returns the bytes of the image; raises FileNotFoundError if there is none, and other errors if it cannot
+            be read.
     """
 
     id: str
@@ -32,13 +32,13 @@ class Row(NamedTuple):
 
 
 class Catalogue(NamedTuple):
-    """Numbered parts.
+    """A catalogue in numbered parts.
 
     Attributes:
-        part_rows: number of rows of each part; None where only reading it tells.
-        rows: part number -> its rows, in order.
-        fingerprint: of names, sizes and whatever checksums the files carry (not of every byte), whatever the cut into
-            parts; takes a while.
+        part_rows: number of rows of each part; None where it is unknown before the part is read.
+        rows: maps the number of a part to its rows, in order.
+        fingerprint: returns a digest of the names, sizes and available checksums of the files, not of all bytes, that
+            does not depend on the division into parts; it takes a while.
     """
 
     part_rows: list[int | None]
@@ -47,10 +47,7 @@ class Catalogue(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Which columns, split and configuration of a table are meant.
-
-    Columns by name, None to look for the usual ones; and where relative paths start.
-    """
+    """The columns of a table (None for the default names), the root of its paths, its split and configuration."""
 
     id: str | None = None
     image: str | None = None
@@ -60,37 +57,38 @@ class Columns(NamedTuple):
 
 
 def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[str | None, str]:
-    """The columns of id (or None) and image.
+    """Return the names of the columns of ids (or None) and of images.
 
     Raises:
-        ValueError: a given name is not there, none of the usual ones is for the image, or a chosen one occurs twice.
+        ValueError: a requested column does not exist, there is no column of images, or a chosen name occurs twice.
     """
     names = list(names)
-    found = ", ".join(names)
+    listed = ", ".join(names)
     in_lower_case = {name.strip().lower(): name for name in reversed(names)}
     chosen = []
-    for flag, given, usual in (("id_column", columns.id, ID_COLUMNS), ("image_column", columns.image, IMAGE_COLUMNS)):
-        if given is not None and given not in names:
-            raise ValueError(f"{flag}={given!r} is not a column of {where}; it has {found}")
-        exact = next((name for name in usual if name in names), None)
-        like = next((in_lower_case[name] for name in usual if name in in_lower_case), None)
-        chosen.append(given or exact or like)
+    kinds = (("id_column", columns.id, ID_COLUMNS), ("image_column", columns.image, IMAGE_COLUMNS))
+    for flag, requested, defaults in kinds:
+        if requested is not None and requested not in names:
+            raise ValueError(f"{flag}={requested!r} is not a column of {where}; it has {listed}")
+        exact = next((name for name in defaults if name in names), None)
+        similar = next((in_lower_case[name] for name in defaults if name in in_lower_case), None)
+        chosen.append(requested or exact or similar)
         if names.count(chosen[-1]) > 1:
             raise ValueError(
                 f"{where} has the column {chosen[-1]!r} {names.count(chosen[-1])} times; rename all but one"
             )
     if chosen[1] is None:
         raise ValueError(
-            f"{where} has none of the columns {', '.join(IMAGE_COLUMNS)}; name one of {found} by --image_column"
+            f"{where} has none of the columns {', '.join(IMAGE_COLUMNS)}; name one of {listed} by --image_column"
         )
     return chosen[0], chosen[1]
 
 
 def check_types(schema: pa.Schema, id_column: str | None, image_column: str, where: str) -> None:
-    """Whether the cells of these columns can be an id and an image: bytes of a file, a path, or a struct of these.
+    """Check that the types of columns fit ids and images: bytes of a file, a path, or a struct of both.
 
     Raises:
-        ValueError: ids are floats or nested, or images are pixels, bands or anything else.
+        ValueError: ids are floats or nested, or images are of another type, such as arrays of pixels.
     """
     if id_column:
         kind = _plain(schema.field(id_column).type)
@@ -100,7 +98,7 @@ def check_types(schema: pa.Schema, id_column: str | None, image_column: str, whe
             )
         if pa.types.is_nested(kind):
             raise ValueError(
-                f"{where}: id column {id_column!r} is {kind}, not a text or number; name another by --id_column"
+                f"{where}: id column {id_column!r} is {kind}, not a text or number; name another one by --id_column"
             )
     kind = _plain(schema.field(image_column).type)
     if not _holds_file(kind):
@@ -112,7 +110,7 @@ def check_types(schema: pa.Schema, id_column: str | None, image_column: str, whe
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type of the values of a dictionary or extension type."""
+    """Return the type of the values of a dictionary or extension type."""
     while pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
     return kind
@@ -121,10 +119,9 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 def _holds_file(kind: pa.DataType) -> bool:
     kind, types = _plain(kind), pa.types
     if types.is_struct(kind):
-        inside = {field.name: field.type for field in kind}
-        return bool(inside.keys() & {"bytes", "path"}) and all(
-            _holds_file(inside.get(key, pa.null())) for key in ("bytes", "path")
-        )
+        types_by_name = {field.name: field.type for field in kind}
+        present = types_by_name.keys() & {"bytes", "path"}
+        return bool(present) and all(_holds_file(types_by_name[name]) for name in present)
     if types.is_list(kind) or types.is_large_list(kind):
         return types.is_uint8(kind.value_type)
     text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
@@ -133,13 +130,13 @@ def _holds_file(kind: pa.DataType) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A cell as text; bytes and padding are what a FITS table leaves of its strings."""
+    """Return a cell as text, also if it is padded bytes, as strings of FITS tables are."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     return text.rstrip("\0 ")
 
 
 def _is_path(data: bytes | None) -> bool:
-    """Whether these bytes are the path of an image, or blank as a path of a FITS table may be, and not an image."""
+    """Return whether bytes are not an image but the path of one, or blank, as a path in a FITS table may be."""
     if not data or len(data) > LONGEST_PATH:
         return False
     text = as_text(data)
@@ -149,14 +146,14 @@ def _is_path(data: bytes | None) -> bool:
 def row_of(
     galaxy_id: Any, image: Any, source: str, root: Path, read: Callable[[Path, str], bytes] | None = None
 ) -> Row:
-    """A row of a table. Without an id it is called as its image file, and without that as its place.
+    """Return a row of a table, whose id is by default that of its image file, or else its source.
 
     Args:
-        galaxy_id: the cell of the id, None if there is none.
-        image: the cell of the image: bytes, path, {"bytes", "path"} or None.
-        source: where the row is.
-        root: where relative paths start.
-        read: reads the path in the cell, instead of :func:`read_path`.
+        galaxy_id: cell of the id, or None.
+        image: cell of the image: bytes, path, {"bytes", "path"} or None.
+        source: location of the row.
+        root: folder of relative paths.
+        read: reads a path, by default :func:`read_path`.
     """
     data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
     if isinstance(data, list):
@@ -177,7 +174,7 @@ def row_of(
 
 
 def read_path(root: Path, path: str) -> bytes:
-    """The bytes of a file that a table names, also with the backslashes of Windows.
+    """Return the bytes of a file that a table names, also with backslashes as on Windows.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Parquet that holds images, or paths of them -> numbered parts, by row groups."""
+"""Read Parquet files of images or of their paths in numbered parts of whole row groups."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 64
 
 
 def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
-    """A Parquet file or a folder of them: a part is as many row groups as reach ``rows_per_part``."""
+    """Open a Parquet file or a folder of them; a part ends with the row group that reaches ``rows_per_part``."""
     parts, part_rows, digest = [], [], hashlib.blake2b(digest_size=16)
     for file in _files(path, columns.split):
         with _opened(file) as opened:
@@ -35,7 +35,7 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
                 first, start = group + 1, start + count
     if not parts:
         raise ValueError(
-            f"catalogue={path} has no row" + (f" in files of the split {columns.split}" if columns.split else "")
+            f"catalogue={path} has no rows" + (f" in files of the split {columns.split}" if columns.split else "")
         )
 
     def rows(part: int) -> Iterator[Row]:
@@ -54,18 +54,18 @@ def open_parquet(path: Path, rows_per_part: int, columns: Columns) -> Catalogue:
 
 
 def _files(path: Path, split: str | None) -> list[Path]:
-    """The Parquet files of a folder that hold rows.
+    """Return the Parquet files of a folder, or of one of its splits.
 
-    A name with an underscore in front belongs to a program that writes tables, such as Spark's ``_temporary``;
-    pyarrow and Dask leave them out too.
+    Names that start with an underscore, such as Spark's ``_temporary``, belong to programs that write tables; pyarrow
+    and Dask skip them too.
     """
     names = [path.name]
     if path.is_dir():
         names = [name for name, _ in files_in(path) if name.lower().endswith(".parquet")]
         names = [name for name in names if not any(part.startswith("_") for part in PurePath(name).parts)]
     if split:  # train-00000-of-00002.parquet or train/0000.parquet, but not training.parquet
-        wanted = re.compile(rf"{re.escape(split)}(?![A-Za-z0-9])")
-        names = [name for name in names if any(wanted.match(part) for part in PurePath(name).parts)]
+        pattern = re.compile(rf"{re.escape(split)}(?![A-Za-z0-9])")
+        names = [name for name in names if any(pattern.match(part) for part in PurePath(name).parts)]
     return [path / name if path.is_dir() else path for name in names]
 
 
@@ -77,7 +77,7 @@ def _opened(file: Path) -> pq.ParquetFile:
 
 
 def _footer(file: Path) -> bytes:
-    """The footer of a Parquet file: schema, sizes and statistics of every column chunk."""
+    """Return the footer of a Parquet file: schema, sizes and statistics of every column chunk."""
     with open(file, "rb") as opened:
         opened.seek(-8, os.SEEK_END)
         length = int.from_bytes(opened.read(4), "little")

@@ -1,7 +1,7 @@
-"""Tars, and folders of them as WebDataset writes -> entries of an index.
+"""List the images of tars, or of folders of tars as written by WebDataset, as entries of an index.
 
-A tar is a list of headers, each before its bytes, and ends with a block of zeros. One without was cut, and what
-follows the zeros is another tar, where several were joined by ``cat``.
+A tar is a sequence of headers, each followed by the content of its file, and ends with a block of zeros. A tar without
+that block is incomplete; what follows the zeros is another tar, if several were joined by ``cat``.
 """
 
 import os
@@ -19,10 +19,10 @@ from .entry import Entry
 from .rows import Columns
 
 _WORD = re.compile(r"[A-Za-z][\w-]*")
-"""A part of a name between dots that names the kind of a file: ``mask``, ``jpg``; not ``6`` or ``78+012345``."""
+"""Part of a name between dots that can belong to an extension: ``mask``, ``jpg``; not ``6`` or ``78+012345``."""
 
 _MAX_LINKS = 40
-"""Of a chain of links; Linux follows as many."""
+"""Most links of a chain; Linux follows as many."""
 
 
 class _Member(NamedTuple):
@@ -31,76 +31,77 @@ class _Member(NamedTuple):
     size: int
     check: int
     sparse: bool
-    place: int
-    """Where the header ends; unlike ``offset`` no other member has it."""
+    header_end: int
+    """Byte at which the header ends, which unlike ``offset`` is unique to a member."""
     absent: str
 
 
 def scan_tars(path: Path, columns: Columns, notes: list[str]) -> Iterator[Entry]:
-    """The images of a tar, or of all tars of a folder.
+    """Yield the galaxies of a tar, or of all tars of a folder.
 
-    A name is a sample and a kind, as in WebDataset: ``a.jpg`` and ``a.mask.png`` are the kinds ``jpg`` and
-    ``mask.png`` of ``a``. ``columns.image`` names the kind that is the galaxy. Without it, a galaxy is every image
-    but those beside a plainer one of their sample.
+    A name is that of a sample and an extension, as in WebDataset: ``a.jpg`` and ``a.mask.png`` belong to ``a`` and have
+    the extensions ``jpg`` and ``mask.png``. ``columns.image`` is the extension of galaxies. Without it all images are
+    galaxies, except those with a longer extension than another image of their sample.
 
     Raises:
-        ValueError: a tar is not complete, or it is open which image of a sample is the galaxy.
+        ValueError: a tar is not complete, or several images of a sample may be the galaxy.
     """
-    found = 0
+    count = 0
     files = [name for name, _ in files_in(path) if name.lower().endswith(".tar")] if path.is_dir() else [path.name]
     folder = path if path.is_dir() else path.parent
     for file in files:
         prefix = f"{file}:" if path.is_dir() else ""
         try:
             members = _resolved(folder / file)
-        except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # a size beyond the end fails in seek
+        except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # ValueError: a size beyond the end, in seek
             raise ValueError(
                 f"{folder / file} is not a complete, uncompressed tar ({error}); download or write it again"
             ) from error
         for member in _galaxies(members, columns.image, folder / file, notes):
-            found += 1
+            count += 1
             galaxy = normal_path(_sample(member.name)[0]).name if columns.image else image_id(member.name)
-            source = f"{prefix}{member.name}@{member.place}"
+            source = f"{prefix}{member.name}@{member.header_end}"
             yield Entry(galaxy, source, file, member.offset, member.size, member.check, member.sparse, member.absent)
-    if columns.image and not found:
+    if columns.image and not count:
         raise ValueError(
             f"image_column={columns.image!r}: no file in catalogue={path} has a name that ends with .{columns.image}"
         )
 
 
-def _galaxies(members: list[_Member], kind: str | None, where: Path, notes: list[str]) -> Iterator[_Member]:
-    if kind is not None:
-        yield from (
-            each for each in members if not is_hidden(each.name) and _sample(each.name)[1] == kind.lower().lstrip(".")
-        )
+def _galaxies(members: list[_Member], extension: str | None, tar: Path, notes: list[str]) -> Iterator[_Member]:
+    """Yield the members that are images of galaxies, as :func:`scan_tars` chooses them."""
+    if extension is not None:
+        extension = extension.lower().lstrip(".")
+        yield from (member for member in members if not is_hidden(member.name) and _sample(member.name)[1] == extension)
         return
-    members = [each for each in members if is_image(each.name)]
-    plain = defaultdict(set)
-    for each in members:
-        sample, kind = _sample(each.name)
-        if image_id(each.name) == normal_path(sample).name:
-            plain[sample].add(kind)
-            if len(plain[sample]) > 1:
-                kinds = sorted(plain[sample])
+    members = [member for member in members if is_image(member.name)]
+    shortest = defaultdict(set)  # extensions that name only the format, by sample
+    for member in members:
+        sample, extension = _sample(member.name)
+        if image_id(member.name) == normal_path(sample).name:
+            shortest[sample].add(extension)
+            if len(shortest[sample]) > 1:
+                extensions = sorted(shortest[sample])
                 raise ValueError(
-                    f"{where} has {' and '.join(f'{sample}.{kind}' for kind in kinds)}; "
-                    f"say by --image_column {kinds[0]} which kind is the galaxy"
+                    f"{tar} has {' and '.join(f'{sample}.{extension}' for extension in extensions)}; "
+                    f"say by --image_column {extensions[0]} which of them is the galaxy"
                 )
-    beside = 0
-    for each in members:
-        sample, kind = _sample(each.name)
-        if sample in plain and kind not in plain[sample]:
-            beside += 1
+    left_out = 0
+    for member in members:
+        sample, extension = _sample(member.name)
+        if sample in shortest and extension not in shortest[sample]:
+            left_out += 1
         else:
-            yield each
-    if beside:
+            yield member
+    if left_out:
         notes.append(
-            f"{beside} images in {where} lie beside a plainer one, as a.mask.png beside a.jpg, and are left out"
+            f"{left_out} images in {tar} have a longer extension than another image of their name (a.mask.png, "
+            "a.jpg) and are left out"
         )
 
 
 def _sample(name: str) -> tuple[str, str]:
-    """``a/J12.6.mask.png`` -> (``a/J12.6``, ``mask.png``)."""
+    """Return sample and extension of a name: ``a/J12.6`` and ``mask.png`` of ``a/J12.6.mask.png``."""
     path = normal_path(name)
     parts = path.name.split(".")
     first = len(parts)
@@ -110,37 +111,37 @@ def _sample(name: str) -> tuple[str, str]:
 
 
 def _resolved(file: Path) -> list[_Member]:
-    """Every file of a tar; a link as the file that it leads to inside the tar."""
+    """Return all files of a tar, and its links as the files that they point to inside the tar."""
     members, files, links = [], {}, {}
     for info in _headers(file):
         name = _inside(info.name)
         start = info.offset if info.issparse() else info.offset_data  # tarfile fills the holes of a sparse file
-        target, bytes_at = None, (start, info.size, info.chksum, info.issparse())
+        target, content = None, (start, info.size, info.chksum, info.issparse())
         if info.isfile():
-            files[name] = bytes_at
+            files[name] = content
             links.pop(name, None)
-        elif info.islnk():  # to a file before it
+        elif info.islnk():  # points to an earlier file
             target = _inside(info.linkname)
             if target in files:
-                files[name], bytes_at, target = files[target], files[target], None
+                files[name], content, target = files[target], files[target], None
                 links.pop(name, None)
-        elif info.issym():  # to a file before or behind it
+        elif info.issym():  # points to an earlier or later file
             target = _inside(posixpath.join(posixpath.dirname(info.name), info.linkname))
             files.pop(name, None)
             links[name] = target
         else:
             continue
-        members.append((info.name, bytes_at, info.offset_data, target))
+        members.append((info.name, content, info.offset_data, target))
     resolved = []
-    for name, bytes_at, place, target in members:
+    for name, content, header_end, target in members:
         absent = ""
         if target is not None:
-            wanted = target
+            end_of_links = target
             for _ in range(_MAX_LINKS):
-                wanted = links.get(wanted, wanted)
-            bytes_at = files.get(wanted, (0, -1, 0, False))
-            absent = "" if wanted in files else f"a link to {target}, which is not in the tar"
-        resolved.append(_Member(name, *bytes_at, place, absent))
+                end_of_links = links.get(end_of_links, end_of_links)
+            content = files.get(end_of_links, (0, -1, 0, False))
+            absent = "" if end_of_links in files else f"a link to {target}, which is not in the tar"
+        resolved.append(_Member(name, *content, header_end, absent))
     return resolved
 
 
@@ -149,10 +150,10 @@ def _inside(name: str) -> str:
 
 
 def _headers(file: Path) -> Iterator[tarfile.TarInfo]:
-    """Every header of a tar, and of those behind it.
+    """Yield the headers of a tar, and of tars that follow it in the same file.
 
     Raises:
-        tarfile.TarError: one is damaged, or the end is missing; tarfile itself takes a damaged header for the end.
+        tarfile.TarError: a header is damaged, which tarfile itself takes for the end, or the end is missing.
     """
     end = os.path.getsize(file)
     with open(file, "rb") as opened:
@@ -166,7 +167,7 @@ def _headers(file: Path) -> Iterator[tarfile.TarInfo]:
                 start = archive.offset
             opened.seek(start)
             if any(block := opened.read(tarfile.BLOCKSIZE)) or len(block) < tarfile.BLOCKSIZE:
-                what = "is damaged" if block else "is missing: it was cut, or never finished"
+                what = "is damaged" if block else "is missing: the tar was truncated or never finished"
                 raise tarfile.ReadError(f"at byte {start} the next header or the end {what}")
             start = _next_header(opened, start, end)
         if end == 0:
@@ -174,22 +175,22 @@ def _headers(file: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def _next_header(opened, start: int, end: int) -> int:
-    """Place of the first block that is not zeros, or the end."""
+    """Return the start of the first block that is not zeros, or the end of the file."""
     opened.seek(start)
     while block := opened.read(1 << 20):
         if any(block):
-            first = next(place for place, value in enumerate(block) if value)
+            first = next(offset for offset, value in enumerate(block) if value)
             return start + first // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
         start += len(block)
     return end
 
 
 def read_tar(file: Path, entry: Entry) -> bytes:
-    """The bytes of a file in a tar.
+    """Return the bytes of a file in a tar.
 
     Raises:
         OSError: the tar cannot be read.
-        ValueError: it ends before.
+        ValueError: the tar ends before the file does.
     """
     with open(file, "rb") as opened:
         opened.seek(entry.offset)

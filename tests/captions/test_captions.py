@@ -1,4 +1,4 @@
-"""What is written can be read back, what is said follows from the votes, and scores count what they say they count."""
+"""Captions can be read back, follow from the votes, and are scored as documented."""
 
 import random
 
@@ -17,7 +17,7 @@ ANSWERS_OF = {question.stem: SHORT_NAMES[QUESTION_SLICES[question.stem]] for que
 
 
 def votes_of(**shares: float) -> np.ndarray:
-    """40 volunteers; ``a06=.7`` gives 70 % of those asked t03; questions without a given answer get none."""
+    """Return the votes (37,) of 40 volunteers: ``a06=.7`` is 70 % of those asked t03; other answers get none."""
     votes = np.zeros(37)
     for name, share in shares.items():
         votes[answer_index(name)] = 40 * share
@@ -31,23 +31,23 @@ SPIRAL = votes_of(
 
 @st.composite
 def any_votes(draw):
-    """Votes of any galaxy: every question with its own fractions, some asked of nobody, some unknown."""
+    """Draw votes of any galaxy, of which some questions were asked of nobody and some are unknown."""
     votes = np.zeros(37)
-    for places in QUESTION_SLICES.values():
+    for answers in QUESTION_SLICES.values():
         kind = draw(st.sampled_from(["asked", "asked", "asked", "nobody", "unknown"]))
-        size = places.stop - places.start
+        size = answers.stop - answers.start
         if kind == "asked":
             sharp = draw(st.floats(0.05, 3))
             weights = np.random.default_rng(draw(st.integers(0, 2**32))).gamma(sharp, size=size)
-            votes[places] = 40 * weights / max(weights.sum(), 1e-9)
+            votes[answers] = 40 * weights / max(weights.sum(), 1e-9)
         elif kind == "unknown":
-            votes[places] = np.nan
+            votes[answers] = np.nan
     return votes
 
 
 @st.composite
 def any_claims(draw):
-    """Any set of claims that the tree allows, each plain or hedged where the writer hedges."""
+    """Draw a set of claims that the tree allows, plain or hedged where the writer hedges."""
 
     def one(stem, exclude=()):
         answer = draw(st.sampled_from([None, *(a for a in ANSWERS_OF[stem] if a not in exclude)]))
@@ -124,7 +124,7 @@ def test_a_barred_spiral_is_described_as_one_would():
 
 
 def test_what_was_not_asked_or_has_no_majority_is_not_said():
-    ring = votes_of(a01=1, a16=1, a14=0.3, a15=0.7, a19=1)  # the baseline's mistake: a ring that 30 % find odd
+    ring = votes_of(a01=1, a16=1, a14=0.3, a15=0.7, a19=1)  # an error of the first baseline: a ring that 30 % find odd
     assert claims_from_votes(ring) == {Claim("a01_smooth"), Claim("a16_completely_round")}
     hedged = votes_of(a01=1, a16=0.5, a17=0.5, a14=0.5, a15=0.5, a19=1)
     assert claims_from_votes(hedged) == {
@@ -140,14 +140,14 @@ def test_what_was_not_asked_or_has_no_majority_is_not_said():
 
 
 def test_other_words_word_orders_and_spellings_are_read():
-    known = {Claim("a08_spiral"), Claim("a11_just_noticeable"), Claim("a30_loose"), Claim("a32_2")}
+    expected = {Claim("a08_spiral"), Claim("a11_just_noticeable"), Claim("a30_loose"), Claim("a32_2")}
     for text in (
         "A spiral galaxy with two loosely wound arms and a small bulge.",
         "Small bulge; two arms, loosely wound: this is a spiral galaxy!",
         "The galaxy is a spiral; its arms, two, are loosely wound. Its bulge is small.",
         "A two-armed spiral galaxy, its arms loosely-wound, with a small bulge",
     ):
-        assert parse_claims(text) == known, text
+        assert parse_claims(text) == expected, text
     for text in ("a disk galaxy seen edge on with a boxy bulge", "An edge-on disc galaxy with a box-shaped bulge"):
         assert parse_claims(text) == {Claim("a04_yes"), Claim("a26_boxy")}
     assert (

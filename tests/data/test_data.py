@@ -1,7 +1,4 @@
-"""Data sets in tables as people have them.
-
-Labels compare by name, captions are sentences, and what cannot be meant is refused.
-"""
+"""Data sets in Parquet tables: labels compare by name, captions are sentences, and ambiguous input is refused."""
 
 import io
 import shutil
@@ -28,28 +25,28 @@ def png(value: int) -> dict:
 
 
 def rows(labels, kind=None, start: int = 0, **columns) -> Dataset:
-    """A data set of one split; ``kind`` is the feature of ``label``."""
-    known = {"image": [png(start + place) for place in range(len(labels))], "label": labels} | columns
-    known.setdefault("id", [f"g{start + place}" for place in range(len(labels))])
-    made = Dataset.from_dict(known).cast_column("image", Image())
-    return made if kind is None else made.cast_column("label", kind)
+    """Return a data set of one split; ``kind`` is the feature of ``label``."""
+    table = {"image": [png(start + index) for index in range(len(labels))], "label": labels} | columns
+    table.setdefault("id", [f"g{start + index}" for index in range(len(labels))])
+    data = Dataset.from_dict(table).cast_column("image", Image())
+    return data if kind is None else data.cast_column("label", kind)
 
 
 def parquet(folder, **splits: Dataset) -> str:
-    """One Parquet file for each split, named after it."""
+    """Write a Parquet file for each split, named after it, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, each in splits.items():
-        each.to_parquet(folder / f"{split}.parquet")
+    for split, part in splits.items():
+        part.to_parquet(folder / f"{split}.parquet")
     return str(folder)
 
 
 def labels(data: DatasetDict) -> dict[str, str]:
-    """Id -> name of its class."""
-    names = {split: each.features["label"].names for split, each in data.items()}
+    """Return the names of the classes by the ids of the rows."""
+    names = {split: part.features["label"].names for split, part in data.items()}
     return {
         key: None if label is None or label < 0 else names[split][label]
-        for split, each in data.items()
-        for key, label in zip(each["id"], each["label"], strict=True)
+        for split, part in data.items()
+        for key, label in zip(part["id"], part["label"], strict=True)
     }
 
 
@@ -70,8 +67,8 @@ def test_labels_compare_by_name_where_files_order_their_classes_differently(tmp_
         )
     data = load_galaxies(name)
     assert data["train"].features["label"] == data["test"].features["label"] == ABC
-    assert labels(data) == {f"g{place}": "abc"[place % 3] for place in range(60)} | {
-        f"g{100 + place}": "abc"[place % 3] for place in range(15)
+    assert labels(data) == {f"g{index}": "abc"[index % 3] for index in range(60)} | {
+        f"g{100 + index}": "abc"[index % 3] for index in range(15)
     }
 
 
@@ -88,8 +85,8 @@ def test_labels_compare_by_name_where_files_order_their_classes_differently(tmp_
 )
 def test_labels_of_any_kind_compare_by_name(tmp_path, train, test):
     data = load_galaxies(parquet(tmp_path / "data", train=rows(*train), test=rows(*test, start=100)))
-    found = labels(data)
-    assert [found[f"g{place}"] for place in range(3)] == [found[f"g{100 + place}"] for place in range(3)]
+    names_by_id = labels(data)
+    assert [names_by_id[f"g{index}"] for index in range(3)] == [names_by_id[f"g{100 + index}"] for index in range(3)]
     assert data["train"].features == data["test"].features == data["validation"].features
 
 
@@ -100,11 +97,11 @@ def test_classes_of_any_type_are_read_from_pandas_too(tmp_path):
     )
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "train.parquet")
-    assert labels(load_galaxies(str(tmp_path / "data"))) == {f"g{place}": "ab"[place % 2] for place in range(60)}
+    assert labels(load_galaxies(str(tmp_path / "data"))) == {f"g{index}": "ab"[index % 2] for index in range(60)}
 
 
 def outside(value: int, count: int = 5) -> Dataset:
-    """A split whose fifth row has a label that its classes do not have."""
+    """Return a split whose fifth row has a label outside its classes."""
     made = rows(list("abc") * count, ABC, start=100)
     table = made.data.table
     values = table["label"].to_pylist()
@@ -128,12 +125,12 @@ def test_a_label_that_is_not_a_class_is_refused_with_its_row(tmp_path, value, fo
 def test_minus_one_is_no_label_in_every_form(tmp_path):
     forms = (outside(-1, 20), rows(["0", "1", "-1"] * 20), rows([0, 1, -1] * 20), rows([0.0, 1.0, None] * 20))
     for number, split in enumerate(forms):
-        found = labels(load_galaxies(parquet(tmp_path / str(number), train=split)))
-        assert len(found) == 60 and list(found.values()).count(None) == (20 if number else 1)
+        names_by_id = labels(load_galaxies(parquet(tmp_path / str(number), train=split)))
+        assert len(names_by_id) == 60 and list(names_by_id.values()).count(None) == (20 if number else 1)
 
 
 @pytest.mark.parametrize(
-    "train, test, said",
+    "train, test, message",
     [
         (
             (list("ab") * 30, ClassLabel(names=["a", "b"])),
@@ -162,13 +159,13 @@ def test_minus_one_is_no_label_in_every_form(tmp_path):
         (([0.5, 1.0] * 30, None), ([1.0], None), "row 0 of train of .* has label 0.5"),
     ],
 )
-def test_classes_that_cannot_be_meant_are_refused(tmp_path, train, test, said):
-    with pytest.raises(ValueError, match=said):
+def test_classes_that_cannot_be_meant_are_refused(tmp_path, train, test, message):
+    with pytest.raises(ValueError, match=message):
         load_galaxies(parquet(tmp_path / "data", train=rows(*train), test=rows(*test, start=100)))
 
 
 @pytest.mark.parametrize(
-    "names, found",
+    "names, splits",
     [
         (("Train", "Test"), {"train", "test"}),
         (("galaxies_training", "galaxies_testing"), {"train", "test"}),
@@ -177,15 +174,15 @@ def test_classes_that_cannot_be_meant_are_refused(tmp_path, train, test, said):
         (("part-0", "part-1"), {"train"}),
     ],
 )
-def test_parquet_files_of_any_spelling_are_their_splits(tmp_path, names, found):
+def test_parquet_files_of_any_spelling_are_their_splits(tmp_path, names, splits):
     for number, name in enumerate(names):
         path = tmp_path / "data" / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         rows(list("ab") * 30, start=100 * number).to_parquet(path)
     data = load_galaxies(str(tmp_path / "data"))
     assert sum(map(len, data.values())) == 120 and set(data) == {"train", "validation", "test"}
-    if "test" in found:
-        assert set(data["test"]["id"]) == {f"g{100 + place}" for place in range(60)}
+    if "test" in splits:
+        assert set(data["test"]["id"]) == {f"g{100 + index}" for index in range(60)}
 
 
 def test_hidden_and_system_files_beside_parquet_files_are_not_read(tmp_path):
@@ -200,7 +197,7 @@ def test_hidden_and_system_files_beside_parquet_files_are_not_read(tmp_path):
         (tmp_path / "data" / path).write_bytes(b"x")
     assert len(load_galaxies(name)["test"]) == 2
     hidden = tmp_path / ".cache" / "data"
-    shutil.copytree(tmp_path / "data", hidden)  # which the user names
+    shutil.copytree(tmp_path / "data", hidden)  # this path is given by the user
     assert len(load_galaxies(str(hidden))["test"]) == 2
 
 
@@ -228,12 +225,12 @@ def test_files_and_splits_that_contradict_each_other_are_named(tmp_path):
 def test_what_save_to_disk_wrote_is_loaded(tmp_path):
     rows(list("ab") * 30).save_to_disk(tmp_path / "one")
     DatasetDict(Train=rows(list("ab") * 30), val=rows(list("ab"), start=100)).save_to_disk(tmp_path / "more")
-    assert labels(load_galaxies(str(tmp_path / "one"))) == {f"g{place}": "ab"[place % 2] for place in range(60)}
+    assert labels(load_galaxies(str(tmp_path / "one"))) == {f"g{index}": "ab"[index % 2] for index in range(60)}
     assert set(load_galaxies(str(tmp_path / "more"))["validation"]["id"]) == {"g100", "g101"}
 
 
 @pytest.mark.parametrize(
-    "columns, said",
+    "columns, message",
     [
         ({"id": [1.5e17] * 60}, "column `id` is of floats, which cannot hold 18 digits"),
         ({"votes": [[1.0] * 36] * 60}, "row 0 .* has 36 votes; it needs one for each of the 37 answers"),
@@ -241,8 +238,8 @@ def test_what_save_to_disk_wrote_is_loaded(tmp_path):
         ({"votes": ["many"] * 60}, "column `votes` holds string values; it needs lists of 37 numbers"),
     ],
 )
-def test_columns_that_cannot_be_meant_are_named(tmp_path, columns, said):
-    with pytest.raises(ValueError, match=f"train of dataset=.*{said}"):
+def test_columns_that_cannot_be_meant_are_named(tmp_path, columns, message):
+    with pytest.raises(ValueError, match=f"train of dataset=.*{message}"):
         load_galaxies(parquet(tmp_path / "data", train=rows(list("ab") * 30, **columns)))
 
 
@@ -265,9 +262,11 @@ def test_a_row_without_votes_moves_no_votes(tmp_path):
     votes = some_votes(60).tolist()
     votes[7] = None
     data = load_galaxies(parquet(tmp_path / "data", train=rows(list("ab") * 30, votes=votes).remove_columns("label")))
-    found = {key: each for part in data.values() for key, each in zip(part["id"], part["votes"], strict=True)}
-    assert np.isnan(found["g7"]).all()
-    assert all(found[f"g{place}"] == votes[place] for place in range(60) if place != 7)
+    votes_by_id = {
+        key: row_votes for part in data.values() for key, row_votes in zip(part["id"], part["votes"], strict=True)
+    }
+    assert np.isnan(votes_by_id["g7"]).all()
+    assert all(votes_by_id[f"g{index}"] == votes[index] for index in range(60) if index != 7)
 
 
 def test_captions_of_rows_without_ids_differ_as_those_of_rows_with_ids():
@@ -275,8 +274,8 @@ def test_captions_of_rows_without_ids_differ_as_those_of_rows_with_ids():
     votes[:, :3] = (40, 1, 0)  # all of one class
     table = rows(["x"] * 80, votes=votes.tolist()).remove_columns("label")
     first = {captions[0] for captions in with_votes_column(table.remove_columns("id"))["captions"]}
-    known = {captions_of(f"g{place}", each)[0] for place, each in enumerate(votes)}
-    assert len(first) > 0.8 * len(known)
+    with_ids = {captions_of(f"g{index}", row_votes)[0] for index, row_votes in enumerate(votes)}
+    assert len(first) > 0.8 * len(with_ids)
     turned = with_votes_column(table.remove_columns("id").select(range(79, -1, -1)))["captions"]
     assert turned[::-1] == with_votes_column(table.remove_columns("id"))["captions"][:]
     streamed = reference_captions(
@@ -286,12 +285,14 @@ def test_captions_of_rows_without_ids_differ_as_those_of_rows_with_ids():
 
 
 def test_captions_given_as_one_text_are_not_split_into_letters(tmp_path):
-    given = ["a spiral" if place % 2 else "an elliptical" for place in range(60)]
-    made = rows(list("ab") * 30, captions=given)
+    texts = ["a spiral" if index % 2 else "an elliptical" for index in range(60)]
+    made = rows(list("ab") * 30, captions=texts)
     data = load_galaxies(parquet(tmp_path / "data", train=made))
-    found = {key: each for part in data.values() for key, each in zip(part["id"], part["captions"], strict=True)}
-    assert found == {f"g{place}": [each] for place, each in enumerate(given)}
-    assert reference_captions(made.with_format("arrow")[:], None) == [[each] for each in given]
+    captions_by_id = {
+        key: text for part in data.values() for key, text in zip(part["id"], part["captions"], strict=True)
+    }
+    assert captions_by_id == {f"g{index}": [text] for index, text in enumerate(texts)}
+    assert reference_captions(made.with_format("arrow")[:], None) == [[text] for text in texts]
     lists = rows(["a", "b"], captions=[["one", "two"], ["three"]])
     assert with_caption_lists(lists) is lists
     assert with_caption_lists(rows(["a", "b"], captions=["one", None]))["captions"] == [["one"], []]
@@ -323,8 +324,8 @@ def test_rows_without_ids_are_split_by_their_image(tmp_path):
     again = load_galaxies(parquet(tmp_path / "two", train=made.select(range(59, -1, -1))))
     for split in data:
         images = [
-            sorted(row["bytes"] for row in each[split].with_format("arrow")[:]["image"].to_pylist())
-            for each in (data, again)
+            sorted(row["bytes"] for row in part[split].with_format("arrow")[:]["image"].to_pylist())
+            for part in (data, again)
         ]
         assert images[0] == images[1]
 
@@ -337,7 +338,7 @@ def test_classes_stand_in_the_order_of_their_numbers_or_names():
 
 def test_rows_of_each_class_are_counted(tmp_path):
     data = load_galaxies(parquet(tmp_path / "data", train=rows(["a", "b", None, "b"] * 15)))
-    assert sum(class_counts(each, 2) for each in data.values()).tolist() == [15, 30]
+    assert sum(class_counts(part, 2) for part in data.values()).tolist() == [15, 30]
 
 
 def test_a_fixed_list_of_captions_is_left_as_it_is():

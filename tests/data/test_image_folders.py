@@ -1,4 +1,4 @@
-"""Folders of images as people have them: what is a class, a split, an id, and what is said of the rest."""
+"""Folders of images: their classes, splits and ids, and the messages about other files."""
 
 import io
 import json
@@ -26,28 +26,28 @@ def picture(path, value: int = 0):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes 40 images into each of these folders, all with names of their own; gives the folder that holds them."""
+    """Return a function that writes 40 images of unique names into each of some folders, and returns their parent."""
 
     def write(*folders: str, start: int = 0):
         for number, name in enumerate(folders):
-            for place in range(40):
-                picture(tmp_path / "images" / name / f"g{start + 40 * number + place}.png", place)
+            for index in range(40):
+                picture(tmp_path / "images" / name / f"g{start + 40 * number + index}.png", index)
         return tmp_path / "images"
 
     return write
 
 
 def labels(data) -> dict[str, str]:
-    """File stem -> name of its class, of all splits."""
-    found = {}
+    """Return the names of the classes by the stems of the files, over all splits."""
+    names_by_stem = {}
     for rows in data.values():
         names = rows.features["label"].names
         paths = [row["path"] for row in rows.with_format("arrow")[:]["image"].to_pylist()]
-        found |= {
+        names_by_stem |= {
             path.rpartition("/")[2].partition(".")[0]: None if label is None else names[label]
             for path, label in zip(paths, rows["label"], strict=True)
         }
-    return found
+    return names_by_stem
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_name_says_its_split_by_a_word(name, split):
 def test_nested_class_folders_are_classes_of_their_whole_path(folder):
     data = load_galaxies(str(folder("spiral/barred", "spiral/plain", "round")))
     assert data["train"].features["label"].names == ["round", "spiral/barred", "spiral/plain"]
-    found = labels(data)
-    assert [found[f"g{place}"] for place in (0, 40, 80)] == ["spiral/barred", "spiral/plain", "round"]
-    assert len(found) == 120
+    names_by_stem = labels(data)
+    assert [names_by_stem[f"g{index}"] for index in (0, 40, 80)] == ["spiral/barred", "spiral/plain", "round"]
+    assert len(names_by_stem) == 120
 
 
 @pytest.mark.parametrize("above", ["galaxies", "data/galaxies", "images_training_rev1", "train"])
@@ -105,8 +105,8 @@ def test_splits_of_any_spelling_are_kept_and_what_is_missing_is_cut_from_train(f
     paths = [layout.format(split=split, label=label) for split in names for label in ("round", "spiral")]
     data = load_galaxies(str(folder(*paths)))
     assert len(data["test"]) == 80 and len(data["train"]) + len(data["validation"]) == 80 and len(data["validation"])
-    found = labels(data)
-    assert {int(stem[1:]) // 40 % 2: label for stem, label in found.items()} == {0: "round", 1: "spiral"}
+    names_by_stem = labels(data)
+    assert {int(stem[1:]) // 40 % 2: label for stem, label in names_by_stem.items()} == {0: "round", 1: "spiral"}
     assert {int(stem[1:]) // 80 for stem in labels({"test": data["test"]})} == {1}
 
 
@@ -146,7 +146,7 @@ def test_names_are_compared_composed_and_without_spaces_around_them(folder):
 
 
 @pytest.mark.parametrize(
-    "folders, said",
+    "folders, message",
     [
         (["spiral"], "one class only: its 40 images lie in spiral; put those of each class into a folder of its name"),
         (["train/spiral", "test/spiral"], "one class only"),
@@ -171,8 +171,8 @@ def test_names_are_compared_composed_and_without_spaces_around_them(folder):
         ),
     ],
 )
-def test_folders_that_cannot_be_meant_are_refused_in_one_sentence(folder, folders, said):
-    with pytest.raises(ValueError, match=said):
+def test_folders_that_cannot_be_meant_are_refused_in_one_sentence(folder, folders, message):
+    with pytest.raises(ValueError, match=message):
         load_galaxies(str(folder(*folders)))
 
 
@@ -184,11 +184,11 @@ def test_classes_that_differ_in_case_only_are_said(folder):
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "semicolons"])
 def test_metadata_is_read_as_text(tmp_path, kind):
     rows = []
-    for place in range(60):
-        picture(tmp_path / "images" / f"{place}.png", place)
-        label = ("01", "NA", "1", None)[place % 4]
+    for index in range(60):
+        picture(tmp_path / "images" / f"{index}.png", index)
+        label = ("01", "NA", "1", None)[index % 4]
         rows.append(
-            {"file_name": f"{place}.png", "id": f"{place:05d}", "label": label, "big": 123456789012345678 + place}
+            {"file_name": f"{index}.png", "id": f"{index:05d}", "label": label, "big": 123456789012345678 + index}
         )
     if kind == "jsonl":
         (tmp_path / "images" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -203,23 +203,23 @@ def test_metadata_is_read_as_text(tmp_path, kind):
     data = load_galaxies(str(tmp_path / "images"))
     assert data["train"].features["label"].names == ["01", "1", "NA"]
     ids = {key for rows in data.values() for key in rows["id"]}
-    assert ids == {f"{place:05d}" for place in range(60)}
-    assert labels(data) == {str(place): ("01", "NA", "1", None)[place % 4] for place in range(60)}
+    assert ids == {f"{index:05d}" for index in range(60)}
+    assert labels(data) == {str(index): ("01", "NA", "1", None)[index % 4] for index in range(60)}
     extra = "big" if kind == "jsonl" else "redshift"
     assert {value for rows in data.values() for value in rows[extra]} == {
-        str(123456789012345678 + place) for place in range(60)
+        str(123456789012345678 + index) for index in range(60)
     }
 
 
 def metadata(folder, text: str):
-    for place in range(60):
-        picture(folder / f"{place}.png", place)
+    for index in range(60):
+        picture(folder / f"{index}.png", index)
     (folder / "metadata.csv").write_text(text)
     return str(folder)
 
 
 def test_images_without_a_row_are_counted_and_named(tmp_path):
-    lines = ["file_name,label", *(f"{place}.png,{'ab'[place % 2]}" for place in range(57))]
+    lines = ["file_name,label", *(f"{index}.png,{'ab'[index % 2]}" for index in range(57))]
     with pytest.warns(
         UserWarning, match="3 of 60 images have no row in metadata.csv and are left out, such as 57.png, 58.png, 59.png"
     ):
@@ -228,7 +228,7 @@ def test_images_without_a_row_are_counted_and_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, message",
     [
         (lambda rows: rows + ["7.png,a,99"], "names 7.png again in row 60; keep one of its rows"),
         (lambda rows: rows + ["60.png,a,60"], "row 60 of metadata.csv names '60.png', which is not an image there"),
@@ -240,31 +240,31 @@ def test_images_without_a_row_are_counted_and_named(tmp_path):
         ),
         (lambda rows: [rows[0], "1.png,b,5.87723E+17", *rows[2:]], "has id 5.87723E.17, whose last digits are lost"),
         (
-            lambda rows: [f"{place}.png,{place / 4},{place}" for place in range(60)],
+            lambda rows: [f"{index}.png,{index / 4},{index}" for index in range(60)],
             "row 1 of train of .* has label 0.25, which does not",
         ),
         (
-            lambda rows: [f"{place}.png,{place % 5 - 3},{place}" for place in range(60)],
+            lambda rows: [f"{index}.png,{index % 5 - 3},{index}" for index in range(60)],
             "has label -3, which does not name a class; write names",
         ),
         (lambda rows: ["0.png,a", *rows[1:]], "line 2: 2 cells where the header has 3"),
     ],
 )
-def test_metadata_that_cannot_be_meant_is_refused_with_its_row(tmp_path, change, said):
-    rows = [f"{place}.png,{'ab'[place % 2]},{place}" for place in range(60)]
-    with pytest.raises(ValueError, match=said):
+def test_metadata_that_cannot_be_meant_is_refused_with_its_row(tmp_path, change, message):
+    rows = [f"{index}.png,{'ab'[index % 2]},{index}" for index in range(60)]
+    with pytest.raises(ValueError, match=message):
         load_galaxies(metadata(tmp_path, "\n".join(["file_name,label,id", *change(rows)])))
 
 
 def test_numbers_with_gaps_are_the_integers_that_they_were(tmp_path):
-    rows = [f"{place}.png,{('0.0', '10.0', '2.0', '', '-1.0')[place % 5]}" for place in range(60)]
+    rows = [f"{index}.png,{('0.0', '10.0', '2.0', '', '-1.0')[index % 5]}" for index in range(60)]
     data = load_galaxies(metadata(tmp_path, "\n".join(["file_name,label", *rows])))
     assert data["train"].features["label"].names == ["0", "2", "10"]
-    assert labels(data) == {str(place): ("0", "10", "2", None, None)[place % 5] for place in range(60)}
+    assert labels(data) == {str(index): ("0", "10", "2", None, None)[index % 5] for index in range(60)}
 
 
 def test_spaces_around_labels_are_not_of_the_name(tmp_path):
-    rows = [f"{place}.png,{('spiral', 'spiral ', ' round')[place % 3]}" for place in range(60)]
+    rows = [f"{index}.png,{('spiral', 'spiral ', ' round')[index % 3]}" for index in range(60)]
     data = load_galaxies(metadata(tmp_path, "\n".join(["file_name,label", *rows])))
     assert data["train"].features["label"].names == ["round", "spiral"]
 
@@ -272,9 +272,9 @@ def test_spaces_around_labels_are_not_of_the_name(tmp_path):
 def test_metadata_of_each_split_and_votes_in_it_are_read(tmp_path):
     for split in ("Train", "Val", "Test"):
         lines = ["file_name;id;smooth-or-featured-gz2_smooth;smooth-or-featured-gz2_featured-or-disk"]
-        for place in range(20):
-            picture(tmp_path / split / "cut" / f"{place}.png", place)
-            lines.append(f"cut\\{place}.png;{split}{place};{place};")
+        for index in range(20):
+            picture(tmp_path / split / "cut" / f"{index}.png", index)
+            lines.append(f"cut\\{index}.png;{split}{index};{index};")
         (tmp_path / split / "metadata.csv").write_text("\n".join(lines))
     data = load_galaxies(str(tmp_path))
     assert {split: len(rows) for split, rows in data.items()} == {"train": 20, "validation": 20, "test": 20}
@@ -309,27 +309,27 @@ def deep(path, kind: str):
 @pytest.mark.parametrize("kind, suffix", [("fits", "fits"), ("png", "png"), ("alpha", "png")])
 def test_deep_and_transparent_images_are_the_same_pixels_from_folder_and_builder(tmp_path, kind, suffix):
     for label in ("a", "b"):
-        for place in range(20):
-            picture(tmp_path / "images" / label / f"{label}{place}.png")
+        for index in range(20):
+            picture(tmp_path / "images" / label / f"{label}{index}.png")
         deep(tmp_path / "images" / label / f"deep-{label}.{suffix}", kind)
     data = build("class_folders", tmp_path / "out", images=tmp_path / "images")
     rows = [row for part in data.values() for row in part if row["id"] == "deep-a"]
     assert len(rows) == 1 and rows[0]["image"].mode == "RGB"
     loose = load_image_folder(tmp_path / "images")["train"]
-    place = [
+    index = [
         row["path"].endswith(f"deep-a.{suffix}") for row in loose.with_format("arrow")[:]["image"].to_pylist()
     ].index(True)
-    known = np.asarray(read_image(loose, place))
-    assert np.array_equal(np.asarray(rows[0]["image"]), known)
-    assert known.std() > 10 if kind != "alpha" else not known.any()
+    pixels = np.asarray(read_image(loose, index))
+    assert np.array_equal(np.asarray(rows[0]["image"]), pixels)
+    assert pixels.std() > 10 if kind != "alpha" else not pixels.any()
     processor = GalaxyImageProcessor(size={"height": 32, "width": 32})
     assert len(cache_pixels(loose, processor)) == len(loose)
 
 
 def test_a_builder_keeps_files_that_every_reader_decodes_alike(tmp_path):
     for label in ("a", "b"):
-        for place in range(10):
-            picture(tmp_path / "images" / label / f"{label}{place}.png", place)
+        for index in range(10):
+            picture(tmp_path / "images" / label / f"{label}{index}.png", index)
     file = io.BytesIO()
     Image.new("L", (12, 12), 77).save(file, "JPEG")
     (tmp_path / "images" / "a" / "grey.jpg").write_bytes(file.getvalue())

@@ -59,9 +59,9 @@ def test_unknown_votes_are_uncertain_in_every_scheme():
 def test_the_table_prints_every_class_with_its_thresholds_and_source():
     for name, scheme in SCHEMES.items():
         table = scheme_table(name)
-        for each in scheme.classes:
-            assert f"| {each.name} |" in table
-            assert each.source in table
+        for morphology in scheme.classes:
+            assert f"| {morphology.name} |" in table
+            assert morphology.source in table
     assert "a08_spiral >= 0.619" in scheme_table("hubble")
 
 

@@ -1,4 +1,4 @@
-"""The order of the training rows is the one that ``train_one_epoch`` and the README state, also for whoever resumes."""
+"""The order of the training rows is that of ``train_one_epoch`` and the README, also in resumed runs."""
 
 import pytest
 import torch
@@ -18,10 +18,10 @@ KNOWN = {  # (seed, epoch) -> torch.randperm(10) with a generator of the seed pl
 
 
 def loader_of(seed: int, tmp_path, process: int, processes: int):
-    """Batches of 2 of 10 rows, as a run with that seed prepares them for one of its processes."""
+    """Return batches of 2 of 10 rows, as a run with this seed prepares them for one of its processes."""
     accelerator = make_accelerator("no", 1, None, tmp_path)
     set_seed(seed)
-    torch.nn.Linear(3, 3)  # random numbers that are drawn in between, as for the weights, change nothing
+    torch.nn.Linear(3, 3)  # random numbers for weights do not change the order
     rows = Dataset.from_dict({"pixels": [bytes(12)] * 10, "label": [0] * 10})
     loader = make_loader(rows, 2, batch_size=2, shuffle=True)
     loader = prepare_data_loader(
@@ -42,9 +42,9 @@ def test_batch_k_of_process_p_of_n_is_number_k_n_plus_p_of_the_permutation(tmp_p
     for process in range(processes):
         accelerator, loader = loader_of(seed, tmp_path, process, processes)
         loader.set_epoch(epoch)
-        mine = whole[process::processes]
+        expected = whole[process::processes]
         if processes == 2 and process == 1:
-            mine = [*mine, whole[0]]  # five batches for two: the second begins again, so that both make as many steps
-        assert batches(loader) == mine
+            expected = [*expected, whole[0]]  # of five batches the second process repeats the first, for as many steps
+        assert batches(loader) == expected
         loader.set_epoch(epoch)
-        assert batches(accelerator.skip_first_batches(loader, 2)) == mine[2:]  # whoever resumes after two batches
+        assert batches(accelerator.skip_first_batches(loader, 2)) == expected[2:]  # resumed after two batches

@@ -1,7 +1,4 @@
-"""The training split read while training.
-
-Every row once, in another order each epoch, and on from where a kill came.
-"""
+"""The training split is streamed with every row once, in a new order each epoch, and resumed after a kill."""
 
 import json
 from collections import Counter
@@ -29,13 +26,13 @@ def weights(folder):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Folders of one data set whose training split is in 2 and in 3 files of unequal length."""
+    """Return the folders of a data set whose training split is in 2 and in 3 files of unequal length."""
     data, folders = load_galaxies("simulated", num_simulated=200), {}
     for files, ends in {2: (110,), 3: (20, 75)}.items():
         folder = tmp_path_factory.mktemp(f"built{files}")
         edges = [0, *ends, len(data["train"])]
-        for place, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
-            data["train"].select(range(start, end)).to_parquet(folder / f"train-{place:05d}-of-{files:05d}.parquet")
+        for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            data["train"].select(range(start, end)).to_parquet(folder / f"train-{number:05d}-of-{files:05d}.parquet")
         for split in ("validation", "test"):
             data[split].to_parquet(folder / f"{split}-00000-of-00001.parquet")
         folders[files] = str(folder)
@@ -45,8 +42,8 @@ def built(tmp_path_factory):
 PROCESSOR = GalaxyImageProcessor(size={"height": 32, "width": 32})
 
 
-def arguments(folder: str, **other) -> SimpleNamespace:
-    known = {
+def arguments(folder: str, **changes) -> SimpleNamespace:
+    settings = {
         "dataset": folder,
         "num_simulated": 200,
         "label_scheme": None,
@@ -54,13 +51,13 @@ def arguments(folder: str, **other) -> SimpleNamespace:
         "batch_size": 16,
         "shuffle_buffer": 32,
     }
-    return SimpleNamespace(**known | other)
+    return SimpleNamespace(**settings | changes)
 
 
-def open_stream(folder: str, progress=None, with_captions: bool = False, **other) -> TrainingStream:
+def open_stream(folder: str, progress=None, with_captions: bool = False, **changes) -> TrainingStream:
     names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
     progress = progress or Progress()
-    run = SimpleNamespace(args=arguments(folder, **other), accelerator=Accelerator(cpu=True), progress=progress)
+    run = SimpleNamespace(args=arguments(folder, **changes), accelerator=Accelerator(cpu=True), progress=progress)
     return TrainingStream(run, names, PROCESSOR, with_captions)
 
 
@@ -70,18 +67,18 @@ def seen(batches) -> list[bytes]:
 
 def test_an_epoch_of_the_stream_is_the_training_split_in_an_order_of_its_own(built):
     cached = cache_pixels(load_galaxies("simulated", num_simulated=200)["train"], PROCESSOR)
-    known = next(iter(make_loader(cached, 32, len(cached), shuffle=False)))
-    rows = {pixels.numpy().tobytes(): place for place, pixels in enumerate(known["pixels"])}
+    whole = next(iter(make_loader(cached, 32, len(cached), shuffle=False)))
+    index_of = {pixels.numpy().tobytes(): index for index, pixels in enumerate(whole["pixels"])}
     progress, orders = Progress(), []
     stream = open_stream(built[3], progress)
     for progress.epoch in (0, 1):
         batches = list(stream.loader())
         assert len(batches) == len(stream) == -(-len(cached) // 16)
-        places = [rows[pixels] for pixels in seen(batches)]
-        orders.append(places)
-        assert sorted(places) == list(range(len(cached)))
+        indices = [index_of[pixels] for pixels in seen(batches)]
+        orders.append(indices)
+        assert sorted(indices) == list(range(len(cached)))
         for name in ("labels", "votes"):
-            assert torch.equal(torch.cat([batch[name] for batch in batches]), known[name][places])
+            assert torch.equal(torch.cat([batch[name] for batch in batches]), whole[name][indices])
     assert orders[0] != orders[1] != sorted(orders[1])
     assert seen(open_stream(built[3], seed=1)) != seen(open_stream(built[3])) == seen(open_stream(built[3]))
 
@@ -92,28 +89,28 @@ def test_counts_votes_and_words_are_those_of_the_whole_split(built):
     assert stream.num_rows == len(rows)
     assert np.array_equal(stream.class_counts, class_counts(rows, len(stream.label_names)))
     assert np.array_equal(np.sort(stream.votes, 0), np.sort(np.array(rows["votes"], dtype=np.float32), 0))
-    words = build_tokenizer(text for each in rows["captions"] for text in each)
+    words = build_tokenizer(text for captions in rows["captions"] for text in captions)
     assert stream.tokenizer.get_vocab() == words.get_vocab()
     batch = next(iter(stream))
-    said = stream.tokenizer.batch_decode(batch["input_ids"][0], skip_special_tokens=True)
+    references = stream.tokenizer.batch_decode(batch["input_ids"][0], skip_special_tokens=True)
     assert [
         text.lower() for text in rows["captions"][np.array(rows["votes"]).tolist().index(batch["votes"][0].tolist())]
-    ] == said
+    ] == references
 
 
 def test_a_scheme_by_name_makes_the_classes_from_the_votes(built):
     stream = open_stream(built[2], label_scheme="summary")
-    known = load_galaxies("simulated", "summary", num_simulated=200)["train"]
-    assert np.array_equal(stream.class_counts, class_counts(known, len(known.features["label"].names)))
+    loaded = load_galaxies("simulated", "summary", num_simulated=200)["train"]
+    assert np.array_equal(stream.class_counts, class_counts(loaded, len(loaded.features["label"].names)))
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 6, 10])
 def test_a_stream_goes_on_from_any_step(built, tmp_path, step):
     progress = Progress()
-    stream, left = open_stream(built[3], progress), []
+    stream, remaining = open_stream(built[3], progress), []
     for number, batch in enumerate(stream.loader()):
         if number >= step:
-            left.append(batch)
+            remaining.append(batch)
         progress.step_in_epoch += 1
         if progress.step_in_epoch == step:
             stream.save(tmp_path)
@@ -121,12 +118,12 @@ def test_a_stream_goes_on_from_any_step(built, tmp_path, step):
     resumed.step_in_epoch = step
     again = open_stream(built[3], resumed)
     again.load(tmp_path)
-    assert seen(again.loader()) == seen(left)
+    assert seen(again.loader()) == seen(remaining)
 
 
 def read_together(output: Path, *folders: str) -> None:
-    """What each process of two reads in two epochs, as JSON."""
-    accelerator, found = Accelerator(cpu=True), []
+    """Write what each of two processes reads in two epochs, as JSON."""
+    accelerator, epochs = Accelerator(cpu=True), []
     names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
     for folder in folders:
         progress = Progress()
@@ -135,24 +132,24 @@ def read_together(output: Path, *folders: str) -> None:
         for progress.epoch in (0, 1):
             batches = list(stream.loader())
             rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]
-            found.append([stream.is_distributed_by_file, stream.num_rows, gather_object([[rows, len(batches)]])])
+            epochs.append([stream.is_distributed_by_file, stream.num_rows, gather_object([[rows, len(batches)]])])
     if accelerator.is_main_process:
-        output.write_text(json.dumps(found))
+        output.write_text(json.dumps(epochs))
     accelerator.end_training()
 
 
 def test_two_processes_share_the_rows_and_make_as_many_steps(built, tmp_path):
-    assert in_two_processes(read_together, tmp_path / "found.json", built[2], built[3]) == [0, 0]
+    assert in_two_processes(read_together, tmp_path / "epochs.json", built[2], built[3]) == [0, 0]
     cached = cache_pixels(load_galaxies("simulated", num_simulated=200)["train"], PROCESSOR)
     whole = next(iter(make_loader(cached, 32, len(cached), shuffle=False)))["pixels"]
-    known = Counter(int(pixels.long().sum()) for pixels in whole)
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert [dealt for dealt, _, _ in found] == [True, True, False, False]  # 2 files, 3 files
-    for _, rows, processes in found:
+    expected = Counter(int(pixels.long().sum()) for pixels in whole)
+    epochs = json.loads((tmp_path / "epochs.json").read_text())
+    assert [dealt for dealt, _, _ in epochs] == [True, True, False, False]  # 2 files, 3 files
+    for _, rows, processes in epochs:
         assert rows == len(cached)
         (first, steps), (second, same) = processes
         assert steps == same and first and second
-        assert Counter(first + second) == known
+        assert Counter(first + second) == expected
 
 
 STREAMED = ["--streaming", "--shuffle_buffer", "80"]
@@ -162,7 +159,7 @@ def test_a_killed_streaming_run_goes_on_to_the_same_weights(built, tmp_path):
     streamed = [*FEW, *STREAMED, "--dataset", built[3]]
     results = train("train_classifier", *streamed, "--output_dir", str(tmp_path / "whole"))
     rows = load_galaxies("simulated", num_simulated=200)
-    assert results["split_rows"] == {split: len(each) for split, each in rows.items()}
+    assert results["split_rows"] == {split: len(part) for split, part in rows.items()}
     extra = ["--output_dir", str(tmp_path / "killed"), "--checkpoint_every", "2"]
     with pytest.raises(SystemExit, match="130"):
         train("train_classifier", *streamed, *extra, "--stop_after", "8")
@@ -212,21 +209,21 @@ def test_what_cannot_be_streamed_is_named(built, tmp_path, galaxies):
 
 
 @pytest.mark.parametrize(
-    "columns, said",
+    "columns, message",
     [
         (["image", "label"], "has no captions, which are learned"),
         (["image", "label", "captions"], "has no votes, which judge the captions"),
         (["image", "label", "votes", "numbers"], "does not hold lists of texts"),
     ],
 )
-def test_streamed_rows_of_which_no_captioner_can_be_learned_are_refused_in_one_sentence(columns, said, tmp_path):
+def test_streamed_rows_of_which_no_captioner_can_be_learned_are_refused_in_one_sentence(columns, message, tmp_path):
     for split, rows in load_galaxies("simulated", num_simulated=200).items():
         rows = rows.select(range(4))
         if "numbers" in columns:
             rows = rows.remove_columns("captions").add_column("captions", [[1, 2]] * 4)
         kept = [{"numbers": "captions"}.get(name, name) for name in columns]
         rows.select_columns(kept).to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(SystemExit, match=message):
         train(
             "train_captioner", *CAPTIONER, "--streaming", "--dataset", str(tmp_path), "--output_dir", f"{tmp_path}/run"
         )

@@ -1,4 +1,4 @@
-"""CSV tables as people have them: every cell is what the file says, or the file, line and column are named."""
+"""Every cell of a CSV table is read as in the file, or an error names the file, line and column."""
 
 import gzip
 
@@ -40,7 +40,7 @@ def test_a_cell_without_a_number_is_nan(table, cell):
 
 
 @pytest.mark.parametrize(
-    "content, said",
+    "content, message",
     [
         ("id;name;value\n1;x;0,5\n", "line 2, column value: '0,5' is not a number; write a decimal point"),
         ("id,name,value\n1,x,0,5\n", "line 2: 4 cells where the header has 3, separated by commas; .* must be points"),
@@ -62,8 +62,8 @@ def test_a_cell_without_a_number_is_nan(table, cell):
         ("\n\n", "is empty"),
     ],
 )
-def test_what_cannot_be_meant_is_named(table, content, said):
-    with pytest.raises(ValueError, match=f"table.csv.*{said}"):
+def test_what_cannot_be_meant_is_named(table, content, message):
+    with pytest.raises(ValueError, match=f"table.csv.*{message}"):
         rows(table(content))
 
 
@@ -73,7 +73,7 @@ def test_a_missing_column_is_named_beside_those_that_were_found(table):
         ValueError, match="has no column GalaxyID; .* separated by commas, are GalaxyID Class1.1; give that"
     ):
         read_header(path, ["GalaxyID"], "that")
-    path = table(";".join(f"c{place}" for place in range(20)))
+    path = table(";".join(f"c{number}" for number in range(20)))
     with pytest.raises(
         ValueError, match="separated by semicolons, are c0, c1, c2, c3, c4, c5, c6, c7 and 12 more; give that"
     ):
@@ -82,9 +82,9 @@ def test_a_missing_column_is_named_beside_those_that_were_found(table):
 
 def test_chunks_keep_the_order_and_the_line_of_every_row(table):
     count = 2 * ROWS_PER_CHUNK + 10
-    lines = ["id,name,value", *(f"{place},n{place},{place / 2}" for place in range(count))]
+    lines = ["id,name,value", *(f"{number},n{number},{number / 2}" for number in range(count))]
     path = table(gzip.compress("\n".join(lines).encode()), "table.csv.gz")
-    assert rows(path) == [(str(place), f"n{place}", place / 2) for place in range(count)]
+    assert rows(path) == [(str(number), f"n{number}", number / 2) for number in range(count)]
     lines[count - 3] = "x,n,1"
     with pytest.raises(ValueError, match=f"line {count - 2}, column id: 'x'"):
         rows(table("\n".join(lines)))

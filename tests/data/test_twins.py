@@ -1,4 +1,4 @@
-"""The same field of the sky under another id is found, and left out of an evaluation."""
+"""Images of the same field of the sky are found under other ids, and left out of evaluations."""
 
 import io
 import subprocess
@@ -20,7 +20,7 @@ def rows(images: list[bytes]) -> Dataset:
 
 
 def smaller(data: bytes) -> bytes:
-    """The same field at half the pixels and another JPEG quality."""
+    """Return the same field with half the pixels on a side and another JPEG quality."""
     image = PILImage.open(io.BytesIO(data))
     file = io.BytesIO()
     image.resize((image.width // 2, image.height // 2)).save(file, "JPEG", quality=90)
@@ -47,20 +47,13 @@ def test_an_evaluation_of_the_whole_data_set_leaves_twins_out(
     subprocess.run([*script, *inputs, "--output_dir", str(tmp_path / "challenge")], check=True, capture_output=True)
     for name in ("a", "b"):
         (tmp_path / "learned" / name).mkdir(parents=True)
-        for place in range(10):
-            (tmp_path / "learned" / name / f"{name}{place}.jpg").write_bytes(
-                smaller(galaxies[place + 10 * (name == "b")][0])
+        for number in range(10):
+            (tmp_path / "learned" / name / f"{name}{number}.jpg").write_bytes(
+                smaller(galaxies[number + 10 * (name == "b")][0])
             )
-    evaluate = [
-        "evaluate",
-        "--model",
-        str(classifier_run[0]),
-        "--dataset",
-        str(tmp_path / "challenge"),
-        "--split",
-        "all",
-    ]
+    evaluate = ["evaluate", "--model", str(classifier_run[0]), "--dataset", str(tmp_path / "challenge")]
+    evaluate += ["--split", "all"]
     assert cli([*evaluate, "--without_twins_of", str(tmp_path / "learned"), "--rotations", "4"]) == 0
-    said = capsys.readouterr().out
-    first, second = said.splitlines()[:2]
+    output = capsys.readouterr().out
+    first, second = output.splitlines()[:2]
     assert first.endswith(": 40 galaxies") and second.startswith("20 more are in")

@@ -21,9 +21,10 @@ ROUND = votes_of(a01=0.9, a02=0.1, a16=0.8, a17=0.2, a15=1)
 
 
 def rows(count: int = 6) -> list[dict]:
-    votes = [SPIRAL if place % 2 else ROUND for place in range(count)]
+    votes = [SPIRAL if row % 2 else ROUND for row in range(count)]
     return [
-        {"captions": write_captions(claims_from_votes(each), 5, seed), "votes": each} for seed, each in enumerate(votes)
+        {"captions": write_captions(claims_from_votes(row_votes), 5, seed), "votes": row_votes}
+        for seed, row_votes in enumerate(votes)
     ]
 
 
@@ -32,8 +33,8 @@ def test_both_sides_are_tokenised_alike():
         tokenize("A smooth, round galaxy with a cigar-like shape.")
         == "a smooth , round galaxy with a cigar-like shape ."
     )
-    known = ["a smooth, round galaxy", "an edge-on galaxy"]
-    score, signature = bleu(known, [[text.replace(",", " ,").upper()] for text in known], 2)
+    captions = ["a smooth, round galaxy", "an edge-on galaxy"]
+    score, signature = bleu(captions, [[text.replace(",", " ,").upper()] for text in captions], 2)
     assert score == pytest.approx(1) and "tok:none" in signature
 
 
@@ -44,8 +45,8 @@ def test_bleu_is_the_known_value():
 
 def test_cider_d_is_the_value_by_hand():
     # Two galaxies; "ring" in one reference of two, so idf log 2; "a" in both, idf 0. Unigrams agree exactly (1), the
-    # pair "a ring" too, there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10; the other says "a ring" of "a bar":
-    # overlap 0.
+    # pair "a ring" too, and there are no longer n-grams: (1 + 1 + 0 + 0) / 4 * 10. The second caption is "a ring" for
+    # "a bar": overlap 0.
     assert cider_d(["a ring", "a ring"], [["a ring"], ["a bar"]]) == pytest.approx(10 * 2 / 4 / 2)
     # One word too many: 1-grams (ring, ring) against (ring): clipped to one, cosine 2*1/(2*1) -> min(2,1)*1/(2*1) =
     # 1/2.
@@ -54,13 +55,14 @@ def test_cider_d_is_the_value_by_hand():
 
 
 def test_claims_are_counted_against_the_votes():
-    said = ["a barred spiral galaxy with four loosely wound arms", "a smooth galaxy with a boxy bulge"]
-    known = [{"captions": ["x"], "votes": SPIRAL}, {"captions": ["y"], "votes": ROUND}]
-    result = CaptionMetric().compute(predictions=said, references=known)
+    predictions = ["a barred spiral galaxy with four loosely wound arms", "a smooth galaxy with a boxy bulge"]
+    references = [{"captions": ["x"], "votes": SPIRAL}, {"captions": ["y"], "votes": ROUND}]
+    result = CaptionMetric().compute(predictions=predictions, references=references)
     # bar, spiral, loose and smooth are supported; four arms contradicted; a boxy bulge was not asked
     assert result["claim_precision"] == pytest.approx(4 / 6)
     assert result["contradicted"] == result["ungrounded"] == pytest.approx(1 / 6)
-    # wanted: bar, spiral, small bulge, loose, two | smooth, round; given: bar, spiral, loose, smooth
+    # claimed by the votes: bar, spiral, small bulge, loose, two | smooth, round; of these the captions claim bar,
+    # spiral, loose, smooth
     assert result["claim_recall"] == pytest.approx(4 / 7)
     assert result["claim_f1"] == pytest.approx(2 * (4 / 6) * (4 / 7) / (4 / 6 + 4 / 7))
     by_question = {row["question"]: row for row in result["questions"]}
@@ -69,26 +71,29 @@ def test_claims_are_counted_against_the_votes():
 
 
 def test_the_template_of_true_votes_is_the_ceiling_and_a_constant_is_not():
-    known = rows()
+    references = rows()
     metric = CaptionMetric()
-    ceiling = metric.compute(predictions=[row["captions"][0] for row in known], references=known)
+    ceiling = metric.compute(predictions=[row["captions"][0] for row in references], references=references)
     assert ceiling["claim_f1"] == 1 and ceiling["contradicted"] == 0 and ceiling["bleu_4"] == pytest.approx(1)
-    constants = best_constants(known)
+    constants = best_constants(references)
     for name, text in constants.items():
-        score = metric.compute(predictions=[text] * len(known), references=known)[name]
+        score = metric.compute(predictions=[text] * len(references), references=references)[name]
         assert 0 < score < ceiling[name]
-        for row in known:  # no reference is a better constant
-            assert metric.compute(predictions=[row["captions"][0]] * len(known), references=known)[name] <= score + 1e-9
+        for row in references:  # no reference is a better constant
+            assert (
+                metric.compute(predictions=[row["captions"][0]] * len(references), references=references)[name]
+                <= score + 1e-9
+            )
     assert "claim F1" in caption_table({"ceiling": ceiling})
 
 
 def test_evaluate_loads_the_file_and_batches_add_up():
-    known = rows(4)
-    texts = [row["captions"][1] for row in known]
+    references = rows(4)
+    texts = [row["captions"][1] for row in references]
     loaded = evaluate.load(str(REPOSITORY / "galaxy_vision" / "evaluation" / "caption_metrics.py"))
-    for text, row in zip(texts, known, strict=True):
+    for text, row in zip(texts, references, strict=True):
         loaded.add(prediction=text, reference=row)
-    assert loaded.compute() == CaptionMetric().compute(predictions=texts, references=known)
+    assert loaded.compute() == CaptionMetric().compute(predictions=texts, references=references)
 
 
 def test_what_cannot_be_scored_is_refused():

@@ -22,40 +22,40 @@ NAMES = ["elliptical", "spiral", "merger", "irregular"]
 
 
 def simulated_votes(rows: int, volunteers: int = 44, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Concentrations, and votes drawn from the very Dirichlet-multinomials."""
+    """Return concentrations (rows, 37), and votes (rows, 37) drawn from these Dirichlet-multinomials."""
     rng = np.random.default_rng(seed)
     concentration = rng.gamma(3.0, 3.0, (rows, 37))
     votes = np.zeros((rows, 37))
-    for places in QUESTION_SLICES.values():
+    for answers in QUESTION_SLICES.values():
         for row in range(rows):
-            votes[row, places] = rng.multinomial(volunteers, rng.dirichlet(concentration[row, places]))
+            votes[row, answers] = rng.multinomial(volunteers, rng.dirichlet(concentration[row, answers]))
     return concentration, votes
 
 
 def test_class_scores_equal_scikit_learn():
     rng = np.random.default_rng(0)
     probabilities, labels = rng.dirichlet(np.ones(4), 300), rng.integers(0, 4, 300)
-    said = probabilities.argmax(-1)
-    got = GalaxyMetric("classes", label_names=NAMES).compute(predictions=probabilities, references=labels)
-    assert got["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(labels, said))
-    assert got["balanced_accuracy"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(labels, said))
+    predicted = probabilities.argmax(-1)
+    scores = GalaxyMetric("classes", label_names=NAMES).compute(predictions=probabilities, references=labels)
+    assert scores["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(labels, predicted))
+    assert scores["balanced_accuracy"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(labels, predicted))
     for name in ("macro", "weighted"):
-        assert got[f"{name}_f1"] == pytest.approx(sklearn_metrics.f1_score(labels, said, average=name))
-    assert got["confusion_matrix"] == sklearn_metrics.confusion_matrix(labels, said).tolist()
-    report = sklearn_metrics.classification_report(labels, said, target_names=NAMES, output_dict=True)
-    for row in got["per_class"]:
+        assert scores[f"{name}_f1"] == pytest.approx(sklearn_metrics.f1_score(labels, predicted, average=name))
+    assert scores["confusion_matrix"] == sklearn_metrics.confusion_matrix(labels, predicted).tolist()
+    report = sklearn_metrics.classification_report(labels, predicted, target_names=NAMES, output_dict=True)
+    for row in scores["per_class"]:
         assert row["f1"] == pytest.approx(report[row["label"]]["f1-score"])
         assert row["support"] == report[row["label"]]["support"]
-    low, high = got["interval_95"]["accuracy"]
-    assert low < got["accuracy"] < high
+    low, high = scores["interval_95"]["accuracy"]
+    assert low < scores["accuracy"] < high
 
 
 def test_uncertain_rows_are_counted_and_left_out_and_the_constant_answer_is_the_baseline():
     probabilities = np.eye(4)[[0, 1, 2, 0]]
     metric = GalaxyMetric("classes", label_names=NAMES, train_class_counts=[1, 9, 2, 3])
-    got = metric.compute(predictions=probabilities, references=np.array([0, 1, 2, -1]))
-    assert (got["accuracy"], got["rows"], got["uncertain_rows"]) == (1.0, 3, 1)
-    assert got["baseline"]["accuracy"] == pytest.approx(1 / 3)
+    scores = metric.compute(predictions=probabilities, references=np.array([0, 1, 2, -1]))
+    assert (scores["accuracy"], scores["rows"], scores["uncertain_rows"]) == (1.0, 3, 1)
+    assert scores["baseline"]["accuracy"] == pytest.approx(1 / 3)
 
 
 @settings(max_examples=15, deadline=None)
@@ -75,11 +75,11 @@ def test_batches_do_not_change_the_scores(cuts):
 def test_rmse_37_is_that_of_the_challenge_and_zero_for_a_perfect_answer():
     concentration, votes = simulated_votes(50)
     constants = training_constants(votes)
-    got = GalaxyMetric("votes", **constants).compute(predictions=concentration, references=votes)
+    scores = GalaxyMetric("votes", **constants).compute(predictions=concentration, references=votes)
     true = kaggle_from_conditional(conditional_fractions(votes))
-    said = kaggle_from_conditional(conditional_fractions(concentration))
-    assert got["rmse_37"] == pytest.approx(np.sqrt(((said - true) ** 2).mean()))
-    assert got["baseline"]["rmse_37"] == pytest.approx(true.std(axis=0).__pow__(2).mean() ** 0.5)
+    predicted = kaggle_from_conditional(conditional_fractions(concentration))
+    assert scores["rmse_37"] == pytest.approx(np.sqrt(((predicted - true) ** 2).mean()))
+    assert scores["baseline"]["rmse_37"] == pytest.approx(true.std(axis=0).__pow__(2).mean() ** 0.5)
     perfect = GalaxyMetric("votes").compute(predictions=votes + 1e-9, references=votes)
     assert perfect["rmse_37"] == pytest.approx(0, abs=1e-6)
     assert all(row["accuracy"] in (None, 1.0) for row in perfect["questions"])
@@ -88,74 +88,75 @@ def test_rmse_37_is_that_of_the_challenge_and_zero_for_a_perfect_answer():
 def test_the_constant_answer_stands_beside_every_question_and_the_calibration():
     concentration, votes = simulated_votes(50)
     constants = training_constants(votes)
-    got = GalaxyMetric("votes", **constants).compute(predictions=concentration, references=votes)
-    constant = GalaxyMetric("votes").compute(
-        predictions=np.tile(constants["baseline_conditional"], (50, 1)), references=votes
-    )  # as a model's answer
-    for row, known in zip(got["questions"], constant["questions"], strict=True):
-        assert row["baseline_accuracy"] == known["accuracy"] and row["baseline_macro_f1"] == known["macro_f1"]
-    assert got["baseline"]["ece"] == pytest.approx(constant["ece"])
+    scores = GalaxyMetric("votes", **constants).compute(predictions=concentration, references=votes)
+    answers = np.tile(constants["baseline_conditional"], (50, 1))
+    constant = GalaxyMetric("votes").compute(predictions=answers, references=votes)  # as if a model had predicted it
+    for row, expected in zip(scores["questions"], constant["questions"], strict=True):
+        assert row["baseline_accuracy"] == expected["accuracy"] and row["baseline_macro_f1"] == expected["macro_f1"]
+    assert scores["baseline"]["ece"] == pytest.approx(constant["ece"])
 
 
 def test_answers_of_fewer_than_twenty_votes_and_unknown_ones_are_left_out():
     concentration, votes = simulated_votes(3)
     votes[0, QUESTION_SLICES["t03_bar"]] = [10, 9]
     votes[1, QUESTION_SLICES["t03_bar"]] = np.nan
-    got = GalaxyMetric("votes").compute(predictions=concentration, references=votes)
-    bar = got["answers"][answer_index("a06")]
+    scores = GalaxyMetric("votes").compute(predictions=concentration, references=votes)
+    bar = scores["answers"][answer_index("a06")]
     assert bar["galaxies"] == 1
-    known = conditional_fractions(concentration)[2, answer_index("a06")] - votes[2, answer_index("a06")] / 44
-    assert bar["rmse"] == pytest.approx(abs(known))
-    assert got["rows_with_all_questions"] == 2
+    error = conditional_fractions(concentration)[2, answer_index("a06")] - votes[2, answer_index("a06")] / 44
+    assert bar["rmse"] == pytest.approx(abs(error))
+    assert scores["rows_with_all_questions"] == 2
 
 
 def test_the_sampling_floor_is_the_error_of_a_perfect_model():
     rng = np.random.default_rng(1)
     votes = np.zeros((4000, 37))
-    places = QUESTION_SLICES["t02_edgeon"]
-    votes[:, places] = rng.multinomial(25, [0.3, 0.7], size=4000)
+    answers = QUESTION_SLICES["t02_edgeon"]
+    votes[:, answers] = rng.multinomial(25, [0.3, 0.7], size=4000)
     concentration = np.ones((4000, 37))
-    concentration[:, places] = [30.0, 70.0]
+    concentration[:, answers] = [30.0, 70.0]
     row = GalaxyMetric("votes").compute(predictions=concentration, references=votes)["answers"][answer_index("a04")]
     assert row["sampling_floor"] == pytest.approx(np.sqrt(0.3 * 0.7 / 25), rel=0.01)
     assert row["rmse"] == pytest.approx(row["sampling_floor"], rel=0.04)
 
 
 def test_intervals_of_the_true_model_cover_nine_in_ten():
-    got = GalaxyMetric("votes").compute(
+    scores = GalaxyMetric("votes").compute(
         **dict(zip(("predictions", "references"), simulated_votes(400, 500), strict=True))
     )
-    assert got["coverage_90"]["predictive"] == pytest.approx(0.9, abs=0.02)
-    assert got["coverage_90"]["latent"] == pytest.approx(0.9, abs=0.03)
+    assert scores["coverage_90"]["predictive"] == pytest.approx(0.9, abs=0.02)
+    assert scores["coverage_90"]["latent"] == pytest.approx(0.9, abs=0.03)
     few = GalaxyMetric("votes").compute(
         **dict(zip(("predictions", "references"), simulated_votes(400, 25), strict=True))
     )
     assert few["coverage_90"]["latent"] < few["coverage_90"]["predictive"] - 0.05
-    assert got["ece"] < 0.02
+    assert scores["ece"] < 0.02
 
 
 def test_intervals_cover_nine_in_ten_where_most_volunteers_agree():
     rng = np.random.default_rng(2)
     concentration, votes = np.ones((3000, 37)), np.zeros((3000, 37))
-    places = QUESTION_SLICES["t02_edgeon"]
-    concentration[:, places] = [0.5, 9.5]  # a third of the galaxies have no vote at all for "edge-on"
-    votes[:, places] = [rng.multinomial(25, each) for each in rng.dirichlet([0.5, 9.5], size=3000)]
-    got = GalaxyMetric("votes").compute(predictions=concentration, references=votes)
-    assert (votes[:, places.start] == 0).mean() > 0.3
-    assert got["coverage_90"]["predictive"] == pytest.approx(0.9, abs=0.01)
+    answers = QUESTION_SLICES["t02_edgeon"]
+    concentration[:, answers] = [0.5, 9.5]  # a third of the galaxies have no votes for "edge-on"
+    votes[:, answers] = [rng.multinomial(25, fractions) for fractions in rng.dirichlet([0.5, 9.5], size=3000)]
+    scores = GalaxyMetric("votes").compute(predictions=concentration, references=votes)
+    assert (votes[:, answers.start] == 0).mean() > 0.3
+    assert scores["coverage_90"]["predictive"] == pytest.approx(0.9, abs=0.01)
 
 
 def test_constant_intervals_stand_beside_those_of_the_model_which_are_narrower():
     concentration, votes = simulated_votes(400, 500)
     constants = training_constants(votes[:200])
-    got = GalaxyMetric("votes", **constants).compute(predictions=concentration[200:], references=votes[200:])
+    scores = GalaxyMetric("votes", **constants).compute(predictions=concentration[200:], references=votes[200:])
     fractions = conditional_fractions(votes)
     lower, upper = np.quantile(fractions[:200], [0.05, 0.95], axis=0)
     inside = (fractions[200:] >= lower) & (fractions[200:] <= upper)
-    assert got["baseline"]["coverage_90"] == pytest.approx(inside.mean())
-    assert got["baseline"]["width_90"] == pytest.approx((upper - lower).mean())
-    assert got["baseline"]["coverage_90"] == pytest.approx(0.9, abs=0.02)  # as honest as the true model, and worth less
-    assert got["width_90"]["predictive"] < got["baseline"]["width_90"]
+    assert scores["baseline"]["coverage_90"] == pytest.approx(inside.mean())
+    assert scores["baseline"]["width_90"] == pytest.approx((upper - lower).mean())
+    assert scores["baseline"]["coverage_90"] == pytest.approx(
+        0.9, abs=0.02
+    )  # as well calibrated as the true model, but wider
+    assert scores["width_90"]["predictive"] < scores["baseline"]["width_90"]
     few = training_constants(votes[:200] / 50)  # 10 volunteers
     assert few["baseline_interval"].tolist() == [[0.0] * 37, [1.0] * 37]
 

@@ -1,7 +1,4 @@
-"""A mean over rows is a sum and a count.
-
-However rows are cut into batches, accumulated and dealt, the loss is the same.
-"""
+"""The loss does not depend on how rows are divided into batches, accumulated, or assigned to processes."""
 
 import json
 from argparse import Namespace
@@ -48,20 +45,20 @@ class Toy(torch.nn.Module):
 
 
 def rows() -> list[dict]:
-    """16 rows, of which few are decided, most of them in the beginning, and a question is unknown in some."""
+    """Return 16 rows: few have a class, most of these at the beginning, and some do not know a question."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (ROWS, 3, 4, 4), generator=generator, dtype=torch.uint8)
     votes = torch.randint(0, 20, (ROWS, 37), generator=generator).float()
     votes[3:7, 18:25] = float("nan")
     labels = torch.tensor([0, 2, 1, 0, -1, -1, 1, -1, -1, -1, -1, -1, -1, -1, 2, -1])
     return [
-        {"pixels": pixels[place], "labels": labels[place], "votes": votes[place], "row": torch.tensor(place)}
-        for place in range(ROWS)
+        {"pixels": pixels[row], "labels": labels[row], "votes": votes[row], "row": torch.tensor(row)}
+        for row in range(ROWS)
     ]
 
 
 def known_loss() -> float:
-    """The class loss over the decided rows and the vote loss over all, by hand in one batch."""
+    """Return the class loss of the rows with a class plus the vote loss of all rows, by hand in one batch."""
     batch = torch.utils.data.default_collate(rows())
     output = Toy()(PROCESSOR.normalize_pixels(batch["pixels"]))
     decided = batch["labels"] >= 0
@@ -89,7 +86,7 @@ def test_a_loss_of_nothing_is_none_and_not_zero(tmp_path):
 
 
 def one_step(accelerator, batch_size: int, accumulated: int) -> tuple[float, list]:
-    """The loss of an epoch of one optimiser step, and the weights after it."""
+    """Return the loss of an epoch of one optimiser step, and the weights after it."""
     model = Toy()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader, model, optimizer = accelerator.prepare(DataLoader(rows(), batch_size), model, optimizer)
@@ -117,18 +114,18 @@ def test_accumulated_batches_teach_what_one_large_batch_does(batch_size, accumul
 
 
 def step_together(output) -> None:
-    found = [
+    results = [
         one_step(make_accelerator("no", accumulated, None, output), 16 // 2 // accumulated, accumulated)
         for accumulated in (1, 2)
     ]
-    output.with_suffix(f".{torch.distributed.get_rank()}").write_text(json.dumps(found))
+    output.with_suffix(f".{torch.distributed.get_rank()}").write_text(json.dumps(results))
 
 
 def test_two_processes_teach_what_one_does(tmp_path):
-    assert in_two_processes(step_together, tmp_path / "found") == [0, 0]
+    assert in_two_processes(step_together, tmp_path / "results") == [0, 0]
     whole = one_step(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
     for rank in (0, 1):
-        for loss, weights in json.loads((tmp_path / f"found.{rank}").read_text()):
+        for loss, weights in json.loads((tmp_path / f"results.{rank}").read_text()):
             assert loss == pytest.approx(whole[0], rel=1e-5)
             assert torch.allclose(torch.tensor(weights), torch.tensor(whole[1]), atol=1e-5)
 
@@ -141,17 +138,22 @@ def test_the_objectives_are_the_losses_of_the_models():
         backbone="resnet10t", image_size=32, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}
     )
     model = GalaxyResNetForImageClassification(config).eval()
-    for given in (votes, None):
-        inputs = {"pixel_values": pixels, "labels": labels, "votes": given, "class_weights": torch.tensor([1.0, 3.0])}
-        ours = mean_loss(CLASSIFIER.sums(model, inputs), CLASSIFIER.counts(inputs))
-        assert ours.item() == pytest.approx(model(**inputs).loss.item(), rel=1e-5)
+    for optional_votes in (votes, None):
+        inputs = {
+            "pixel_values": pixels,
+            "labels": labels,
+            "votes": optional_votes,
+            "class_weights": torch.tensor([1.0, 3.0]),
+        }
+        loss = mean_loss(CLASSIFIER.sums(model, inputs), CLASSIFIER.counts(inputs))
+        assert loss.item() == pytest.approx(model(**inputs).loss.item(), rel=1e-5)
     captioner = GalaxyCaptionerForConditionalGeneration(
         GalaxyCaptionerConfig(backbone="resnet10t", image_size=32, hidden_size=8, vocab_size=9)
     ).eval()
     inputs = {"pixel_values": pixels, "labels": torch.randint(3, 9, (5, 7), generator=generator)}
     inputs["labels"][1:, 4:] = -100
-    ours = mean_loss(CAPTIONER.sums(captioner, inputs), CAPTIONER.counts(inputs))
-    assert ours.item() == pytest.approx(captioner(**inputs).loss.item(), rel=1e-6)
+    loss = mean_loss(CAPTIONER.sums(captioner, inputs), CAPTIONER.counts(inputs))
+    assert loss.item() == pytest.approx(captioner(**inputs).loss.item(), rel=1e-6)
 
 
 def test_the_loss_of_known_probabilities():

@@ -1,4 +1,4 @@
-"""What a finished run leaves: its record, its card, and both made again; and the same scores from the command line."""
+"""Record, card and figures of a finished run, also when they are made again, and its scores from the command line."""
 
 import json
 import re
@@ -37,12 +37,12 @@ def test_the_five_lines_of_the_card_run_with_and_without_our_package(run, tmp_pa
     block += "sys.meta_path.insert(0, Block())\n"
     done = subprocess.run([sys.executable, "-c", block + lines], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    said = done.stdout.splitlines()[-1]
+    output = done.stdout.splitlines()[-1]
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     exec("import galaxy_vision\n" + lines.replace("trust_remote_code=True", "trust_remote_code=False"), {})
-    assert capsys.readouterr().out.splitlines()[-1] == said
-    assert ("elliptical" in said) == ("classes" in results)
+    assert capsys.readouterr().out.splitlines()[-1] == output
+    assert ("elliptical" in output) == ("classes" in results)
 
 
 def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
@@ -50,7 +50,7 @@ def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
     card = ModelCard.load(folder / "README.md")
     data = card.data
     assert (data.library_name, data.license) == ("transformers", "apache-2.0")
-    values = {each.metric_name: each.metric_value for each in data.eval_results}
+    values = {result.metric_name: result.metric_value for result in data.eval_results}
     if "captions" in results:
         assert data.pipeline_tag == "image-to-text"
         assert values["claim F1"] == round(results["captions"]["captioner"]["claim_f1"], 4)
@@ -58,7 +58,7 @@ def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
         assert data.pipeline_tag == "image-classification"
         assert values["macro F1"] == round(results["classes"]["macro_f1"], 4)
         assert values["RMSE over 37 vote fractions"] == round(results["votes"]["rmse_37"], 4)
-    assert {each.dataset_split for each in data.eval_results} == {"test"}
+    assert {result.dataset_split for result in data.eval_results} == {"test"}
     for section in ("How to load it", "Intended use", "Limits", "Data", "Training", "Results"):
         assert f"\n## {section}\n" in card.text
     assert "Rowe et al. 2015" in card.text  # the citation of the data set's own card
@@ -74,10 +74,10 @@ def test_the_record_of_a_run_says_what_a_repetition_needs(run):
     assert record["hardware"]["num_processes"] == 1
     assert record["hardware"]["cores"] >= 1
     assert {"python", "torch", "transformers", "timm"} <= set(record["versions"])
-    wanted = dict(zip(*[iter(CAPTIONER if "captions" in results else FEW)] * 2, strict=True))
+    flags = dict(zip(*[iter(CAPTIONER if "captions" in results else FEW)] * 2, strict=True))
     assert {
         f"--{key}": str(value) for key, value in record["changed_arguments"].items() if key != "encoder"
-    }.items() <= wanted.items()
+    }.items() <= flags.items()
 
 
 def test_a_report_made_again_is_the_same(run, tmp_path):
@@ -103,49 +103,49 @@ def test_sheets_stay_as_they_are_where_the_data_set_is_gone_or_another(captioner
         (folder / "run.json").write_text(json.dumps(record | change))
         (folder / "captions.png").write_bytes(b"kept")
         assert cli(["report", str(folder)]) == 0
-        said = capsys.readouterr().out
-        assert "left as they are: captions.png" in said
-        assert reason in said
+        output = capsys.readouterr().out
+        assert "left as they are: captions.png" in output
+        assert reason in output
         assert (folder / "captions.png").read_bytes() == b"kept"
 
 
 def test_evaluation_gives_the_scores_of_the_end_of_training(run, tmp_path, capsys):
-    """To the rounding of fp32: on some CPUs the last digits depend on threads and on where a tensor lies in memory."""
+    """Up to rounding in fp32: on some CPUs the last digits depend on threads and on the alignment of tensors."""
     folder, results = run
     argv = ["--model", str(folder), *SIMULATED, "--batch_size", "40", "--output", str(tmp_path / "scores.json")]
     assert cli(["evaluate", *argv]) == 0
-    found = json.loads((tmp_path / "scores.json").read_text())
-    assert found["split_fingerprint"] == results["split_fingerprint"]["test"]
-    assert found["mixed_precision"] == json.loads((folder / "run.json").read_text())["hardware"]["mixed_precision"]
-    known = json.loads((folder / "metrics.json").read_text())
+    actual = json.loads((tmp_path / "scores.json").read_text())
+    assert actual["split_fingerprint"] == results["split_fingerprint"]["test"]
+    assert actual["mixed_precision"] == json.loads((folder / "run.json").read_text())["hardware"]["mixed_precision"]
+    expected = json.loads((folder / "metrics.json").read_text())
     if "captions" in results:
-        assert found["examples"] == known["examples"]
-        assert_close(found["captions"]["captioner"], known["captions"]["captioner"])
+        assert actual["examples"] == expected["examples"]
+        assert_close(actual["captions"]["captioner"], expected["captions"]["captioner"])
         assert "claim F1" in capsys.readouterr().out
     else:
         for key in ("classes", "votes", "examples", "loss"):
-            assert_close(found[key], known[key])
+            assert_close(actual[key], expected[key])
         assert "macro_f1" in capsys.readouterr().out
 
 
-def assert_close(found, known) -> None:
-    """Numbers to 1e-6 of their size, everything else exactly."""
-    if isinstance(known, float):
-        assert found == pytest.approx(known, rel=1e-6, abs=1e-9, nan_ok=True)
-    elif isinstance(known, dict | list):
-        assert len(found) == len(known)
-        for key in known if isinstance(known, dict) else range(len(known)):
-            assert_close(found[key], known[key])
+def assert_close(actual, expected) -> None:
+    """Compare numbers to 1e-6 of their size, and everything else exactly."""
+    if isinstance(expected, float):
+        assert actual == pytest.approx(expected, rel=1e-6, abs=1e-9, nan_ok=True)
+    elif isinstance(expected, dict | list):
+        assert len(actual) == len(expected)
+        for key in expected if isinstance(expected, dict) else range(len(expected)):
+            assert_close(actual[key], expected[key])
     else:
-        assert found == known
+        assert actual == expected
 
 
 def test_classes_are_compared_by_name_or_not_at_all(classifier_run, tmp_path, galaxies, capsys):
     model = str(classifier_run[0])
     folders = {"known": ("spiral", "elliptical"), "unknown": ("spiral", "smooth")}
     for kind, names in folders.items():
-        for place, (jpeg, _, _) in enumerate(galaxies):
-            file = tmp_path / kind / names[place % 2] / f"{place}.jpg"
+        for number, (jpeg, _, _) in enumerate(galaxies):
+            file = tmp_path / kind / names[number % 2] / f"{number}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(jpeg)
     settings = ["--model", model, "--output", str(tmp_path / "scores.json")]

@@ -1,4 +1,4 @@
-"""Catalogues of every kind: as many rows as the user has images, each with its own bytes and its own name."""
+"""Catalogues of every kind have a row for every image of the user, with its own bytes and name."""
 
 import io
 import os
@@ -60,9 +60,9 @@ HIDDEN = st.sampled_from(
 
 
 def members(kind: str):
-    """Stems and folders of the user's images, and places of hidden files."""
+    """Return a strategy of stems and folders of the user's images, and prefixes of hidden files."""
     stems = st.lists(USERS_NAMES, min_size=1, max_size=8, unique_by=str.lower)
-    if kind == "tar":  # where a.mask.jpg beside a.jpg belongs to it
+    if kind == "tar":  # in which a.mask.jpg belongs to a.jpg
         stems = stems.filter(lambda stems: not any(one.startswith(f"{other}.") for one in stems for other in stems))
     return st.tuples(stems, st.lists(USERS_FOLDERS, min_size=8, max_size=8), st.lists(HIDDEN, max_size=3))
 
@@ -100,15 +100,15 @@ def test_every_image_of_the_user_is_one_row_with_its_own_bytes_and_name(kind):
     @given(members(kind))
     def check(drawn):
         stems, folders, hidden = drawn
-        known = {}
+        expected = {}
         for number, (stem, folder) in enumerate(zip(stems, folders, strict=False)):
-            known[f"{folder}{stem}.jpg"] = (stem, f"image {number}".encode())
-        files = {name: data for name, (_, data) in known.items()}
-        if kind in ("folder", "zip", "tar"):  # a table names what it means
-            files |= {f"{place}{stems[0]}.jpg": b"of the system" for place in hidden}
-            files["notes.txt"] = b"no image"
+            expected[f"{folder}{stem}.jpg"] = (stem, f"image {number}".encode())
+        files = {name: data for name, (_, data) in expected.items()}
+        if kind in ("folder", "zip", "tar"):  # a table lists its images
+            files |= {f"{prefix}{stems[0]}.jpg": b"of the system" for prefix in hidden}
+            files["notes.txt"] = b"not an image"
         with tempfile.TemporaryDirectory() as folder:
-            assert found(write(kind, Path(folder), files)) == sorted(known.values())
+            assert found(write(kind, Path(folder), files)) == sorted(expected.values())
 
     check()
 
@@ -151,7 +151,7 @@ def test_links_in_a_folder_are_followed_once_and_those_to_nowhere_are_rows(tmp_p
     (folder / "north" / "back").symlink_to(folder)
     (folder / "other").symlink_to(folder / "north")
     (folder / "2.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    os.mkfifo(folder / "3.jpg")  # reading it would wait for ever
+    os.mkfifo(folder / "3.jpg")  # reading it would block forever
     rows = {row.source: row for row in rows_of(folder)}
     assert sorted(rows) == ["2.jpg", "north/1.jpg", "other/1.jpg"]
     assert rows["other/1.jpg"].load() == b"a"
@@ -202,7 +202,7 @@ def test_an_argument_that_would_change_nothing_is_refused(name, columns, message
 
 
 def test_the_fingerprint_is_of_the_rows_and_not_of_their_cut(tmp_path):
-    folder = write("folder", tmp_path, {f"{place}.jpg": b"same" for place in range(9)})
+    folder = write("folder", tmp_path, {f"{number}.jpg": b"same" for number in range(9)})
 
     def fingerprint(path, rows_per_part):
         write_index(str(path), tmp_path / "index", rows_per_part, Columns())
@@ -212,14 +212,14 @@ def test_the_fingerprint_is_of_the_rows_and_not_of_their_cut(tmp_path):
     assert fingerprint(folder, 5) == first
     folder = folder.rename(tmp_path / "moved")
     assert fingerprint(folder, 4) == first
-    (folder / "3.jpg").write_bytes(b"SAME")  # as many bytes, as FITS files of one survey have
+    (folder / "3.jpg").write_bytes(b"SAME")  # of the same size, like the FITS files of a survey
     os.utime(folder / "3.jpg", (1e9, 1e9))
     assert fingerprint(folder, 4) != first
 
 
 def test_memory_does_not_hold_the_catalogue(tmp_path):
-    """An index of many rows is opened without reading it."""
-    lines = [f"{FIRST_ID + place},galaxies/{place}.jpg\n" for place in range(60_000)]
+    """An index of many rows is opened without being read."""
+    lines = [f"{FIRST_ID + number},galaxies/{number}.jpg\n" for number in range(60_000)]
     (tmp_path / "table.csv").write_text("id,path\n" + "".join(lines))
     assert needs_index(str(tmp_path / "table.csv"))
     before = pa.total_allocated_bytes()

@@ -1,4 +1,4 @@
-"""Zips and tars as people have them: names twice, backslashes, dots, links, joined, cut and damaged archives."""
+"""Zips and tars with repeated names, backslashes, dots and links, and joined, truncated and damaged archives."""
 
 import io
 import tarfile
@@ -11,7 +11,7 @@ from catalogues import found, rows_of
 from galaxy_vision.predict.catalogue import write_index
 from galaxy_vision.predict.rows import Columns
 
-POSITIONS = [f"J123456.{place}+012345.6" for place in range(3)]
+POSITIONS = [f"J123456.{number}+012345.6" for number in range(3)]
 
 
 def tarred(members: dict[str, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
@@ -155,11 +155,12 @@ def test_a_hard_link_keeps_what_it_led_to_when_the_name_comes_again(tmp_path):
 @pytest.mark.parametrize("joints", [1, 3])
 def test_joined_tars_are_read_to_the_end(joints, tmp_path):
     several = [
-        tarred({f"{part}/{place}.jpg": f"{part}{place}".encode() for place in range(3)}) for part in range(joints + 1)
+        tarred({f"{part}/{number}.jpg": f"{part}{number}".encode() for number in range(3)})
+        for part in range(joints + 1)
     ]
     (tmp_path / "images.tar").write_bytes(b"".join(several))
-    known = [(str(place), f"{part}{place}".encode()) for part in range(joints + 1) for place in range(3)]
-    assert found(tmp_path / "images.tar") == sorted(known)
+    expected = [(str(number), f"{part}{number}".encode()) for part in range(joints + 1) for number in range(3)]
+    assert found(tmp_path / "images.tar") == sorted(expected)
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -171,22 +172,22 @@ def test_long_names_in_a_tar_are_whole(format, tmp_path):
 
 
 def test_a_sparse_file_in_a_tar_has_its_holes_again(tmp_path):
-    known = b"start" + bytes(995) + b"end"
+    content = b"start" + bytes(995) + b"end"
     with tarfile.open(tmp_path / "images.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         sparse = tarfile.TarInfo("a.fits")
         sparse.size, stored = 8, b"startend"
         sparse.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,5,1000,3"}
-        sparse.pax_headers |= {"GNU.sparse.size": str(len(known)), "GNU.sparse.numblocks": "2"}
+        sparse.pax_headers |= {"GNU.sparse.size": str(len(content)), "GNU.sparse.numblocks": "2"}
         archive.addfile(sparse, io.BytesIO(stored))
         plain = tarfile.TarInfo("b.fits")
         plain.size = 5
         archive.addfile(plain, io.BytesIO(b"plain"))
-    assert found(tmp_path / "images.tar") == [("a", known), ("b", b"plain")]
+    assert found(tmp_path / "images.tar") == [("a", content), ("b", b"plain")]
 
 
 def test_a_tar_that_is_cut_or_damaged_loses_no_row_in_silence(tmp_path):
-    """Also where tarfile takes it for the end: between two files, and at a header that is damaged."""
-    whole = tarred({f"{place}.jpg": b"x" * 100 for place in range(5)})
+    """Even where tarfile takes the damage for the end: between two files, and at a damaged header."""
+    whole = tarred({f"{number}.jpg": b"x" * 100 for number in range(5)})
     for name, data in {
         "cut between": whole[: 2 * 1024],
         "cut in a header": whole[: 2 * 1024 + 100],
@@ -199,7 +200,9 @@ def test_a_tar_that_is_cut_or_damaged_loses_no_row_in_silence(tmp_path):
         with pytest.raises(ValueError, match="images.tar is not a complete, uncompressed tar"):
             rows_of(tmp_path / "images.tar")
             pytest.fail(name)
-    (tmp_path / "images.tar").write_bytes(whole[: 5 * 1024 + 512])  # one block of zeros instead of two is an end
+    (tmp_path / "images.tar").write_bytes(
+        whole[: 5 * 1024 + 512]
+    )  # one block of zeros, instead of two, marks the end too
     assert len(rows_of(tmp_path / "images.tar")) == 5
 
 

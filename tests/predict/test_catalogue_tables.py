@@ -1,4 +1,4 @@
-"""Tables as people have them: bytes for text, other types of columns, other separators; on disk and on the Hub."""
+"""Tables with bytes instead of text, other types of columns or other separators, on disk and on the Hub."""
 
 import gzip
 import json
@@ -150,8 +150,8 @@ def test_a_split_of_parquet_files_is_that_split_alone(tmp_path):
     for name in names:
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"id": [name], "image": DATA[:1]}), tmp_path / "folder" / f"{name}.parquet")
-    known = {"data/train/0", "train", "train-00000-of-00001"}
-    assert {row.id for row in rows_of(tmp_path / "folder", Columns(split="train"))} == known
+    expected = {"data/train/0", "train", "train-00000-of-00001"}
+    assert {row.id for row in rows_of(tmp_path / "folder", Columns(split="train"))} == expected
 
 
 WAYS = {
@@ -243,28 +243,28 @@ READ_THE_HUB = """
 import json, sys
 from galaxy_vision.predict.catalogue import open_catalogue
 from galaxy_vision.predict.rows import Columns
-told = {}
+results = {}
 for name, columns in json.loads(sys.argv[1]):
     try:
         opened = open_catalogue(name, None, 8, Columns(**columns))
         rows = [row for part in range(len(opened.part_rows)) for row in opened.rows(part)]
-        told[json.dumps([name, columns])] = [[row.id, row.load().hex()] for row in rows]
+        results[json.dumps([name, columns])] = [[row.id, row.load().hex()] for row in rows]
     except ValueError as error:
-        told[json.dumps([name, columns])] = str(error)
-print(json.dumps(told))
+        results[json.dumps([name, columns])] = str(error)
+print(json.dumps(results))
 """
 
 
 def test_data_sets_of_the_hub_in_other_formats_and_configurations(galaxies, tmp_path):
-    """Whatever ``datasets`` makes of it on the way, the bytes of the user's files arrive."""
+    """The bytes of the user's files arrive unchanged through ``datasets``."""
     images = [data for data, *_ in galaxies[:4]]
-    folders = {f"train/{'ab'[place % 2]}/J1.{place}.jpg": data for place, data in enumerate(images)}
+    folders = {f"train/{'ab'[number % 2]}/J1.{number}.jpg": data for number, data in enumerate(images)}
     configs = [f"- config_name: {name}\n  data_files: {name}/*.parquet\n" for name in ("one", "two")]
     card = f"---\nconfigs:\n{''.join(configs)}---\n".encode()
     repos = {
         "a/folder": folders | {"train/.ipynb_checkpoints/x.jpg": b"other"},
-        "a/zipped": {"train.zip": zipped({f"images/J1.{place}.jpg": data for place, data in enumerate(images)})},
-        "a/tars": {"train-0.tar": tarred({f"{place}.jpg": data for place, data in enumerate(images)})},
+        "a/zipped": {"train.zip": zipped({f"images/J1.{number}.jpg": data for number, data in enumerate(images)})},
+        "a/tars": {"train-0.tar": tarred({f"{number}.jpg": data for number, data in enumerate(images)})},
         "a/configs": {
             "README.md": card,
             "one/0.parquet": written(id=[b"J1  ", b"J2  "], image=images[:2]),
@@ -272,30 +272,30 @@ def test_data_sets_of_the_hub_in_other_formats_and_configurations(galaxies, tmp_
         },
         "a/bands": {"0.parquet": written(image=pa.array([{"band": ["g"], "flux": [1.0]}]))},
     }
-    asked = [("a/folder", {}), ("a/zipped", {}), ("a/tars", {"image": "jpg", "id": "__key__"}), ("a/configs", {})]
-    asked += [("a/configs", {"config": "one"}), ("a/configs", {"config": "two"}), ("a/configs", {"config": "three"})]
-    asked += [("a/bands", {}), ("a/folder", {"split": "test"})]
+    requests = [("a/folder", {}), ("a/zipped", {}), ("a/tars", {"image": "jpg", "id": "__key__"}), ("a/configs", {})]
+    requests += [("a/configs", {"config": "one"}), ("a/configs", {"config": "two"}), ("a/configs", {"config": "three"})]
+    requests += [("a/bands", {}), ("a/folder", {"split": "test"})]
     with Hub() as hub:
         for name, files in repos.items():
             hub.repos["dataset", name] = {"private": False, "commits": {}}
             hub.commit(hub.repos["dataset", name], files)
         environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
         environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
-        command = [sys.executable, "-c", READ_THE_HUB, json.dumps(asked)]
+        command = [sys.executable, "-c", READ_THE_HUB, json.dumps(requests)]
         done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    results = json.loads(done.stdout.splitlines()[-1])
 
-    def said(name, **columns):
-        answer = told[json.dumps([name, columns])]
-        return answer if isinstance(answer, str) else sorted((galaxy, bytes.fromhex(data)) for galaxy, data in answer)
+    def result_of(name, **columns):
+        result = results[json.dumps([name, columns])]
+        return result if isinstance(result, str) else sorted((galaxy, bytes.fromhex(data)) for galaxy, data in result)
 
-    named = [(f"J1.{place}", data) for place, data in enumerate(images)]
-    assert said("a/folder") == said("a/zipped") == named
-    assert said("a/tars", image="jpg", id="__key__") == [(str(place), data) for place, data in enumerate(images)]
-    assert said("a/configs", config="one") == [("J1", images[0]), ("J2", images[1])]
-    assert said("a/configs", config="two") == [("J3", images[2])]
-    assert "has the configurations one, two; name one of them by --config" in said("a/configs")
-    assert "config='three' is not in catalogue='a/configs'; it has one, two" in said("a/configs", config="three")
-    assert "image column 'image' is struct<" in said("a/bands")
-    assert "split='test' is not in catalogue='a/folder'; it has train" in said("a/folder", split="test")
+    named = [(f"J1.{number}", data) for number, data in enumerate(images)]
+    assert result_of("a/folder") == result_of("a/zipped") == named
+    assert result_of("a/tars", image="jpg", id="__key__") == [(str(number), data) for number, data in enumerate(images)]
+    assert result_of("a/configs", config="one") == [("J1", images[0]), ("J2", images[1])]
+    assert result_of("a/configs", config="two") == [("J3", images[2])]
+    assert "has the configurations one, two; name one of them by --config" in result_of("a/configs")
+    assert "config='three' is not in catalogue='a/configs'; it has one, two" in result_of("a/configs", config="three")
+    assert "image column 'image' is struct<" in result_of("a/bands")
+    assert "split='test' is not in catalogue='a/folder'; it has train" in result_of("a/folder", split="test")

@@ -1,4 +1,4 @@
-"""Catalogues of every kind in, Parquet out: each row once, whatever is broken, killed or split."""
+"""Predictions write every row of a catalogue once, also after broken images, kills and with several processes."""
 
 import json
 import random
@@ -39,7 +39,7 @@ NAMES = ["elliptical", "barred spiral", "edge-on disc"]
 
 def small_model(folder, **settings):
     torch.manual_seed(0)
-    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: place for place, name in enumerate(NAMES)}}
+    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: label for label, name in enumerate(NAMES)}}
     config = GalaxyResNetConfig(**({"backbone": "resnet10t", "image_size": 32} | labels | settings))
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
@@ -128,14 +128,14 @@ def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):
     classifier = AutoModelForImageClassification.from_pretrained(model, trust_remote_code=False).eval()
     processor = GalaxyImageProcessor.from_pretrained(model)
     atol = 2e-2 if NATIVE_BF16 else 1e-5
-    for place in (0, 26, 59):
-        row = table.loc[str(FIRST_ID + place)]
+    for number in (0, 26, 59):
+        row = table.loc[str(FIRST_ID + number)]
         with torch.inference_mode():
             outputs = classifier(**processor(read_rgb((images / row["source"]).read_bytes()), return_tensors="pt"))
-        known = outputs.logits.softmax(-1)[0]
-        assert row["class"] == NAMES[int(known.argmax())]
-        said = [row[f"probability_{name}"] for name in ("elliptical", "barred_spiral", "edge_on_disc")]
-        assert np.allclose(said, known, atol=atol)
+        expected = outputs.logits.softmax(-1)[0]
+        assert row["class"] == NAMES[int(expected.argmax())]
+        probabilities = [row[f"probability_{name}"] for name in ("elliptical", "barred_spiral", "edge_on_disc")]
+        assert np.allclose(probabilities, expected, atol=atol)
         votes = classifier.predict_fractions(outputs)
         for kind, values in (("fraction", votes.conditional), ("lower", votes.lower), ("upper", votes.upper)):
             assert np.allclose([row[f"{answer}_{kind}"] for answer in ANSWERS], values[0], atol=atol)
@@ -143,8 +143,8 @@ def test_each_row_says_what_the_model_says_of_its_image(clean, model, images):
         assert np.allclose([row[f"{question}_reach"] for question in QUESTION_SLICES], reach, atol=atol)
         with torch.inference_mode():
             pixels = processor(read_rgb((images / row["source"]).read_bytes()), return_tensors="pt").pixel_values
-            known = classifier.backbone(pixels)
-        assert np.allclose(row["embedding"], known[0], atol=10 * atol)
+            expected = classifier.backbone(pixels)
+        assert np.allclose(row["embedding"], expected[0], atol=10 * atol)
 
 
 def test_a_broken_image_is_a_row_that_says_why(clean):
@@ -180,7 +180,7 @@ def test_a_table_names_its_columns_and_a_file_that_is_not_there(model, images, t
     (tmp_path / "table.csv").write_text(text)
     names = ["--id_column", "galaxy", "--image_column", "where"]
     table = run(model, tmp_path / "table.csv", tmp_path / "out", *names)
-    assert table["id"].tolist() == [str(FIRST_ID + place) for place in range(3)]
+    assert table["id"].tolist() == [str(FIRST_ID + number) for number in range(3)]
     assert table["status"].tolist() == ["ok", "missing", "missing"]
 
 
@@ -234,8 +234,8 @@ def same_parts(one, other):
 
 
 def arguments(model, images, output_dir) -> list[str]:
-    where = ["--model", model, "--catalogue", str(images), "--output_dir", str(output_dir), "--embedding"]
-    return [*where, "--batch_size", "8", "--rows_per_part", "8"]
+    argv = ["--model", model, "--catalogue", str(images), "--output_dir", str(output_dir), "--embedding"]
+    return [*argv, "--batch_size", "8", "--rows_per_part", "8"]
 
 
 def test_two_processes_write_the_rows_of_one(clean, model, images, tmp_path):
@@ -245,23 +245,25 @@ def test_two_processes_write_the_rows_of_one(clean, model, images, tmp_path):
 
 
 def test_a_run_killed_at_random_moments_goes_on_to_the_same_rows(clean, model, images, tmp_path):
-    chance, whole, longest = random.Random(0), [], 0.2
+    generator, whole, longest = random.Random(0), [], 0.2
     while len(whole) < 3:
         running = new_process(main, arguments(model, images, tmp_path))
         running.start()
         while running.is_alive() and not list(tmp_path.glob("_part-*")):
             time.sleep(0.001)
-        time.sleep(chance.uniform(0, longest))
+        time.sleep(generator.uniform(0, longest))
         running.kill()  # SIGKILL
         running.join()
-        if running.exitcode == 0 and not whole:  # a fast machine was done before it could be killed
+        if running.exitcode == 0 and not whole:  # a fast machine finished before it could be killed
             longest /= 2
             shutil.rmtree(tmp_path)
             tmp_path.mkdir()
             continue
-        whole.append(sum(len(pq.read_table(part)) for part in tmp_path.glob("part-*")))  # what has its name is whole
-        for left in tmp_path.glob("_part-*"):
-            left.write_bytes(b"half a part")
+        whole.append(
+            sum(len(pq.read_table(part)) for part in tmp_path.glob("part-*"))
+        )  # parts under their final name are complete
+        for path in tmp_path.glob("_part-*"):
+            path.write_bytes(b"half a part")
         if running.exitcode == 0:
             break
         assert running.exitcode == -signal.SIGKILL
@@ -286,7 +288,7 @@ def test_a_broken_neighbour_changes_no_bit_of_a_row(clean, model, images, tmp_pa
     whole = sorted((tmp_path / "images").rglob("*.jpg"))
     whole[7].write_bytes(whole[6].read_bytes())
     table = run(model, tmp_path / "images", tmp_path / "out", "--embedding")
-    keep = [place for place in range(60) if place != 7]
+    keep = [number for number in range(60) if number != 7]
     pd.testing.assert_frame_equal(table.iloc[keep], clean[1].iloc[keep], check_exact=True)
 
 

@@ -1,4 +1,4 @@
-"""What belongs to the identity of a prediction, how it ends, and what its columns are called."""
+"""The identity of a prediction, its exit status, and the names of its columns."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ from galaxy_vision.predict.run import main
 
 def small_model(folder, names=("smooth", "spiral")) -> str:
     torch.manual_seed(0)
-    labels = {"id2label": dict(enumerate(names)), "label2id": {name: place for place, name in enumerate(names)}}
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: label for label, name in enumerate(names)}}
     config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, **labels)
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
@@ -34,16 +34,16 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def table(tmp_path, galaxies):
-    """Eight galaxies in row groups of one, with two columns for each role, beside two folders of the same names."""
-    rows = {"id": [str(place) for place in range(8)], "image": [data for data, *_ in galaxies[:8]]}
-    rows |= {"objid": [f"J{place}" for place in range(8)], "other": rows["image"][::-1]}
-    rows["path"] = [f"{place}.jpg" for place in range(8)]
+    """Eight galaxies in row groups of one, with two columns of ids and of images, and two folders of the images."""
+    rows = {"id": [str(number) for number in range(8)], "image": [data for data, *_ in galaxies[:8]]}
+    rows |= {"objid": [f"J{number}" for number in range(8)], "other": rows["image"][::-1]}
+    rows["path"] = [f"{number}.jpg" for number in range(8)]
     (tmp_path / "table").mkdir()
     pq.write_table(pa.table(rows), tmp_path / "table" / "train.parquet", row_group_size=1)
     for root in ("north", "south"):
         (tmp_path / root).mkdir()
-        for place, data in enumerate(rows["image" if root == "north" else "other"]):
-            (tmp_path / root / f"{place}.jpg").write_bytes(data)
+        for number, data in enumerate(rows["image" if root == "north" else "other"]):
+            (tmp_path / root / f"{number}.jpg").write_bytes(data)
     return tmp_path / "table"
 
 
@@ -61,13 +61,10 @@ def kill_after_first_part(output_dir) -> None:
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "folder"])
 def test_another_cut_into_parts_is_another_run_and_loses_no_row(kind, model, table, tmp_path, capsys):
-    """Cut at 4 or at 5, eight rows are two parts.
-
-    The first of four rows was once followed by that of the last three.
-    """
+    """Eight rows are two parts for parts of 4 and of 5 rows, so that parts of both were once mixed, and a row lost."""
     if kind == "csv":
         table = tmp_path / "table.csv"
-        table.write_text("id,path\n" + "".join(f"{place},north/{place}.jpg\n" for place in range(8)))
+        table.write_text("id,path\n" + "".join(f"{number},north/{number}.jpg\n" for number in range(8)))
     if kind == "folder":
         table = tmp_path / "north"
     run(model, table, tmp_path / "out", rows_per_part=4)
@@ -78,11 +75,11 @@ def test_another_cut_into_parts_is_another_run_and_loses_no_row(kind, model, tab
     run(model, table, tmp_path / "out", rows_per_part=5, code=2)
     error = capsys.readouterr().err
     assert "is of another run (rows_per_part 4, now 5); give another output_dir, or remove it" in error
-    assert (index.read_bytes() if index.exists() else None) == before  # which the parts that are there were made from
+    assert (index.read_bytes() if index.exists() else None) == before  # the index of the existing parts
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == sorted(
         ["part-00000-of-00002.parquet", *(["_index.arrow"] if before else [])]
     )
-    assert run(model, table, tmp_path / "out", rows_per_part=4)["id"].tolist() == [str(place) for place in range(8)]
+    assert run(model, table, tmp_path / "out", rows_per_part=4)["id"].tolist() == [str(number) for number in range(8)]
 
 
 PATHS = ("--image_column", "path", "--image_root")
@@ -121,23 +118,12 @@ def test_whatever_changes_rows_columns_or_values_is_another_run(
 
 
 def arguments(model, table, *more) -> list[str]:
-    argv = [
-        "--model",
-        model,
-        "--catalogue",
-        str(table),
-        "--output_dir",
-        "out",
-        "--batch_size",
-        "4",
-        "--rows_per_part",
-        "4",
-    ]
-    return [*argv, "--mixed_precision", "no", *more]
+    argv = ["--model", model, "--catalogue", str(table), "--output_dir", "out", "--batch_size", "4"]
+    return [*argv, "--rows_per_part", "4", "--mixed_precision", "no", *more]
 
 
 def describe_nothing(catalogue, parts, models, writer, workers, bar) -> None:
-    """The first part, empty, instead of all; then as if killed."""
+    """Write only the first part, without rows, and end as if killed."""
     writer._open(0)
     writer.finish(0)
     raise FileNotFoundError("killed")
@@ -145,10 +131,10 @@ def describe_nothing(catalogue, parts, models, writer, workers, bar) -> None:
 
 def test_the_folder_of_paths_may_be_named_in_another_way(model, table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    known = run(model, table, tmp_path / "out", *PATHS, "north")
+    first = run(model, table, tmp_path / "out", *PATHS, "north")
     kill_after_first_part(tmp_path / "out")
     again = run(model, table, tmp_path / "out", *PATHS, str(tmp_path / "south" / ".." / "north"), "--num_workers", "2")
-    pd.testing.assert_frame_equal(known, again, check_exact=True)
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
 
 
 def test_while_parts_are_missing_there_is_no_sign_of_success(model, table, tmp_path, monkeypatch):
@@ -179,15 +165,15 @@ def test_a_part_that_is_damaged_or_short_is_named(model, table, tmp_path, capsys
 
 @pytest.mark.parametrize("kind", ["missing", "damaged"])
 def test_a_run_in_which_no_image_could_be_read_does_not_end_well(kind, model, tmp_path, capsys):
-    (tmp_path / "0.jpg").write_bytes(b"no image")
+    (tmp_path / "0.jpg").write_bytes(b"not an image")
     folder = "" if kind == "damaged" else "elsewhere/"
     (tmp_path / "table.csv").write_text("id,path\n" + f"1,{folder}0.jpg\n" * 5)
     run(model, tmp_path / "table.csv", tmp_path / "out", code=1)
-    told = capsys.readouterr()
-    assert f"5 rows (5 {kind})" in told.out
-    assert f"error: no image could be read; table.csv:0 is {kind}: " in told.err and "Traceback" not in told.err
+    captured = capsys.readouterr()
+    assert f"5 rows (5 {kind})" in captured.out
+    assert f"error: no image could be read; table.csv:0 is {kind}: " in captured.err and "Traceback" not in captured.err
     assert not (tmp_path / "out" / "_SUCCESS.json").exists()
-    run(model, tmp_path / "table.csv", tmp_path / "out", code=1)  # and again, without computing anything
+    run(model, tmp_path / "table.csv", tmp_path / "out", code=1)  # again, without computing anything
 
 
 def test_one_image_that_could_be_read_is_enough(model, table, tmp_path):
@@ -196,7 +182,7 @@ def test_one_image_that_could_be_read_is_enough(model, table, tmp_path):
 
 
 def test_of_several_processes_one_says_what_is_wrong(model, table, tmp_path, capsys, monkeypatch):
-    """The others end with the same status, instead of waiting for a plan."""
+    """The other processes end with the same status, instead of waiting for a plan."""
     monkeypatch.setattr("accelerate.Accelerator.is_main_process", False)
     monkeypatch.setattr("galaxy_vision.predict.run.broadcast_object_list", lambda made: [None, "is of another run"])
     with pytest.raises(SystemExit) as ended:
@@ -244,6 +230,6 @@ def test_columns_of_classes_never_share_a_name(names):
 
 
 def test_usual_names_of_classes_are_as_ever():
-    known = {"elliptical": "elliptical", "barred spiral": "barred_spiral", "edge-on disc": "edge_on_disc", "S0": "S0"}
-    for names in itertools.permutations(known):
-        assert probability_columns(names) == [f"probability_{known[name]}" for name in names]
+    columns = {"elliptical": "elliptical", "barred spiral": "barred_spiral", "edge-on disc": "edge_on_disc", "S0": "S0"}
+    for names in itertools.permutations(columns):
+        assert probability_columns(names) == [f"probability_{columns[name]}" for name in names]
