@@ -122,18 +122,31 @@ def train(name: str, *argv: str, report: bool = False) -> dict:
         return load_script(name).main(list(argv))
 
 
+PRELOADED = [
+    "galaxy_vision.cli",
+    "galaxy_vision.data.streaming",
+    "galaxy_vision.evaluation.report",
+    "galaxy_vision.inference.explain",
+    "galaxy_vision.predict.run",
+    "galaxy_vision.simulation.render",
+    "galaxy_vision.training.run",
+    "pandas",
+    "pytest",
+    "scipy.io",
+    "transformers.optimization",
+]
+"""What a training script, a prediction and this module import, once for all processes of :func:`new_process`."""
+
+
 def _call(target, args: tuple) -> None:
-    target(
-        *args
-    )  # which computes as here: to find this function, the process imports this module, and torch has one thread
+    """Call ``target`` on one thread, as everywhere here: to find this function, the process imports this module."""
+    target(*args)
 
 
 def new_process(target, *args):
     """A real process, to be started, that calls ``target(*args)``. Its imports are paid for once for all of them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["galaxy_vision.predict.run", "galaxy_vision.data.streaming", "galaxy_vision.evaluation.report", "pandas"]
-    )
+    context.set_forkserver_preload(PRELOADED)
     return context.Process(target=_call, args=(target, args))
 
 

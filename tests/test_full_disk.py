@@ -5,21 +5,26 @@ One clear error, nothing that was there is damaged, and the run goes on.
 Each is mounted in a mount namespace of its own, which needs root (or user namespaces) and Linux.
 """
 
+import ctypes
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
-from conftest import FEW, REPOSITORY
+from conftest import FEW, REPOSITORY, builder, new_process, train
 from safetensors.numpy import load_file
 
+from galaxy_vision.cli import main as cli
 from galaxy_vision.data.load import load_galaxies
 
 NAMESPACE = ["unshare", "--mount", "--propagation", "private"]
+CLONE_NEWNS = 0x20000  # of unshare(2) in linux/sched.h; Python has os.unshare since 3.12
 
 
 def can_mount() -> bool:
@@ -31,89 +36,88 @@ def can_mount() -> bool:
 
 pytestmark = pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
 
-DRIVER = """
-import hashlib, json, os, shutil, subprocess, sys
-from pathlib import Path
 
-disk, work, repository = (Path(each) for each in sys.argv[1:4])
-steps = json.loads(sys.argv[4])
-sys.path[:0] = [str(repository), str(repository / "tests")]
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
 
-def mount(*how):
-    subprocess.run(["mount", *how], check=True)
 
-def files():
-    whole = sorted(path for path in disk.rglob("*") if path.is_file() and path.name not in ("filler", ".lock"))
-    return {str(path.relative_to(disk)): hashlib.md5(path.read_bytes()).hexdigest() for path in whole}
+def checksums(disk: Path) -> dict[str, str]:
+    """Digest of every file by its path below ``disk``."""
+    paths = [path for path in disk.rglob("*") if path.is_file() and path.name not in ("filler", ".lock")]
+    return {str(path.relative_to(disk)): hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(paths)}
 
-def fill(leave):
-    filler = disk / "filler"
-    filler.unlink(missing_ok=True)
-    free = shutil.disk_usage(disk).free - leave
-    with open(filler, "wb") as file:
+
+def fill(disk: Path, room: int) -> None:
+    """Write a file that leaves ``room`` bytes."""
+    free = shutil.disk_usage(disk).free - room
+    with open(disk / "filler", "wb") as file:
         while free > 0:
             free -= file.write(bytes(min(free, 1 << 20)))
 
-def run(argv):
+
+def run_command(argv: list[str]) -> tuple[int, str]:
+    """Exit status and stderr of a command of the package, a training script or a builder, in a forked process."""
     reading, writing = os.pipe()
     if not (child := os.fork()):
-        os.dup2(writing, 2), os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(writing, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 70
         try:
             if argv[0] == "cli":
-                from galaxy_vision.cli import main
-                status = main(argv[1:])
+                status = cli(argv[1:])
             elif argv[0].startswith("train_"):
-                from conftest import train
                 train(argv[0], *argv[1:])
                 status = 0
             else:
-                from conftest import builder
                 builder(argv[0])(argv[1:])
                 status = 0
         except SystemExit as stop:
             if not isinstance(stop.code, int):
                 print(stop, file=sys.stderr)
             status = stop.code if isinstance(stop.code, int) else 1
-        except BaseException:
-            import traceback
+        except BaseException:  # whatever it is, this process must not go on as a second parent
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
     os.close(writing)
-    with open(reading, errors="replace") as said:
-        text = said.read()
+    with open(reading, errors="replace") as stderr:
+        text = stderr.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
-import galaxy_vision.data.load, galaxy_vision.predict, galaxy_vision.evaluation.report  # once for all that are forked
-mount("-t", "tmpfs", "-o", "size=600m", "none", str(disk))
-if sys.argv[5]:
-    shutil.copytree(sys.argv[5], disk / "run")
-found = []
-for step in steps:
-    if step["room"] == "none":
-        mount("-o", "remount,ro", str(disk))
-    elif step["room"] is not None:
-        fill(step["room"])
-    before = files()
-    status, text = run(step["argv"])
-    after = files()
-    damaged = [name for name in before if after.get(name) != before[name]]
-    found.append({"status": status, "text": text, "damaged": damaged, "new": sorted(set(after) - set(before))})
-    if step["room"] == "none":
-        mount("-o", "remount,rw", str(disk))
-    (disk / "filler").unlink(missing_ok=True)
-for path in disk.glob("run/model.safetensors"):
-    shutil.copy(path, work / "model.safetensors")
-print(json.dumps(found))
-"""
+
+def run_steps(disk: Path, work: Path, steps: list[tuple[int | str | None, list[str]]], run: str | Path) -> None:
+    """What :func:`on_small_disk` does, in a process of its own; the answer goes to ``work/answer.json``."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "no mount namespace of its own")
+    mount("--make-rprivate", "/")
+    mount("-t", "tmpfs", "-o", "size=600m", "none", str(disk))
+    if run:
+        shutil.copytree(run, disk / "run")
+    answer = []
+    for room, argv in steps:
+        if room == "none":
+            mount("-o", "remount,ro", str(disk))
+        elif room is not None:
+            fill(disk, room)
+        before = checksums(disk)
+        status, text = run_command(argv)
+        after = checksums(disk)
+        damaged = [name for name in before if after.get(name) != before[name]]
+        answer.append({"status": status, "text": text, "damaged": damaged, "new": sorted(set(after) - set(before))})
+        if room == "none":
+            mount("-o", "remount,rw", str(disk))
+        (disk / "filler").unlink(missing_ok=True)
+    for path in disk.glob("run/model.safetensors"):
+        shutil.copy(path, work / "model.safetensors")
+    (work / "answer.json").write_text(json.dumps(answer))
 
 
 def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]], run="") -> list[dict]:
     """Run commands one after the other on a tmpfs of 600 MiB at ``tmp_path/disk``.
 
-    Each has so many bytes free ("none": read-only).
+    Each has so many bytes free ("none": read-only). They are forked from one process that has imported everything.
 
     Args:
         run: folder that is copied there as ``run`` before.
@@ -123,21 +127,13 @@ def on_small_disk(tmp_path: Path, steps: list[tuple[int | str | None, list[str]]
     """
     disk, work = tmp_path / "disk", tmp_path / "work"
     disk.mkdir(), work.mkdir()
-    (work / "driver.py").write_text(DRIVER)
-    plan = json.dumps([{"room": room, "argv": argv} for room, argv in steps])
-    command = [
-        *NAMESPACE,
-        sys.executable,
-        str(work / "driver.py"),
-        str(disk),
-        str(work),
-        str(REPOSITORY),
-        plan,
-        str(run),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    process = new_process(run_steps, disk, work, steps, run)
+    process.start()
+    process.join(300)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0
+    return json.loads((work / "answer.json").read_text())
 
 
 def refused(step: dict, *sentences: str) -> None:
@@ -215,4 +211,4 @@ def test_everything_else_that_writes_ends_with_one_line(classifier_run, captione
             assert step["status"] == 0 and not gone, (command, step["text"][-2000:])
     parts = [[name for name in step["new"] if "/part-" in name] for step in steps[4:6]]
     assert parts[0] and parts[1] and len(parts[0] + parts[1]) == len(list(examples.glob("*.jpg")))  # it went on
-    assert not any(step["new"] for place, step in enumerate(steps) if place not in (2, 4, 5))
+    assert not any(step["new"] for index, step in enumerate(steps) if index not in (2, 4, 5))

@@ -1,4 +1,4 @@
-"""Push to a stand-in of the Hub on loopback, and load by id in fresh interpreters with empty caches."""
+"""Push to a stand-in of the Hub on loopback, and load by id with empty caches, most of it in fresh interpreters."""
 
 import json
 import os
@@ -10,10 +10,11 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from conftest import CAPTIONER, FEW, REPOSITORY
+from conftest import CAPTIONER, FEW, REPOSITORY, train
 from hub_stand_in import TOKEN, Hub
 from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+from transformers import pipeline
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.cli import main
@@ -69,6 +70,7 @@ def run(hub, tmp_path):
             "HF_TOKEN": token,
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "OMP_NUM_THREADS": "1",  # none of them trains
         }
         environment |= {"HF_HOME": str(tmp_path / f"cache{len(hub.requests)}")}
         environment |= {"PYTHONPATH": str(REPOSITORY)} if package else {}
@@ -83,12 +85,12 @@ def run(hub, tmp_path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """As a run leaves it, with a checkpoint too many."""
+    """The folder of a finished run, in which a checkpoint was left."""
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     names = {0: "spiral", 1: "merger"}
     config = GalaxyResNetConfig(
-        backbone="resnet10t", id2label=names, label2id={name: place for place, name in names.items()}
+        backbone="resnet10t", id2label=names, label2id={name: index for index, name in names.items()}
     )
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor().save_pretrained(folder)
@@ -98,41 +100,62 @@ def folder(tmp_path_factory):
     return folder
 
 
-TRAIN = """
-import importlib, json, sys, torch
-sys.path.insert(0, sys.argv[1])
-torch.set_num_threads(1)  # as everywhere in these tests
-for script, argv in json.loads(sys.argv[2]).items():
-    importlib.import_module(script).main(argv)
+@pytest.fixture
+def here(hub, tmp_path, monkeypatch):
+    """The stand-in as the Hub of this process, with an empty cache, and no waiting between attempts."""
+    files = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+    for name, value in (("ENDPOINT", hub.url), ("HF_HUB_OFFLINE", False), ("HF_HUB_DISABLE_XET", True)):
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    disable_progress_bars()
+    yield hub
+    enable_progress_bars()
+
+
+@pytest.fixture
+def finished(classifier_run, tmp_path):
+    return shutil.copytree(classifier_run[0], tmp_path / "finished")
+
+
+LOAD_PRIVATE = """
+import json, os
+from transformers import pipeline
+def classifier(model):
+    return pipeline("image-classification", model, trust_remote_code=True)
+try:
+    refusal = classifier("someone/model") and "not refused"
+except OSError as error:
+    refusal = str(error)
+os.environ["HF_TOKEN"] = sys.argv[2]
+scores = [classifier(model)("galaxy.jpg") for model in ("someone/model", sys.argv[1])]
+print(json.dumps([refusal, *scores, "galaxy_vision" in sys.modules]))
 """
 PUSH = ("-m", "galaxy_vision.cli", "push")
 HASTY = "import sys, time; time.sleep = lambda seconds: None; from galaxy_vision.cli import main; sys.exit(main())"
 
 
 def test_a_pushed_model_loads_by_id_where_the_package_is_not_installed(hub, run, folder, galaxies, tmp_path):
-    said = run(*PUSH, str(folder), "someone/model", "--private")
-    assert said.stdout.strip() == f"{hub.url}/someone/model"
+    pushed = run(*PUSH, str(folder), "someone/model", "--private")
+    assert pushed.stdout.strip() == f"{hub.url}/someone/model"
     assert hub.repos["model", "someone/model"]["private"]
     assert set(hub.files("someone/model")) - {".gitattributes"} == {
         path.name for path in folder.iterdir() if path.is_file()
     }
     (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
-    code = "from transformers import pipeline\nimport json\n"
-    code += "p = pipeline('image-classification', 'someone/model', trust_remote_code=True)\n"
-    local = f"local = pipeline('image-classification', {str(folder)!r}, trust_remote_code=True)\n"
-    print_it = "print(json.dumps([p('galaxy.jpg'), local('galaxy.jpg'), 'galaxy_vision' in sys.modules]))"
-    done = run("-c", NO_PACKAGE + code + local + print_it, package=False)
-    scores, known, imported = json.loads(done.stdout.splitlines()[-1])
-    assert not imported and scores == known
-    refused = run("-c", NO_PACKAGE + code, package=False, token="hf_other", code=1)
-    assert "someone/model" in refused.stderr  # it is private
+    done = run("-c", NO_PACKAGE + LOAD_PRIVATE, str(folder), TOKEN, package=False, token="hf_other")
+    refusal, scores, local_scores, imported = json.loads(done.stdout.splitlines()[-1])
+    assert "someone/model" in refusal
+    assert not imported and scores == local_scores
 
 
 def test_a_pushed_data_set_loads_and_streams_into_predictions(hub, run, folder, galaxies, tmp_path):
-    for place, (data, *_) in enumerate(galaxies):
-        inside = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
-        inside.mkdir(parents=True, exist_ok=True)
-        (inside / f"{place}.jpg").write_bytes(data)
+    for index, (data, *_) in enumerate(galaxies):
+        class_folder = tmp_path / "images" / ("spiral" if index % 2 else "smooth")
+        class_folder.mkdir(parents=True, exist_ok=True)
+        (class_folder / f"{index}.jpg").write_bytes(data)
     script = str(REPOSITORY / "datasets_scripts" / "class_folders.py")
     run(script, "--images", "images", "--output_dir", "built", "--push_to_hub", "someone/galaxies")
     files = {str(path.relative_to(tmp_path / "built")) for path in (tmp_path / "built").rglob("*") if path.is_file()}
@@ -140,7 +163,7 @@ def test_a_pushed_data_set_loads_and_streams_into_predictions(hub, run, folder, 
     code = "from datasets import load_dataset; import json; d = load_dataset('someone/galaxies')\n"
     code += "print(json.dumps({s: [sorted(d[s]['id']), d[s][0]['image'].size] for s in d}))"
     rows = json.loads(run("-c", code, package=False).stdout.splitlines()[-1])
-    assert sorted(each for ids, _ in rows.values() for each in ids) == sorted(map(str, range(len(galaxies))))
+    assert sorted(row_id for ids, _ in rows.values() for row_id in ids) == sorted(map(str, range(len(galaxies))))
     where = ["--model", str(folder), "--catalogue", "someone/galaxies", "--output_dir", "out"]
     run("-m", "galaxy_vision.cli", "predict", *where, "--batch_size", "16")
     table = pd.read_parquet(tmp_path / "out")
@@ -193,68 +216,44 @@ def test_a_dropped_connection_is_tried_again_and_shows_nothing_half(hub, run, fo
     assert set(hub.files("someone/dropped")) == {".gitattributes"}
 
 
-def test_a_training_run_pushes_itself_and_both_models_load_by_id(hub, run, galaxies, tmp_path):
+def test_a_training_run_pushes_itself_and_both_models_load_by_id(here, run, galaxies, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "galaxy.jpg").write_bytes(galaxies[0][0])
-    few = ["--epochs", "1", "--num_simulated", "100", "--push_to_hub", "--output_dir"]
-    first = [*FEW, *few, "classifier", "--hub_model_id", "someone/galaxies", "--hub_private"]
-    second = [
-        *CAPTIONER,
-        *few,
-        "captioner",
-        "--hub_model_id",
-        "someone/captions",
-        "--encoder",
-        "someone/galaxies",
-    ]  # by id as well
-    run("-c", TRAIN, str(REPOSITORY), json.dumps({"train_classifier": first, "train_captioner": second}))
-    assert hub.repos["model", "someone/galaxies"]["private"] and not hub.repos["model", "someone/captions"]["private"]
+    few = ["--epochs", "1", "--max_rows", "60", "--push_to_hub", "--output_dir"]
+    hidden = ["classifier", "--hub_model_id", "someone/galaxies", "--hub_private"]
+    by_id = ["captioner", "--hub_model_id", "someone/captions", "--encoder", "someone/galaxies"]
+    train("train_classifier", *FEW, *few, *hidden, report=True)
+    train("train_captioner", *CAPTIONER, *few, *by_id, report=True)
+    repos = here.repos
+    assert repos["model", "someone/galaxies"]["private"] and not repos["model", "someone/captions"]["private"]
     for repo_id, name in (("someone/galaxies", "classifier"), ("someone/captions", "captioner")):
-        card = hub.files(repo_id)["README.md"].decode()
+        card = here.files(repo_id)["README.md"].decode()
         assert f'from_pretrained("{repo_id}", trust_remote_code=True)' in card
         assert str(tmp_path) not in card and f'"{name}"' not in card
-        assert not any(path.startswith(("checkpoints/", "best/")) for path in hub.files(repo_id))
-    code = "import galaxy_vision, json; from transformers import pipeline\n"
-    code += "both = [pipeline('galaxy-captioning', name, trust_remote_code=False) "
-    code += "for name in ('./captioner', 'someone/captions')]\n"
-    code += "print(json.dumps([each('galaxy.jpg')[0]['generated_text'] for each in both]))"
-    known, said = json.loads(run("-c", code).stdout.splitlines()[-1])
-    assert said == known
+        assert not any(path.startswith(("checkpoints/", "best/")) for path in here.files(repo_id))
+    local, pushed = (
+        pipeline("galaxy-captioning", model, trust_remote_code=False)("galaxy.jpg")[0]["generated_text"]
+        for model in ("./captioner", "someone/captions")
+    )
+    assert pushed == local
     code = "from transformers import pipeline\nimport json\n"
     code += "c = pipeline('image-classification', 'someone/galaxies', trust_remote_code=True)\n"
     code += "w = pipeline('image-text-to-text', 'someone/captions', trust_remote_code=True)\n"
     code += "print(json.dumps([c('galaxy.jpg')[0]['label'], w(images='galaxy.jpg', text='')[0]['generated_text']]))"
     label, text = json.loads(run("-c", NO_PACKAGE + code, package=False).stdout.splitlines()[-1])
-    assert text == known and label in json.loads(hub.files("someone/galaxies")["config.json"])["label2id"]
+    assert text == local and label in json.loads(here.files("someone/galaxies")["config.json"])["label2id"]
 
 
-def test_the_card_of_a_folder_that_is_pushed_later_names_the_repository(hub, run, classifier_run, tmp_path):
-    shutil.copytree(classifier_run[0], tmp_path / "finished")
-    assert '"classifier"' in (tmp_path / "finished" / "README.md").read_text()
-    run(*PUSH, "finished", "someone/later")
-    card = hub.files("someone/later")["README.md"].decode()
+def test_the_card_of_a_folder_that_is_pushed_later_names_the_repository(here, finished):
+    assert '"classifier"' in (finished / "README.md").read_text()
+    assert main(["push", str(finished), "someone/later"]) == 0
+    card = here.files("someone/later")["README.md"].decode()
     assert 'from_pretrained("someone/later"' in card and '"finished"' not in card and '"classifier"' not in card
 
 
 def test_a_run_that_is_to_be_pushed_says_where_before_it_starts():
     with pytest.raises(ValueError, match="hub_model_id"):
         TrainingRun(push_to_hub=True)
-
-
-@pytest.fixture
-def here(hub, monkeypatch):
-    """The stand-in as the Hub of this process, and no waiting between attempts."""
-    for name, value in (("ENDPOINT", hub.url), ("HF_HUB_OFFLINE", False), ("HF_HUB_DISABLE_XET", True)):
-        monkeypatch.setattr(constants, name, value)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    disable_progress_bars()
-    yield hub
-    enable_progress_bars()
-
-
-@pytest.fixture
-def finished(classifier_run, tmp_path):
-    return shutil.copytree(classifier_run[0], tmp_path / "finished")
 
 
 def content(folder) -> dict[str, bytes]:
@@ -298,7 +297,7 @@ HINDRANCES = {
     "xet": (xet_fails, r"no connection .* \(Data processing error: File reconstruction error\); try again later", 2),
     "Ctrl-C": (pressed, "stopped before the push was complete", 130),
 }
-"""Name -> what prevents a push, what is said of it, and the status of ``galaxy-vision push``."""
+"""Name -> what prevents a push, its error message, and the status of ``galaxy-vision push``."""
 
 
 @pytest.mark.parametrize("hindrance", HINDRANCES)
@@ -309,8 +308,9 @@ def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(
     prevent(monkeypatch, here)
     before = content(finished)
     assert main(["push", str(finished), "someone/later", "--private"]) == status
-    said = capsys.readouterr()
-    assert re.search(sentence, said.err) and len(said.err.splitlines()) == 1 and not said.out and not caplog.records
+    output = capsys.readouterr()
+    assert re.search(sentence, output.err) and len(output.err.splitlines()) == 1
+    assert not output.out and not caplog.records
     assert content(finished) == before
     repo = here.repos.get(("model", "someone/later"))
     assert repo is None or len(repo["commits"]) == 1  # the empty one
@@ -319,9 +319,11 @@ def test_what_prevents_a_push_is_one_line_and_leaves_the_run_as_it_was(
     with pytest.raises(SystemExit) as ended:
         push_at_the_end(args)
     assert content(finished) == before
-    said = capsys.readouterr().err if status == 130 else ended.value.code
-    assert said.strip().endswith(f"push it later by: galaxy-vision push {finished} someone/later --private")
-    assert re.search(sentence, said) and len(said.splitlines()) == 1 and (status != 130 or ended.value.code == 130)
+    message = capsys.readouterr().err if status == 130 else ended.value.code
+    assert message.strip().endswith(f"push it later by: galaxy-vision push {finished} someone/later --private")
+    assert (
+        re.search(sentence, message) and len(message.splitlines()) == 1 and (status != 130 or ended.value.code == 130)
+    )
 
 
 @pytest.mark.parametrize("wrong", ["some one/later", "a/b/c", "x" * 200, "someone/later.git"])

@@ -1,12 +1,12 @@
 """The loss does not depend on how rows are divided into batches, accumulated, or assigned to processes."""
 
-import json
 from argparse import Namespace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import in_two_processes
+from timm.layers import freeze_batch_norm_2d
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -44,10 +44,20 @@ class Toy(torch.nn.Module):
         return SimpleNamespace(logits=scores[:, :CLASSES], vote_concentration=scores[:, CLASSES:].exp())
 
 
-def rows() -> list[dict]:
-    """Return 16 rows: few have a class, most of these at the beginning, and some do not know a question."""
+def resnet() -> GalaxyResNetForImageClassification:
+    """The classifier itself, with frozen batch statistics and without dropout: a row does not depend on the others."""
+    names = [str(index) for index in range(CLASSES)]
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, drop_rate=0.0, **labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return freeze_batch_norm_2d(GalaxyResNetForImageClassification(config))
+
+
+def rows(size: int = 4) -> list[dict]:
+    """16 rows of ``size`` px, of which few are decided, most of them in the beginning, and some have no answer."""
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (ROWS, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (ROWS, 3, size, size), generator=generator, dtype=torch.uint8)
     votes = torch.randint(0, 20, (ROWS, 37), generator=generator).float()
     votes[3:7, 18:25] = float("nan")
     labels = torch.tensor([0, 2, 1, 0, -1, -1, 1, -1, -1, -1, -1, -1, -1, -1, 2, -1])
@@ -85,11 +95,11 @@ def test_a_loss_of_nothing_is_none_and_not_zero(tmp_path):
     assert results["loss"] is None
 
 
-def one_step(accelerator, batch_size: int, accumulated: int) -> tuple[float, list]:
-    """Return the loss of an epoch of one optimiser step, and the weights after it."""
-    model = Toy()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loader, model, optimizer = accelerator.prepare(DataLoader(rows(), batch_size), model, optimizer)
+def one_epoch(accelerator, batch_size: int, accumulated: int, model=None, size: int = 4, learning_rate: float = 0.1):
+    """(loss of an epoch, weights after it) of :class:`Toy` or a model of images of ``size`` px."""
+    model = Toy() if model is None else model
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+    loader, model, optimizer = accelerator.prepare(DataLoader(rows(size), batch_size), model, optimizer)
     args = Namespace(
         seed=0, accumulation_steps=accumulated, augmentation=False, max_grad_norm=1e9, checkpoint_every=0, stop_after=0
     )
@@ -102,32 +112,55 @@ def one_step(accelerator, batch_size: int, accumulated: int) -> tuple[float, lis
     parts |= {"termination": Termination(), "loaders": {"train": loader}, "optimizer": optimizer}
     run = Namespace(args=args, accelerator=accelerator, model=model, scheduler=scheduler, bar=bar, **parts)
     loss = train_one_epoch(run)
-    return loss, accelerator.unwrap_model(model).head.weight.tolist()
+    return loss, {name: value.detach() for name, value in accelerator.unwrap_model(model).named_parameters()}
+
+
+def difference(weights: dict, known: dict) -> float:
+    """The largest of any weight."""
+    assert weights.keys() == known.keys()
+    return max((value - known[name]).abs().max().item() for name, value in weights.items())
 
 
 @pytest.mark.parametrize("batch_size, accumulated", [(8, 2), (4, 4), (3, 6), (5, 4), (1, 16), (7, 100)])
 def test_accumulated_batches_teach_what_one_large_batch_does(batch_size, accumulated, tmp_path):
-    whole = one_step(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
-    parts = one_step(make_accelerator("no", accumulated, None, tmp_path), batch_size, accumulated)
-    assert parts[0] == pytest.approx(whole[0], rel=1e-5)
-    assert torch.allclose(torch.tensor(parts[1]), torch.tensor(whole[1]), atol=1e-5)
+    loss, weights = one_epoch(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
+    in_parts = one_epoch(make_accelerator("no", accumulated, None, tmp_path), batch_size, accumulated)
+    assert in_parts[0] == pytest.approx(loss, rel=1e-5)
+    assert difference(in_parts[1], weights) < 1e-5
 
 
-def step_together(output) -> None:
+def learn_together(output) -> None:
     results = [
-        one_step(make_accelerator("no", accumulated, None, output), 16 // 2 // accumulated, accumulated)
+        one_epoch(make_accelerator("no", accumulated, None, output), 16 // 2 // accumulated, accumulated)
         for accumulated in (1, 2)
     ]
-    output.with_suffix(f".{torch.distributed.get_rank()}").write_text(json.dumps(results))
+    results.append(one_epoch(make_accelerator("no", 1, None, output), 4, 1, resnet(), 32, 1e-3))
+    torch.save(results, output.with_suffix(f".{torch.distributed.get_rank()}"))
 
 
-def test_two_processes_teach_what_one_does(tmp_path):
-    assert in_two_processes(step_together, tmp_path / "results") == [0, 0]
-    whole = one_step(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
-    for rank in (0, 1):
-        for loss, weights in json.loads((tmp_path / f"results.{rank}").read_text()):
-            assert loss == pytest.approx(whole[0], rel=1e-5)
-            assert torch.allclose(torch.tensor(weights), torch.tensor(whole[1]), atol=1e-5)
+@pytest.fixture(scope="module")
+def learned_together(tmp_path_factory):
+    """What both processes learned: the toy in one batch, the toy in two, the classifier in two steps."""
+    output = tmp_path_factory.mktemp("together") / "learned"
+    assert in_two_processes(learn_together, output) == [0, 0]
+    return [torch.load(output.with_suffix(f".{rank}")) for rank in (0, 1)]
+
+
+def test_two_processes_teach_what_one_does(learned_together, tmp_path):
+    known_loss, known_weights = one_epoch(make_accelerator("no", 1, None, tmp_path), ROWS, 1)
+    for results in learned_together:
+        for loss, weights in results[:2]:
+            assert loss == pytest.approx(known_loss, rel=1e-5)
+            assert difference(weights, known_weights) < 1e-5
+
+
+def test_two_processes_teach_the_classifier_what_one_does(learned_together, tmp_path):
+    accelerator = make_accelerator("no", 1, None, tmp_path)
+    known_loss, known_weights = one_epoch(accelerator, 8, 1, resnet(), 32, 1e-3)
+    assert difference(dict(resnet().named_parameters()), known_weights) > 1e-3  # it did learn
+    for *_, (loss, weights) in learned_together:
+        assert loss == pytest.approx(known_loss, rel=1e-5)
+        assert difference(weights, known_weights) < 1e-5
 
 
 def test_the_objectives_are_the_losses_of_the_models():
