@@ -3,7 +3,6 @@
     python benchmarks/framing.py --dataset galaxy_zoo_challenge
     python benchmarks/framing.py --dataset galaxy_zoo_challenge --fit      # weights of images/sources.py
     python benchmarks/framing.py --dataset galaxy_zoo_challenge --limits   # limits of images/framing.py
-    python benchmarks/framing.py --dataset galaxy_zoo_challenge --rivals   # sep and photutils, where installed
 
 Galaxy Zoo images are 8.48 petroR90 wide, so the true radius is known. A field is made wider by padding with drawn sky
 (real wide fields have more neighbours), narrower by cropping. Weights are fitted on the training split, limits chosen

@@ -157,12 +157,15 @@ def _framed(image: Image.Image, galaxy: Galaxy, num_galaxies: int, is_given: boo
     box = (left, top, left + side, top + side)
     closer, offset = misfit(image, galaxy)
     is_right = offset <= RIGHT_CENTRE and 1 / RIGHT_SCALE <= closer <= RIGHT_SCALE
-    where = f"galaxy at ({galaxy.x:.0f}, {galaxy.y:.0f}), petroR90 {galaxy.petro_r90:.3g} px"
+    where = f"galaxy at ({galaxy.x:.0f}, {galaxy.y:.0f}), petroR90 {galaxy.petro_r90:.{int(galaxy.petro_r90 < 10)}f} px"
     doubts = ("the edge of the image cuts the galaxy off",) if galaxy.touches_edge else ()
     if box == (0, 0, *image.size) or (is_right and not is_given):
         return Framed(image, f"{where}; frame left as it is", galaxy, num_galaxies, _central_square(image), doubts)
     square = cut_square(image, left, top, side, (galaxy.x, galaxy.y, galaxy.petro_r90))
-    done = f"{closer:.2g} times closer" if closer >= 1 else f"{1 / closer:.2g} times wider"
+    if 0.95 < closer < 1.05:
+        done = "in the middle"
+    else:
+        done = f"{closer:.1f} times closer" if closer > 1 else f"{1 / closer:.1f} times wider"
     if left < 0 or top < 0 or box[2] > image.width or box[3] > image.height:
         done += ", padded with sky"
     return Framed(square, f"{where}; framed {done}", galaxy, num_galaxies, box, doubts)

@@ -33,7 +33,7 @@ def cut_square(
     """
     if left >= 0 and top >= 0 and left + side <= image.width and top + side <= image.height:
         return image.crop((left, top, left + side, top + side))
-    factor = -(-side // LARGEST)
+    factor, info = -(-side // LARGEST), image.info
     if factor > 1:
         image, left, top, side = image.reduce(factor), left // factor, top // factor, side // factor
         galaxy = galaxy and tuple(value / factor for value in galaxy)
@@ -45,6 +45,7 @@ def cut_square(
         square = _continued(square, image, level, left, top, *galaxy)
     padded = Image.fromarray(square)
     padded.paste(image, (-left, -top))
+    padded.info = dict(info)
     return padded
 
 

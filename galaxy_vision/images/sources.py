@@ -2,7 +2,7 @@
 
 Galaxy Zoo cut-outs are 8.48 petroR90 wide (424 px of 0.02 petroR90; Willett et al. 2013), so the true radius of every
 training image is known in pixels. :data:`WEIGHTS` were fitted to that by ``benchmarks/framing.py --fit``; lab_notes.md,
-"Framing", has the scatter that is left on other galaxies, and that of sep and photutils.
+"Framing", has the scatter that is left on other galaxies, and that of sep and photutils (benchmarks/framing_rivals.py).
 
 Neighbours are taken off by symmetry, as the deblender of SDSS does (Lupton et al. 2001): where a pixel is much brighter
 than the one opposite the centre, the light of a neighbour is on it, and it gets the value of the other.

@@ -115,7 +115,7 @@ def test_nothing_is_found_in_noise(side):
         assert find_galaxies(noise.astype(np.uint8)) == []
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 200), (7, 7), (8, 8), (9, 500), (64, 20)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (7, 7), (8, 8), (9, 500), (64, 20), (16, 4000), (900, 20)])
 def test_images_of_any_shape_are_framed_or_left(size):
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 60, (*size, 3)).astype(np.uint8))
@@ -219,7 +219,7 @@ def test_a_given_radius_frames_the_centre_and_a_given_centre_the_place():
     framed = frame_image(image, parse_frame("100,120,10"))
     assert framed.galaxy[:3] == (100, 120, 10)
     assert (framed.box[0] + framed.box[2]) / 2 == pytest.approx(100.5, abs=0.5)
-    assert framed.reading == "galaxy at (100, 120), petroR90 10 px; framed 5 times closer"
+    assert framed.reading == "galaxy at (100, 120), petroR90 10 px; framed 5.0 times closer"
 
 
 def test_a_given_radius_that_is_that_of_the_image_leaves_it():
@@ -238,6 +238,17 @@ def test_arcsec_needs_a_pixel_scale():
 def test_a_frame_that_the_image_cannot_have_is_refused(text):
     with pytest.raises(ValueError, match="; give "):
         frame_image(right(), parse_frame(text))
+
+
+def test_a_frame_of_the_right_scale_is_said_to_be_moved():
+    assert frame_image(right(), parse_frame("250,211.5,50")).reading.endswith("framed in the middle, padded with sky")
+
+
+@pytest.mark.parametrize("text", ["25", "100"])
+def test_what_is_known_of_an_image_goes_with_its_frame(text):
+    image = right()
+    image.info["reading"] = "asinh stretch"
+    assert frame_image(image, parse_frame(text)).image.info["reading"] == "asinh stretch"
 
 
 def test_as_is_changes_nothing_and_looks_for_nothing():
