@@ -31,21 +31,27 @@ def pixel_scale(header: fits.Header) -> float | None:
     Only the linear part of the WCS is read, at its reference pixel, so that neither a distortion nor a hostile header
     makes work.
     """
-    kinds = [header.get(f"CTYPE{axis}") for axis in (1, 2)]
-    if not all(isinstance(kind, str) and len(kind) >= 5 for kind in kinds):
-        return None
-    if any(not isinstance(header[key], int | float) for key in LINEAR_KEYS if key in header):
-        return None
-    linear = fits.Header({f"CTYPE{axis}": kind[:5] + "TAN" for axis, kind in enumerate(kinds, 1)})
-    linear.update({key: header[key] for key in LINEAR_KEYS if key in header})
-    linear.update(_units(header))
     try:
-        # Without its fixes, which warn, and warnings cannot be silenced for one thread alone.
-        wcs = WCS(linear, fix=False)
-        scale = 3600 * math.sqrt(math.prod(proj_plane_pixel_scales(wcs))) if wcs.has_celestial else 0.0
+        scale = _linear_scale(header)
     except Exception:  # wcslib and astropy raise many classes, and an image with a wrong header is an image
         return None
     return scale if 0 < scale < math.inf else None
+
+
+def _linear_scale(header: fits.Header) -> float:
+    """As :func:`pixel_scale`, 0 without a celestial WCS; raises whatever wcslib and astropy do."""
+    kinds = [header.get(f"CTYPE{axis}") for axis in (1, 2)]
+    values = {key: header[key] for key in LINEAR_KEYS if key in header}
+    if not all(isinstance(kind, str) and len(kind) >= 5 for kind in kinds):
+        return 0.0
+    if any(not isinstance(value, int | float) for value in values.values()):
+        return 0.0
+    linear = fits.Header({f"CTYPE{axis}": kind[:5] + "TAN" for axis, kind in enumerate(kinds, 1)})
+    linear.update(values)
+    linear.update(_units(header))
+    # Without its fixes, which warn, and warnings cannot be silenced for one thread alone.
+    wcs = WCS(linear, fix=False)
+    return 3600 * math.sqrt(math.prod(proj_plane_pixel_scales(wcs))) if wcs.has_celestial else 0.0
 
 
 def _units(header: fits.Header) -> dict[str, str]:

@@ -298,6 +298,19 @@ def test_the_pixel_scale_is_that_of_a_celestial_wcs_and_absent_without_one(name)
     assert found is None if scale is None else found == pytest.approx(scale)
 
 
+@pytest.mark.parametrize("card", [b"CTYPE1  = 'RA---TAN'", b"CDELT1  =  ", b"BOFFSET =   ", b"FILTER  = 'r"])
+def test_a_card_that_cannot_be_read_is_no_other_error_than_one_sentence(card):
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -1.1e-4, "CDELT2": 1.1e-4}
+    data = file_of(extension(X, "SCI", **cards, FILTER="r", BOFFSET=2.0, BSOFTEN=9.0))
+    assert card in data
+    data = data.replace(card, card[:10] + b"RA--(" + card[15:])
+    for options in ({}, {"survey": "sdss"}, {"bands": "r"}):
+        try:
+            assert read_rgb(data, **options).size == (SIDE, SIDE)
+        except ValueError as error:
+            assert "\n" not in str(error)
+
+
 def test_only_fits_files_have_a_pixel_scale():
     assert "pixel_scale" not in read_rgb(np.zeros((8, 8, 3), np.uint8)).info
     assert "pixel_scale" not in read_rgb(jpeg(Image.new("RGB", (8, 8)))).info
