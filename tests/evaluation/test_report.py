@@ -1,6 +1,7 @@
 """What a finished run leaves: its record, its card, and both made again; and the same scores from the command line."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -35,14 +36,16 @@ def test_the_five_lines_of_the_card_run_with_and_without_our_package(run, tmp_pa
     block = "import sys\nclass Block:\n    def find_spec(self, name, path=None, target=None):\n"
     block += "        if name.split('.')[0] == 'galaxy_vision': raise ModuleNotFoundError(name)\n"
     block += "sys.meta_path.insert(0, Block())\n"
-    done = subprocess.run([sys.executable, "-c", block + lines], cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-c", block + lines]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here, whatever the number of cores
+    done = subprocess.run(command, cwd=tmp_path, env=one_thread, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    said = done.stdout.splitlines()[-1]
+    last_line = done.stdout.splitlines()[-1]
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     exec("import galaxy_vision\n" + lines.replace("trust_remote_code=True", "trust_remote_code=False"), {})
-    assert capsys.readouterr().out.splitlines()[-1] == said
-    assert ("elliptical" in said) == ("classes" in results)
+    assert capsys.readouterr().out.splitlines()[-1] == last_line
+    assert ("elliptical" in last_line) == ("classes" in results)
 
 
 def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
@@ -50,7 +53,7 @@ def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
     card = ModelCard.load(folder / "README.md")
     data = card.data
     assert (data.library_name, data.license) == ("transformers", "apache-2.0")
-    values = {each.metric_name: each.metric_value for each in data.eval_results}
+    values = {result.metric_name: result.metric_value for result in data.eval_results}
     if "captions" in results:
         assert data.pipeline_tag == "image-to-text"
         assert values["claim F1"] == round(results["captions"]["captioner"]["claim_f1"], 4)
