@@ -21,6 +21,7 @@ from galaxy_vision import (
 from galaxy_vision.data.labels import get_scheme
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
+EXAMPLES = sorted((REPOSITORY / "space" / "examples").glob("*.jpg"))
 CAPTIONS = [
     "a barred spiral galaxy with two loosely wound arms .",
     "a smooth, round galaxy .",

@@ -13,7 +13,7 @@ import PIL
 import pytest
 from limits import MEBIBYTES, soon
 from PIL import Image
-from test_fuzz import challenge_table, run_builder, write, zipped
+from spoiled_files import challenge_table, run_builder, write, zipped
 
 from galaxy_vision.captions.reading import parse_claims
 from galaxy_vision.data.csv_tables import read_chunks, read_header

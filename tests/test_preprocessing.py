@@ -14,8 +14,8 @@ from datasets import Dataset, Features
 from datasets import Image as ImageFeature
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from image_files import encoded
 from PIL import Image
-from test_images import encoded
 
 from galaxy_vision.data.batches import PixelBatches, cache_pixels, read_pixels
 from galaxy_vision.images.decode import read_rgb

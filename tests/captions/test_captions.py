@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_votes import SPIRAL, votes_of
 
 from galaxy_vision.captions import grammar
 from galaxy_vision.captions.claims import Claim, Claims, claims_from_votes, score_claims
@@ -14,19 +15,6 @@ from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.models.decision_tree import QUESTION_SLICES, QUESTIONS, SHORT_NAMES, answer_index
 
 ANSWERS_OF = {question.stem: SHORT_NAMES[QUESTION_SLICES[question.stem]] for question in QUESTIONS}
-
-
-def votes_of(**shares: float) -> np.ndarray:
-    """Return the votes (37,) of 40 volunteers: ``a06=.7`` is 70 % of those asked t03; other answers get none."""
-    votes = np.zeros(37)
-    for name, share in shares.items():
-        votes[answer_index(name)] = 40 * share
-    return votes
-
-
-SPIRAL = votes_of(
-    a01=0.1, a02=0.9, a05=1.0, a06=0.8, a07=0.2, a08=0.9, a09=0.1, a11=0.7, a12=0.3, a15=1.0, a30=0.65, a29=0.35, a32=1
-)
 
 
 @st.composite

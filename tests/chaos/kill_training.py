@@ -199,14 +199,14 @@ def trial(
     return counts
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--script", default="train_classifier", choices=list(ARGUMENTS))
     parser.add_argument("--trials", type=int, default=2, help="runs of one process")
     parser.add_argument("--pairs", type=int, default=1, help="runs of two processes")
     parser.add_argument("--kills", type=int, default=1, help="of each run")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.set_num_threads(1)
     script, dice, counts = load_script(args.script), random.Random(args.seed), Counter()
     root = Path(tempfile.mkdtemp(prefix="galaxy-vision-chaos-"))

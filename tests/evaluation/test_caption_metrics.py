@@ -4,7 +4,7 @@ import evaluate
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from test_captions import SPIRAL, votes_of
+from known_votes import SPIRAL, votes_of
 
 from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.writing import write_captions

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_captioner import save_small
+from small_captioners import save_small
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 

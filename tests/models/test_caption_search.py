@@ -10,7 +10,7 @@ import torch
 from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_captioner import make_model, pixels
+from small_captioners import make_model, pixels
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,

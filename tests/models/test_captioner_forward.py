@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_captioner import make_model, pixels, save_small
+from small_captioners import make_model, pixels, save_small
 from torch.utils import _pytree as pytree
 from transformers import AutoModel, AutoModelForImageTextToText, GenerationConfig, Trainer, TrainingArguments
 from transformers.modeling_outputs import BaseModelOutput

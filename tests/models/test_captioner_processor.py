@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_captioner import CAPTIONS, save_small
+from small_captioners import CAPTIONS, save_small
 
 from galaxy_vision import GalaxyCaptionerProcessor
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from limits import soon
 from space_server import save_tiny_models
-from test_fuzz import EXAMPLES, JSON, fuzz, spoiled
+from spoiled_files import EXAMPLES, JSON, fuzz, spoiled
 
 from galaxy_vision.cli import main as cli
 from galaxy_vision.inference.loading import load_captioner, load_classifier

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_files import COLOURS, encoded, fits_file, source
 from PIL import Image
-from test_images import COLOURS, encoded, fits_file, source
 from transformers import pipeline
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification

@@ -17,9 +17,7 @@ if not os.environ.get("GALAXY_VISION_BROWSER"):  # with it, as in CI, a missing 
 import httpx
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from space_server import save_tiny_models, start_server
-
-EXAMPLES = sorted((REPOSITORY / "space" / "examples").glob("*.jpg"))
+from space_server import EXAMPLES, save_tiny_models, start_server
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from PIL import Image
 
 if not os.environ.get("GALAXY_VISION_BROWSER"):
     pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
-from test_images import SKY, fits_file, source
-from test_space import EXAMPLES
+from image_files import SKY, fits_file, source
+from space_server import EXAMPLES
 
 pytestmark = [
     pytest.mark.browser,

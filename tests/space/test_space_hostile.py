@@ -24,8 +24,8 @@ if not os.environ.get("GALAXY_VISION_BROWSER"):
 import httpx
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from test_images import COLOURS, HOSTILE, SKY, encoded, fits_file, source
-from test_space import EXAMPLES
+from image_files import COLOURS, HOSTILE, SKY, encoded, fits_file, source
+from space_server import EXAMPLES
 
 from galaxy_vision.images.limits import MAX_BYTES, image_id
 
