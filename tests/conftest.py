@@ -154,8 +154,8 @@ def _member(rank: int, port: int, log: str, target, *args) -> None:
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ.update(place, RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="true")
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ.update(group, RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="true")
     target(*args)
 
 
@@ -214,11 +214,11 @@ def trained_once(kind: str, *argv: str) -> tuple[Path, dict]:
     """Folder and results of a training run by whichever process comes first, for all of them."""
     folder = Path(os.environ["GALAXY_VISION_TEST_CACHE"], "runs", kind)
     folder.parent.mkdir(exist_ok=True)
-    said = folder.with_suffix(".json")
+    results = folder.with_suffix(".json")
     with FileLock(folder.with_suffix(".lock")):
-        if not said.exists():
-            said.write_text(json.dumps(train(f"train_{kind}", *argv, "--output_dir", str(folder), report=True)))
-    return folder, json.loads(said.read_text())
+        if not results.exists():
+            results.write_text(json.dumps(train(f"train_{kind}", *argv, "--output_dir", str(folder), report=True)))
+    return folder, json.loads(results.read_text())
 
 
 @pytest.fixture(scope="session")
@@ -252,7 +252,7 @@ def demo_server(tmp_path_factory):
 @pytest.fixture
 def challenge_files(tmp_path, galaxies):
     """Image zip and solutions table of the Galaxy Challenge."""
-    ids = [str(100008 + 15 * place) for place in range(len(galaxies))]
+    ids = [str(100008 + 15 * index) for index in range(len(galaxies))]
     with zipfile.ZipFile(tmp_path / "images_training_rev1.zip", "w") as archive:
         for galaxy_id, (data, _, _) in zip(ids, galaxies, strict=True):
             archive.writestr(f"images_training_rev1/{galaxy_id}.jpg", data)
@@ -266,10 +266,10 @@ def challenge_files(tmp_path, galaxies):
 @pytest.fixture
 def gz2_files(tmp_path, galaxies):
     """Image zip, whole hart16-like table with counts, fractions and debiased, and a mapping with rows too many."""
-    ids = [str(587722981736120320 + 7 * place) for place in range(len(galaxies))]
+    ids = [str(587722981736120320 + 7 * index) for index in range(len(galaxies))]
     with zipfile.ZipFile(tmp_path / "images_gz2.zip", "w") as archive:
-        for place, (data, _, _) in enumerate(galaxies):
-            archive.writestr(f"images/{place + 1}.jpg", data)
+        for index, (data, _, _) in enumerate(galaxies):
+            archive.writestr(f"images/{index + 1}.jpg", data)
     votes = np.array([votes for _, votes, _ in galaxies])
     fractions = np.nan_to_num(conditional_fractions(votes))
     columns = {
@@ -278,12 +278,12 @@ def gz2_files(tmp_path, galaxies):
         "gz2_class": "Er",
         "total_classifications": [n for *_, n in galaxies],
     }
-    for place, answer in enumerate(ANSWERS):
-        columns[f"{answer}_count"] = votes[:, place].astype(int)
-        columns[f"{answer}_weighted_fraction"] = fractions[:, place]
-        columns[f"{answer}_debiased"] = fractions[:, place]
+    for index, answer in enumerate(ANSWERS):
+        columns[f"{answer}_count"] = votes[:, index].astype(int)
+        columns[f"{answer}_weighted_fraction"] = fractions[:, index]
+        columns[f"{answer}_debiased"] = fractions[:, index]
     pd.DataFrame(columns).to_csv(tmp_path / "gz2_hart16.csv.gz", index=False)
-    extra = [str(588000000000000000 + place) for place in range(5)]
+    extra = [str(588000000000000000 + index) for index in range(5)]
     mapping = pd.DataFrame({"objid": ids + extra, "sample": "original", "asset_id": range(1, len(ids) + 6)})
     mapping.to_csv(tmp_path / "gz2_filename_mapping.csv", index=False)
     names = {"images": "images_gz2.zip", "labels": "gz2_hart16.csv.gz", "mapping": "gz2_filename_mapping.csv"}
