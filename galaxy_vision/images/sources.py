@@ -37,7 +37,7 @@ CONSTANT = 0.732
 WEIGHTS = (0.227, -0.18, -0.02, -0.302, -0.213, -0.2, 0.332, 0.154, 0.579, -0.062, 0.23)
 """log(petroR90 / r) = CONSTANT + WEIGHTS @ log(radii / r), where r is the median of the radii of :func:`_radii`."""
 SCATTER, SCATTER_CUT = 0.15, 0.2
-"""Standard deviation of log(petroR90) on galaxies that the fit has not seen, and of those that the image cuts off."""
+"""Standard deviation of log(petroR90) on galaxies that the fit has not seen, and our guess where the edge cuts one."""
 
 
 class Galaxy(NamedTuple):
