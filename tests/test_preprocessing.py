@@ -54,6 +54,7 @@ def saved_with(folder, **values) -> GalaxyImageProcessor:
 def by_predict(processor, data: bytes) -> torch.Tensor:
     models = Models.__new__(Models)
     models.processors, models.batch_size, models.features = [processor], 2, threading.local()
+    models.reading = models.reading_others = {}
     models.accelerator = SimpleNamespace(device=torch.device("cpu"))
     models.frame, models.reading, models.reading_others = AS_IS, {}, {}
     squares, status, error, *_ = models.decode(Row("a", "a.png", lambda: data))
