@@ -24,6 +24,7 @@ from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.images import framing, sources
 from galaxy_vision.images.framing import AUTO, frame_image, misfit
+from galaxy_vision.images.observation import observe
 from galaxy_vision.images.padding import cut_square
 from galaxy_vision.images.sources import FIELD
 from galaxy_vision.inference.loading import load_classifier
@@ -108,12 +109,13 @@ def print_table(rows, score: Scorer) -> None:
                 framed_wrongly = image
             if case.change:
                 framed_wrongly = case.change(framed_wrongly)
-            framed = frame_image(framed_wrongly, AUTO)
-            untouched += framed.image is framed_wrongly
+            observation = observe(framed_wrongly)
+            framed = observation.framed
+            untouched += np.array_equal(observation.image, framed_wrongly)
             galaxy, radius = framed.galaxy, image.width / FIELD
             missed += galaxy is None or np.hypot(galaxy.x - x, galaxy.y - y) > radius / 2
             wrong.append(framed_wrongly)
-            auto.append(framed.image)
+            auto.append(observation.image)
         shares = f"{untouched / len(images):.1%} | {missed / len(images):.1%}"
         print(f"| {case.name} | {score(wrong, votes):.4f} | {score(auto, votes):.4f} | {shares} |", flush=True)
 

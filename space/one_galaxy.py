@@ -164,7 +164,10 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
                     "", label="HDU", placeholder="first with an image", info="number or name of the FITS extension"
                 )
                 bands = gr.Textbox(
-                    "", label="Bands", placeholder="2, 1, 0", info="planes of a cube from 0: one, or red, green, blue"
+                    "",
+                    label="Bands",
+                    placeholder="i, r, g",
+                    info="one, or red, green, blue: names, or planes of a cube from 0",
                 )
                 stretch = gr.Radio(
                     STRETCHES, value="auto", label="Stretch", info="auto is asinh for FITS, 16-bit grey and floats"

@@ -129,7 +129,7 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
     Args:
         data: bytes of the file.
         hdu: number or name of a FITS extension; empty for the first with an image.
-        bands: planes of a FITS cube, such as ``"2, 1, 0"``; empty for the default.
+        bands: names of FITS extensions or filters, or planes of a cube, such as ``"2, 1, 0"``; empty for the default.
         stretch: as in :func:`galaxy_vision.read_rgb`.
         frame: as in :func:`galaxy_vision.images.framing.parse_frame`.
 
@@ -140,13 +140,8 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
     Raises:
         ValueError: a field or the file cannot be read; the message is one sentence for the user.
     """
-    try:
-        planes = tuple(int(word) for word in bands.replace(",", " ").split()) or None
-    except ValueError as error:
-        raise ValueError(
-            f"bands {bands!r} are not numbers; write one, or three as red, green, blue, such as 2, 1, 0"
-        ) from error
-    observation = observe(data, parse_frame(frame), hdu=hdu.strip() or None, bands=planes, stretch=stretch)
+    named = bands.replace(",", " ").split() or None
+    observation = observe(data, parse_frame(frame), hdu=hdu.strip() or None, bands=named, stretch=stretch)
     image, reading = observation.image.copy(), observation.reading
     if max(image.size) > MAX_SIDE:
         reading = "; ".join(filter(None, [reading, f"reduced from {image.width}x{image.height} px"]))

@@ -44,7 +44,6 @@ class Framed(NamedTuple):
         galaxy: the galaxy in the middle; None where none was found or looked for.
         num_galaxies: how many were found; 0 where none was looked for.
         box: left, top, right and bottom of the frame in px of the image that was given, outside of it where padded.
-        doubts: why the frame may be wrong.
     """
 
     image: Image.Image
@@ -52,7 +51,6 @@ class Framed(NamedTuple):
     galaxy: Galaxy | None
     num_galaxies: int
     box: tuple[int, int, int, int]
-    doubts: tuple[str, ...] = ()
 
 
 AUTO, AS_IS = Frame("auto"), Frame("as_is")
@@ -123,8 +121,7 @@ def misfit(image: Image.Image, galaxy: Galaxy) -> tuple[float, float]:
 
 
 def _no_galaxy(image: Image.Image) -> Framed:
-    doubt = "no galaxy stands out from the sky, so the frame is not known"
-    return Framed(image, "no galaxy found; frame left as it is", None, 0, _central_square(image), (doubt,))
+    return Framed(image, "no galaxy found; frame left as it is", None, 0, _central_square(image))
 
 
 def _given(image: Image.Image, frame: Frame, pixel_scale: float | None) -> Galaxy:
@@ -147,8 +144,7 @@ def _given(image: Image.Image, frame: Frame, pixel_scale: float | None) -> Galax
             f"a petroR90 of {radius:g} px is not from {SMALLEST_RADIUS:g} px to the {max(image.size)} px of the image; "
             "give that of the galaxy"
         )
-    touches_edge = min(x, y, image.width - 1 - x, image.height - 1 - y) < radius
-    return Galaxy(x, y, radius, 0.0, touches_edge, False)
+    return Galaxy(x, y, radius)
 
 
 def _framed(image: Image.Image, galaxy: Galaxy, num_galaxies: int, is_given: bool = False) -> Framed:
@@ -158,9 +154,8 @@ def _framed(image: Image.Image, galaxy: Galaxy, num_galaxies: int, is_given: boo
     closer, offset = misfit(image, galaxy)
     is_right = offset <= RIGHT_CENTRE and 1 / RIGHT_SCALE <= closer <= RIGHT_SCALE
     where = f"galaxy at ({galaxy.x:.0f}, {galaxy.y:.0f}), petroR90 {galaxy.petro_r90:.{int(galaxy.petro_r90 < 10)}f} px"
-    doubts = ("the edge of the image cuts the galaxy off",) if galaxy.touches_edge else ()
     if box == (0, 0, *image.size) or (is_right and not is_given):
-        return Framed(image, f"{where}; frame left as it is", galaxy, num_galaxies, _central_square(image), doubts)
+        return Framed(image, f"{where}; frame left as it is", galaxy, num_galaxies, _central_square(image))
     square = cut_square(image, left, top, side, (galaxy.x, galaxy.y, galaxy.petro_r90))
     if 0.95 < closer < 1.05:
         done = "in the middle"
@@ -168,7 +163,7 @@ def _framed(image: Image.Image, galaxy: Galaxy, num_galaxies: int, is_given: boo
         done = f"{closer:.1f} times closer" if closer > 1 else f"{1 / closer:.1f} times wider"
     if left < 0 or top < 0 or box[2] > image.width or box[3] > image.height:
         done += ", padded with sky"
-    return Framed(square, f"{where}; framed {done}", galaxy, num_galaxies, box, doubts)
+    return Framed(square, f"{where}; framed {done}", galaxy, num_galaxies, box)
 
 
 def _central_square(image: Image.Image) -> tuple[int, int, int, int]:

@@ -16,12 +16,8 @@ lab_notes.md, "Doubts"."""
 
 NEGATIVE = Doubt("negative", "it is a photographic negative, and was read as a positive")
 NOT_FOUND = Doubt("framing_uncertain", "no galaxy stands out from the sky, so its frame is not known")
-UNCERTAIN = Doubt("framing_uncertain", "the size of the galaxy could not be measured well")
 CUT = Doubt("cut_by_edge", "the edge of the image cuts the galaxy off")
 SEVERAL = Doubt("several_galaxies", "there are several galaxies, and the one nearest to the centre was taken")
-LARGEST_UNCERTAINTY = 0.25
-"""Of log(petroR90), about the relative error: with a frame 1.4 times too wide RMSE-37 is .105 instead of .091."""
-
 EDGE = 1.3  # petroR90; ours: the radius of a galaxy that is cut comes out too small
 MIDDLE = 0.1  # of the side; ours: of several galaxies, one that is nearer to the centre than this is meant
 
@@ -83,7 +79,7 @@ def _positive(source, reading: dict) -> tuple[Image.Image, list[str], list[Doubt
 
 def _observation(whole: Image.Image, readings: list[str], seen: list[Doubt], framed: Framed) -> Observation:
     seen = seen + doubts(framed.image)
-    galaxy, untouched = framed.galaxy, framed.image is whole
+    galaxy = framed.galaxy
     if (side := min(*framed.image.size, *whole.size)) < LEAST_FIELD:
         reason = f"its frame is {side} px wide, and the models need {LEAST_FIELD}"
         seen = [doubt for doubt in seen if doubt.kind != "blurred"] + [Doubt("few_pixels", reason)]
@@ -93,7 +89,6 @@ def _observation(whole: Image.Image, readings: list[str], seen: list[Doubt], fra
         to_edge = min(galaxy.x, galaxy.y, whole.width - 1 - galaxy.x, whole.height - 1 - galaxy.y)
         from_centre = math.hypot(galaxy.x - (whole.width - 1) / 2, galaxy.y - (whole.height - 1) / 2)
         seen += [CUT] * (to_edge < EDGE * galaxy.petro_r90)
-        seen += [UNCERTAIN] * (galaxy.uncertainty > LARGEST_UNCERTAINTY and not untouched)
         seen += [SEVERAL] * (framed.num_galaxies > 1 and from_centre > MIDDLE * min(whole.size))
     words = readings + ([framed.reading] if framed.reading else [])
     return Observation(framed.image, whole, framed, "; ".join(words), seen)

@@ -36,8 +36,6 @@ FLUXES = (0.2, 0.5, 0.8, 0.9)  # shares of the Petrosian flux
 CONSTANT = 0.732
 WEIGHTS = (0.227, -0.18, -0.02, -0.302, -0.213, -0.2, 0.332, 0.154, 0.579, -0.062, 0.23)
 """log(petroR90 / r) = CONSTANT + WEIGHTS @ log(radii / r), where r is the median of the radii of :func:`_radii`."""
-SCATTER, SCATTER_CUT = 0.15, 0.2
-"""Standard deviation of log(petroR90) on galaxies that the fit has not seen, and our guess where the edge cuts one."""
 
 
 class Galaxy(NamedTuple):
@@ -46,24 +44,13 @@ class Galaxy(NamedTuple):
     Attributes:
         x: column of the centre, px; the first column is 0.
         y: row of the centre, px; the first row is 0.
-        petro_r90: radius of 90 % of the Petrosian flux, px.
-        uncertainty: standard deviation of log(petro_r90), about the relative error.
-        touches_edge: the circle of petro_r90 leaves the image.
-        blended: the centre of another galaxy lies within two petro_r90.
+        petro_r90: radius of 90 % of the Petrosian flux, px; its logarithm has a standard deviation of 0.15
+            (lab_notes.md, "Framing").
     """
 
     x: float
     y: float
     petro_r90: float
-    uncertainty: float
-    touches_edge: bool
-    blended: bool
-
-
-class _Source(NamedTuple):
-    x: float
-    y: float
-    radius: float
 
 
 def find_galaxies(rgb: np.ndarray) -> list[Galaxy]:
@@ -92,24 +79,17 @@ def search(image: Image.Image) -> list[Galaxy]:
     found = []
     for x, y, brightness, mean in _prominent(light, noise):
         radius = _petro_r90(brightness, mean)
-        source = _Source((x + 0.5) * pixel - 0.5, (y + 0.5) * pixel - 0.5, radius * pixel)
+        source = Galaxy((x + 0.5) * pixel - 0.5, (y + 0.5) * pixel - 0.5, radius * pixel)
         # Measured again unless it is as large as in a Galaxy Zoo cut-out.
         if not 0.75 < radius / (SIDE / FIELD) < 1.35:
             source = _second_look(image, sky, source)
         found.append(source)
-    galaxies = []
-    for number, (x, y, radius) in enumerate(found):
-        others = [np.hypot(x - other.x, y - other.y) for other in found[:number] + found[number + 1 :]]
-        blended = bool(min(others, default=np.inf) < 2 * radius)
-        touches_edge = min(x, y, width - 1 - x, height - 1 - y) < radius
-        uncertainty = SCATTER_CUT if touches_edge else SCATTER
-        galaxies.append(Galaxy(x, y, radius, uncertainty, touches_edge, blended))
-    return sorted(galaxies, key=lambda galaxy: np.hypot(galaxy.x - (width - 1) / 2, galaxy.y - (height - 1) / 2))
+    return sorted(found, key=lambda galaxy: np.hypot(galaxy.x - (width - 1) / 2, galaxy.y - (height - 1) / 2))
 
 
-def _second_look(image: Image.Image, sky: float, source: _Source) -> _Source:
+def _second_look(image: Image.Image, sky: float, source: Galaxy) -> Galaxy:
     """Measure again at the scale of a Galaxy Zoo cut-out."""
-    half = FIELD / 2 * source.radius
+    half = FIELD / 2 * source.petro_r90
     left, top = max(source.x + 0.5 - half, 0), max(source.y + 0.5 - half, 0)
     right, bottom = min(source.x + 0.5 + half, image.width), min(source.y + 0.5 + half, image.height)
     light, pixel = _light(image, (left, top, right, bottom), SIDE * max(right - left, bottom - top) / (2 * half))
@@ -117,7 +97,7 @@ def _second_look(image: Image.Image, sky: float, source: _Source) -> _Source:
     smooth = ndimage.gaussian_filter(light, SMOOTHING, mode="nearest", truncate=3)
     x, y = _centroid(smooth, (source.x + 0.5 - left) / pixel - 0.5, (source.y + 0.5 - top) / pixel - 0.5)
     radius = _petro_r90(*_profile(light, x, y, _noise(light)))
-    return _Source(left + (x + 0.5) * pixel - 0.5, top + (y + 0.5) * pixel - 0.5, radius * pixel)
+    return Galaxy(left + (x + 0.5) * pixel - 0.5, top + (y + 0.5) * pixel - 0.5, radius * pixel)
 
 
 def _light(image: Image.Image, box: tuple[float, float, float, float], side: float) -> tuple[np.ndarray, float]:

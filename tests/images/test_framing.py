@@ -35,7 +35,7 @@ def test_a_frame_that_is_right_is_the_same_image():
     image = right()
     framed = frame_image(image)
     assert framed.image is image
-    assert "left as it is" in framed.reading and framed.num_galaxies == 1 and not framed.doubts
+    assert "left as it is" in framed.reading and framed.num_galaxies == 1
     assert framed.box == (0, 0, 424, 424)
 
 
@@ -44,7 +44,7 @@ def test_centre_and_radius_are_measured_at_any_scale(side, petro_r90):
     x, y = 0.55 * side, 0.46 * side
     (galaxy,) = find_galaxies(np.asarray(disc(side, side, (x, y, petro_r90, 1.0, 8.0))))
     assert np.hypot(galaxy.x - x, galaxy.y - y) < 0.1 * petro_r90
-    assert abs(np.log(galaxy.petro_r90 / petro_r90)) < 3 * galaxy.uncertainty
+    assert abs(np.log(galaxy.petro_r90 / petro_r90)) < 3 * 0.15  # the scatter on real galaxies
 
 
 def test_a_galaxy_twice_as_large_has_twice_the_radius():
@@ -101,7 +101,7 @@ def test_nothing_is_found_in_a_constant_plane(level):
     image = Image.new("RGB", (300, 200), (level, level, level))
     framed = frame_image(image)
     assert framed.image is image and framed.galaxy is None and framed.num_galaxies == 0
-    assert "no galaxy" in framed.reading and framed.doubts
+    assert "no galaxy" in framed.reading and framed.galaxy is None
 
 
 @pytest.mark.parametrize("side", [8, 40, 212, 424, 1100])
@@ -185,7 +185,7 @@ def test_all_gives_a_frame_for_each_galaxy():
     assert all(one.num_galaxies == 2 for one in framed)
     blank = Image.new("RGB", (200, 200))
     (alone,) = frame_all(blank)
-    assert alone.image is blank and alone.doubts
+    assert alone.image is blank and alone.galaxy is None
 
 
 @pytest.mark.parametrize(
@@ -254,4 +254,4 @@ def test_what_is_known_of_an_image_goes_with_its_frame(text):
 def test_as_is_changes_nothing_and_looks_for_nothing():
     image = Image.new("RGB", (50, 40))
     framed = frame_image(image, AS_IS)
-    assert framed.image is image and framed.reading == "" and framed.doubts == ()
+    assert framed.image is image and framed.reading == "" and framed.galaxy is None
