@@ -32,6 +32,8 @@ from galaxy_vision.inference.loading import load_classifier
 BATCH = 64
 NUM_FINAL = 500
 SPEED_SIDE = 424
+SCATTER = 0.15
+"""Of log(petroR90) at the first look, by which the second is off."""
 
 
 class Case(NamedTuple):
@@ -166,7 +168,7 @@ def radii_of(rows, seed: int, widths: tuple[float, float] = (0.4, 2.5)) -> Itera
         width, shift = (np.exp(rng.uniform(*np.log(widths))), 0.1) if rng.random() < 0.5 else (1.0, 0.0)
         wrong, x, y = misframe(image, width, *rng.uniform(-shift, shift, 2))
         light, _ = sources._light(wrong, (0, 0, *wrong.size), sources.SIDE)
-        half = FIELD / 2 * radius * np.exp(rng.normal(0, sources.SCATTER))
+        half = FIELD / 2 * radius * np.exp(rng.normal(0, SCATTER))
         left, top = max(x + 0.5 - half, 0), max(y + 0.5 - half, 0)
         right, bottom = min(x + 0.5 + half, wrong.width), min(y + 0.5 + half, wrong.height)
         side = sources.SIDE * max(right - left, bottom - top) / (2 * half)

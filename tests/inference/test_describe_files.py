@@ -76,6 +76,57 @@ def test_bands_by_name_and_survey_are_options_of_the_command(describe, tmp_path)
     assert status == 1 and row["error"] == "FITS file has no band 'z'; it has: G, I, R"
 
 
+def disc_at(x: float, y: float, petro_r90: float, size: tuple[int, int]) -> np.ndarray:
+    """Light of an exponential disc, of which 90 % lies within 3.89 scale lengths, and of noise."""
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    light = 150 * np.exp(-np.hypot(columns - x, rows - y) / (petro_r90 / 3.89))
+    return light + 8 + rng.normal(0, 1.5, light.shape)
+
+
+@pytest.fixture
+def field(tmp_path):
+    """A field of two galaxies, as a picture and as a FITS file of .5 arcsec a pixel."""
+    light = disc_at(130, 100, 12, (400, 300)) + disc_at(300, 220, 15, (400, 300))
+    Image.fromarray(light.clip(0, 255).astype(np.uint8)).convert("RGB").save(tmp_path / "field.png")
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1, "CRPIX2": 1, "CRVAL1": 10})
+    header.update({"CRVAL2": 20, "CDELT1": -0.5 / 3600, "CDELT2": 0.5 / 3600})
+    fits.PrimaryHDU(light[::-1].astype(np.float32), header).writeto(tmp_path / "field.fits")
+    return tmp_path
+
+
+def test_the_galaxy_of_a_field_is_framed_or_every_one_of_them(describe, field):
+    status, (row,) = describe(field / "field.png")
+    assert status == 0 and (abs(row["frame"]["x"] - 130), abs(row["frame"]["y"] - 100)) < (2, 2)
+    assert row["frame"]["galaxies"] == 2 and any(doubt.startswith("several_galaxies: ") for doubt in row["doubts"])
+    assert "galaxy at (130, 100)" in row["reading"] and "times closer" in row["reading"]
+    status, rows = describe(field / "field.png", "--all")
+    assert status == 0 and [round(row["frame"]["x"], -1) for row in rows] == [130, 300]
+    assert all(row["image"] == str(field / "field.png") and not row["doubts"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("frame", "box"),
+    [("as_is", [50, 0, 350, 300]), ("20", [115, 65, 285, 235]), ("130,100,12", [79, 49, 181, 151])],
+)
+def test_a_frame_that_is_given_is_taken(frame, box, describe, field):
+    status, (row,) = describe(field / "field.png", "--frame", frame)
+    assert status == 0 and row["frame"]["box"] == pytest.approx(box, abs=1)
+
+
+def test_a_frame_in_arcsec_needs_a_pixel_scale(describe, field):
+    status, (row,) = describe(field / "field.fits", "--frame", "10arcsec")
+    left, top, right, bottom = row["frame"]["box"]
+    assert status == 0 and right - left == bottom - top == round(8.48 * 20)
+    status, (row,) = describe(field / "field.png", "--frame", "10arcsec")
+    assert status == 1 and "needs a pixel scale, and this image has no WCS; give the radius in px" in row["error"]
+
+
+def test_a_frame_that_is_none_is_refused_before_models_are_loaded(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["describe", "a.png", "--frame", "here"])
+    assert "frame='here' is not auto, as_is, RADIUS_PX" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["describe", "explain"])
 def test_without_a_file_one_sentence_says_where_files_stand(command, capsys):
     assert cli.main([command, "--bands", "i", "r", "g", "a.fits"]) == 2

@@ -17,6 +17,7 @@ from astropy.table import Table
 from catalogues import FIRST_ID, images_in, make_tars, make_zip
 from conftest import NATIVE_BF16, in_two_processes, new_process
 from filelock import FileLock
+from PIL import Image
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import (
@@ -290,6 +291,30 @@ def test_a_broken_neighbour_changes_no_bit_of_a_row(clean, model, images, tmp_pa
     table = run(model, tmp_path / "images", tmp_path / "out", "--embedding")
     keep = [number for number in range(60) if number != 7]
     pd.testing.assert_frame_equal(table.iloc[keep], clean[1].iloc[keep], check_exact=True)
+
+
+def test_fields_are_framed_doubted_and_said_and_a_frame_is_part_of_the_run(model, images, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    galaxy = read_rgb(next(images.rglob("*.jpg")))
+    galaxy.save(tmp_path / "images" / "a.png")
+    wide = Image.new("RGB", (3 * galaxy.width, 3 * galaxy.height), galaxy.getpixel((0, 0)))
+    wide.paste(galaxy, (galaxy.width // 2, galaxy.height))
+    wide.save(tmp_path / "images" / "b.png")
+    Image.new("RGB", (64, 64), (9, 9, 9)).save(tmp_path / "images" / "c.png")
+    (tmp_path / "images" / "d.png").write_bytes(b"text")
+    table = run(model, tmp_path / "images", tmp_path / "auto", "--embedding")
+    reading, doubts = table["reading"].tolist(), table["doubts"].tolist()
+    assert table["status"].tolist() == ["ok", "ok", "ok", "damaged"]
+    assert "times closer" in reading[1] and reading[3] == doubts[3] == ""
+    assert doubts[2].startswith("blank: ")
+    as_is = run(model, tmp_path / "images", tmp_path / "as_is", "--embedding", "--frame", "as_is")
+    assert as_is["reading"].tolist() == ["", "", "", ""] and as_is["doubts"][2].startswith("blank: ")
+    distance = [
+        np.linalg.norm(frames["embedding"][1] - as_is["embedding"][0]) for frames in (table, as_is)
+    ]  # of the wide field from the galaxy itself, framed and not
+    assert distance[0] < 0.5 * distance[1]
+    run(model, tmp_path / "images", tmp_path / "auto", "--embedding", "--frame", "as_is", code=2)
+    assert "frame 'auto', now 'as_is'" in capsys.readouterr().err
 
 
 def test_a_model_without_votes_gives_classes_and_a_captioner_captions(images, tmp_path, capsys):
