@@ -80,14 +80,14 @@ def read_rows(
                 np.isnan(debiased), conditional_fractions(votes), debiased
             )  # NaN sits on the dominant answer
         classes = assign_labels(votes, label_scheme, debiased)
-        for place, objid in enumerate(chunk["dr7objid"]):
+        for index, objid in enumerate(chunk["dr7objid"]):
             asset = mapping.get(objid)
-            reason = "vote fraction missing" if np.isnan(values[place]).any() else None
+            reason = "vote fraction missing" if np.isnan(values[index]).any() else None
             if kind != "count":
-                reason = reason or check_fractions(objid, values[place])
-            elif (values[place] < 0).any():
-                reason = reason or f"vote count below 0: {values[place].min():g}"
-            if not totals[place] > 0:
+                reason = reason or check_fractions(objid, values[index])
+            elif (values[index] < 0).any():
+                reason = reason or f"vote count below 0: {values[index].min():g}"
+            if not totals[index] > 0:
                 reason = reason or "no classifications"
             if asset is None:
                 reason = reason or doubtful.get(objid, "not in the mapping")
@@ -104,11 +104,11 @@ def read_rows(
             row = {
                 "image": data,
                 "id": objid,
-                "votes": votes[place],
-                "num_classifications": totals[place],
-                "label": classes[place],
+                "votes": votes[index],
+                "num_classifications": totals[index],
+                "label": classes[index],
             }
-            yield row | {"asset_id": asset} | {column: chunk[column].iloc[place] for column in texts}
+            yield row | {"asset_id": asset} | {column: chunk[column].iloc[index] for column in texts}
 
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:

@@ -13,6 +13,7 @@ FLOORS = (
     ("data",),
     ("evaluation", "predict"),
     ("training",),
+    ("commands",),
     ("cli",),
 )
 """Packages from the ground up; a package imports only from floors below its own."""

@@ -6,6 +6,7 @@ import gradio as gr
 import page
 import pandas as pd
 import studio
+from batches import describe_batch
 from uploads import uploads_only, written
 
 
@@ -17,7 +18,7 @@ def run_batch(paths: list[str] | None, progress) -> tuple[list[dict], list[str],
     def show_progress(done: int, total: int) -> None:
         progress((done, total), desc="Describing", unit="galaxies")
 
-    rows, thumbnails = studio.describe_batch(paths, show_progress)
+    rows, thumbnails = describe_batch(paths, show_progress)
     return rows, thumbnails, pd.DataFrame(rows)
 
 

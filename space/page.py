@@ -4,7 +4,8 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from studio import KEY_QUESTIONS, MAX_BATCH, MAX_BATCH_BYTES, heat_url, model_places, picture_url, versions
+from batches import KEY_QUESTIONS, MAX_BATCH, MAX_BATCH_BYTES
+from studio import heat_url, model_places, picture_url, versions
 
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
 from galaxy_vision.models.decision_tree import QUESTIONS

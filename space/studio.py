@@ -4,12 +4,7 @@ import base64
 import io
 import json
 import os
-import struct
 import threading
-import time
-import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -18,17 +13,11 @@ import torch
 from PIL import Image
 
 import galaxy_vision
-from galaxy_vision.images.archives import read_member
 from galaxy_vision.images.framing import parse_frame
 from galaxy_vision.images.limits import (
     FITS_SUFFIXES,
     IMAGE_SUFFIXES,
     image_id,
-    is_hidden,
-    is_image,
-    normal_path,
-    read_file,
-    zip_directory_bytes,
 )
 from galaxy_vision.images.observation import observe
 from galaxy_vision.inference.describe import Describer
@@ -41,21 +30,9 @@ from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
 HERE = Path(__file__).resolve().parent
 # Limits are ours: for a Space with two CPU cores that many visitors share.
 MAX_SIDE = 1024  # px; larger images are reduced first, so that page, API and downloads show the same pixels
-MAX_BATCH = 200  # images
-MAX_BATCH_BYTES = 256 * 2**20  # of all files of a batch, unpacked
-MAX_ZIP_DIRECTORY = 2**20  # bytes, enough for about 10,000 files
-BATCH_SECONDS = 120
 SHOWN_SIDE = 512  # px, of the pictures that are sent to the page
 SUFFIXES = sorted(IMAGE_SUFFIXES | FITS_SUFFIXES)
 MODEL_QUEUE = {"concurrency_limit": 2, "concurrency_id": "models"}  # of every event that runs a model
-KEY_QUESTIONS = {
-    "featured": "a02_features_or_disk",
-    "edge-on": "a04_yes",
-    "bar": "a06_bar",
-    "spiral": "a08_spiral",
-    "odd": "a14_yes",
-}
-"""Columns of a batch: predicted fraction of this answer among those asked."""
 
 
 def model_places() -> dict[str, str]:
@@ -222,99 +199,9 @@ def _data_url(image: Image.Image, kind: str, **options) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield the name of every image in these files and zips, with a function that reads its bytes.
-
-    Nothing is unpacked to disk. A member is named by its path inside the zip. Where several images have the same name,
-    the number of the row is appended, as in ``a.jpg@3``.
-
-    Raises:
-        ValueError: no image, more than MAX_BATCH images or MAX_BATCH_BYTES, or a damaged zip.
-    """
-    members, total = [], 0
-    for path in map(Path, paths):
-        if is_hidden(path.name):
-            continue
-        if path.suffix.lower() != ".zip":
-            members.append((path.name, lambda path=path: read_file(path)))
-            total += path.stat().st_size
-            continue
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 22 - 65535 - MAX_ZIP_DIRECTORY))
-            directory = zip_directory_bytes(file.read())
-        if directory is None or directory > MAX_ZIP_DIRECTORY:
-            raise ValueError(
-                f"{path.name} is not a zip file, is damaged, or lists more than about 10,000 files; give a smaller zip"
-            )
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-            raise ValueError(f"{path.name} is a damaged zip file ({error}); make it again") from error
-        for info in archive.infolist():  # entries and not names, since two of them may have the same name
-            if is_image(info.filename) and not info.is_dir():
-                members.append((_inside(info.filename), lambda archive=archive, info=info: read_member(archive, info)))
-                total += info.file_size
-    if not members:
-        raise ValueError("There is no image in these files; give JPEG, PNG, TIFF, WebP, GIF or FITS, or a zip of them.")
-    if len(members) > MAX_BATCH:
-        raise ValueError(
-            f"{len(members)} images are more than the limit of {MAX_BATCH}; give fewer, or use galaxy-vision describe"
-        )
-    if total > MAX_BATCH_BYTES:
-        raise ValueError(
-            f"{total >> 20} MiB unpacked are more than the limit of {MAX_BATCH_BYTES >> 20} MiB; give fewer images"
-        )
-    counts = Counter(name for name, _ in members)
-    for number, (name, read) in enumerate(members, 1):
-        yield (name if counts[name] == 1 else f"{name}@{number}"), read
-
-
-def _inside(name: str) -> str:
-    """Return the path of a zip member without the parts that lead out of the zip."""
-    return "/".join(part for part in normal_path(name).parts if part not in ("/", "//", ".."))
-
-
 def download_stem(name: str) -> str:
     """Return the stem of the names of downloads about this image."""
     return image_id(name)[:60] or "galaxy"
-
-
-def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tuple[list[dict], list[str]]:
-    """Describe every image of these files and zips.
-
-    An image that cannot be read, or is not reached within BATCH_SECONDS, has a row whose status says why.
-
-    Returns:
-        Rows of file, status, class, probability, caption and :data:`KEY_QUESTIONS`; and thumbnails as data URLs.
-
-    Raises:
-        ValueError: as in :func:`batch_members`, or a model is missing.
-    """
-    MODELS.get()
-    members = list(batch_members(paths))
-    rows, thumbnails, end = [], [], time.monotonic() + BATCH_SECONDS
-    for done, (name, read) in enumerate(members):
-        progress(done, len(members))
-        row = dict.fromkeys(["file", "status", "class", "probability", "caption", *KEY_QUESTIONS]) | {"file": name}
-        thumbnail = ""
-        try:
-            if time.monotonic() > end:
-                raise ValueError(
-                    f"not described: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
-                )
-            image = read_image(read())
-            description = describe(image, name)
-            row |= {"status": "ok", **{key: description[key] for key in ("class", "probability", "caption")}}
-            if description["doubts"]:
-                row["status"] = f"ok, but doubted: {', '.join(doubt.split(':')[0] for doubt in description['doubts'])}"
-            if votes := description["votes"]:
-                row |= {key: votes[answer]["fraction"] for key, answer in KEY_QUESTIONS.items()}
-            thumbnail = picture_url(image, side=96)
-        except ValueError as error:
-            row["status"] = str(error)
-        rows.append(row)
-        thumbnails.append(thumbnail)
-    return rows, thumbnails
 
 
 def as_json(description: dict) -> str:

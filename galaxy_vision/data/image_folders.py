@@ -49,24 +49,24 @@ def folder_labels(names: Sequence[str], where: str) -> list[tuple[str | None, st
     """
     parts = [normal_path(name).parts[:-1] for name in names]
     outer = os.path.commonprefix(parts)
-    parts = [each[len(outer) :] for each in parts]
-    splits = [{split_name(part) for part in each} - {None} for each in parts]
+    parts = [folders[len(outer) :] for folders in parts]
+    splits = [{split_name(folder) for folder in folders} - {None} for folders in parts]
     if any(splits):
-        for name, found in zip(names, splits, strict=True):
-            if len(found) != 1:
+        for name, named in zip(names, splits, strict=True):
+            if len(named) != 1:
                 lies = (
-                    f"in folders of several splits ({', '.join(sorted(found))})" if found else "in no folder of a split"
+                    f"in folders of several splits ({', '.join(sorted(named))})" if named else "in no folder of a split"
                 )
                 raise ValueError(
                     f"{where} has folders of splits, and {name} lies {lies}; put every image into one of train, "
                     "validation and test"
                 )
-        parts = [tuple(part for part in each if split_name(part) is None) for each in parts]
-        parts = [each[len(os.path.commonprefix(parts)) :] for each in parts]
+        parts = [tuple(folder for folder in folders if split_name(folder) is None) for folders in parts]
+        parts = [folders[len(os.path.commonprefix(parts)) :] for folders in parts]
     else:
         above = [split_name(part) for part in outer if split_name(part)]
         splits = [set(above[-1:])] * len(names)
-    classes = ["/".join(map(clean_name, each)) for each in parts]
+    classes = ["/".join(map(clean_name, folders)) for folders in parts]
     return [(next(iter(split), None), name) for split, name in zip(splits, classes, strict=True)]
 
 
@@ -89,9 +89,9 @@ def check_classes(names: Sequence[str], classes: Sequence[str], where: str) -> N
     for name in sorted(counts):
         within = [other for other in counts if other != name and (not name or other.startswith(name + "/"))]
         if within:
-            place = classes.index(name)
+            index = classes.index(name)
             raise ValueError(
-                f"{where} has {counts[name]} images beside class folders, such as {names[place]} beside {within[0]}; "
+                f"{where} has {counts[name]} images beside class folders, such as {names[index]} beside {within[0]}; "
                 "a folder holds "
                 "images or class folders, so move them into a class folder, or away"
             )
@@ -143,21 +143,21 @@ def _metadata(folder: Path, tables: list[str], images: set[str], where: str) -> 
     """Path of an image -> its row of the metadata, in the order of the tables."""
     rows, known = {}, {clean_name(name): name for name in images}
     for table in tables:
-        for place, row in enumerate(_read_metadata(folder / table)):
+        for number, row in enumerate(_read_metadata(folder / table)):
             row.pop("image", None)
             file = row.pop("file_name", None)
             inside = PurePosixPath(table).parent / normal_path(file) if file else PurePosixPath()
             name = known.get(clean_name(os.path.normpath(inside).replace(os.sep, "/")))
             if name is None:
                 raise ValueError(
-                    f"{where}: row {place} of {table} names {file!r}, which is not an image there; remove the row"
+                    f"{where}: row {number} of {table} names {file!r}, which is not an image there; remove the row"
                 )
             if name in rows:
-                raise ValueError(f"{where}: {table} names {file} again in row {place}; keep one of its rows")
+                raise ValueError(f"{where}: {table} names {file} again in row {number}; keep one of its rows")
             for column in ID_COLUMNS:
                 if FLOAT_ID.fullmatch(str(row.get(column))):
                     raise ValueError(
-                        f"{where}: row {place} of {table} has {column} {row[column]}, whose last digits are lost; "
+                        f"{where}: row {number} of {table} has {column} {row[column]}, whose last digits are lost; "
                         "write ids as text"
                     )
             rows[name] = row
@@ -175,9 +175,9 @@ def _read_metadata(path: Path) -> Iterator[dict]:
             rows = pq.read_table(path).to_pylist()
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} is damaged ({error}); write it again") from error
-    for place, row in enumerate(rows):
+    for number, row in enumerate(rows):
         numbers = set(vote_columns(row))
-        yield {key: _cell(value, key in numbers, f"{path}, row {place}, column {key}") for key, value in row.items()}
+        yield {key: _cell(value, key in numbers, f"{path}, row {number}, column {key}") for key, value in row.items()}
 
 
 def _read_lines(path: Path) -> Iterator[dict]:

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from galaxy_vision import cli
+from galaxy_vision import cli, commands
 from galaxy_vision.inference.named_images import named_images, read_named
 
 rng = np.random.default_rng(0)
@@ -21,7 +21,7 @@ def describe(monkeypatch, capsys):
         mean = np.asarray(image, float).mean((0, 1)).round().tolist()
         return {"class": "", "probability": 1.0, "caption": "", "answers": [], "mean": mean}
 
-    monkeypatch.setattr(cli, "_load_describer", lambda args: model)
+    monkeypatch.setattr(commands, "_load_describer", lambda args: model)
 
     def run(*arguments: str) -> tuple[int, list[dict]]:
         status = cli.main(["describe", *map(str, arguments), "--json"])
@@ -164,7 +164,7 @@ def test_explain_draws_three_files_as_one_figure(bands, monkeypatch, capsys):
         def savefig(self, path, **options):
             path.write_bytes(b"figure")
 
-    monkeypatch.setattr(cli, "_load_describer", lambda args: object())
+    monkeypatch.setattr(commands, "_load_describer", lambda args: object())
     monkeypatch.setattr(explain_figure, "explanation_figure", lambda *given: drawn.append(given[1]) or Figure())
     files = [str(bands / f"{name}.fits") for name in "irg"]
     arguments = ["--rgb", *files, "--stretch", "linear", "--output_dir", str(bands / "figures")]

@@ -1,0 +1,195 @@
+"""What the commands of ``galaxy-vision`` do; each returns the exit status.
+
+Heavy imports are in the functions, since torch and transformers take seconds to import.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from .runtime.files import CANNOT_WRITE, write_json, written_whole
+
+NO_IMAGE = "give image files, or --rgb RED GREEN BLUE; files stand before --bands, which takes all words behind it"
+
+
+def _reading(args: argparse.Namespace) -> dict:
+    """The options of read_rgb."""
+    return {"hdu": args.hdu, "bands": args.bands, "stretch": args.stretch, "survey": args.survey}
+
+
+def run_describe(args: argparse.Namespace) -> int:
+    """Print the description of each image; return 1 if any image could not be read."""
+    if not (args.images or args.rgb):
+        return refuse(NO_IMAGE)
+    # Here, since torch takes seconds to import.
+    from .inference.describe import NO_CAPTION
+    from .inference.named_images import describe_named, named_images
+
+    if (describer := _load_describer(args)) is None:
+        return 2
+    failed = 0
+    results = (
+        result
+        for image in named_images(args.images, args.rgb)
+        for result in describe_named(describer, image, args.frame, args.all, **_reading(args))
+    )
+    for result in results:
+        path = result["image"]
+        failed += "error" in result
+        if args.json:
+            print(json.dumps(result))
+        elif "error" in result:
+            print(f"{path}\n  error: {result['error']}")
+        else:
+            caption = result["caption"].strip() or NO_CAPTION
+            print(f"{path}\n  {result['class']} ({result['probability']:.0%})\n  {caption}")
+            for doubt in result["doubts"]:
+                print(f"  doubt: {doubt}")
+            if result["reading"]:
+                print(f"  read as: {result['reading']}")
+            for answer in result["answers"]:
+                name = answer["answer"].split("_", 1)[1].replace("_", " ")
+                limits = f"[{answer['lower']:.2f}, {answer['upper']:.2f}]"
+                print(f"    {answer['fraction']:.2f} {limits}  {name:18} {answer['question']}")
+    return 1 if failed else 0
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    """Draw a figure of each image; return 1 if any image could not be read."""
+    if not (args.images or args.rgb):
+        return refuse(NO_IMAGE)
+    from .inference.explain import DEFAULT_METHOD, METHODS
+    from .inference.explain_figure import MARK, explanation_figure, figure_files
+    from .inference.named_images import file_names, named_images, observe_named
+
+    method = args.method or DEFAULT_METHOD
+    if method not in METHODS:
+        return refuse(f"--method {method} is not one of {', '.join(METHODS)}")
+    if (describer := _load_describer(args)) is None:
+        return 2
+    folder, failed = Path(args.output_dir), 0
+    folder.mkdir(parents=True, exist_ok=True)
+    images = named_images(args.images, args.rgb)
+    figures = figure_files([file_names(image)[0] for image in images], folder)
+    for named, figure in zip(images, figures, strict=True):
+        path = " ".join(file_names(named))
+        try:
+            (observation,) = observe_named(named, args.frame, **_reading(args))
+        except ValueError as error:
+            failed += 1
+            print(f"{path}\n  error: {error}")
+            continue
+        with written_whole(figure) as partial:
+            explanation_figure(describer, observation.image, method).savefig(
+                partial, dpi=120, format="png", metadata=MARK
+            )
+        print(f"{path}\n  {figure}")
+    return 1 if failed else 0
+
+
+def _load_describer(args: argparse.Namespace):
+    """Load both models; print an error and return None if one cannot be loaded."""
+    from .inference.describe import Describer
+
+    try:
+        return Describer(args.model, args.captioner, getattr(args, "rotations", 1))
+    except (OSError, ValueError) as error:
+        refuse(f"--model {args.model} --captioner {args.captioner}: {str(error).splitlines()[0]}")
+        print(
+            "train them with train_classifier.py and train_captioner.py, or give other folders or Hub ids",
+            file=sys.stderr,
+        )
+        return None
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Print the table of scores, and write all of them to ``--output``, on the main process only."""
+    from .evaluation.caption_metrics import caption_table
+    from .evaluation.saved import evaluate_saved
+    from .evaluation.tables import summary_table
+
+    settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
+    if args.output and not Path(args.output).resolve().parent.is_dir():
+        return refuse(f"--output {args.output}: the folder does not exist; make it first")
+    try:
+        results = evaluate_saved(**settings)
+    except (OSError, ValueError) as error:
+        return refuse(f"--model {args.model} --dataset {args.dataset}: {str(error).splitlines()[0]}")
+    if results is None:
+        return 0
+    print(f"{args.model} on the {args.split} split of {args.dataset}: {results['rows']} galaxies")
+    if args.without_twins_of:
+        print(f"{results['twins_left_out']} more are in {', '.join(args.without_twins_of)} too and were left out")
+    if "note" in results:
+        print(f"note: {results['note']}")
+    print(caption_table(results["captions"]) if "captions" in results else summary_table(results))
+    if args.output:
+        write_json(Path(args.output), results)
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Make the figures and the card of a finished run again, and print which ones were kept."""
+    from .evaluation.report import SHEETS, rebuild_report
+
+    try:
+        written, reason = rebuild_report(Path(args.folder))
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in CANNOT_WRITE:
+            raise
+        return refuse(str(error).splitlines()[0])
+    for path in written:
+        print(path)
+    if reason:
+        kept = [name for name in SHEETS if (Path(args.folder) / name).exists()]
+        print(f"left as they are: {', '.join(kept) or 'no sheets of galaxies'}, because {reason}")
+    return 0
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """Upload a folder and print its address; the card of a run then names the repository instead of the folder."""
+    from .runtime.hub import push_folder
+
+    folder = Path(args.folder)
+    try:
+        if args.repo_type == "model" and all(
+            (folder / name).is_file() for name in ("metrics.json", "run.json", "config.json")
+        ):
+            from .evaluation.publish import push_run
+
+            print(push_run(folder, args.repo_id, args.private))
+        else:
+            print(push_folder(folder, args.repo_id, args.repo_type, args.private))
+    except ValueError as error:
+        return refuse(str(error))
+    except KeyboardInterrupt:
+        print(
+            "stopped before the push was complete: none of it is visible on the Hub; run the same command again",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the graph and print its path."""
+    from .inference.openvino import export
+
+    try:
+        print(export(args.model, args.output_dir))
+    except ValueError as error:
+        return refuse(str(error).splitlines()[0])
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            raise
+        return refuse(f"--model {args.model}: {str(error).splitlines()[0]}")
+    return 0
+
+
+def refuse(message: str) -> int:
+    """Print an error on the first of several processes, and return exit status 2."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"error: {message}", file=sys.stderr)
+    return 2
