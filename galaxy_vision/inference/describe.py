@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from ..models.decision_tree import QUESTIONS, SHORT_NAMES
+from ..runtime.shipped import CAPTIONER, CLASSIFIER
 from .loading import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
@@ -18,8 +19,8 @@ class Describer:
     """A classifier and a captioner, loaded once.
 
     Args:
-        model: folder or Hub id of a trained classifier.
-        captioner: folder or Hub id of a trained captioner.
+        model: folder or Hub id of a trained classifier, or that which comes with the package.
+        captioner: folder or Hub id of a trained captioner, or that which comes with the package.
         rotations: as for :func:`~galaxy_vision.inference.rotations.classify`.
 
     Raises:
@@ -27,7 +28,7 @@ class Describer:
         ValueError: a model is damaged or not of galaxy_vision, or ``rotations`` is not allowed.
     """
 
-    def __init__(self, model: str, captioner: str, rotations: int = 1):
+    def __init__(self, model: str = CLASSIFIER, captioner: str = CAPTIONER, rotations: int = 1):
         check_rotations(rotations)
         self.rotations = rotations
         self.classifier, self.image_processor = load_classifier(model)
