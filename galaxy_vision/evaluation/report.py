@@ -22,7 +22,6 @@ from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..runtime.files import remove_checkpoints, write_json
 from ..runtime.hardware import available_cores, cpu_model
-from . import figures
 from .model_card import write_card
 
 PACKAGES = (
@@ -167,6 +166,8 @@ def write_report(folder: Path, rows=None) -> list[Path]:
     Returns:
         Paths of the files that were written.
     """
+    from . import figures  # here, since matplotlib takes two seconds to import, and only the end of a run draws
+
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
     written = [figures.draw_curves(results, folder / "training_curves.png")]
     if "captions" in results:
@@ -183,6 +184,8 @@ def write_report(folder: Path, rows=None) -> list[Path]:
 
 def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
     """Draw mistakes and heat maps of correct predictions, as far as there are any."""
+    from . import figures
+
     written, processor = [], GalaxyImageProcessor.from_pretrained(folder)
     if results["examples"]["mistakes"]:
         written.append(figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png"))
