@@ -49,7 +49,7 @@ def start(args, output: Path) -> subprocess.Popen:
     command += ["--mixed_precision", "no", "--main_process_port", "0", "--num_processes", str(args.num_processes)]
     command += ["--multi_gpu"] if args.num_processes > 1 else []
     command += ["-m", "galaxy_vision.predict", "--model", args.model, "--catalogue", str(args.work / "catalogue")]
-    command += ["--output_dir", str(output), "--rows_per_part", str(args.rows_per_part)]
+    command += ["--output_dir", str(output), "--rows_per_part", str(args.rows_per_part), "--frame", args.frame]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true" if args.cpu else "false"}
     return subprocess.Popen(command, env=environment)
 
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--rows_per_part", type=int, default=1024)
     parser.add_argument("--num_processes", type=int, default=2)
     parser.add_argument("--kills", type=int, default=3, help="how often the second run is killed (0: no second run)")
+    parser.add_argument("--frame", default="as_is", help="as of galaxy-vision predict (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a GPU")
     args = parser.parse_args()

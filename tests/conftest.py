@@ -124,8 +124,8 @@ def train(name: str, *argv: str, report: bool = False) -> dict:
 
 PRELOADED = [
     "galaxy_vision.cli",
-    "galaxy_vision.evaluation.figures",
     "galaxy_vision.data.streaming",
+    "galaxy_vision.evaluation.figures",
     "galaxy_vision.evaluation.report",
     "galaxy_vision.inference.explain",
     "galaxy_vision.predict.run",
