@@ -1,6 +1,6 @@
 """Train with wider views, one change at a time, and score wrongly framed and badly taken images as they are.
 
-    python benchmarks/forgiving.py --dataset galaxy_zoo_challenge --work runs/forgiving --rows 3000 --epochs 4
+    python benchmarks/forgiving.py --dataset galaxy_zoo_challenge --work runs/forgiving --rows 2000 --epochs 3
 
 Every run starts from the shipped classifier. Scores are RMSE-37 on galaxies of the validation split, without framing;
 the test split is not scored. Complete runs are not repeated.
@@ -54,8 +54,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", required=True, help="data set with votes")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--rows", type=int, default=3000, help="training rows (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=4, help="(%(default)s)")
+    parser.add_argument("--rows", type=int, default=2000, help="training rows (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--count", type=int, default=400, help="galaxies that are scored (%(default)s)")
     args = parser.parse_args()
     rows = load_galaxies(args.dataset)["validation"]

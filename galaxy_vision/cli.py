@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .commands import refuse, run_describe, run_evaluate, run_explain, run_export, run_push, run_report
+from .commands import refuse, run_describe, run_evaluate, run_explain, run_export, run_push, run_report, run_trees
 from .images.limits import FRAME_HELP, STRETCHES, SURVEY_NAMES
 from .runtime.files import CANNOT_WRITE, cannot_write
 from .runtime.hardware import PRECISIONS
@@ -91,6 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--output_dir", required=True, help="folder for the graph, its config.json and preprocessor_config.json"
     )
     export.set_defaults(run=run_export)
+    trees = commands.add_parser(
+        "trees", help="the decision trees of Galaxy Zoo's campaigns, or one of your own", allow_abbrev=False
+    )
+    trees.add_argument("tree", nargs="?", metavar="CAMPAIGN|FILE.json", help="draw this one (default: list all)")
+    trees.add_argument("--json", action="store_true", help="as JSON, to begin a tree of your own with")
+    trees.set_defaults(run=run_trees)
     commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
     return parser
 

@@ -188,6 +188,35 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_trees(args: argparse.Namespace) -> int:
+    """List the campaigns with their sizes, or draw one tree."""
+    from .data.campaigns import campaign_names, drawn, load_campaign
+
+    if args.tree is None:
+        campaigns = {name: load_campaign(name) for name in campaign_names()}
+        if args.json:
+            print(json.dumps({name: campaign.tree.to_dict() for name, campaign in campaigns.items()}, indent=1))
+            return 0
+        for name, (tree, released, dataset, citation, *_) in campaigns.items():
+            votes = f"{len(released.questions):2} with {len(released.answers):2} in tables"
+            sizes = f"{len(tree.questions):2} questions, {len(tree.answers):2} answers; {votes}"
+            print(f"{name:16} {sizes}; {dataset or 'not on the Hub'}; {citation[0] if citation else ''}")
+        return 0
+    try:
+        campaign = load_campaign(args.tree)
+    except ValueError as error:
+        return refuse(str(error))
+    if args.json:
+        print(json.dumps(campaign.tree.to_dict(), indent=1))
+        return 0
+    print(f"{campaign.tree.name}: {len(campaign.tree.questions)} questions, {len(campaign.tree.answers)} answers\n")
+    print(drawn(campaign.tree))
+    for note in campaign.notes:
+        print(f"\nnote: {note}", end="")
+    print("\n" * bool(campaign.notes) + "\n".join(f"cite: {paper}" for paper in campaign.citation))
+    return 0
+
+
 def refuse(message: str) -> int:
     """Print an error on the first of several processes, and return exit status 2."""
     if os.environ.get("RANK", "0") == "0":

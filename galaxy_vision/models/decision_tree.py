@@ -1,19 +1,16 @@
-"""The Galaxy Zoo 2 decision tree: its questions and answers, reach and fractions.
+"""The decision tree of Galaxy Zoo 2: its questions and answers, and what only its tables have.
 
-Every array has the 37 answers of :data:`ANSWERS` on its last axis. Four quantities are kept apart by name:
-
-* *votes*: the number of volunteers who gave each answer (fractional where a source publishes fractions only; NaN where
-  the source does not have the question);
-* *conditional* fraction: the share of an answer among the volunteers who were asked its question, p(answer | asked);
-  NaN where nobody was asked;
-* *reach*: the share of all volunteers who are asked the question of an answer, p(asked);
-* *Kaggle* values: conditional x reach, as the Galaxy Challenge published them, with the error of that release in Q6.
+Every array has the 37 answers of :data:`ANSWERS` on its last axis. Votes, conditional fractions and reach are those of
+:mod:`galaxy_vision.models.tree`; *Kaggle* values are cumulative fractions, conditional x reach, as the Galaxy Challenge
+published them, with the error of that release in Q6.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+
+from .tree import DecisionTree
+from .tree import Question as TreeQuestion
 
 
 class Question(NamedTuple):
@@ -176,14 +173,31 @@ def answer_index(name: str) -> int:
     raise KeyError(f"{name!r} is not an answer of the Galaxy Zoo 2 tree; the answers are {', '.join(SHORT_NAMES)}")
 
 
-_LIMITS = np.cumsum([0, *(len(question.answers) for question in QUESTIONS)]).tolist()
-QUESTION_SLICES = {question.stem: slice(*limits) for question, limits in zip(QUESTIONS, pairwise(_LIMITS), strict=True)}
+GALAXY_ZOO_2 = DecisionTree(
+    "gz2",
+    tuple(
+        TreeQuestion(
+            question.stem,
+            question.answers,
+            tuple(
+                (other.stem, parent) for other in QUESTIONS for parent in question.parents if parent in other.answers
+            ),
+            question.text,
+        )
+        for question in QUESTIONS
+    ),
+)
+"""The tree as a value; its questions are named by the stems of hart16."""
+
+QUESTION_SLICES = GALAXY_ZOO_2.slices
 """Question stem -> slice of its answers on the last axis."""
 
-QUESTION_OF_ANSWER = np.repeat(np.arange(len(QUESTIONS)), [len(question.answers) for question in QUESTIONS])
+QUESTION_OF_ANSWER = GALAXY_ZOO_2.question_of_answer
 """(37,) int: index into :data:`QUESTIONS` of the question of each answer."""
 
-_PARENTS = {question.stem: tuple(map(answer_index, question.parents)) for question in QUESTIONS}
+question_totals = GALAXY_ZOO_2.totals
+conditional_fractions = GALAXY_ZOO_2.conditional
+reach = GALAXY_ZOO_2.reach
 
 
 def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
@@ -193,66 +207,6 @@ def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
         answers = question.hub_answers or (None,) * len(question.answers)
         names += [None if answer is None else f"{question.hub}-{campaign}_{answer}" for answer in answers]
     return tuple(names)
-
-
-def _check(values, name: str) -> None:
-    if values.shape[-1:] != (NUM_ANSWERS,):
-        raise ValueError(
-            f"{name} has shape {tuple(values.shape)}; its last axis must be the {NUM_ANSWERS} answers of ANSWERS"
-        )
-
-
-def question_totals(votes) -> np.ndarray:
-    """Return the votes on the question of each answer, (..., 37) -> (..., 37): equal for all answers of a question."""
-    votes = np.asarray(votes, dtype=np.float64)
-    _check(votes, "votes")
-    totals = np.add.reduceat(votes, [answers.start for answers in QUESTION_SLICES.values()], axis=-1)
-    return totals[..., QUESTION_OF_ANSWER]
-
-
-def conditional_fractions(votes) -> np.ndarray:
-    """Return the share of each answer among the votes on its question.
-
-    Args:
-        votes: (..., 37) votes, or any weights >= 0, such as debiased fractions, which do not sum to one.
-
-    Returns:
-        (..., 37) float64 that sums to one over each question; NaN where a question has no vote or is unknown.
-    """
-    votes = np.asarray(votes, dtype=np.float64)
-    totals = question_totals(votes)
-    return np.divide(votes, totals, out=np.full(votes.shape, np.nan), where=totals > 0)
-
-
-def reach(conditional):
-    """Return the probability that a volunteer is asked the question of each answer.
-
-    The reach of a question is the sum over its parent answers of their reach times their conditional fraction: that of
-    t10 is a02 x a05 x a08, and that of t06 is a01 + a02.
-
-    Args:
-        conditional: (..., 37) conditional fractions, a numpy array or a torch tensor.
-
-    Returns:
-        (..., 37) of the same type, equal for all answers of a question. Where a parent question is not reached, its
-        fractions, NaN or not, contribute 0; where it is reached and a fraction is NaN, the reach is NaN. Tensors are
-        returned without gradients.
-    """
-    if hasattr(conditional, "detach"):  # a torch tensor; this file does not import torch
-        conditional = conditional.detach()
-        asked = conditional.clone()
-    else:
-        conditional = np.asarray(conditional, dtype=np.float64)
-        asked = conditional.copy()
-    _check(conditional, "conditional")
-    for stem, parents in _PARENTS.items():  # questions come after their parents
-        asked[..., QUESTION_SLICES[stem]] = 0.0 if parents else 1.0
-        for parent in parents:
-            parent = slice(parent, parent + 1)
-            route = asked[..., parent] * conditional[..., parent]
-            route[asked[..., parent] == 0] = 0.0  # also where the fraction is NaN
-            asked[..., QUESTION_SLICES[stem]] += route
-    return asked
 
 
 NOMINAL_CLASSIFICATIONS = 44

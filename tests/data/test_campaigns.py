@@ -1,0 +1,92 @@
+"""The campaigns that come with the package, and trees of one's own."""
+
+import json
+
+import pytest
+
+from galaxy_vision.cli import main
+from galaxy_vision.data.campaigns import campaign_names, drawn, load_campaign
+from galaxy_vision.models.decision_tree import QUESTIONS
+from galaxy_vision.models.tree import DecisionTree
+
+SIZES = {  # questions and answers: all, and of the published tables (Masters & Galaxy Zoo Team; the papers cited there)
+    "gz2": (11, 37, 10, 30),
+    "gz_decals_dr12": (11, 37, 10, 30),
+    "gz_decals_dr5": (11, 41, 10, 34),
+    "gz_decals_dr8": (11, 41, 10, 34),
+    "gz_desi": (10, 34, 10, 34),
+    "gz_hubble": (18, 57, 13, 40),
+    "gz_candels": (17, 50, 11, 32),
+    "gz_ukidss": (11, 37, 10, 30),
+    "gz_cosmic_dawn": (13, 45, 13, 45),
+    "gz_euclid": (14, 53, 13, 46),
+    "gz_jwst_ceers": (12, 39, 12, 39),
+    "gz_jwst_cosmos": (11, 36, 11, 36),
+    "gz_rings": (1, 2, 1, 2),
+    "galaxy10_decals": (1, 10, 1, 10),
+    "galaxy_mnist": (1, 4, 1, 4),
+}
+
+
+def test_every_campaign_is_a_tree_of_the_published_size():
+    sizes = {}
+    for name in campaign_names():
+        tree, released, *_ = load_campaign(name)
+        sizes[name] = (len(tree.questions), len(tree.answers), len(released.questions), len(released.answers))
+    assert sizes == SIZES
+
+
+def test_galaxy_zoo_2_by_its_hub_names_is_the_tree_that_our_arrays_have():
+    tree = load_campaign("gz2").tree
+    stems = {question.answers: question for question in QUESTIONS}
+    assert len(stems) == len(QUESTIONS)
+    hub_name = {question.stem: f"{question.hub or 'rare-features'}-gz2" for question in QUESTIONS}
+    answer_of = {
+        short: (hub_name[question.stem], published)
+        for question in QUESTIONS
+        for short, published in zip(
+            question.answers, question.hub_answers or tree.question("rare-features-gz2").answers, strict=True
+        )
+    }
+    for question in QUESTIONS:
+        published = tree.question(hub_name[question.stem])
+        assert set(published.answers) == {answer_of[short][1] for short in question.answers}
+        assert set(published.parents) == {answer_of[parent] for parent in question.parents}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_campaign_is_drawn_with_every_question_under_an_answer_that_leads_to_it(name):
+    tree = load_campaign(name).tree
+    lines = drawn(tree).splitlines()
+    for question in tree.questions:
+        shown = [line for line in lines if line.strip().split(":")[0].split(",")[0] == question.name]
+        assert len(shown) == max(len(question.parents), 1)
+
+
+def test_a_tree_of_ones_own_is_read_drawn_and_refused(tmp_path, capsys):
+    assert main(["trees", "gz_rings", "--json"]) == 0
+    (tmp_path / "mine.json").write_text(capsys.readouterr().out)
+    assert load_campaign(str(tmp_path / "mine.json")).tree == load_campaign("gz_rings").tree
+    mine = {"questions": [{"name": "kind", "answers": ["ring", "shell", "neither"]}]}
+    (tmp_path / "kinds.json").write_text(json.dumps(mine))
+    assert main(["trees", str(tmp_path / "kinds.json")]) == 0
+    assert "kinds: 1 questions, 3 answers\n\nkind: ring, shell, neither\n" in capsys.readouterr().out
+    for content, message in (("{", "is not a JSON file"), ("[]", "a tree is an object with a list of")):
+        (tmp_path / "bad.json").write_text(content)
+        assert main(["trees", str(tmp_path / "bad.json")]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["trees", "gz3"]) == 2 and "tree='gz3' is neither a campaign (gz2, " in capsys.readouterr().err
+
+
+def test_the_list_names_every_campaign_with_its_size(capsys):
+    assert main(["trees"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SIZES)
+    assert (
+        "18 questions, 57 answers; 13 with 40 in tables; mwalmsley/gz_hubble" in lines[list(SIZES).index("gz_hubble")]
+    )
+    assert main(["trees", "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert {name: DecisionTree.from_dict(tree) for name, tree in read.items()} == {
+        name: load_campaign(name).tree for name in SIZES
+    }
