@@ -199,7 +199,8 @@ def run_trees(args: argparse.Namespace) -> int:
             return 0
         for name, (tree, released, dataset, citation, *_) in campaigns.items():
             votes = f"{len(released.questions):2} with {len(released.answers):2} in tables"
-            sizes = f"{len(tree.questions):2} questions, {len(tree.answers):2} answers; {votes}"
+            plural = "s" if len(tree.questions) > 1 else " "
+            sizes = f"{len(tree.questions):2} question{plural}, {len(tree.answers):2} answers; {votes}"
             print(f"{name:16} {sizes}; {dataset or 'not on the Hub'}; {citation[0] if citation else ''}")
         return 0
     try:
@@ -209,7 +210,9 @@ def run_trees(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(campaign.tree.to_dict(), indent=1))
         return 0
-    print(f"{campaign.tree.name}: {len(campaign.tree.questions)} questions, {len(campaign.tree.answers)} answers\n")
+    count = len(campaign.tree.questions)
+    answers = len(campaign.tree.answers)
+    print(f"{campaign.tree.name}: {count} question{'s' * (count > 1)}, {answers} answers\n")
     print(drawn(campaign.tree))
     for note in campaign.notes:
         print(f"\nnote: {note}", end="")

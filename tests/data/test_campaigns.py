@@ -70,7 +70,7 @@ def test_a_tree_of_ones_own_is_read_drawn_and_refused(tmp_path, capsys):
     mine = {"questions": [{"name": "kind", "answers": ["ring", "shell", "neither"]}]}
     (tmp_path / "kinds.json").write_text(json.dumps(mine))
     assert main(["trees", str(tmp_path / "kinds.json")]) == 0
-    assert "kinds: 1 questions, 3 answers\n\nkind: ring, shell, neither\n" in capsys.readouterr().out
+    assert "kinds: 1 question, 3 answers\n\nkind: ring, shell, neither\n" in capsys.readouterr().out
     for content, message in (("{", "is not a JSON file"), ("[]", "a tree is an object with a list of")):
         (tmp_path / "bad.json").write_text(content)
         assert main(["trees", str(tmp_path / "bad.json")]) == 2
