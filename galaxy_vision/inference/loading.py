@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import GenerationConfig
 
 from ..images.limits import MAX_BYTES
+from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
@@ -84,6 +85,11 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
                 f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs does not "
                 "give one class for each image, which this command needs; use "
                 'pipeline("image-classification", model=...)'
+            )
+        if model.config.predict_votes and model.config.decision_tree != GALAXY_ZOO_2:
+            raise ValueError(
+                f"{name} predicts the votes of {model.config.decision_tree.name!r}, and this command reads those of "
+                "Galaxy Zoo 2 only; use from_pretrained and predict_fractions"
             )
         processor = GalaxyImageProcessor.from_pretrained(name)
         outputs = model(processor(GREY, return_tensors="pt")["pixel_values"])

@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from .decision_tree import QUESTION_SLICES
+from .decision_tree import GALAXY_ZOO_2
+from .tree import DecisionTree
 
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 """Values of ``config.problem_type``, those of transformers."""
@@ -69,7 +70,9 @@ def label_loss(
     return torch.where(is_known, losses, 0).sum() / is_known.sum().clamp(min=1)
 
 
-def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
+def dirichlet_multinomial_nll(
+    concentration: torch.Tensor, votes: torch.Tensor, tree: DecisionTree = GALAXY_ZOO_2
+) -> torch.Tensor:
     """Return the negative log-likelihood of votes under one Dirichlet-multinomial for each question.
 
     For a question with votes k and concentrations a, n = sum k and A = sum a, the likelihood is
@@ -77,11 +80,12 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
     votes too. Questions with unknown votes (any NaN) are left out, and those without votes contribute exactly 0.
 
     Args:
-        concentration: (B, 37) Dirichlet concentrations > 0.
-        votes: (B, 37) votes >= 0, fractional allowed, NaN where unknown.
+        concentration: (B, answers) Dirichlet concentrations > 0.
+        votes: (B, answers) votes >= 0, fractional allowed, NaN where unknown.
+        tree: the tree of these answers.
 
     Returns:
-        (B, 11) nats for each question, 0 where it is unknown.
+        (B, questions) nats for each question, 0 where it is unknown.
 
     Raises:
         ValueError: the shapes differ.
@@ -93,7 +97,7 @@ def dirichlet_multinomial_nll(concentration: torch.Tensor, votes: torch.Tensor) 
     dtype = torch.promote_types(concentration.dtype, torch.float32)  # bf16 is too coarse for lgamma
     concentration, votes = concentration.to(dtype), votes.to(dtype)
     losses = []
-    for answers in QUESTION_SLICES.values():
+    for answers in tree.slices.values():
         a, k = concentration[..., answers], votes[..., answers]
         is_known = ~k.isnan().any(dim=-1)
         k = torch.where(is_known[..., None], k, torch.zeros_like(k))

@@ -1,4 +1,4 @@
-"""A timm ResNet with two heads: morphological class, and the votes of Galaxy Zoo volunteers on the decision tree."""
+"""A timm ResNet with two heads: morphological class, and the votes of volunteers on a decision tree."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttenti
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_galaxy_resnet import GalaxyResNetConfig
-from .decision_tree import NUM_ANSWERS, QUESTION_SLICES, reach
 from .losses import SINGLE_LABEL, dirichlet_multinomial_nll, label_loss, problem_of
 from .strict_loading import StrictLoading, check_backbone, keep_initialisation
 
@@ -32,7 +31,8 @@ class GalaxyClassifierOutput(ModelOutput):
     Attributes:
         loss: scalar, the sum of class loss and vote loss, or the one that could be computed.
         logits: (B, number of classes).
-        vote_concentration: (B, 37) Dirichlet concentrations > 0, or None without vote head.
+        vote_concentration: (B, answers) Dirichlet concentrations > 0, or None without vote head; 37 answers in Galaxy
+            Zoo 2.
         hidden_states: maps (B, C, H, W) of the stem and of each stage, or None if they were not requested.
     """
 
@@ -43,7 +43,7 @@ class GalaxyClassifierOutput(ModelOutput):
 
 
 class VoteFractions(NamedTuple):
-    """Predicted answers of volunteers, all (B, 37) float32.
+    """Predicted answers of volunteers, all (B, answers) float32.
 
     Attributes:
         conditional: expected fraction of each answer among the volunteers who are asked its question.
@@ -128,7 +128,11 @@ class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
 
 
 class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
-    """Morphological class and Galaxy Zoo votes of a galaxy image."""
+    """Morphological class and the votes of volunteers of a galaxy image.
+
+    Attributes:
+        tree: the decision tree whose votes are predicted.
+    """
 
     _heads = HEADS
 
@@ -136,7 +140,9 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         super().__init__(config)
         self.dropout = nn.Dropout(config.drop_rate)
         self.classifier = nn.Linear(self.backbone.num_features, config.num_labels)
-        self.vote_head = nn.Linear(self.backbone.num_features, NUM_ANSWERS) if config.predict_votes else None
+        self.tree = config.decision_tree
+        num_answers = len(self.tree.answers)
+        self.vote_head = nn.Linear(self.backbone.num_features, num_answers) if config.predict_votes else None
         self.post_init()
 
     @can_return_tuple
@@ -156,7 +162,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             labels: labels of the kind that ``config.problem_type`` says, see
                 :func:`~galaxy_vision.models.losses.label_loss`. Where it is None, as in transformers, integers (B,) are
                 classes that exclude each other, and floats or several columns are classes that do not.
-            votes: (B, 37) votes; NaN where unknown.
+            votes: (B, answers) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.
             output_hidden_states: whether to return the maps of the stem and of each stage.
 
@@ -175,7 +181,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         if self.vote_head is not None:
             # Within a question, the softmax of the raw output is the expected fraction, and its scale the certainty.
             # The limits, e^-6 to e^7 votes, keep lgamma and its gradient finite.
-            concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, 37)
+            concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, answers)
         loss = None
         if labels is not None:
             problem = problem_of(self.config, labels)
@@ -185,7 +191,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         if votes is not None:
             if concentration is None:
                 raise ValueError("votes were given but config.predict_votes is False; set it or leave votes out")
-            vote_loss = dirichlet_multinomial_nll(concentration, votes).mean()
+            vote_loss = dirichlet_multinomial_nll(concentration, votes, self.tree).mean()
             loss = vote_loss if loss is None else loss + vote_loss
         return GalaxyClassifierOutput(
             loss=loss,
@@ -210,7 +216,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             )
         concentration = outputs.vote_concentration.float()
         total = torch.cat(
-            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in QUESTION_SLICES.values()],
+            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in self.tree.slices.values()],
             dim=1,
         )
         conditional = concentration / total
@@ -218,7 +224,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         if betaincinv is None:
             raise ImportError("the intervals of vote fractions need scipy; pip install scipy")
         lower, upper = (torch.from_numpy(betaincinv(a, rest, q)).to(conditional) for q in (0.05, 0.95))
-        return VoteFractions(conditional, reach(conditional), lower, upper)
+        return VoteFractions(conditional, self.tree.reach(conditional), lower, upper)
 
 
 # Saved folders then contain the code, and load where this package is not installed.

@@ -6,6 +6,7 @@ import timm
 from torch import nn
 
 from ..inference.loading import refusing
+from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
 from ..runtime.shipped import model_source
@@ -35,6 +36,11 @@ def load_trained(kind: type, argument: str, name: str):
         raise SystemExit(
             f"error: {argument}={name!r} takes images of {channels} channels, and a run trains on {NUM_CHANNELS}; "
             "give another model"
+        )
+    if argument == "encoder" and getattr(loaded, "tree", GALAXY_ZOO_2) != GALAXY_ZOO_2:
+        raise SystemExit(
+            f"error: encoder={name!r} predicts the votes of {loaded.tree.name!r}, and captions are written from those "
+            "of Galaxy Zoo 2; give another model"
         )
     return loaded
 
@@ -118,7 +124,7 @@ def take_weights(model, start, source: str) -> str:
     """Copy the weights of a trained classifier that mean the same in a new one.
 
     Those of the class head do if the classes have the same names in the same order and exclude each other in both;
-    those of the vote head if both have one.
+    those of the vote head if both have one, of the same tree.
 
     Args:
         source: the trained model's argument and name, for the message.
@@ -130,7 +136,7 @@ def take_weights(model, start, source: str) -> str:
     means_the_same = {
         "backbone": True,
         "classifier": start.config.id2label == model.config.id2label and excludes,
-        "vote_head": start.vote_head is not None and model.vote_head is not None,
+        "vote_head": start.vote_head is not None and model.vote_head is not None and start.tree == model.tree,
     }
     taken = [name for name, same in means_the_same.items() if same]
     for name in taken:

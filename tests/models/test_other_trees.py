@@ -1,0 +1,104 @@
+"""A classifier predicts the votes of any tree, which travels with its weights."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.cli import main
+from galaxy_vision.data.campaigns import load_campaign
+from galaxy_vision.inference.loading import load_classifier
+from galaxy_vision.models.losses import dirichlet_multinomial_nll
+from galaxy_vision.training.starting_point import take_weights
+
+DESI = load_campaign("gz_desi").tree
+
+
+def classifier(tree=None, **settings) -> GalaxyResNetForImageClassification:
+    torch.manual_seed(0)
+    config = {"backbone": "resnet10t", "image_size": 32} | settings
+    return GalaxyResNetForImageClassification(GalaxyResNetConfig(tree=tree, **config)).eval()
+
+
+def votes_of(tree, count: int, seed: int = 0) -> torch.Tensor:
+    """Votes of 40 volunteers, where asked; the first question of the first galaxy is unknown."""
+    rng = np.random.default_rng(seed)
+    votes = np.round(40 * tree.cumulative(tree.conditional(rng.gamma(0.5, size=(count, len(tree.answers))))))
+    votes[0, : len(tree.questions[0].answers)] = np.nan
+    return torch.from_numpy(votes).float()
+
+
+@pytest.fixture(scope="module")
+def pixels() -> torch.Tensor:
+    return torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_model_of_the_desi_tree_is_saved_loaded_and_gives_its_fractions(pixels, tmp_path):
+    model = classifier(DESI.to_dict())
+    outputs = model(pixels, votes=votes_of(DESI, 6))
+    assert outputs.vote_concentration.shape == (6, 34) and torch.isfinite(outputs.loss)
+    fractions = model.predict_fractions(outputs)
+    for answers in DESI.slices.values():
+        assert torch.allclose(fractions.conditional[:, answers].sum(1), torch.ones(6), atol=1e-5)
+    assert torch.equal(fractions.reach, DESI.reach(fractions.conditional))
+    assert (fractions.lower <= fractions.conditional).all() and (fractions.conditional <= fractions.upper).all()
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["format_version"] == 2
+    loaded = GalaxyResNetForImageClassification.from_pretrained(tmp_path).eval()
+    assert loaded.tree == DESI and torch.equal(loaded(pixels).vote_concentration, outputs.vote_concentration)
+
+
+def test_the_loss_of_votes_is_that_of_each_question_of_the_tree():
+    concentration, votes = torch.rand(4, 34) + 0.5, votes_of(DESI, 4)
+    losses = dirichlet_multinomial_nll(concentration, votes, DESI)
+    assert losses.shape == (4, 10) and losses[0, 0] == 0
+    two = load_campaign("gz_rings").tree
+    a, k = torch.tensor([[2.0, 3.0]]), torch.tensor([[4.0, 1.0]])
+    n, total = k.sum(), a.sum()
+    beta_binomial = (
+        torch.lgamma(n + 1) - torch.lgamma(k + 1).sum() + torch.lgamma(total) - torch.lgamma(n + total)
+    ) + (torch.lgamma(k + a) - torch.lgamma(a)).sum()
+    assert torch.allclose(dirichlet_multinomial_nll(a, k, two), -beta_binomial.reshape(1, 1))
+
+
+def test_a_tree_of_one_question_is_learned_by_heart(pixels):
+    tree = {"name": "rings", "questions": [{"name": "ring", "answers": ["yes", "no"]}]}
+    model = classifier(tree).train()
+    votes = torch.tensor([[20.0, 0], [0, 20], [20, 0], [0, 20], [15, 5], [5, 15]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        model(pixels, votes=votes).loss.backward()
+        optimizer.step()
+    fractions = model.predict_fractions(model(pixels)).conditional[:, 0]  # by the batch's own statistics, as learned
+    assert (fractions - votes[:, 0] / 20).abs().max() < 0.15
+
+
+@pytest.mark.parametrize("tree", [{"questions": []}, {"name": "x"}, {"questions": [{"name": "a", "answers": ["b"]}]}])
+def test_a_config_with_a_damaged_tree_is_refused_in_one_sentence(tree, tmp_path):
+    classifier(DESI.to_dict()).save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"tree": tree}))
+    with pytest.raises(ValueError, match="config.json of galaxy_resnet cannot be used: .*(question|tree)") as error:
+        GalaxyResNetForImageClassification.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_commands_that_know_galaxy_zoo_2_only_refuse_another_tree(tmp_path, capsys):
+    classifier(DESI.to_dict()).save_pretrained(tmp_path)
+    GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match="predicts the votes of 'gz_desi', and this command reads those of Galaxy Zoo 2"
+    ):
+        load_classifier(tmp_path)
+    assert main(["describe", "a.jpg", "--model", str(tmp_path)]) == 2
+    assert "predicts the votes of 'gz_desi'" in capsys.readouterr().err
+
+
+def test_a_vote_head_of_another_tree_is_not_taken_over():
+    start, model = classifier(DESI.to_dict()), classifier()
+    before = model.vote_head.weight.clone()
+    taken = take_weights(model, start, "init_from='x'")
+    assert "vote_head" not in taken and "backbone" in taken and torch.equal(model.vote_head.weight, before)
