@@ -38,7 +38,7 @@ def field(pictures: list[Image.Image], side: int) -> Image.Image:
 def test_a_frame_that_is_right_is_left_as_it_is_to_the_bit(pictures):
     observations = [observe(picture) for picture in pictures]
     left = [seen.reading.endswith("frame left as it is") for seen in observations]
-    # Simulated galaxies are drawn by their half-light radius, so their petroR90 scatters; of real ones 98 % are left.
+    # The sizes of simulated galaxies scatter more than those of real ones, of which 98 % are left.
     assert np.mean(left) >= 0.7
     for picture, seen, is_left in zip(pictures, observations, left, strict=True):
         assert np.array_equal(seen.image, picture) == is_left
