@@ -213,7 +213,7 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     upload.upload(show_upload, reading, outputs, **options)
     again.click(show_upload, reading, outputs, **options)
     examples.select(show_example, session, outputs, trigger_mode="multiple", **options)  # the last choice is shown
-    field.release(reframe, [session, field], outputs, trigger_mode="always_last", **options)
+    field.input(reframe, [session, field], outputs, trigger_mode="always_last", **options)
     options |= {"show_progress_on": [viewer]}
     picked = {"triggers": [target.input, method.input], "trigger_mode": "always_last"}
     gr.on(fn=redraw, inputs=[session, target, method], outputs=viewer, **picked, **options)

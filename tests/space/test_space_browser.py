@@ -235,3 +235,23 @@ def test_a_telephone_shows_the_page_without_scrolling_sideways(browser, demo_ser
     page.wait_for_selector(".gv-class")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
+
+
+def test_the_frame_is_drawn_on_a_wide_image_and_the_slider_widens_it(page, tmp_path):
+    wide = Image.new("RGB", (600, 480), (6, 6, 6))
+    wide.paste(Image.open(EXAMPLES[0]).convert("RGB").resize((160, 160)), (300, 200))
+    wide.save(tmp_path / "wide.png")
+    upload(page, tmp_path / "wide.png")
+    wait_for_image(page, "wide.png")
+    frame = page.locator(".gv-whole svg rect")
+    assert page.locator(".gv-whole").is_visible() and "times closer" in page.inner_text(".gv-verdict")
+    left, width = float(frame.get_attribute("x")), float(frame.get_attribute("width"))
+    assert abs(left + width / 2 - 380) < 8 and 100 < width < 260
+    slider = page.locator("#gv-field input[type=range]")
+    slider.focus()
+    for _ in range(10):  # steps of .05
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        f"parseFloat(document.querySelector('.gv-whole svg rect').getAttribute('width')) > {1.3 * width}"
+    )
+    assert abs(float(frame.get_attribute("width")) / width - 1.5) < 0.15
