@@ -49,7 +49,8 @@ def test_the_python_lines_of_the_readme_run_as_they_are():
     command = [sys.executable, "-c", lines]
     done = subprocess.run(command, cwd=REPOSITORY, env=one_thread, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "t03_bar_a06_bar" in done.stdout and done.stdout.count("spiral galaxy") == 2
+    assert "t03_bar_a06_bar" in done.stdout and done.stdout.count("spiral galaxy") == 3
+    assert "frame left as it is" in done.stdout
 
 
 @pytest.mark.parametrize("gradio", [True, False])
