@@ -58,7 +58,7 @@ def _show(session: dict, look: Callable[[], tuple], read: Callable | None = None
     try:
         image, description, *html = look()
         if read is not None:
-            session["read"], session["base"] = read, _base(image)
+            session["read"], session["base"], session["field"] = read, _base(image), 1.0
         shown = {"number": number, "image": image, "description": description}
         target = gr.Dropdown(choices=studio.targets(), value=description["class"])
         button = gr.Button(interactive=True)
@@ -103,9 +103,10 @@ def show_first(session: dict) -> list:
 
 def reframe(session: dict, field: float) -> list:
     """Show the same galaxy in a field so many times as wide as that which was first shown."""
-    if session["shown"] is None:
+    if session["shown"] is None or field == session["field"]:  # also where the page itself has set the slider back
         return [gr.skip()] * OUTPUTS
     x, y, radius = session["base"]
+    session["field"] = field
 
     def look():
         image = session["read"](f"{x},{y},{radius * field}")
@@ -152,7 +153,7 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     """Add the tab; ``private`` are options that keep its events out of the API."""
     # State of a visitor: number of the image requested last, and what is shown. It is changed in place, so that all
     # events see the change.
-    session = gr.State({"asked": 0, "shown": None, "read": None, "base": None}, time_to_live=900)
+    session = gr.State({"asked": 0, "shown": None, "read": None, "base": None, "field": 1.0}, time_to_live=900)
     with gr.Row(elem_id="gv-main"):
         with gr.Column(scale=4, min_width=280):
             gr.HTML(page.DROP)
