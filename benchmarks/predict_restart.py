@@ -50,6 +50,7 @@ def start(args, output: Path) -> subprocess.Popen:
     command += ["--multi_gpu"] if args.num_processes > 1 else []
     command += ["-m", "galaxy_vision.predict", "--model", args.model, "--catalogue", str(args.work / "catalogue")]
     command += ["--output_dir", str(output), "--rows_per_part", str(args.rows_per_part), "--frame", args.frame]
+    command += ["--no_doubts"] if args.frame == "as_is" else []
     environment = os.environ | {"ACCELERATE_USE_CPU": "true" if args.cpu else "false"}
     return subprocess.Popen(command, env=environment)
 

@@ -216,7 +216,8 @@ def prediction_forms(args, files: Path, model_folder: Path, work: Path) -> dict[
         output = work / f"predicted_{backend}"
         accelerator = make_accelerator("auto", 1, None, work)
         models = Models(
-            Arguments(str(files), str(output), str(model_folder), backend=backend, frame="as_is"), accelerator
+            Arguments(str(files), str(output), str(model_folder), backend=backend, frame="as_is", doubts=False),
+            accelerator,
         )
         settle_precision(accelerator, "auto", lambda models=models: models.bf16_gain(catalogue))
         models.compute = models.compute_in(accelerator.mixed_precision)

@@ -56,7 +56,7 @@ def by_predict(processor, data: bytes) -> torch.Tensor:
     models.processors, models.batch_size, models.features = [processor], 2, threading.local()
     models.reading = models.reading_others = {}
     models.accelerator = SimpleNamespace(device=torch.device("cpu"))
-    models.frame, models.reading, models.reading_others = AS_IS, {}, {}
+    models.frame, models.doubts, models.reading, models.reading_others = AS_IS, True, {}, {}
     squares, status, error, *_ = models.decode(Row("a", "a.png", lambda: data))
     assert status == "ok", error
     return models._to_device(0, [squares])[0]

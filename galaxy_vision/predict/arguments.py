@@ -50,6 +50,7 @@ class Arguments:
     stretch: str = arg("auto", f"of FITS and other deep images: {', '.join(STRETCHES)}")
     survey: str | None = arg(None, f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}")
     frame: str = arg("auto", FRAME_HELP)
+    doubts: bool = arg(True, "say why answers may mean nothing; without it, and as_is, twice as fast on a CPU")
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(
         1, "average over this many rotated and mirrored copies of each image (1, 4 or 8) at as many times the cost"
@@ -71,6 +72,8 @@ class Arguments:
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} is below {least}")
         parse_frame(self.frame)
+        if not self.doubts and self.frame != "as_is":
+            raise ValueError(f"doubts=False does not go with frame={self.frame!r}, which measures images; give as_is")
         check_rotations(self.rotations)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")

@@ -14,6 +14,7 @@ import torch
 from huggingface_hub import snapshot_download
 from torch.fx.experimental.optimization import fuse
 
+from ..images.decode import read_rgb
 from ..images.framing import parse_frame
 from ..images.limits import FITS_STARTS
 from ..images.observation import observe
@@ -36,7 +37,7 @@ class Models:
 
     def __init__(self, args: Arguments, accelerator):
         self.args, self.accelerator = args, accelerator
-        self.frame, self.reading = parse_frame(args.frame), args.reading()
+        self.frame, self.doubts, self.reading = parse_frame(args.frame), args.doubts, args.reading()
         # Other files have neither extensions nor bands, and may lie beside FITS files.
         self.reading_others = {name: self.reading[name] for name in ("stretch", "survey") if name in self.reading}
         # On a CPU every thread does all the work for a batch on one core: threads that share a matrix product wait
@@ -121,12 +122,18 @@ class Models:
             return Decoded(None, "unreadable", f"{type(error).__name__}: {error}")
         try:
             reading = self.reading if data.startswith(FITS_STARTS) else self.reading_others
-            observation = observe(data, self.frame, **reading)
+            if self.doubts:
+                observation = observe(data, self.frame, **reading)
+                image, reading = observation.image, observation.reading
+                doubts = "; ".join(map(str, observation.doubts))
+            else:
+                image = read_rgb(data, **reading)
+                reading, doubts = image.info["reading"], ""
         except ValueError as error:
             return Decoded(None, "damaged", str(error))
-        pixels = torch.from_numpy(np.array(observation.image)).permute(2, 0, 1)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         squares = [processor.crop_and_resize(pixels) for processor in self.processors]
-        return Decoded(squares, "ok", None, observation.reading, "; ".join(map(str, observation.doubts)))
+        return Decoded(squares, "ok", None, reading, doubts)
 
     @torch.inference_mode()
     def _outputs(self, compute: Callable, pixels: list[torch.Tensor]) -> tuple:

@@ -183,6 +183,7 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
         "batch_size": models.batch_size,
         "embedding": args.embedding,
         "frame": args.frame,
+        "doubts": args.doubts,
         "rotations": args.rotations,
         "backend": args.backend,
         "device": models.accelerator.device.type,

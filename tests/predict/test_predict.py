@@ -313,6 +313,12 @@ def test_fields_are_framed_doubted_and_said_and_a_frame_is_part_of_the_run(model
         np.linalg.norm(frames["embedding"][1] - as_is["embedding"][0]) for frames in (table, as_is)
     ]  # of the wide field from the galaxy itself, framed and not
     assert distance[0] < 0.5 * distance[1]
+    plain = run(model, tmp_path / "images", tmp_path / "plain", "--embedding", "--frame", "as_is", "--no_doubts")
+    assert plain["doubts"].tolist() == ["", "", "", ""] and plain["status"].tolist() == as_is["status"].tolist()
+    assert all(np.array_equal(*pair) for pair in zip(plain["embedding"][:3], as_is["embedding"][:3], strict=True))
+    with pytest.raises(SystemExit):
+        run(model, tmp_path / "images", tmp_path / "other", "--no_doubts")
+    assert "doubts=False does not go with frame='auto'" in capsys.readouterr().err
     run(model, tmp_path / "images", tmp_path / "auto", "--embedding", "--frame", "as_is", code=2)
     assert "frame 'auto', now 'as_is'" in capsys.readouterr().err
 
