@@ -38,7 +38,7 @@ def nearest(x, y, areas) -> int:
 
 
 def ours(image: Image.Image) -> tuple[float, float, float]:
-    galaxy = sources.search(image)[0]
+    galaxy = sources.find_galaxies(image)[0]
     return galaxy.x, galaxy.y, galaxy.petro_r90
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from .padding import cut_square
-from .sources import FIELD, Galaxy, search
+from .sources import FIELD, Galaxy, find_galaxies
 
 # Ours; chosen on the validation split: lab_notes.md, "Framing".
 RIGHT_SCALE = 1.5  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
@@ -101,7 +101,7 @@ def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | No
         return Framed(image, "", None, 0, _central_square(image))
     if frame.kind == "radius":
         return _framed(image, _given(image, frame, pixel_scale), 0, is_given=True)
-    galaxies = search(image)
+    galaxies = find_galaxies(image)
     if not galaxies:
         return _no_galaxy(image)
     return _framed(image, galaxies[0], len(galaxies))
@@ -109,7 +109,7 @@ def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | No
 
 def frame_all(image: Image.Image) -> list[Framed]:
     """Frame each galaxy of an image, the nearest to its centre first; the image as it is where none is found."""
-    galaxies = search(image)
+    galaxies = find_galaxies(image)
     return [_framed(image, galaxy, len(galaxies)) for galaxy in galaxies] or [_no_galaxy(image)]
 
 

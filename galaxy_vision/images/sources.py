@@ -53,20 +53,15 @@ class Galaxy(NamedTuple):
     petro_r90: float
 
 
-def find_galaxies(rgb: np.ndarray) -> list[Galaxy]:
+def find_galaxies(image: Image.Image) -> list[Galaxy]:
     """Find the galaxies of an image, the nearest to its centre first.
 
     What is much smaller than the largest galaxy (faint neighbours, stars) is left out. Nothing is found in blank
     images and in noise.
 
     Args:
-        rgb: (H, W, 3) uint8, on a dark sky.
+        image: RGB, on a dark sky.
     """
-    return search(Image.fromarray(rgb))
-
-
-def search(image: Image.Image) -> list[Galaxy]:
-    """As :func:`find_galaxies`, of an RGB image of Pillow."""
     width, height = image.size
     if min(height, width) < SMALLEST:
         return []
