@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..models.concepts import MIN_VOTES
 from ..models.decision_tree import (
-    MIN_VOTES,
     QUESTION_OF_ANSWER,
     QUESTION_SLICES,
     QUESTIONS,

@@ -24,8 +24,8 @@ from galaxy_vision.evaluation.sums import interval_95
 from galaxy_vision.evaluation.sums import ratio
 from galaxy_vision.evaluation.sums import root
 from galaxy_vision.evaluation.sums import RunningSums
+from galaxy_vision.models.concepts import MIN_VOTES
 from galaxy_vision.models.decision_tree import ANSWERS
-from galaxy_vision.models.decision_tree import MIN_VOTES
 from galaxy_vision.models.decision_tree import NUM_ANSWERS
 from galaxy_vision.models.decision_tree import QUESTION_SLICES
 from galaxy_vision.models.decision_tree import QUESTIONS

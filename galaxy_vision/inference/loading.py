@@ -14,12 +14,12 @@ from PIL import Image
 from transformers import GenerationConfig
 
 from ..images.limits import MAX_BYTES
-from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
+from ..models.trees import Trees
 from ..runtime.shipped import model_source
 
 GREY = Image.new("RGB", (64, 64), (9, 9, 9))
@@ -86,9 +86,9 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
                 "give one class for each image, which this command needs; use "
                 'pipeline("image-classification", model=...)'
             )
-        if model.config.predict_votes and model.config.decision_tree != GALAXY_ZOO_2:
+        if model.config.predict_votes and model.trees != Trees():
             raise ValueError(
-                f"{name} predicts the votes of {model.config.decision_tree.name!r}, and this command reads those of "
+                f"{name} predicts the votes of {', '.join(model.trees)}, and this command reads those of "
                 "Galaxy Zoo 2 only; use from_pretrained and predict_fractions"
             )
         processor = GalaxyImageProcessor.from_pretrained(name)

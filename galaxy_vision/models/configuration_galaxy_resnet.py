@@ -3,13 +3,12 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
-from .decision_tree import GALAXY_ZOO_2
 from .strict_loading import StrictSettings, check_ranges
-from .tree import DecisionTree
+from .trees import Trees
 
 FORMAT_VERSION = 2
 """Version of the fields. Increased with each field without which older code would read a saved model wrongly; a model
-has the least that it needs, 2 with a tree of its own."""
+has the least that it needs, 2 with trees of its own."""
 
 LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
 """Smallest and largest values of sizes. Ours: far beyond any use, and a wrong file cannot exhaust the memory."""
@@ -24,7 +23,7 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         image_size: side of the square input in pixels, as the image processor makes it.
         num_channels: colour channels.
         predict_votes: whether the model has the head for the votes of volunteers.
-        tree: whose votes these are, as :meth:`DecisionTree.to_dict` writes it; None for Galaxy Zoo 2.
+        trees: whose votes these are, as :meth:`Trees.to_list` writes them; None for Galaxy Zoo 2.
         drop_rate: dropout before the heads.
         format_version: version of the fields; models of a newer version are refused.
 
@@ -39,28 +38,28 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     image_size: int = 64
     num_channels: int = 3
     predict_votes: bool = True
-    tree: dict | None = None
+    trees: list | None = None
     drop_rate: float = 0.0
     format_version: int = 1
 
     def validate_format(self):
         """Check the version of the fields; raise ValueError for a model that was saved by a newer galaxy_vision."""
-        if self.tree is not None:
+        if self.trees is not None:
             self.format_version = max(self.format_version, 2)
         if self.format_version > FORMAT_VERSION:
             raise ValueError(
                 f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision"
             )
 
-    def validate_tree(self):
-        """Check the tree; raise ValueError for what is not one."""
-        if self.tree is not None:
-            DecisionTree.from_dict(self.tree)
+    def validate_trees(self):
+        """Check the trees; raise ValueError for what is not one."""
+        if self.trees is not None:
+            Trees.from_list(self.trees)
 
     @property
-    def decision_tree(self) -> DecisionTree:
-        """The tree whose votes the model predicts."""
-        return GALAXY_ZOO_2 if self.tree is None else DecisionTree.from_dict(self.tree)
+    def decision_trees(self) -> Trees:
+        """The trees whose votes the model predicts."""
+        return Trees() if self.trees is None else Trees.from_list(self.trees)
 
     def validate_sizes(self):
         """Check sizes and the dropout rate; raise ValueError for values that a ResNet cannot have."""

@@ -23,6 +23,7 @@ class Question(NamedTuple):
         parents: answers of other questions, each of which leads to this one; empty for the first question.
         hub: name of the question in the data sets of galaxy-datasets (Walmsley et al. 2023, JOSS 8, 5312).
         hub_answers: its answer names there, in the order of ``answers``; empty where they do not have the question.
+        concepts: what each answer means, see :mod:`galaxy_vision.models.concepts`.
     """
 
     stem: str
@@ -31,6 +32,7 @@ class Question(NamedTuple):
     parents: tuple[str, ...]
     hub: str
     hub_answers: tuple[str, ...]
+    concepts: tuple[str, ...]
 
 
 QUESTIONS = (
@@ -41,6 +43,7 @@ QUESTIONS = (
         (),
         "smooth-or-featured",
         ("smooth", "featured-or-disk", "artifact"),
+        ("smooth", "featured", "not-a-galaxy"),
     ),
     Question(
         "t02_edgeon",
@@ -49,6 +52,7 @@ QUESTIONS = (
         ("a02_features_or_disk",),
         "disk-edge-on",
         ("yes", "no"),
+        ("edge-on", "not-edge-on"),
     ),
     Question(
         "t03_bar",
@@ -57,6 +61,7 @@ QUESTIONS = (
         ("a05_no",),
         "bar",
         ("yes", "no"),
+        ("bar", "bar-none"),
     ),
     Question(
         "t04_spiral",
@@ -65,6 +70,7 @@ QUESTIONS = (
         ("a05_no",),
         "has-spiral-arms",
         ("yes", "no"),
+        ("spiral", "spiral-none"),
     ),
     Question(
         "t05_bulge_prominence",
@@ -73,6 +79,7 @@ QUESTIONS = (
         ("a05_no",),
         "bulge-size",
         ("no", "just-noticeable", "obvious", "dominant"),
+        ("bulge-none", "bulge-small", "bulge-obvious", "bulge-dominant"),
     ),
     Question(
         "t06_odd",
@@ -81,6 +88,7 @@ QUESTIONS = (
         ("a01_smooth", "a02_features_or_disk"),
         "something-odd",
         ("yes", "no"),
+        ("odd", "odd-none"),
     ),
     Question(
         "t07_rounded",
@@ -89,6 +97,7 @@ QUESTIONS = (
         ("a01_smooth",),
         "how-rounded",
         ("round", "in-between", "cigar"),
+        ("round", "in-between", "cigar-shaped"),
     ),
     Question(
         "t08_odd_feature",
@@ -97,6 +106,7 @@ QUESTIONS = (
         ("a14_yes",),
         "",
         (),
+        ("ring", "lens-or-arc", "disturbed", "irregular", "odd-other", "merger", "dust-lane"),
     ),
     Question(
         "t09_bulge_shape",
@@ -105,6 +115,7 @@ QUESTIONS = (
         ("a04_yes",),
         "bulge-shape",
         ("round", "boxy", "no-bulge"),
+        ("edge-on-bulge-rounded", "edge-on-bulge-boxy", "edge-on-bulge-none"),
     ),
     Question(
         "t10_arms_winding",
@@ -113,6 +124,7 @@ QUESTIONS = (
         ("a08_spiral",),
         "spiral-winding",
         ("tight", "medium", "loose"),
+        ("winding-tight", "winding-medium", "winding-loose"),
     ),
     Question(
         "t11_arms_number",
@@ -121,6 +133,7 @@ QUESTIONS = (
         ("a08_spiral",),
         "spiral-arm-count",
         ("1", "2", "3", "4", "more-than-4", "cant-tell"),
+        ("arms-1", "arms-2", "arms-3", "arms-4", "arms-more-than-4", "arms-cant-tell"),
     ),
 )
 """The 11 questions in the order of their task numbers."""
@@ -138,27 +151,6 @@ KAGGLE_COLUMNS = tuple(
 NUM_ANSWERS = len(ANSWERS)
 SHORT_NAMES = tuple(answer for question in QUESTIONS for answer in question.answers)
 """The 37 answer names without their question, such as ``"a01_smooth"``; each occurs once."""
-
-WELL_SAMPLED = {
-    "t01_smooth_or_features": {},
-    "t02_edgeon": {"a02_features_or_disk": 0.430},
-    "t03_bar": {"a02_features_or_disk": 0.430, "a05_no": 0.715},
-    "t04_spiral": {"a02_features_or_disk": 0.430, "a05_no": 0.715},
-    "t05_bulge_prominence": {"a02_features_or_disk": 0.430, "a05_no": 0.715},
-    "t06_odd": {},
-    "t07_rounded": {"a01_smooth": 0.469},
-    "t08_odd_feature": {"a14_yes": 0.420},
-    "t09_bulge_shape": {"a02_features_or_disk": 0.430, "a04_yes": 0.602},
-    "t10_arms_winding": {"a02_features_or_disk": 0.430, "a05_no": 0.715, "a08_spiral": 0.619},
-    "t11_arms_number": {"a02_features_or_disk": 0.430, "a05_no": 0.715, "a08_spiral": 0.619},
-}
-"""Question -> least fraction of each parent answer for which its votes are well sampled.
-
-Willett et al. (2013), table 3, for the main sample and at least 20 votes on the question.
-"""
-
-MIN_VOTES = 20
-"""Votes on a question below which Willett et al. (2013) do not use its fractions (table 3)."""
 
 
 def answer_index(name: str) -> int:
@@ -183,6 +175,7 @@ GALAXY_ZOO_2 = DecisionTree(
                 (other.stem, parent) for other in QUESTIONS for parent in question.parents if parent in other.answers
             ),
             question.text,
+            concepts=question.concepts,
         )
         for question in QUESTIONS
     ),
@@ -194,6 +187,9 @@ QUESTION_SLICES = GALAXY_ZOO_2.slices
 
 QUESTION_OF_ANSWER = GALAXY_ZOO_2.question_of_answer
 """(37,) int: index into :data:`QUESTIONS` of the question of each answer."""
+
+WELL_SAMPLED = {stem: {SHORT_NAMES[index]: least for index, least in cuts} for stem, cuts in GALAXY_ZOO_2.cuts.items()}
+"""Question -> least fraction of each answer on the way to it for which its votes are well sampled."""
 
 question_totals = GALAXY_ZOO_2.totals
 conditional_fractions = GALAXY_ZOO_2.conditional

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from .decision_tree import GALAXY_ZOO_2
 from .tree import DecisionTree
+from .trees import Trees
 
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 """Values of ``config.problem_type``, those of transformers."""
@@ -108,4 +109,37 @@ def dirichlet_multinomial_nll(
     return torch.stack(losses, dim=-1)
 
 
-__all__ = ["MULTI_LABEL", "REGRESSION", "SINGLE_LABEL", "dirichlet_multinomial_nll", "label_loss", "problem_of"]
+def vote_loss(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
+    """Return the scalar loss of votes: the mean over rows and questions of each tree, summed over trees.
+
+    A row teaches the trees that it has votes for; the unknown ones of the others contribute 0.
+
+    Args:
+        concentration: (B, all answers) Dirichlet concentrations > 0.
+        votes: (B, all answers) votes >= 0, NaN where unknown.
+        trees: of these answers.
+
+    Raises:
+        ValueError: the shapes differ, or are not those of the trees.
+    """
+    if votes.shape[-1] != trees.num_answers:
+        raise ValueError(
+            f"votes have shape {tuple(votes.shape)}; the last axis must be the {trees.num_answers} answers of "
+            f"{', '.join(trees)}"
+        )
+    losses = [
+        dirichlet_multinomial_nll(concentration[..., part], votes[..., part], trees[campaign]).mean()
+        for campaign, part in trees.slices.items()
+    ]
+    return sum(losses[1:], start=losses[0])
+
+
+__all__ = [
+    "MULTI_LABEL",
+    "REGRESSION",
+    "SINGLE_LABEL",
+    "dirichlet_multinomial_nll",
+    "label_loss",
+    "problem_of",
+    "vote_loss",
+]

@@ -1,4 +1,4 @@
-"""A timm ResNet with two heads: morphological class, and the votes of volunteers on a decision tree."""
+"""A timm ResNet with two heads: morphological class, and the votes of volunteers on one decision tree or several."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttenti
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_galaxy_resnet import GalaxyResNetConfig
-from .losses import SINGLE_LABEL, dirichlet_multinomial_nll, label_loss, problem_of
+from .losses import SINGLE_LABEL, label_loss, problem_of, vote_loss
 from .strict_loading import StrictLoading, check_backbone, keep_initialisation
 
 try:  # transformers does not require the packages that remote code imports inside try
@@ -31,8 +31,8 @@ class GalaxyClassifierOutput(ModelOutput):
     Attributes:
         loss: scalar, the sum of class loss and vote loss, or the one that could be computed.
         logits: (B, number of classes).
-        vote_concentration: (B, answers) Dirichlet concentrations > 0, or None without vote head; 37 answers in Galaxy
-            Zoo 2.
+        vote_concentration: (B, answers of all trees) Dirichlet concentrations > 0, or None without vote head; 37
+            answers in Galaxy Zoo 2.
         hidden_states: maps (B, C, H, W) of the stem and of each stage, or None if they were not requested.
     """
 
@@ -131,7 +131,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
     """Morphological class and the votes of volunteers of a galaxy image.
 
     Attributes:
-        tree: the decision tree whose votes are predicted.
+        trees: the decision trees whose votes are predicted, one for each campaign.
     """
 
     _heads = HEADS
@@ -140,8 +140,8 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         super().__init__(config)
         self.dropout = nn.Dropout(config.drop_rate)
         self.classifier = nn.Linear(self.backbone.num_features, config.num_labels)
-        self.tree = config.decision_tree
-        num_answers = len(self.tree.answers)
+        self.trees = config.decision_trees
+        num_answers = self.trees.num_answers  # the heads of all campaigns are rows of one matrix
         self.vote_head = nn.Linear(self.backbone.num_features, num_answers) if config.predict_votes else None
         self.post_init()
 
@@ -162,7 +162,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             labels: labels of the kind that ``config.problem_type`` says, see
                 :func:`~galaxy_vision.models.losses.label_loss`. Where it is None, as in transformers, integers (B,) are
                 classes that exclude each other, and floats or several columns are classes that do not.
-            votes: (B, answers) votes; NaN where unknown.
+            votes: (B, answers of all trees) votes; NaN where unknown.
             class_weights: (number of classes,) weight of each class in the class loss.
             output_hidden_states: whether to return the maps of the stem and of each stage.
 
@@ -191,8 +191,8 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         if votes is not None:
             if concentration is None:
                 raise ValueError("votes were given but config.predict_votes is False; set it or leave votes out")
-            vote_loss = dirichlet_multinomial_nll(concentration, votes, self.tree).mean()
-            loss = vote_loss if loss is None else loss + vote_loss
+            of_votes = vote_loss(concentration, votes, self.trees)
+            loss = of_votes if loss is None else loss + of_votes
         return GalaxyClassifierOutput(
             loss=loss,
             logits=logits,
@@ -201,22 +201,27 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         )
 
     @torch.no_grad()
-    def predict_fractions(self, outputs: GalaxyClassifierOutput) -> VoteFractions:
+    def predict_fractions(self, outputs: GalaxyClassifierOutput, campaign: str | None = None) -> VoteFractions:
         """Predict the answers of volunteers, with 90 % intervals, from the outputs of :meth:`forward`.
 
         The interval is that of the Beta marginal of an answer. It is the uncertainty of the model, without the scatter
         of a finite number of volunteers.
 
+        Args:
+            outputs: of :meth:`forward`.
+            campaign: one of :attr:`trees`; None for the first.
+
         Raises:
-            ValueError: the model has no vote head.
+            ValueError: the model has no vote head, or not this campaign.
         """
         if outputs.vote_concentration is None:
             raise ValueError(
                 "this model was trained without votes (config.predict_votes is False), so it predicts classes only"
             )
-        concentration = outputs.vote_concentration.float()
+        tree = self.trees.named(campaign)
+        concentration = self.trees.part(outputs.vote_concentration, campaign).float()
         total = torch.cat(
-            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in self.tree.slices.values()],
+            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in tree.slices.values()],
             dim=1,
         )
         conditional = concentration / total
@@ -224,7 +229,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         if betaincinv is None:
             raise ImportError("the intervals of vote fractions need scipy; pip install scipy")
         lower, upper = (torch.from_numpy(betaincinv(a, rest, q)).to(conditional) for q in (0.05, 0.95))
-        return VoteFractions(conditional, self.tree.reach(conditional), lower, upper)
+        return VoteFractions(conditional, tree.reach(conditional), lower, upper)
 
 
 # Saved folders then contain the code, and load where this package is not installed.

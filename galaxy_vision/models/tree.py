@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .concepts import CONCEPTS, PARTS, WELL_SAMPLED
+
 MOST_ANSWERS = 1000
 """Of a tree. Ours: 17 times the largest of Galaxy Zoo, 57 of Hubble; a guard against files that are not trees."""
 
@@ -33,6 +35,10 @@ class Question(NamedTuple):
         text: the question as volunteers read it; may be empty.
         is_multiple: a volunteer may give several answers.
         is_released: votes on it are in the published tables.
+        concepts: what each answer means, one of :data:`~galaxy_vision.models.concepts.CONCEPTS` or None; empty where
+            no answer means one.
+        words: of each answer that means no concept, a phrase that captions say after "a galaxy with", such as ``"a
+            polar ring"``; empty where it is not said.
     """
 
     name: str
@@ -41,6 +47,8 @@ class Question(NamedTuple):
     text: str = ""
     is_multiple: bool = False
     is_released: bool = True
+    concepts: tuple[str | None, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class DecisionTree:
                     "more"
                 )
             self._check_names(f"answer of question {question.name!r}", question.answers)
+            self._check_meanings(question)
             for parent in question.parents:
                 if tuple(parent) not in known:
                     raise ValueError(
@@ -87,6 +96,24 @@ class DecisionTree:
                 "exactly one is asked first; mend the parents"
             )
         self._order  # noqa: B018 (raises where questions lead to each other in a circle)
+
+    def _check_meanings(self, question: Question) -> None:
+        """Check concepts and words of a question; raise ValueError where they do not fit its answers."""
+        for kind in ("concepts", "words"):
+            values = getattr(question, kind)
+            if values and len(values) != len(question.answers):
+                raise ValueError(
+                    f"tree {self.name!r}: question {question.name!r} has {len(values)} {kind} for its "
+                    f"{len(question.answers)} answers; give one for each, null where there is none"
+                )
+        for concept in question.concepts:
+            if concept is not None and concept not in CONCEPTS:
+                raise ValueError(
+                    f"tree {self.name!r}: concept {concept!r} of question {question.name!r} is not one of "
+                    f"{', '.join(CONCEPTS)}; leave it out, and give words"
+                )
+        if not all(isinstance(words, str) for words in question.words):
+            raise ValueError(f"tree {self.name!r}: the words of question {question.name!r} are not texts; mend them")
 
     def _check_names(self, kind: str, names) -> None:
         """Check that names are texts that occur once; raise ValueError otherwise."""
@@ -160,6 +187,50 @@ class DecisionTree:
                 f"tree {self.name!r}"
             )
 
+    @cached_property
+    def concepts(self) -> dict[str, tuple[int, ...]]:
+        """Concept -> indices of the answers that mean it or a part of it; without those that no answer means."""
+        indices: dict[str, tuple[int, ...]] = {}
+        for question in self.questions:
+            for index, concept in enumerate(question.concepts, self.slices[question.name].start):
+                if concept is not None:
+                    indices[concept] = (*indices.get(concept, ()), index)
+        for concept, parts in PARTS.items():
+            if of_parts := sum((indices.get(part, ()) for part in parts), ()):
+                indices[concept] = (*indices.get(concept, ()), *of_parts)
+        return {concept: indices[concept] for concept in CONCEPTS if concept in indices}
+
+    @cached_property
+    def cuts(self) -> dict[str, tuple[tuple[int, float], ...]]:
+        """Question -> the answers on the way to it, as indices, and the least fractions for which it is well sampled.
+
+        Those of :data:`~galaxy_vision.models.concepts.WELL_SAMPLED`; none where several answers lead to a question.
+        """
+
+        def on_the_way(question: Question) -> tuple[tuple[int, float], ...]:
+            if len(question.parents) != 1:
+                return ()
+            parent, answer = self.question(question.parents[0][0]), self.index(*question.parents[0])
+            concept = dict(enumerate(parent.concepts, self.slices[parent.name].start)).get(answer)
+            own = ((answer, WELL_SAMPLED[concept]),) if concept in WELL_SAMPLED else ()
+            return on_the_way(parent) + own
+
+        return {question.name: on_the_way(question) for question in self.questions}
+
+    def share(self, conditional, concept: str) -> np.ndarray:
+        """Return the fraction of volunteers who gave an answer that means a concept, among those who were asked.
+
+        Args:
+            conditional: (..., answers) conditional fractions.
+            concept: one of :attr:`concepts`.
+
+        Returns:
+            (...,); NaN where nobody was asked.
+        """
+        conditional = np.asarray(conditional, dtype=np.float64)
+        self.check(conditional, "conditional")
+        return sum(conditional[..., index] for index in self.concepts[concept])
+
     def totals(self, votes) -> np.ndarray:
         """Return the votes on the question of each answer, (..., answers): equal for all answers of a question."""
         votes = np.asarray(votes, dtype=np.float64)
@@ -224,6 +295,8 @@ class DecisionTree:
             data |= {"text": question.text} if question.text else {}
             data |= {"multiple": True} if question.is_multiple else {}
             data |= {} if question.is_released else {"on_hub": False}
+            data |= {"concepts": list(question.concepts)} if question.concepts else {}
+            data |= {"words": list(question.words)} if question.words else {}
             questions.append(data)
         return {"name": self.name, "questions": questions}
 
@@ -233,7 +306,8 @@ class DecisionTree:
 
         Args:
             data: ``name`` and ``questions``, a list of objects with ``name``, ``answers`` and, but for the first
-                question, ``parents``, a list of [question, answer]; also ``text``, ``multiple`` and ``on_hub``.
+                question, ``parents``, a list of [question, answer]; also ``text``, ``multiple``, ``on_hub``,
+                ``concepts`` and ``words``, see :class:`Question`.
 
         Raises:
             ValueError: it has another form, or is not a tree.
@@ -252,6 +326,9 @@ class DecisionTree:
                 for parent in parents
             ):
                 raise ValueError(f"tree {name!r}: parents of question {number} are not a list of [question, answer]")
+            for kind in ("concepts", "words"):
+                if not isinstance(question.get(kind, []), list):
+                    raise ValueError(f"tree {name!r}: {kind} of question {number} are not a list")
             made.append(
                 Question(
                     question.get("name"),
@@ -260,6 +337,8 @@ class DecisionTree:
                     question.get("text", ""),
                     bool(question.get("multiple", False)),
                     bool(question.get("on_hub", True)),
+                    tuple(question.get("concepts", [])),
+                    tuple(words or "" for words in question.get("words", [])),
                 )
             )
         return cls(name, tuple(made))

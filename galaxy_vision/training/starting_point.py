@@ -6,9 +6,9 @@ import timm
 from torch import nn
 
 from ..inference.loading import refusing
-from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
+from ..models.trees import Trees
 from ..runtime.shipped import model_source
 
 NUM_CHANNELS = 3
@@ -37,10 +37,10 @@ def load_trained(kind: type, argument: str, name: str):
             f"error: {argument}={name!r} takes images of {channels} channels, and a run trains on {NUM_CHANNELS}; "
             "give another model"
         )
-    if argument == "encoder" and getattr(loaded, "tree", GALAXY_ZOO_2) != GALAXY_ZOO_2:
+    if argument == "encoder" and getattr(loaded, "trees", Trees()) != Trees():
         raise SystemExit(
-            f"error: encoder={name!r} predicts the votes of {loaded.tree.name!r}, and captions are written from those "
-            "of Galaxy Zoo 2; give another model"
+            f"error: encoder={name!r} predicts the votes of {', '.join(loaded.trees)}, and captions are written "
+            "from those of Galaxy Zoo 2; give another model"
         )
     return loaded
 
@@ -136,7 +136,7 @@ def take_weights(model, start, source: str) -> str:
     means_the_same = {
         "backbone": True,
         "classifier": start.config.id2label == model.config.id2label and excludes,
-        "vote_head": start.vote_head is not None and model.vote_head is not None and start.tree == model.tree,
+        "vote_head": start.vote_head is not None and model.vote_head is not None and start.trees == model.trees,
     }
     taken = [name for name, same in means_the_same.items() if same]
     for name in taken:

@@ -11,15 +11,16 @@ from galaxy_vision.cli import main
 from galaxy_vision.data.campaigns import load_campaign
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.models.losses import dirichlet_multinomial_nll
+from galaxy_vision.models.trees import Trees
 from galaxy_vision.training.starting_point import take_weights
 
 DESI = load_campaign("gz_desi").tree
 
 
-def classifier(tree=None, **settings) -> GalaxyResNetForImageClassification:
+def classifier(*trees, **settings) -> GalaxyResNetForImageClassification:
     torch.manual_seed(0)
     config = {"backbone": "resnet10t", "image_size": 32} | settings
-    return GalaxyResNetForImageClassification(GalaxyResNetConfig(tree=tree, **config)).eval()
+    return GalaxyResNetForImageClassification(GalaxyResNetConfig(trees=list(trees) or None, **config)).eval()
 
 
 def votes_of(tree, count: int, seed: int = 0) -> torch.Tensor:
@@ -47,7 +48,7 @@ def test_a_model_of_the_desi_tree_is_saved_loaded_and_gives_its_fractions(pixels
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["format_version"] == 2
     loaded = GalaxyResNetForImageClassification.from_pretrained(tmp_path).eval()
-    assert loaded.tree == DESI and torch.equal(loaded(pixels).vote_concentration, outputs.vote_concentration)
+    assert loaded.trees == Trees([DESI]) and torch.equal(loaded(pixels).vote_concentration, outputs.vote_concentration)
 
 
 def test_the_loss_of_votes_is_that_of_each_question_of_the_tree():
@@ -80,7 +81,7 @@ def test_a_tree_of_one_question_is_learned_by_heart(pixels):
 def test_a_config_with_a_damaged_tree_is_refused_in_one_sentence(tree, tmp_path):
     classifier(DESI.to_dict()).save_pretrained(tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(settings | {"tree": tree}))
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"trees": [tree]}))
     with pytest.raises(ValueError, match="config.json of galaxy_resnet cannot be used: .*(question|tree)") as error:
         GalaxyResNetForImageClassification.from_pretrained(tmp_path)
     assert "\n" not in str(error.value)
@@ -89,12 +90,10 @@ def test_a_config_with_a_damaged_tree_is_refused_in_one_sentence(tree, tmp_path)
 def test_commands_that_know_galaxy_zoo_2_only_refuse_another_tree(tmp_path, capsys):
     classifier(DESI.to_dict()).save_pretrained(tmp_path)
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    with pytest.raises(
-        ValueError, match="predicts the votes of 'gz_desi', and this command reads those of Galaxy Zoo 2"
-    ):
+    with pytest.raises(ValueError, match="predicts the votes of gz_desi, and this command reads those of Galaxy Zoo 2"):
         load_classifier(tmp_path)
     assert main(["describe", "a.jpg", "--model", str(tmp_path)]) == 2
-    assert "predicts the votes of 'gz_desi'" in capsys.readouterr().err
+    assert "predicts the votes of gz_desi" in capsys.readouterr().err
 
 
 def test_a_vote_head_of_another_tree_is_not_taken_over():
@@ -102,3 +101,46 @@ def test_a_vote_head_of_another_tree_is_not_taken_over():
     before = model.vote_head.weight.clone()
     taken = take_weights(model, start, "init_from='x'")
     assert "vote_head" not in taken and "backbone" in taken and torch.equal(model.vote_head.weight, before)
+
+
+def test_a_row_teaches_the_heads_that_it_has_votes_for_and_no_other(pixels):
+    rings = load_campaign("gz_rings").tree
+    model = classifier(DESI.to_dict(), rings.to_dict())
+    votes = torch.cat([votes_of(DESI, 6), torch.full((6, 2), torch.nan)], dim=1)
+    votes[3:] = torch.nan
+    votes[3:, 34:] = torch.tensor([[20.0, 0], [0, 20], [7, 3]])
+    outputs = model(pixels, votes=votes)
+    outputs.loss.backward()
+    assert model.vote_head.weight.grad[:34].abs().sum() > 0 and model.vote_head.weight.grad[34:].abs().sum() > 0
+    parts = [
+        dirichlet_multinomial_nll(outputs.vote_concentration[:, part], votes[:, part], tree).mean()
+        for part, tree in ((slice(0, 34), DESI), (slice(34, 36), rings))
+    ]
+    assert torch.equal(outputs.loss, sum(parts))
+    model.zero_grad()
+    model(pixels[:3], votes=votes[:3]).loss.backward()
+    assert model.vote_head.weight.grad[34:].abs().sum() == 0
+
+
+def test_fractions_of_a_model_of_two_trees_are_those_of_the_campaign_that_is_named(pixels, tmp_path):
+    rings = load_campaign("gz_rings").tree
+    classifier(DESI.to_dict(), rings.to_dict()).save_pretrained(tmp_path)
+    model = GalaxyResNetForImageClassification.from_pretrained(tmp_path).eval()
+    outputs = model(pixels)
+    assert torch.equal(
+        model.predict_fractions(outputs).conditional, model.predict_fractions(outputs, "gz_desi").conditional
+    )
+    ring = model.predict_fractions(outputs, campaign="gz_rings").conditional
+    a = outputs.vote_concentration[:, 34:]
+    assert torch.allclose(ring, a / a.sum(1, keepdim=True)) and ring.shape == (6, 2)
+    with pytest.raises(ValueError, match="campaign='gz2' is not one of gz_desi, gz_rings; choose one of these"):
+        model.predict_fractions(outputs, "gz2")
+
+
+def test_trees_without_a_name_of_their_own_are_refused():
+    with pytest.raises(ValueError, match="two trees have the name 'gz_desi'; rename one"):
+        Trees([DESI, DESI])
+    with pytest.raises(ValueError, match="there is no tree"):
+        Trees([])
+    with pytest.raises(ValueError, match=r"votes have shape \(2, 34\); the last axis must be the 37 answers of gz2"):
+        classifier()(torch.zeros(2, 3, 32, 32), votes=torch.zeros(2, 34))

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from galaxy_vision.data.campaigns import load_campaign
 from galaxy_vision.models.decision_tree import ANSWERS, GALAXY_ZOO_2
 from galaxy_vision.models.tree import DecisionTree, Question
 
@@ -106,6 +107,10 @@ FIRST = {"name": "first", "answers": ["yes", "no"]}
             "the questions b, c lead to each other",
         ),
         ([{"name": "a", "answers": [f"x{number}" for number in range(1001)]}], "more than 1000 answers"),
+        ([FIRST | {"concepts": ["ring"]}], "question 'first' has 1 concepts for its 2 answers"),
+        ([FIRST | {"concepts": ["torus", None]}], "concept 'torus' of question 'first' is not one of smooth, "),
+        ([FIRST | {"concepts": "ring"}], "concepts of question 0 are not a list"),
+        ([FIRST | {"words": [3, "a ring"]}], "the words of question 'first' are not texts"),
         ([{"name": "a", "answers": "yes"}], "question 0 is not an object with a list of answers"),
         ("first", "a tree is an object with a list of"),
     ],
@@ -124,3 +129,35 @@ def test_arrays_of_another_length_and_unknown_names_are_named():
         tree.question("second")
     with pytest.raises(KeyError, match="'maybe' is not an answer of 'first': yes, no"):
         tree.index("first", "maybe")
+
+
+def test_concepts_are_found_in_the_words_of_every_campaign():
+    desi, gz2 = load_campaign("gz_desi").tree, GALAXY_ZOO_2
+    fractions = desi.conditional(np.arange(1.0, len(desi.answers) + 1))
+    strong, weak = fractions[desi.index("bar", "strong")], fractions[desi.index("bar", "weak")]
+    assert desi.share(fractions, "bar") == strong + weak and desi.share(fractions, "bar-strong") == strong
+    assert "bar-strong" not in gz2.concepts and gz2.concepts["bar"] == (gz2.index("t03_bar", "a06_bar"),)
+    candels = load_campaign("gz_candels").tree
+    merging = {candels.index("merging-candels", answer) for answer in ("merger", "both")}
+    assert set(candels.concepts["merger"]) == merging
+
+
+def test_galaxy_zoo_2_has_the_cuts_of_willett_2013_table_3():
+    cuts = {
+        stem: {GALAXY_ZOO_2.answers[index][1]: least for index, least in cuts}
+        for stem, cuts in GALAXY_ZOO_2.cuts.items()
+    }
+    face_on = {"a02_features_or_disk": 0.430, "a05_no": 0.715}
+    assert cuts == {
+        "t01_smooth_or_features": {},
+        "t02_edgeon": {"a02_features_or_disk": 0.430},
+        "t03_bar": face_on,
+        "t04_spiral": face_on,
+        "t05_bulge_prominence": face_on,
+        "t06_odd": {},
+        "t07_rounded": {"a01_smooth": 0.469},
+        "t08_odd_feature": {"a14_yes": 0.420},
+        "t09_bulge_shape": {"a02_features_or_disk": 0.430, "a04_yes": 0.602},
+        "t10_arms_winding": face_on | {"a08_spiral": 0.619},
+        "t11_arms_number": face_on | {"a08_spiral": 0.619},
+    }
