@@ -11,10 +11,12 @@ import torch
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.evaluation.evaluate import Examples, evaluate
-from galaxy_vision.evaluation.metrics import GalaxyMetric, training_constants
+from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.evaluation.tables import summary_table
+from galaxy_vision.evaluation.votes import VoteMetrics
 from galaxy_vision.models.strict_loading import check_backbone
+from galaxy_vision.models.trees import Trees
 from galaxy_vision.runtime.arguments import arg, parse_arguments
 from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice
 from galaxy_vision.training.checks import check_classifier_rows
@@ -107,6 +109,7 @@ def train(run: Run) -> dict | None:
         backbone=args.backbone,
         image_size=args.image_size,
         predict_votes=has_votes,
+        trees=rows.trees.to_list() if has_votes and rows.trees != Trees() else None,
         drop_rate=args.drop_rate,
         id2label=dict(enumerate(rows.class_names)),
         label2id={name: index for index, name in enumerate(rows.class_names)},
@@ -127,6 +130,7 @@ def train(run: Run) -> dict | None:
         return {
             "labels": batch["labels"],
             "votes": batch["votes"] if has_votes else None,
+            "trees": rows.trees,
             "class_weights": class_weights,
         }
 
@@ -136,19 +140,19 @@ def train(run: Run) -> dict | None:
     run = prepare(run, rows, model, parameter_groups(model, args), CLASSIFIER, targets, trial)
 
     # -------------------------------------------------------------------------------------------------- what is chosen
-    constants = training_constants(rows.train_votes) if has_votes else None
+    train_votes = rows.train_votes if has_votes else None
 
     def metrics() -> dict:
         counts = rows.class_counts.tolist()
         metrics = {"classes": GalaxyMetric("classes", label_names=rows.class_names, train_class_counts=counts)}
-        return metrics | ({"votes": GalaxyMetric("votes", **constants)} if has_votes else {})
+        return metrics | ({"votes": VoteMetrics(rows.trees, train_votes)} if has_votes else {})
 
     def validate(model: GalaxyResNetForImageClassification) -> tuple[float, dict] | None:
         results = evaluate(accelerator, model, run.loaders["validation"], processor, metrics(), "validation")
         if results is None:
             return None
         scores = {"loss": results["loss"], "macro_f1": results["classes"]["macro_f1"]}
-        scores |= {name: results["votes"][name] if has_votes else None for name in ("rmse_37", "rmse_known")}
+        scores |= {name: results["votes"].get(name) if has_votes else None for name in ("rmse_37", "rmse_known")}
         return scores[args.select_by], {f"validation_{name}": score for name, score in scores.items()}
 
     fit(run, validate)

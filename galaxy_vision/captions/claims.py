@@ -79,7 +79,7 @@ def _canonical(claims: Iterable[Claim]) -> list[Claim]:
     return [Claim(answer, hedged) for answer, hedged in is_hedged.items()]
 
 
-def claims_from_votes(votes) -> Claims:
+def claims_from_votes(votes, tree=None) -> Claims:
     """Return the claims that the volunteers of one galaxy agree on.
 
     The tree is descended along plain answers whose share also passes the cut of Willett et al. (2013, table 3) for the

@@ -46,7 +46,7 @@ def _check(ordered: list[Claim]) -> None:
                 raise ValueError(f"{earlier} and {answer} exclude each other in the tree; leave one out")
 
 
-def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0) -> list[str]:
+def write_captions(claims: Iterable[Claim], n: int = NUM_CAPTIONS, seed: int = 0, tree=None) -> list[str]:
     """Write ``n`` sentences about one galaxy, different from each other if the claims allow it.
 
     Of five sentences, the first three state every claim, the fourth some of them, and the last the kind of galaxy with

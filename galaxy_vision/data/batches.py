@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader
 
 from ..images.decode import read_rgb
 from ..images.limits import read_file
-from ..models.decision_tree import NUM_ANSWERS
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..runtime.hardware import available_cores, decoding_threads
 
@@ -88,7 +87,7 @@ class PixelBatches(torch.utils.data.Dataset):
 
         Returns:
             ``pixels`` (B, 3, size, size) uint8, ``labels`` (B,), -1 where uncertain, and ``row`` (B,), the indices;
-            ``votes`` (B, 37) and ``input_ids`` (B, references, T) where the cache has them.
+            ``votes`` (B, answers) and ``input_ids`` (B, references, T) where the cache has them.
         """
         table = self.cached[indices]
         raw = np.frombuffer(bytearray(b"".join(table["pixels"].to_pylist())), dtype=np.uint8)
@@ -96,7 +95,7 @@ class PixelBatches(torch.utils.data.Dataset):
         labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         batch["labels"] = torch.from_numpy(labels.astype(np.int64))
         if "votes" in table.column_names:
-            votes = np.array(table["votes"].to_pylist(), dtype=np.float32).reshape(len(indices), NUM_ANSWERS)
+            votes = np.array(table["votes"].to_pylist(), dtype=np.float32).reshape(len(indices), -1)
             batch["votes"] = torch.from_numpy(votes)
         if "input_ids" in table.column_names:
             references = np.array(table["input_ids"].to_pylist(), dtype=np.int64)

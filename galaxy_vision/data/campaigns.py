@@ -97,13 +97,19 @@ def tree_of(source: str) -> DecisionTree:
     return GALAXY_ZOO_2 if source == GALAXY_ZOO_2.name else load_campaign(source).released
 
 
-def trees_of(sources: str) -> Trees:
-    """Return the trees of campaigns and JSON files, which commas separate.
+def wanted_trees(campaign: str | None, tree: str | None = None) -> Trees | None:
+    """Return the trees of ``--campaign``, names with commas between, and of ``--tree``, a JSON file; None without both.
 
     Raises:
         ValueError: as for :func:`load_campaign`, or two trees have the same name.
     """
-    return Trees(map(tree_of, filter(None, map(str.strip, sources.split(",")))))
+    names = [name.strip() for name in (campaign or "").split(",") if name.strip()]
+    if unknown := [name for name in names if name not in campaign_names()]:
+        raise ValueError(
+            f"campaign={unknown[0]!r} is not one of {', '.join(campaign_names())}; give a tree of your own by --tree"
+        )
+    sources = [*names, *([tree] if tree else [])]
+    return Trees(map(tree_of, sources)) if sources else None
 
 
 def column_names(tree: DecisionTree) -> tuple[str | None, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, Image
 
+from ..models.trees import Trees
 from .votes import votes_of
 
 
@@ -62,17 +63,17 @@ def set_fingerprint(rows: Dataset, fingerprint: str) -> None:
     rows._fingerprint = fingerprint
 
 
-def split_contents(data: dict) -> dict[str, str]:
+def split_contents(data: dict, trees: Trees | None = None) -> dict[str, str]:
     """Return a digest of each split: of its images, labels, votes and captions, in the order of the rows.
 
     Images are hashed as they are stored; files count by name and size. The digest changes with what a run learns from
     or is scored on, and with nothing else. The fingerprints of ``datasets`` also change with the time at which a cache
     was written, and those of folders of images depend on names and times of files only.
     """
-    return {split: _content(rows) for split, rows in data.items()}
+    return {split: _content(rows, trees) for split, rows in data.items()}
 
 
-def _content(rows: Dataset) -> str:
+def _content(rows: Dataset, trees: Trees | None) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(getattr(rows.features.get("label"), "names", None)).encode())
     kept = [name for name in ("image", "label", "votes", "captions") if name in rows.column_names]
@@ -80,15 +81,15 @@ def _content(rows: Dataset) -> str:
     for table in rows.iter(batch_size=1000):
         for image in table["image"].to_pylist():
             digest.update(_stored(image))
-        update_content(digest, table)
+        update_content(digest, table, trees)
     return digest.hexdigest()
 
 
-def update_content(digest, table) -> None:
+def update_content(digest, table, trees: Trees | None = None) -> None:
     """Add the labels, votes and captions of an Arrow table to a digest, as far as the table has them."""
     if "label" in table.column_names:
         digest.update(json.dumps(table["label"].to_pylist()).encode())
-    if (votes := votes_of(table)) is not None:
+    if (votes := votes_of(table, trees)) is not None:
         digest.update(np.nan_to_num(votes, nan=-1.0).tobytes())
     if "captions" in table.column_names:
         digest.update(json.dumps(table["captions"].to_pylist()).encode())

@@ -20,6 +20,7 @@ from datasets import Dataset, DatasetDict, Features, Image, List, Value
 
 from ..images.limits import is_image, normal_path
 from ..images.listing import files_in
+from ..models.trees import Trees
 from ..runtime.files import written_whole
 from .checks import set_fingerprint
 from .class_names import clean_name
@@ -97,11 +98,12 @@ def check_classes(names: Sequence[str], classes: Sequence[str], where: str) -> N
             )
 
 
-def load_image_folder(folder: Path) -> DatasetDict:
+def load_image_folder(folder: Path, trees: Trees | None = None) -> DatasetDict:
     """Load a folder of class folders, of split folders with them, or of images with ``metadata.csv`` or the like.
 
     Labels, as text, come from the metadata if they are there, otherwise from the folders. Ids are text. An image
-    without a row in the metadata is left out, with a warning.
+    without a row in the metadata is left out, with a warning. Columns of votes are those of ``trees``, or of the
+    campaigns that are recognised.
 
     Raises:
         ValueError: there are neither metadata nor class folders, or they contradict the images.
@@ -117,7 +119,7 @@ def load_image_folder(folder: Path) -> DatasetDict:
     labelled = folder_labels(names, where)
     rows = {name: {} for name in names}
     if tables:
-        rows = _metadata(folder, tables, set(names), where)
+        rows = _metadata(folder, tables, set(names), where, trees)
         columns = {column for row in rows.values() for column in row}
         if left := [name for name in names if name not in rows]:
             warnings.warn(
@@ -126,7 +128,7 @@ def load_image_folder(folder: Path) -> DatasetDict:
                 f"{', '.join(left[:3])}",
                 stacklevel=3,
             )
-    if not tables or not ({"label", "votes"} & columns or vote_columns(columns)):
+    if not tables or not ({"label", "votes"} & columns or vote_columns(columns, trees)):
         classes = [name for _, name in labelled]
         if not tables or any(classes):
             check_classes(names, classes, where)
@@ -136,14 +138,14 @@ def load_image_folder(folder: Path) -> DatasetDict:
                 if (row := rows.get(name)) is not None
             }
     splits = {name: split or "train" for name, (split, _) in zip(names, labelled, strict=True) if name in rows}
-    return _as_splits(folder, rows, splits)
+    return _as_splits(folder, rows, splits, trees)
 
 
-def _metadata(folder: Path, tables: list[str], images: set[str], where: str) -> dict[str, dict]:
+def _metadata(folder: Path, tables: list[str], images: set[str], where: str, trees: Trees | None) -> dict[str, dict]:
     """Path of an image -> its row of the metadata, in the order of the tables."""
     rows, known = {}, {clean_name(name): name for name in images}
     for table in tables:
-        for number, row in enumerate(_read_metadata(folder / table)):
+        for number, row in enumerate(_read_metadata(folder / table, trees)):
             row.pop("image", None)
             file = row.pop("file_name", None)
             inside = PurePosixPath(table).parent / normal_path(file) if file else PurePosixPath()
@@ -164,7 +166,7 @@ def _metadata(folder: Path, tables: list[str], images: set[str], where: str) -> 
     return rows
 
 
-def _read_metadata(path: Path) -> Iterator[dict]:
+def _read_metadata(path: Path, trees: Trees | None) -> Iterator[dict]:
     """Rows with ids, labels and what else there is as text, and votes as numbers."""
     if path.suffix == ".csv":
         rows = read_text(str(path), ["file_name"], "one with the path of each image beside it").to_pylist()
@@ -176,7 +178,7 @@ def _read_metadata(path: Path) -> Iterator[dict]:
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} is damaged ({error}); write it again") from error
     for number, row in enumerate(rows):
-        numbers = set(vote_columns(row))
+        numbers = set(vote_columns(row, trees))
         yield {key: _cell(value, key in numbers, f"{path}, row {number}, column {key}") for key, value in row.items()}
 
 
@@ -203,10 +205,10 @@ def _cell(value, number: bool, where: str):
     return value if value is None or isinstance(value, list | str) else str(value)
 
 
-def _as_splits(folder: Path, rows: dict[str, dict], splits: dict[str, str]) -> DatasetDict:
+def _as_splits(folder: Path, rows: dict[str, dict], splits: dict[str, str], trees: Trees | None) -> DatasetDict:
     """Write rows to memory-mapped data sets, whose fingerprints change with any cell and any image's size or time."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    numbers = set(vote_columns(columns)) - {"votes"}
+    numbers = set(vote_columns(columns, trees)) - {"votes"}
     lists = {column for row in rows.values() for column, value in row.items() if isinstance(value, list)}
     kinds = {column: Value("float64" if column in numbers else "string") for column in columns}
     kinds |= {column: List(Value("float32" if column == "votes" else "string")) for column in lists}

@@ -13,28 +13,51 @@ from PIL import Image as PillowImage
 from ..images.decode import read_rgb
 from ..images.limits import image_id, is_image, read_file
 from ..images.listing import files_in
+from ..models.trees import Trees
 from .class_names import with_named_labels
 from .image_folders import load_image_folder
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .splits import SPLITS, split_name, split_with
-from .votes import ID_COLUMNS, with_caption_lists, with_votes_column
+from .votes import ID_COLUMNS, trees_in, with_caption_lists, with_votes_column
 
 _TYPE_WORDS = {"parse", "convert", "cast", "Integer"}
 """Words in messages of Arrow for a value of another type than its column; others are for damaged files."""
 
 
-def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
-    """Return the folder of the data set ``"simulated"``, which is drawn if it does not exist; other names unchanged."""
+class Galaxies(DatasetDict):
+    """The splits of a data set.
+
+    Attributes:
+        trees: whose votes the column ``votes`` has, side by side; None without votes.
+    """
+
+    trees: Trees | None = None
+
+
+def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0, trees: Trees | None = None) -> str:
+    """Return the folder of the data set ``"simulated"``, which is drawn if it does not exist; other names unchanged.
+
+    Raises:
+        ValueError: simulated volunteers are to answer several trees.
+    """
     if name != "simulated":
         return name
     from .simulated import simulated_dataset  # needs galsim
 
-    return str(simulated_dataset(num_simulated, seed))
+    trees = trees or Trees()
+    if len(trees) > 1:
+        raise ValueError(f"simulated volunteers answer one campaign, and {', '.join(trees)} were given; name one")
+    return str(simulated_dataset(num_simulated, seed, trees.first.name))
 
 
 def load_galaxies(
-    name: str, label_scheme: str | None = None, num_simulated: int = 2400, seed: int = 0, streaming: bool = False
-) -> DatasetDict:
+    name: str,
+    label_scheme: str | None = None,
+    num_simulated: int = 2400,
+    seed: int = 0,
+    streaming: bool = False,
+    trees: Trees | None = None,
+) -> Galaxies:
     """Load a data set with the splits train, validation and test.
 
     Args:
@@ -46,17 +69,18 @@ def load_galaxies(
         seed: seed of ``"simulated"``.
         streaming: load only validation and test, from Parquet files;
             :class:`~galaxy_vision.data.streaming.TrainingStream` reads the training split.
+        trees: whose votes are read; None for those of all campaigns that are recognised by their columns.
 
     Raises:
-        ValueError: the folder or data set does not exist, it has neither labels nor votes, or its rows contradict its
-            classes.
+        ValueError: the folder or data set does not exist, it has neither labels nor votes, it does not have the votes
+            that are asked for, or its rows contradict its classes.
     """
-    name = locate_dataset(name, num_simulated, seed)
+    name = locate_dataset(name, num_simulated, seed, trees)
     if Path(name).is_file():  # else the Hub would be asked for a data set of that name
         raise ValueError(
             f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
         )
-    data = _read(name, streaming)
+    data = _read(name, streaming, trees)
     renamed = [split_name(split) or split for split in data]
     if repeated := [split for split in renamed if renamed.count(split) > 1]:
         raise ValueError(
@@ -66,18 +90,46 @@ def load_galaxies(
     data = DatasetDict(dict(zip(renamed, data.values(), strict=True)))
     if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
+    trees = _trees_of_all(data, name, trees)
     for split, rows in data.items():
-        data[split] = _with_checked_columns(rows, split, name, label_scheme)
+        data[split] = _with_checked_columns(rows, split, name, label_scheme, trees)
     if not streaming:
-        return with_all_splits(with_named_labels(data, name))
+        data = Galaxies(with_all_splits(with_named_labels(data, name)))
+        data.trees = trees
+        return data
     if not isinstance(data["test"].features["label"], ClassLabel):
         raise ValueError(
             f"column `label` of dataset={name!r} is not a ClassLabel, which streaming needs; leave --streaming out"
         )
+    data = Galaxies(data)
+    data.trees = trees
     return data
 
 
-def _read(name: str, streaming: bool) -> DatasetDict:
+def _trees_of_all(data: DatasetDict, name: str, trees: Trees | None) -> Trees | None:
+    """Return the trees whose votes the splits have.
+
+    Raises:
+        ValueError: a split does not have those that are wanted, or the splits have those of different campaigns.
+    """
+    found = {}
+    for split, rows in data.items():
+        try:
+            found[split] = trees_in(rows.column_names, trees)
+        except ValueError as error:
+            raise ValueError(f"{split} of dataset={name!r}: {error}; give another --campaign") from error
+    (first, expected), *others = found.items()
+    for split, in_split in others:
+        if in_split != expected:
+            kinds = [", ".join(some) if some else "no campaign" for some in (expected, in_split)]
+            raise ValueError(
+                f"dataset={name!r} has votes of {kinds[0]} in {first} and of {kinds[1]} in {split}; give all splits "
+                "the same columns"
+            )
+    return expected
+
+
+def _read(name: str, streaming: bool, trees: Trees | None) -> DatasetDict:
     """Return the splits as they are stored, with errors in one sentence."""
     folder = Path(name)
     try:
@@ -86,11 +138,11 @@ def _read(name: str, streaming: bool) -> DatasetDict:
             held_out = {split: files[split] for split in ("validation", "test")}
             return load_dataset("parquet", data_files=held_out, features=features)
         if not folder.is_dir():
-            return _read_from_hub(name)
+            return _read_from_hub(name, trees)
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
             saved = load_from_disk(name)
             return saved if isinstance(saved, DatasetDict) else DatasetDict(train=saved)
-        return load_parquet_folder(name) if parquet_names(folder) else load_image_folder(folder)
+        return load_parquet_folder(name, trees) if parquet_names(folder) else load_image_folder(folder, trees)
     except (FileNotFoundError, ConnectionError) as error:
         if folder.is_dir():
             # datasets takes these signs for a pattern.
@@ -121,16 +173,18 @@ def _read(name: str, streaming: bool) -> DatasetDict:
         ) from error
 
 
-def _read_from_hub(name: str) -> DatasetDict:
+def _read_from_hub(name: str, trees: Trees | None) -> DatasetDict:
     """Load a data set of the Hub; a folder of images is read as a local one is."""
     if load_dataset_builder(name).name == "imagefolder":
         folder = Path(snapshot_download(name, repo_type="dataset"))
         if any(is_image(name) for name, _ in files_in(folder)):  # else they are in zips, which datasets reads
-            return load_image_folder(folder)
+            return load_image_folder(folder, trees)
     return load_dataset(name)
 
 
-def _with_checked_columns(rows: Dataset, split: str, name: str, label_scheme: str | None) -> Dataset:
+def _with_checked_columns(
+    rows: Dataset, split: str, name: str, label_scheme: str | None, trees: Trees | None
+) -> Dataset:
     """Return rows with columns of votes, labels and captions.
 
     Raises:
@@ -148,7 +202,7 @@ def _with_checked_columns(rows: Dataset, split: str, name: str, label_scheme: st
                 f"{where}: column `{column}` is of floats, which cannot hold 18 digits; store it as text or int64"
             )
     try:
-        rows = with_votes_column(with_caption_lists(rows), label_scheme)
+        rows = with_votes_column(with_caption_lists(rows), label_scheme, trees)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if "label" not in rows.features:

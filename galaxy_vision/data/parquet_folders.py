@@ -21,6 +21,7 @@ from datasets.fingerprint import Hasher
 from pyarrow.dataset import ParquetFragmentScanOptions
 
 from ..images.listing import files_in
+from ..models.trees import Trees
 from .class_names import label_names
 from .image_folders import METADATA
 from .splits import SPLITS, split_name
@@ -70,7 +71,7 @@ def parquet_builder(name: str):
     return load_dataset_builder(name)
 
 
-def load_parquet_folder(name: str) -> DatasetDict:
+def load_parquet_folder(name: str, trees: Trees | None = None) -> DatasetDict:
     """Load a folder of Parquet files; labels become text if the files do not have the same classes in the same order.
 
     Raises:
@@ -78,7 +79,7 @@ def load_parquet_folder(name: str) -> DatasetDict:
     """
     builder = parquet_builder(name)
     files = {split: list(paths) for split, paths in builder.config.data_files.items()}
-    labels = label_features(files, name)
+    labels = label_features(files, name, trees)
     first = files["train" if "train" in files else next(iter(files))][0]
     if all(feature == labels[first] for feature in labels.values()):
         if _has_configurations(Path(name)):
@@ -95,19 +96,20 @@ def load_parquet_folder(name: str) -> DatasetDict:
     return DatasetDict(data)
 
 
-def label_features(files: dict[str, list[str]], name: str) -> dict[str, object]:
+def label_features(files: dict[str, list[str]], name: str, trees: Trees | None = None) -> dict[str, object]:
     """Return the feature of the column ``label`` of each file, None for a file without it.
 
     Args:
         files: files of each split.
         name: name of the data set, for errors.
+        trees: whose votes are read; None for those that are recognised.
 
     Raises:
         ValueError: a file lacks a column of ours that another file has; ``datasets`` would fill it with nulls.
         pyarrow.ArrowInvalid: a file is damaged.
     """
     features = {path: Features.from_arrow_schema(pq.read_schema(path)) for paths in files.values() for path in paths}
-    used = {path: {*_OURS & set(columns), *vote_columns(columns)} for path, columns in features.items()}
+    used = {path: {*_OURS & set(columns), *vote_columns(columns, trees)} for path, columns in features.items()}
     first = next(iter(used))
     for path, columns in used.items():
         for lacks, has, missing in ((path, first, used[first] - columns), (first, path, columns - used[first])):

@@ -59,7 +59,7 @@ def simulated_source(num_galaxies: int, seed: int) -> tuple[Iterator[dict], data
     return simulated_rows(num_galaxies, seed), features, card
 
 
-def simulated_dataset(num_galaxies: int, seed: int) -> Path:
+def simulated_dataset(num_galaxies: int, seed: int, campaign: str = "gz2") -> Path:
     """Return the folder of the cached data set, which the first call writes."""
     folder = Path(datasets.config.HF_CACHE_HOME) / "galaxy_vision" / f"simulated-v{VERSION}-{num_galaxies}-{seed}"
     if folder.exists():

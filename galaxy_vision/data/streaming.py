@@ -19,6 +19,7 @@ from datasets.distributed import split_dataset_by_node
 
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.processing_galaxy_captioner import SPECIAL_TOKENS, build_tokenizer
+from ..models.trees import Trees
 from ..runtime.hardware import available_cores
 from .batches import read_pixels
 from .checks import check_labels, check_references, update_content
@@ -50,6 +51,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         run: a :class:`~galaxy_vision.training.loop.Run`, with its arguments, its progress, and its accelerator, whose
             checkpoints then contain the position in the stream.
         label_names: classes in label order.
+        trees: whose votes are read; None without votes.
         processor: crops and resizes.
         with_captions: batches also have ``input_ids``, by a tokenizer of all words of the captions.
 
@@ -58,15 +60,24 @@ class TrainingStream(torch.utils.data.IterableDataset):
             lacks captions that are needed.
     """
 
-    def __init__(self, run, label_names: list[str], processor: GalaxyImageProcessor, with_captions: bool = False):
+    def __init__(
+        self,
+        run,
+        label_names: list[str],
+        trees: Trees | None,
+        processor: GalaxyImageProcessor,
+        with_captions: bool = False,
+    ):
         super().__init__()
         args, accelerator = run.args, run.accelerator
         self.name, self.label_scheme, self.seed = args.dataset, args.label_scheme, args.seed
-        self.label_names, self.processor = label_names, processor
+        self.label_names, self.trees, self.processor = label_names, trees, processor
         self.batch_size, self.steps_per_block = args.batch_size, -(-args.shuffle_buffer // args.batch_size)
         self.progress, self.device, self.with_captions = run.progress, accelerator.device, with_captions
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
-        files, self.features, self.fingerprint = parquet_files(locate_dataset(args.dataset, args.num_simulated))
+        files, self.features, self.fingerprint = parquet_files(
+            locate_dataset(args.dataset, args.num_simulated, trees=args.trees)
+        )
         self.files = files["train"]
         self.is_distributed_by_file = len(self.files) % self.world == 0
         self.my_files = np.arange(len(self.files))
@@ -97,9 +108,9 @@ class TrainingStream(torch.utils.data.IterableDataset):
         problem = None
         try:
             for table in self._rows(self.my_files, columns).iter(batch_size=ROWS_AT_ONCE):
-                votes, labels = votes_and_labels(table, self.features, self.label_scheme)
+                votes, labels = votes_and_labels(table, self.features, self.label_scheme, self.trees)
                 check_labels(self.name, "train", labels, len(counts))
-                update_content(digest, table)
+                update_content(digest, table, self.trees)
                 counts += np.bincount(labels[labels >= 0], minlength=len(counts))
                 rows += len(table)
                 if votes is not None:  # the rows with the smallest random keys are a random sample
@@ -108,7 +119,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
                     kept = np.sort(np.argsort(keys)[: SAMPLE_ROWS // self.world])
                     keys, sample = keys[kept], sample[kept]
                 if self.with_captions:
-                    captions = reference_captions(table, votes)
+                    captions = reference_captions(table, votes, self.trees)
                     lengths |= set(check_references(self.name, "train", pa.array(captions), 1))
                     words |= build_tokenizer(itertools.chain.from_iterable(captions)).get_vocab().keys()
         except ValueError as error:  # raised below, on all processes
@@ -146,7 +157,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         table = table.take(rows % (self.steps_per_block * self.batch_size))
         names = table["id"].to_pylist() if "id" in table.column_names else ["of the training stream"] * len(table)
         images = zip(table["image"].to_pylist(), names, strict=True)
-        votes, labels = votes_and_labels(table, self.features, self.label_scheme)
+        votes, labels = votes_and_labels(table, self.features, self.label_scheme, self.trees)
         batch = {
             "pixels": torch.stack([read_pixels(image, name, self.processor) for image, name in images]),
             "labels": torch.from_numpy(labels),
@@ -155,7 +166,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
         if votes is not None:
             batch["votes"] = torch.from_numpy(votes)
         if self.with_captions:
-            captions = reference_captions(table, votes)
+            captions = reference_captions(table, votes, self.trees)
             texts = list(itertools.chain.from_iterable(captions))
             ids = self.tokenizer(texts, padding=True, return_tensors="pt")["input_ids"]
             batch["input_ids"] = ids.view(len(captions), -1, ids.shape[-1])

@@ -105,8 +105,9 @@ def evaluate(
     """Score a classifier on a split.
 
     Args:
-        metrics: any of ``"classes"`` and ``"votes"`` (:class:`~galaxy_vision.evaluation.metrics.GalaxyMetric`) and
-            ``"examples"`` (:class:`Examples`); only these are evaluated.
+        metrics: any of ``"classes"`` (:class:`~galaxy_vision.evaluation.metrics.GalaxyMetric`), ``"votes"``
+            (:class:`~galaxy_vision.evaluation.votes.VoteMetrics`) and ``"examples"`` (:class:`Examples`); only these
+            are evaluated.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
         probabilities: output of the model -> (B, C) class probabilities.
 
@@ -133,7 +134,7 @@ def evaluate(
         if "examples" in metrics:
             metrics["examples"].add_batch(outputs["row"], outputs["probabilities"], outputs["labels"])
         if "votes" in metrics:
-            sums[1] += vote_nll(outputs["concentration"], outputs["votes"])
+            sums[1] += vote_nll(outputs["concentration"], outputs["votes"], metrics["votes"].trees)
             metrics["votes"].add_batch(
                 predictions=outputs["concentration"].numpy(), references=outputs["votes"].numpy()
             )
@@ -161,15 +162,18 @@ def evaluate_captions(accelerator, model, loader, processor, desc: str, **genera
 def template_captions(accelerator, classifier, loader, processor) -> list[str] | None:
     """Write a caption for each row from the votes that a classifier predicts: the baseline of the captioner.
 
+    The votes are those of its first campaign.
+
     Returns:
         Captions on the main process; None on the others.
     """
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
-        return {"concentration": classifier(pixel_values=pixels).vote_concentration.float()}
+        return {"concentration": trees.part(classifier(pixel_values=pixels).vote_concentration).float()}
 
+    trees = classifier.trees
     captions: dict[int, str] = {}
     for outputs in over_split(accelerator, classifier, loader, processor, "predicted votes", compute):
         for row, concentration in zip(outputs["row"].tolist(), outputs["concentration"].numpy(), strict=True):
-            captions[row] = write_captions(claims_from_votes(concentration), 1, seed=row)[0]
+            captions[row] = write_captions(claims_from_votes(concentration, trees.first), 1, row, trees.first)[0]
     return [captions[row] for row in sorted(captions)] if accelerator.is_main_process else None

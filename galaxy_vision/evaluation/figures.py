@@ -15,6 +15,7 @@ from ..captions.claims import score_claims
 from ..captions.reading import parse_claims
 from ..data.load import read_image
 from ..runtime.files import written_whole
+from .votes import by_campaign
 
 COLUMNS = 6
 """Images in a row of a sheet of galaxies."""
@@ -33,6 +34,8 @@ def draw_curves(results: dict, path: Path) -> Path:
     else:
         unit, losses = "nats", {"train_loss": "training (class-weighted)", "validation_loss": "validation"}
         scores = {"validation_macro_f1": "macro F1", "validation_rmse_37": "RMSE of 37"}
+        if results["history"][0].get("validation_rmse_37") is None:
+            scores = {"validation_macro_f1": "macro F1", "validation_rmse_known": "RMSE of votes"}
     history = results["history"]
     epochs = [row["epoch"] for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
@@ -73,10 +76,14 @@ def draw_reliability(results: dict, path: Path) -> Path:
     """Draw observed against predicted frequencies: of a correct top class, and of volunteers that gave an answer."""
     figure, axes = plt.subplots(figsize=(5.2, 5.0), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    for name, title in (("classes", "top class"), ("votes", "vote fractions")):
-        if curve := results.get(name, {}).get("reliability"):
+    campaigns = by_campaign(results.get("votes"))
+    curves = {"top class": results.get("classes", {})}
+    for campaign, votes in campaigns.items():
+        curves["vote fractions" + (f" of {campaign}" if len(campaigns) > 1 else "")] = votes
+    for title, scores in curves.items():
+        if curve := scores.get("reliability"):
             points = np.array([(point["predicted"], point["observed"]) for point in curve])
-            axes.plot(*points.T, marker="o", label=f"{title}, ECE {results[name]['ece']:.3f}")
+            axes.plot(*points.T, marker="o", label=f"{title}, ECE {scores['ece']:.3f}")
     axes.set(
         xlabel="predicted",
         ylabel="observed",

@@ -25,63 +25,70 @@ from galaxy_vision.evaluation.sums import ratio
 from galaxy_vision.evaluation.sums import root
 from galaxy_vision.evaluation.sums import RunningSums
 from galaxy_vision.models.concepts import MIN_VOTES
-from galaxy_vision.models.decision_tree import ANSWERS
-from galaxy_vision.models.decision_tree import NUM_ANSWERS
-from galaxy_vision.models.decision_tree import QUESTION_SLICES
-from galaxy_vision.models.decision_tree import QUESTIONS
-from galaxy_vision.models.decision_tree import conditional_fractions
+from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
 from galaxy_vision.models.decision_tree import kaggle_from_conditional
-from galaxy_vision.models.decision_tree import question_totals
+from galaxy_vision.models.tree import DecisionTree
 
 BOOTSTRAPS = 500
 """Resamplings of a 95 % interval. Ours: its edges then have a dozen of them on either side."""
 
 
-def training_constants(votes) -> dict[str, np.ndarray | None]:
-    """Return the constant answer of (N, 37) training votes, as keywords ``baseline_*`` of :class:`GalaxyMetric`.
+def training_constants(votes, tree: DecisionTree = GALAXY_ZOO_2) -> dict[str, np.ndarray | None]:
+    """Return the constant answer of (N, answers) training votes, as keywords ``baseline_*`` of :class:`GalaxyMetric`.
 
     Returns:
-        ``baseline_conditional`` (37,), the mean conditional fraction of the galaxies whose question was asked;
-        ``baseline_kaggle`` (37,), the mean Kaggle value of the rows in which every question is known (None without such
-        a row); ``baseline_interval`` (2, 37), the 5 % and 95 % quantiles of fractions of at least 20 volunteers, 0 and
-        1 where there are none.
+        ``baseline_conditional`` (answers,), the mean conditional fraction of the galaxies whose question was asked;
+        ``baseline_cumulative`` (answers,), the mean of :func:`cumulative` in the rows in which every question is known
+        (None without such a row); ``baseline_interval`` (2, answers), the 5 % and 95 % quantiles of fractions of at
+        least 20 volunteers, 0 and 1 where there are none.
     """
-    conditional = conditional_fractions(votes)
+    conditional = tree.conditional(votes)
     is_known = ~np.isnan(conditional)
     mean = np.where(is_known, conditional, 0).sum(0) / np.maximum(is_known.sum(0), 1)
-    kaggle = kaggle_from_conditional(conditional)
-    whole = ~np.isnan(kaggle).any(-1) & ~np.isnan(votes).any(-1)
-    used = question_totals(votes) >= MIN_VOTES
+    values = cumulative(conditional, tree)
+    whole = ~np.isnan(values).any(-1) & ~np.isnan(votes).any(-1)
+    used = tree.totals(votes) >= MIN_VOTES
     columns = zip(conditional.T, used.T, strict=True)
     interval = [np.quantile(column[rows], [0.05, 0.95]) if rows.any() else [0.0, 1.0] for column, rows in columns]
     return {
         "baseline_conditional": mean,
-        "baseline_kaggle": kaggle[whole].mean(0) if whole.any() else None,
+        "baseline_cumulative": values[whole].mean(0) if whole.any() else None,
         "baseline_interval": np.transpose(interval),
     }
 
 
-def published_values(votes) -> tuple[np.ndarray, np.ndarray]:
-    """Return votes (..., 37) as values of the Galaxy Challenge, NaN where unknown, and whether they are known."""
-    published = kaggle_from_conditional(conditional_fractions(votes))
+def cumulative(conditional, tree: DecisionTree = GALAXY_ZOO_2) -> np.ndarray:
+    """Return cumulative fractions (..., answers); of Galaxy Zoo 2 as the Galaxy Challenge published them."""
+    return kaggle_from_conditional(conditional) if tree == GALAXY_ZOO_2 else tree.cumulative(conditional)
+
+
+def published_values(votes, tree: DecisionTree = GALAXY_ZOO_2) -> tuple[np.ndarray, np.ndarray]:
+    """Return :func:`cumulative` fractions of votes (..., answers), NaN where unknown, and whether they are known."""
+    published = cumulative(tree.conditional(votes), tree)
     return published, ~np.isnan(published) & ~np.isnan(votes)
+
+
+def rmse_name(tree: DecisionTree) -> str:
+    """Return the name of the error over all answers of a tree, in rows in which all are known: ``"rmse_37"``."""
+    return f"rmse_{len(tree.answers)}"
 
 
 class GalaxyMetric(BatchedMetric, evaluate.Metric):
     """Scores of one split, whose rows are added in batches or at once.
 
     Configuration ``classes``: predictions (B, C) probabilities, references (B,) class indices, negative where uncertain
-    (left out and counted). Configuration ``votes``: predictions (B, 37) Dirichlet concentrations, references (B, 37)
-    votes, NaN where unknown.
+    (left out and counted). Configuration ``votes``: predictions (B, answers) Dirichlet concentrations, references
+    (B, answers) votes, NaN where unknown.
 
     Args:
         config_name: ``"classes"`` or ``"votes"``.
         label_names: the C class names, in label order.
         train_class_counts: (C,) training rows of each class; the constant answer is the most frequent class.
-        baseline_conditional: (37,) mean conditional fractions in training; this and the next two are those of
+        tree: of these answers; None for that of Galaxy Zoo 2.
+        baseline_conditional: (answers,) mean conditional fractions in training; this and the next two are those of
             :func:`training_constants`.
-        baseline_kaggle: (37,) mean Kaggle values in training.
-        baseline_interval: (2, 37) interval of the fractions in training.
+        baseline_cumulative: (answers,) mean cumulative fractions in training.
+        baseline_interval: (2, answers) interval of the fractions in training.
     """
 
     def __init__(
@@ -89,8 +96,9 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
         config_name="classes",
         label_names=None,
         train_class_counts=None,
+        tree=None,
         baseline_conditional=None,
-        baseline_kaggle=None,
+        baseline_cumulative=None,
         baseline_interval=None,
         **kw,
     ):
@@ -98,7 +106,8 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
             raise ValueError(f"config_name={config_name!r} is not one of classes, votes")
         super().__init__(config_name=config_name, **kw)
         self.label_names, self.train_class_counts = label_names, train_class_counts
-        self.baseline_conditional, self.baseline_kaggle = baseline_conditional, baseline_kaggle
+        self.tree = tree or GALAXY_ZOO_2
+        self.baseline_conditional, self.baseline_cumulative = baseline_conditional, baseline_cumulative
         self.baseline_interval = baseline_interval
         self.held = RunningSums()
 
@@ -169,33 +178,34 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
 
     def _add_votes(self, concentration: np.ndarray, votes: np.ndarray) -> None:
         votes = votes.astype(np.float64)
-        if concentration.shape[1] != NUM_ANSWERS or votes.shape != concentration.shape:
+        tree, count = self.tree, len(self.tree.answers)
+        if concentration.shape[1] != count or votes.shape != concentration.shape:
             raise ValueError(
-                f"predictions {concentration.shape} and references {votes.shape} must both be (B, {NUM_ANSWERS})"
+                f"predictions {concentration.shape} and references {votes.shape} must both be (B, {count})"
             )
         if (concentration <= 0).any():
             raise ValueError(
                 f"concentration {concentration.min():g} is not above 0; give vote_concentration, not logits"
             )
-        predicted, true = conditional_fractions(concentration), conditional_fractions(votes)
-        asked = question_totals(votes)
+        predicted, true = tree.conditional(concentration), tree.conditional(votes)
+        asked = tree.totals(votes)
         self.held.add("rows", len(votes))
-        # In a few rows of GZ2 a question that was reached has no votes left; such rows do not count in "kaggle".
-        published, answered = published_values(votes)
-        errors = np.where(answered, kaggle_from_conditional(predicted) - published, 0.0)
+        # In a few rows of GZ2 a question that was reached has no votes left; such rows do not count in "whole".
+        published, answered = published_values(votes, tree)
+        errors = np.where(answered, cumulative(predicted, tree) - published, 0.0)
         self.held.add("answered", answered.sum())
-        self.held.add("kaggle_answered", (errors**2).sum())
+        self.held.add("squared_answered", (errors**2).sum())
         whole = answered.all(-1)
         published, squared = published[whole], errors[whole] ** 2
         self.held.add("whole", whole.sum())
-        self.held.add("kaggle", squared.mean(-1).sum())
+        self.held.add("squared_whole", squared.mean(-1).sum())
         # A Poisson bootstrap needs no second pass; weights follow from the content of a row, so batches do not matter.
         seeds = [zlib.crc32(row.tobytes()) for row in votes[whole].astype(np.float32)]
         weights = np.array([np.random.default_rng(seed).poisson(1.0, BOOTSTRAPS) for seed in seeds])
         weights = weights.reshape(-1, BOOTSTRAPS)  # also without rows
-        self.held.add("kaggle_bootstrap", np.stack([weights.T @ squared.mean(-1), weights.sum(0)]))
-        if self.baseline_kaggle is not None:
-            self.held.add("kaggle_baseline", ((published - self.baseline_kaggle) ** 2).mean(-1).sum())
+        self.held.add("bootstrap", np.stack([weights.T @ squared.mean(-1), weights.sum(0)]))
+        if self.baseline_cumulative is not None:
+            self.held.add("whole_baseline", ((published - self.baseline_cumulative) ** 2).mean(-1).sum())
         used = asked >= MIN_VOTES  # false for NaN
         number = np.where(used, asked, 1.0)
         error = np.where(used, predicted - true, 0.0)
@@ -212,7 +222,7 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
             constant = np.broadcast_to(self.baseline_conditional, predicted.shape)
             bins = binned(constant[voted], asked[voted], (asked * constant)[voted], votes[voted])
             self.held.add("bins_baseline", np.stack(bins))
-        total = question_totals(concentration)
+        total = tree.totals(concentration)
         a, b = concentration[used].astype(np.float64), (total - concentration)[used]
         self._add_intervals("latent", betaincinv(a, b, 0.05), betaincinv(a, b, 0.95), true[used])
         count = np.rint(number[used]).astype(int)
@@ -225,7 +235,7 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
             lower, upper = (np.broadcast_to(edge, true.shape)[used] for edge in self.baseline_interval)
             self._add_intervals("baseline", lower, upper, true[used])
         self.held.add("intervals", used.sum())
-        for question, answers in QUESTION_SLICES.items():
+        for question, answers in tree.slices.items():
             rows, size = used[:, answers.start], answers.stop - answers.start
             pairs = true[rows, answers].argmax(-1) * size + predicted[rows, answers].argmax(-1)
             self.held.add(question, np.bincount(pairs, minlength=size * size).reshape(size, size))
@@ -235,30 +245,31 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
         self.held.add(f"width_{name}", (upper - lower).sum())
 
     def _vote_scores(self) -> dict:
-        sums = self.held
+        sums, rmse = self.held, rmse_name(self.tree)
         result = {
+            "campaign": self.tree.name,
             "rows": int(sums["rows"]),
             "rows_with_all_questions": int(sums["whole"]),
-            "rmse_37": root(sums["kaggle"], sums["whole"]),
+            rmse: root(sums["squared_whole"], sums["whole"]),
             "known_answers": int(sums["answered"]),
-            "rmse_known": root(sums["kaggle_answered"], sums["answered"]),
+            "rmse_known": root(sums["squared_answered"], sums["answered"]),
         }
-        above, below = sums["kaggle_bootstrap"]
-        result["interval_95"] = {"rmse_37": interval_95(np.sqrt(above / np.maximum(below, 1)))} if sums["whole"] else {}
+        above, below = sums["bootstrap"]
+        result["interval_95"] = {rmse: interval_95(np.sqrt(above / np.maximum(below, 1)))} if sums["whole"] else {}
         result["baseline"] = {
-            "rmse_37": root(sums.get("kaggle_baseline", 0.0), sums["whole"] if "kaggle_baseline" in sums else 0)
+            rmse: root(sums.get("whole_baseline", 0.0), sums["whole"] if "whole_baseline" in sums else 0)
         }
         if "bins_baseline" in sums:
             result["baseline"]["ece"] = calibration(*sums["bins_baseline"])["ece"]
         result["answers"] = []
-        for index, answer in enumerate(ANSWERS):
+        for index, (question, answer) in enumerate(self.tree.answers):
             used = sums["used"][index]
-            row = {"answer": answer, "galaxies": int(used), "rmse": root(sums["squared"][index], used)}
+            row = {"answer": f"{question}_{answer}", "galaxies": int(used), "rmse": root(sums["squared"][index], used)}
             row["sampling_floor"] = root(sums["floor"][index], used)
             has_baseline = "squared_baseline" in sums
             row["baseline_rmse"] = root(sums["squared_baseline"][index], used) if has_baseline else None
             result["answers"].append(row)
-        result["questions"] = [self._question(question.stem) for question in QUESTIONS]
+        result["questions"] = [self._question(question) for question in self.tree.slices]
         result |= calibration(*sums["bins"])
         for key, sum_name in (("coverage_90", "inside"), ("width_90", "width")):
             kinds = ("latent", "predictive")
@@ -267,15 +278,15 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
                 result["baseline"][key] = ratio(sums[f"{sum_name}_baseline"], sums["intervals"])
         return result
 
-    def _question(self, stem: str) -> dict:
-        confusion = self.held[stem]
-        row = {"question": stem, "galaxies": int(confusion.sum())}
+    def _question(self, question: str) -> dict:
+        confusion = self.held[question]
+        row = {"question": question, "galaxies": int(confusion.sum())}
         row |= dict.fromkeys(("accuracy", "macro_f1", "baseline_accuracy", "baseline_macro_f1"))
         if confusion.sum():
             scores = confusion_scores(confusion)
             row |= {"accuracy": float(scores["accuracy"]), "macro_f1": float(scores["macro_f1"])}
             if self.baseline_conditional is not None:
-                answer = int(np.argmax(self.baseline_conditional[QUESTION_SLICES[stem]]))
+                answer = int(np.argmax(self.baseline_conditional[self.tree.slices[question]]))
                 scores = constant_scores(confusion, answer)
                 row |= {f"baseline_{name}": float(scores[name]) for name in ("accuracy", "macro_f1")}
         return row

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..runtime.files import written_whole
 from .caption_metrics import caption_table
 from .sums import CLASS_SCORES
+from .votes import by_campaign, error_of_all
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 PICTURES = {
@@ -101,8 +102,11 @@ def _scores(results: dict) -> list[tuple[str, str, float]]:
         metrics = {"macro_f1": "f1", "weighted_f1": "f1"}  # other scores are metrics of the Hub by their own name
         names = {key: (metrics.get(key, key), name) for key, name in CLASS_SCORES.items()}
     rows = [(*metric, scores[key]) for key, metric in names.items()]
-    if "votes" in results:
-        rows.append(("rmse", "RMSE over 37 vote fractions", results["votes"]["rmse_37"]))
+    campaigns = by_campaign(results.get("votes"))
+    for campaign, votes in campaigns.items():
+        key, count = error_of_all(votes)
+        of_campaign = f" of {campaign}" if len(campaigns) > 1 else ""
+        rows.append(("rmse", f"RMSE over {count} vote fractions{of_campaign}", votes[key]))
     return [row for row in rows if row[2] is not None]
 
 
@@ -120,24 +124,28 @@ def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset:
 
 def classifier_tables(results: dict) -> str:
     """Return the Markdown tables of a classifier: scores beside a constant answer, classes and questions."""
-    classes, votes = results["classes"], results.get("votes")
+    classes, campaigns = results["classes"], by_campaign(results.get("votes"))
     lines = ["| | score | 95 % interval | constant |", "|---|---|---|---|"]
     for key, name in CLASS_SCORES.items():
         interval, constant = classes.get("interval_95", {}).get(key), classes.get("baseline", {}).get(key)
         lines.append(_line(f"{name} ({classes['rows']} with a class)", classes[key], interval, constant))
-    if votes:
-        interval, constant = votes["interval_95"].get("rmse_37"), votes["baseline"]["rmse_37"]
-        lines.append(_line("RMSE over 37 vote fractions (Kaggle)", votes["rmse_37"], interval, constant))
-        lines.append(_line("calibration error of the votes", votes["ece"], None, votes["baseline"].get("ece")))
+    for campaign, votes in campaigns.items():
+        of_campaign = f", {campaign}" if len(campaigns) > 1 else ""
+        key, count = error_of_all(votes)
+        name = f"RMSE over {count} vote fractions{' (Kaggle)' * (campaign == 'gz2')}{of_campaign}"
+        lines.append(_line(name, votes[key], votes["interval_95"].get(key), votes["baseline"][key]))
+        name = f"calibration error of the votes{of_campaign}"
+        lines.append(_line(name, votes["ece"], None, votes["baseline"].get("ece")))
         for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
             if key in votes:  # runs of older versions have no width
-                lines.append(_line(name, votes[key]["predictive"], None, votes["baseline"].get(key)))
+                constant = votes["baseline"].get(key)
+                lines.append(_line(f"{name}{of_campaign}", votes[key]["predictive"], None, constant))
     if "per_class" in classes:
         lines += ["", "| class | test galaxies | precision | recall | F1 |", "|---|---|---|---|---|"]
         for row in classes["per_class"]:
             cells = " | ".join(_number(row[key]) for key in ("precision", "recall", "f1"))
             lines.append(f"| {row['label']} | {row['support']:.0f} | {cells} |")
-    if votes:
+    for votes in campaigns.values():
         header = "| question, where at least 20 were asked | test galaxies | accuracy | macro F1 | constant accuracy |"
         lines += ["", header, "|---|---|---|---|---|"]
         for row in votes["questions"]:

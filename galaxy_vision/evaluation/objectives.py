@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..models.decision_tree import QUESTION_SLICES
-from ..models.losses import dirichlet_multinomial_nll
+from ..models.losses import vote_losses
+from ..models.trees import Trees
 
 
 class Objective(NamedTuple):
@@ -35,11 +35,16 @@ def class_nll(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     return torch.stack([-chosen.log().sum(), decided.sum()])
 
 
-def vote_nll(concentration: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """Return (2,): the sum over rows of the mean loss of a question of the tree, and the number of rows."""
+def vote_nll(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
+    """Return (2,): the sum over rows of the mean loss of a question of each tree, and the number of rows."""
     # In float32 the terms of many votes cancel to six digits.
-    nll = dirichlet_multinomial_nll(concentration.double(), votes)
-    return torch.stack([nll.sum() / len(QUESTION_SLICES), nll.new_tensor(len(nll))])
+    total = _vote_sum(concentration.double(), votes, trees)
+    return torch.stack([total, total.new_tensor(len(votes))])
+
+
+def _vote_sum(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
+    first, *others = (losses.sum() / losses.shape[1] for losses in vote_losses(concentration, votes, trees))
+    return sum(others, start=first)
 
 
 def _classifier_counts(inputs: dict) -> torch.Tensor:
@@ -56,9 +61,7 @@ def _classifier_sums(model: nn.Module, inputs: dict) -> torch.Tensor:
     )
     if votes is None:
         return torch.stack([classes, torch.zeros_like(classes)])
-    return torch.stack(
-        [classes, dirichlet_multinomial_nll(output.vote_concentration, votes).sum() / len(QUESTION_SLICES)]
-    )
+    return torch.stack([classes, _vote_sum(output.vote_concentration, votes, inputs.get("trees", Trees()))])
 
 
 def _words(inputs: dict) -> torch.Tensor:

@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import DatasetCard
 
 from .. import __version__
+from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
 from ..data.load import load_galaxies, locate_dataset
 from ..models.image_processing_galaxy import GalaxyImageProcessor
@@ -134,7 +135,7 @@ def _git_state(folder: Path) -> dict | None:
 
 def describe_dataset(args) -> dict:
     """Return name, title, licence and citation of the data set from its card, as far as it names them."""
-    folder = Path(locate_dataset(args.dataset, args.num_simulated))
+    folder = Path(locate_dataset(args.dataset, args.num_simulated, trees=args.trees))
     facts = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
     if not folder.is_dir():
         facts["hub_id"] = args.dataset
@@ -216,7 +217,8 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     run = json.loads((folder / "run.json").read_text())
     args, rows, reason = run["arguments"], None, None
     try:
-        settings = {"seed": 0, "streaming": args.get("streaming", False)}
+        trees = wanted_trees(args.get("campaign"), args.get("tree"))  # runs of older versions have neither
+        settings = {"seed": 0, "streaming": args.get("streaming", False), "trees": trees}
         rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **settings)["test"]
     except ValueError as error:
         reason = str(error)

@@ -26,7 +26,8 @@ from ..runtime.accelerator import chosen_precision, make_accelerator
 from ..runtime.shipped import model_source
 from .caption_metrics import score_beside_rivals
 from .evaluate import Examples, class_probabilities, evaluate, evaluate_captions
-from .metrics import GalaxyMetric, training_constants
+from .metrics import GalaxyMetric
+from .votes import VoteMetrics
 
 
 def evaluate_saved(
@@ -130,7 +131,11 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     unknown = [name for name in data_names if name not in model_names]
     note = f"the data set has classes that the model does not know ({', '.join(unknown)}); "
     note += f"the model's are {', '.join(model_names)}"
-    votes = "votes" in data[split].column_names and model.config.predict_votes
+    votes = data.trees is not None and model.config.predict_votes
+    if votes and data.trees != model.trees:
+        votes = False
+        other = f"the data set has votes of {', '.join(data.trees)}, and the model predicts {', '.join(model.trees)}"
+        note += f"; {other}"
     if unknown and not votes:
         raise ValueError(f"{note}; votes are not in both either, so nothing can be compared")
     scheme = _deciding_scheme(data_names) if unknown and votes else None
@@ -144,8 +149,7 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
             "examples": Examples(names),
         }
     if votes:
-        constants = training_constants(data["train"].with_format("numpy")["votes"][:])
-        metrics["votes"] = GalaxyMetric("votes", **constants)
+        metrics["votes"] = VoteMetrics(model.trees, data["train"].with_format("numpy")["votes"][:])
     rows = _pixels(accelerator, data, split, processor)
     if data_names != names:
         labels = [-1 if unknown else model_names.index(name) for name in data_names]

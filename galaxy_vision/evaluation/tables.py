@@ -1,7 +1,7 @@
 """Write the table of a classifier's scores that ends a run."""
 
-from ..models.decision_tree import KAGGLE_COLUMNS
 from .sums import CLASS_SCORES
+from .votes import by_campaign, error_of_all
 
 
 def summary_table(results: dict) -> str:
@@ -16,17 +16,18 @@ def summary_table(results: dict) -> str:
         classes = results["classes"]
         for name in CLASS_SCORES:
             show(name, classes[name], classes.get("interval_95", {}).get(name), classes.get("baseline", {}).get(name))
-    if "votes" in results:
-        votes = results["votes"]
-        show(
-            f"RMSE of {len(KAGGLE_COLUMNS)} (Kaggle)",
-            votes["rmse_37"],
-            votes["interval_95"].get("rmse_37"),
-            votes["baseline"]["rmse_37"],
-        )
+    campaigns = by_campaign(results.get("votes"))
+    for campaign, votes in campaigns.items():
+        if len(campaigns) > 1:
+            lines.append(f"{campaign}, {votes['rows']} galaxies")
+        name, count = error_of_all(votes)
+        title = f"RMSE of {count}" + " (Kaggle)" * (campaign == "gz2")
+        show(title, votes[name], votes["interval_95"].get(name), votes["baseline"][name])
+        if votes[name] is None:
+            show("RMSE of the known answers", votes["rmse_known"])
         show("calibration error of votes", votes["ece"], None, votes["baseline"].get("ece"))
-        for key, name in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
-            show(name, votes[key]["predictive"], None, votes["baseline"].get(key))
+        for key, title in (("coverage_90", "90 % intervals cover"), ("width_90", "90 % intervals, mean width")):
+            show(title, votes[key]["predictive"], None, votes["baseline"].get(key))
         lines.append("accuracy where >= 20 were asked")
         for row in votes["questions"]:
             show(f"  {row['question']} ({row['galaxies']})", row["accuracy"], None, row["baseline_accuracy"])

@@ -109,8 +109,8 @@ def dirichlet_multinomial_nll(
     return torch.stack(losses, dim=-1)
 
 
-def vote_loss(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
-    """Return the scalar loss of votes: the mean over rows and questions of each tree, summed over trees.
+def vote_losses(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> list[torch.Tensor]:
+    """Return the losses (B, questions) of each tree, by :func:`dirichlet_multinomial_nll`.
 
     A row teaches the trees that it has votes for; the unknown ones of the others contribute 0.
 
@@ -127,11 +127,16 @@ def vote_loss(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) ->
             f"votes have shape {tuple(votes.shape)}; the last axis must be the {trees.num_answers} answers of "
             f"{', '.join(trees)}"
         )
-    losses = [
-        dirichlet_multinomial_nll(concentration[..., part], votes[..., part], trees[campaign]).mean()
+    return [
+        dirichlet_multinomial_nll(concentration[..., part], votes[..., part], trees[campaign])
         for campaign, part in trees.slices.items()
     ]
-    return sum(losses[1:], start=losses[0])
+
+
+def vote_loss(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
+    """Return the scalar loss of votes: the mean of :func:`vote_losses` over rows and questions, summed over trees."""
+    first, *others = (losses.mean() for losses in vote_losses(concentration, votes, trees))
+    return sum(others, start=first)
 
 
 __all__ = [
@@ -142,4 +147,5 @@ __all__ = [
     "label_loss",
     "problem_of",
     "vote_loss",
+    "vote_losses",
 ]

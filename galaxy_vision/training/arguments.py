@@ -5,9 +5,11 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 from ..data.augmentation import MAX_BLUR, Augmentation
+from ..data.campaigns import wanted_trees
 from ..data.labels import SCHEMES
 from ..models.configuration_galaxy_resnet import LIMITS
 from ..models.strict_loading import check_backbone, check_ranges
+from ..models.trees import Trees
 from ..runtime.arguments import arg
 from ..runtime.hardware import PRECISIONS
 from ..runtime.hub import check_repo_id
@@ -59,6 +61,12 @@ class TrainingRun:
         None,
         "hubble, summary or threshold: how votes become classes (default: the data set's own classes, else hubble)",
     )
+    campaign: str | None = arg(
+        None,
+        "campaigns whose votes are learned, such as gz_desi or gz_decals_dr5,gz_hubble; galaxy-vision trees lists them "
+        "(default: all that the data set has; of 'simulated' gz2)",
+    )
+    tree: str | None = arg(None, "JSON file of a decision tree of your own, whose votes the data set has")
     num_simulated: int = arg(2400, "galaxies of the simulated data set")
     max_rows: int = arg(0, "use at most so many rows of each split (0: all)")
     streaming: bool = arg(
@@ -130,6 +138,7 @@ class TrainingRun:
         check_ranges(self, {"image_size": LIMITS["image_size"]})
         if self.backbone is not None:
             check_backbone(self.backbone)
+        self.trees  # noqa: B018 (raises for what is not a campaign or a tree)
         if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
             raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
         if self.streaming and self.max_rows:
@@ -153,6 +162,11 @@ class TrainingRun:
             )
         if self.margin > 1 and not self.augmentation:
             raise ValueError(f"margin={self.margin} is for the augmentation, which is off; leave it out")
+
+    @property
+    def trees(self) -> Trees | None:
+        """The trees whose votes are learned; None for those that the data set has."""
+        return wanted_trees(self.campaign, self.tree)
 
     @property
     def views(self) -> Augmentation:

@@ -7,17 +7,21 @@ from datasets import Dataset, Value
 
 from ..captions.claims import claims_from_votes
 from ..data.checks import check_labels, check_number_of_captions, check_references
-from ..data.votes import votes_of
+from ..data.votes import shown_votes, votes_of
 from ..evaluation.metrics import published_values
-from ..models.decision_tree import NUM_ANSWERS, QUESTION_SLICES
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.trees import Trees
 
 
-def check_classifier_rows(args, data: dict, open_stream: Callable | None = None) -> tuple[bool, list[str]]:
+def check_classifier_rows(
+    args, data: dict, trees: Trees | None, open_stream: Callable | None = None
+) -> tuple[bool, list[str]]:
     """Refuse rows of which no classifier can be learned, or by which no epoch can be chosen.
 
     Args:
         args: names the data set, and says whether votes are to be learned and which score selects the epoch.
         data: rows by split, those to train on among them unless they are streamed.
+        trees: whose votes they have; None without votes.
         open_stream: opens the :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows, if they are
             streamed; last, since that reads all of them.
 
@@ -38,7 +42,7 @@ def check_classifier_rows(args, data: dict, open_stream: Callable | None = None)
             )
         labels[split] = labels_of(rows)
         check_labels(dataset, split, labels[split], len(class_names))
-        votes[split] = _votes_of(rows) if args.predict_votes else None
+        votes[split] = _votes_of(rows, trees) if args.predict_votes else None
     if open_stream is not None:
         stream = open_stream()
         votes["train"] = stream.votes if args.predict_votes else None
@@ -49,7 +53,7 @@ def check_classifier_rows(args, data: dict, open_stream: Callable | None = None)
             len(labels["train"]),
         )
     doubts = []
-    voted = votes["train"] is not None and bool(_answered(votes["train"]).any())
+    voted = votes["train"] is not None and bool(_answered(votes["train"], trees).any())
     if votes["train"] is not None and not voted:
         doubts.append("the votes of the training rows are all unknown or 0, so votes are not learned")
     if not voted and not counts.any():
@@ -69,7 +73,7 @@ def check_classifier_rows(args, data: dict, open_stream: Callable | None = None)
             "no training row has a class, so votes alone are learned: the classes that this model names mean nothing"
         )
     judged = votes["validation"] if voted else None
-    if not (labels["validation"] >= 0).any() and (judged is None or not _answered(judged).any()):
+    if not (labels["validation"] >= 0).any() and (judged is None or not _answered(judged, trees).any()):
         raise ValueError(
             f"no row of the validation split of dataset={dataset!r} has a label{' or votes' if voted else ''}, "
             "so no epoch can be chosen; label some of them"
@@ -80,7 +84,15 @@ def check_classifier_rows(args, data: dict, open_stream: Callable | None = None)
         raise ValueError(
             f"the {' and '.join(without)} split of dataset={dataset!r} has no votes; give them, or --no_predict_votes"
         )
-    known = published_values(judged)[1] if voted else np.zeros((0, NUM_ANSWERS), dtype=bool)
+    if select_by == "rmse_37" and list(trees.values()) != [GALAXY_ZOO_2]:
+        raise ValueError(
+            f"select_by=rmse_37 is the error of the Galaxy Challenge, and dataset={dataset!r} has votes of "
+            f"{', '.join(trees)}; use rmse_known or loss"
+        )
+    known = np.zeros((0, 1), dtype=bool)
+    if voted:
+        by_campaign = [published_values(trees.part(judged, campaign), tree)[1] for campaign, tree in trees.items()]
+        known = np.concatenate(by_campaign, axis=1)
     if select_by == "rmse_37" and not known.all(1).any():
         raise ValueError(
             "select_by=rmse_37 needs rows in which all 37 answers are known, and no row of the validation split of "
@@ -99,24 +111,25 @@ def labels_of(rows: Dataset) -> np.ndarray:
     return column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _votes_of(rows: Dataset) -> np.ndarray | None:
+def _votes_of(rows: Dataset, trees: Trees | None) -> np.ndarray | None:
     if "votes" not in rows.column_names:
         return None
-    return votes_of(rows.select_columns(["votes"]).with_format("arrow")[:])
+    return votes_of(rows.select_columns(["votes"]).with_format("arrow")[:], trees)
 
 
-def _answered(votes: np.ndarray) -> np.ndarray:
-    """Return (N, 11) bool: whether a question is known and somebody answered it, so that the loss learns from it."""
-    totals = [votes[:, answers].sum(1) for answers in QUESTION_SLICES.values()]
-    return np.stack(totals, 1) > 0  # NaN is not
+def _answered(votes: np.ndarray, trees: Trees) -> np.ndarray:
+    """Return (N, answers) bool: whether the question of an answer was answered, so that the loss learns from it."""
+    totals = [tree.totals(trees.part(votes, campaign)) for campaign, tree in trees.items()]
+    return np.concatenate(totals, 1) > 0  # NaN is not
 
 
-def check_captioner_rows(args, data: dict, open_stream: Callable | None = None) -> None:
+def check_captioner_rows(args, data: dict, trees: Trees | None, open_stream: Callable | None = None) -> None:
     """Refuse rows of which no captioner can be learned, or by which no epoch can be chosen.
 
     Args:
         args: names the data set, and says how many captions of a row are drawn from.
         data: rows by split, those to train on among them unless they are streamed.
+        trees: whose votes they have; None without votes.
         open_stream: opens the :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows, if they are
             streamed; last, since that reads all of them.
 
@@ -142,7 +155,8 @@ def check_captioner_rows(args, data: dict, open_stream: Callable | None = None) 
             )
         captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
         check_references(dataset, split, captions, args.num_references if split == "train" else 1)
-    if not any(len(claims_from_votes(votes)) for votes in _votes_of(data["validation"])):
+    votes = _votes_of(data["validation"], trees)
+    if not any(len(claims_from_votes(*shown_votes(row_votes, trees))) for row_votes in votes):
         raise ValueError(
             f"the votes of the validation split of dataset={dataset!r} claim nothing, so claim F1, which judges "
             "captions, is not defined; give a data set in which some questions were answered"

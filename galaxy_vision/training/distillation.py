@@ -33,9 +33,11 @@ def taught_references(
     if not taught.any():
         return ids
     rows = taught.nonzero()[:, 0].to(ids.device)
-    predicted = classifier(pixels[rows]).vote_concentration.float().cpu().numpy()
+    tree = classifier.trees.first
+    predicted = classifier.trees.part(classifier(pixels[rows]).vote_concentration).float().cpu().numpy()
     seeds = torch.randint(0, 2**31, (len(rows),), generator=generator).tolist()
-    captions = [write_captions(claims_from_votes(row), 1, seed)[0] for row, seed in zip(predicted, seeds, strict=True)]
+    claims = [claims_from_votes(row, tree) for row in predicted]
+    captions = [write_captions(stated, 1, seed, tree)[0] for stated, seed in zip(claims, seeds, strict=True)]
     written = tokenizer(captions, padding=True, return_tensors="pt")["input_ids"].to(ids.device)
     replaced = ids.new_full((len(ids), max(ids.shape[1], written.shape[1])), tokenizer.pad_token_id)
     replaced[:, : ids.shape[1]] = ids

@@ -16,6 +16,7 @@ from ..data.splits import SPLITS
 from ..data.streaming import TrainingStream
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.processing_galaxy_captioner import build_tokenizer
+from ..models.trees import Trees
 from ..runtime.orderly_end import refusals_in_one_line
 from .loop import Run
 
@@ -29,6 +30,7 @@ class Rows:
         cached: split -> rows with decoded pixels; ``train`` may be a stream.
         loaders: split -> batches.
         processor: has cut and resized the images.
+        trees: whose votes the rows have; None without votes.
         tokenizer: of the words of the training captions, where captions were asked for.
         contents: split -> digest, by which a resumed run knows its rows.
         fingerprints: split -> that of ``datasets``.
@@ -39,6 +41,7 @@ class Rows:
     cached: dict
     loaders: dict
     processor: GalaxyImageProcessor
+    trees: Trees | None
     tokenizer: PreTrainedTokenizerBase | None
     contents: dict[str, str]
     fingerprints: dict[str, str]
@@ -66,7 +69,7 @@ class Rows:
 
     @property
     def train_votes(self) -> np.ndarray:
-        """(N, 37) votes of the training rows; of a stream a sample."""
+        """(N, answers) votes of the training rows; of a stream a sample."""
         train = self.cached["train"]
         return train.votes if "train" not in self.data else train.with_format("numpy")["votes"][:]
 
@@ -87,7 +90,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     Args:
         processor: cuts and resizes.
-        check: ``check(args, data, open_stream)`` refuses rows of which nothing can be learned, by a ValueError;
+        check: ``check(args, data, trees, open_stream)`` refuses rows of which nothing can be learned, by a ValueError;
             ``open_stream`` opens the stream of training rows, after whatever can be checked without it; None unless
             they are streamed.
         with_captions: training batches have ``input_ids`` (B, references, T).
@@ -97,7 +100,9 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     """
     args, accelerator = run.args, run.accelerator
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
-        data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming)
+        settings = {"seed": 0, "streaming": args.streaming, "trees": args.trees}
+        data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
+        trees = data.trees
     if args.max_rows:
         data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
 
@@ -105,10 +110,10 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     @cache
     def open_stream() -> TrainingStream:
-        return TrainingStream(run, data["test"].features["label"].names, wider, with_captions)
+        return TrainingStream(run, data["test"].features["label"].names, trees, wider, with_captions)
 
     with refusals_in_one_line():
-        checked = check(args, data, open_stream if args.streaming else None)
+        checked = check(args, data, trees, open_stream if args.streaming else None)
         stream = open_stream() if args.streaming else None
         with accelerator.main_process_first():
             cutters = {split: processor for split in SPLITS} | {"train": wider}
@@ -118,7 +123,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
                 tokenizer = build_tokenizer(text for captions in data["train"]["captions"] for text in captions)
                 cached["train"] = encode_captions(cached["train"], tokenizer)
     fingerprints = {split: fingerprint_of(rows) for split, rows in data.items()}
-    contents = broadcast_object_list([split_contents(data) if accelerator.is_main_process else None])[0]
+    contents = broadcast_object_list([split_contents(data, trees) if accelerator.is_main_process else None])[0]
     if stream is not None:
         cached = {"train": stream} | cached
         fingerprints["train"], contents["train"] = stream.fingerprint, stream.content
@@ -128,4 +133,4 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
         )
         for split, rows in cached.items()
     }
-    return Rows(data, cached, loaders, processor, tokenizer, contents, fingerprints, checked)
+    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, checked)

@@ -17,6 +17,7 @@ from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.load import class_counts, load_galaxies
 from galaxy_vision.data.streaming import TrainingStream
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
+from galaxy_vision.models.trees import Trees
 from galaxy_vision.training.checkpoints import Progress
 
 
@@ -47,6 +48,7 @@ def arguments(folder: str, **changes) -> SimpleNamespace:
         "dataset": folder,
         "num_simulated": 200,
         "label_scheme": None,
+        "trees": None,
         "seed": 0,
         "batch_size": 16,
         "shuffle_buffer": 32,
@@ -58,7 +60,7 @@ def open_stream(folder: str, progress=None, with_captions: bool = False, **chang
     names = load_galaxies("simulated", num_simulated=200)["train"].features["label"].names
     progress = progress or Progress()
     run = SimpleNamespace(args=arguments(folder, **changes), accelerator=Accelerator(cpu=True), progress=progress)
-    return TrainingStream(run, names, PROCESSOR, with_captions)
+    return TrainingStream(run, names, Trees(), PROCESSOR, with_captions)
 
 
 def seen(batches) -> list[bytes]:
@@ -128,7 +130,7 @@ def read_together(output: Path, *folders: str) -> None:
     for folder in folders:
         progress = Progress()
         run = SimpleNamespace(args=arguments(folder), accelerator=accelerator, progress=progress)
-        stream = TrainingStream(run, names, PROCESSOR)
+        stream = TrainingStream(run, names, Trees(), PROCESSOR)
         for progress.epoch in (0, 1):
             batches = list(stream.loader())
             rows = [int(pixels.long().sum()) for batch in batches if "spare" not in batch for pixels in batch["pixels"]]

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import in_two_processes
@@ -20,7 +21,9 @@ from galaxy_vision import (
 from galaxy_vision.evaluation.evaluate import evaluate
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CAPTIONER, CLASSIFIER, class_nll, mean_loss
+from galaxy_vision.evaluation.votes import VoteMetrics
 from galaxy_vision.models.losses import dirichlet_multinomial_nll
+from galaxy_vision.models.trees import Trees
 from galaxy_vision.runtime.accelerator import make_accelerator
 from galaxy_vision.runtime.orderly_end import Termination
 from galaxy_vision.training.checkpoints import Progress
@@ -80,7 +83,7 @@ def known_loss() -> float:
 def test_the_validation_loss_does_not_depend_on_the_batch_size(batch_size, tmp_path):
     accelerator = make_accelerator("no", 1, None, tmp_path)
     loader = accelerator.prepare(DataLoader(rows(), batch_size))
-    metrics = {"classes": GalaxyMetric("classes"), "votes": GalaxyMetric("votes")}
+    metrics = {"classes": GalaxyMetric("classes"), "votes": VoteMetrics(Trees(), np.zeros((1, 37)))}
     results = evaluate(accelerator, Toy(), loader, PROCESSOR, metrics, "validation")
     assert results["loss"] == pytest.approx(known_loss(), rel=1e-6)
     assert results["rows"] == ROWS

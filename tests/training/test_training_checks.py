@@ -13,6 +13,7 @@ from galaxy_vision.data.checks import split_contents
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.models.decision_tree import QUESTION_SLICES
+from galaxy_vision.models.trees import Trees
 from galaxy_vision.training.checks import check_captioner_rows, check_classifier_rows
 
 NAMES = ["elliptical", "spiral", "merger"]
@@ -41,7 +42,8 @@ GOOD = [0, 1, None, 1]
 def check(train=None, validation=None, test=None, predict_votes=True, select_by="loss"):
     data = {"train": train, "validation": validation, "test": test}
     data = {split: rows(GOOD) if each is None else each for split, each in data.items()}
-    return check_classifier_rows(Namespace(dataset="d", predict_votes=predict_votes, select_by=select_by), data)
+    args = Namespace(dataset="d", predict_votes=predict_votes, select_by=select_by)
+    return check_classifier_rows(args, data, Trees())
 
 
 def test_labelled_rows_and_voted_rows_are_trained_on():
@@ -133,7 +135,7 @@ TEXTS = [["a spiral galaxy", "a galaxy"]] * 4
 def check_captions(train=None, validation=None, test=None, num_references=2):
     data = {"train": train, "validation": validation, "test": test}
     data = {split: rows(GOOD, KNOWN, TEXTS) if each is None else each for split, each in data.items()}
-    check_captioner_rows(Namespace(dataset="d", num_references=num_references), data)
+    check_captioner_rows(Namespace(dataset="d", num_references=num_references), data, Trees())
 
 
 CAPTIONS_REFUSED = {
