@@ -48,6 +48,7 @@ HUBBLE = [
     ("uncertain", votes(a01=22, a02=22, a16=22, a04=11, a05=11, a15=44)),
     ("uncertain", votes(a03=44)),
     ("uncertain", votes(a01=40, a02=4, a18=40, a15=44)),
+    ("uncertain", votes(a01=40, a17=20, a18=20, a15=40)),  # half of them say "cigar"
     ("uncertain", votes(a02=5, a05=5, a08=5, a07=5)),  # 5 volunteers are too few
 ]
 
@@ -190,6 +191,18 @@ def test_a_merger_needs_something_odd_only_where_that_is_asked_before():
     hart = votes(a01=40, a02=4, a16=40, a14=20, a15=24, a24=20)
     assert name_of(hart, trees=Trees()) == "elliptical"
     assert name_of(hart + votes(a14=10), trees=Trees()) == "merger"
+
+
+@pytest.mark.parametrize(("ways", "name"), [(1, "uncertain"), (2, "merger")])
+def test_something_odd_is_needed_where_every_way_to_the_question_is_by_it(ways, name):
+    parents = (("odd", "yes"), ("kind", "featured"))[:ways]
+    questions = (
+        Question("kind", ("smooth", "featured"), concepts=("smooth", "featured")),
+        Question("odd", ("yes", "no"), (("kind", "smooth"),), concepts=("odd", "odd-none")),
+        Question("what", ("merger", "irregular"), parents, concepts=("merger", "irregular")),
+    )
+    row = np.array([30, 30, 12, 18, 25, 5])  # fewer than half say "odd"; the others come by "featured"
+    assert name_of(row, trees=Trees([DecisionTree("mine", questions)])) == name
 
 
 def test_answers_that_mean_the_same_are_added():
