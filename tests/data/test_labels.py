@@ -183,6 +183,21 @@ def test_a_weak_and_a_strong_bar_together_are_a_bar():
     row = desi(**FACE_ON_DESI, bar_strong=9, bar_weak=9, bar_no=22)
     assert name_of(row) == "spiral"
     assert name_of(row, "summary") == "unbarred_spiral"
+    armless = FACE_ON_DESI | {"has_spiral_arms_yes": 0, "has_spiral_arms_no": 40}
+    assert name_of(desi(**armless, bar_strong=12, bar_weak=12, bar_no=16), "summary") == "uncertain"
+    assert name_of(desi(**armless, bar_strong=9, bar_weak=9, bar_no=22), "summary") == "featured_without_bar_or_spiral"
+
+
+def test_answers_without_a_concept_are_rivals_one_by_one():
+    first = GALAXY_ZOO_2.question("t01_smooth_or_features")
+    first = first._replace(answers=(*first.answers, "trail"), concepts=("smooth", "featured", None, None))
+    tree = DecisionTree("mine", (first, *GALAXY_ZOO_2.questions[1:]))
+    row = np.zeros(38)
+    row[[0, 2, 3]] = 16, 12, 12
+    row[tree.slices["t07_rounded"].start] = 16
+    assert name_of(row, "summary", trees=Trees([tree])) == "smooth_round"
+    row[2] = 17
+    assert name_of(row, "summary", trees=Trees([tree])) == "uncertain"
 
 
 def test_a_merger_needs_something_odd_only_where_that_is_asked_before():
