@@ -1,279 +1,300 @@
-"""Assign one morphological class to the votes on a galaxy, by a named scheme.
+"""Assign one morphological class to the votes on a galaxy, by a scheme of :mod:`galaxy_vision.data.schemes`.
 
-A scheme is a list of classes, from the most general to the most special. A galaxy gets the last class whose conditions
-all hold, and is *uncertain* (-1, left out of training and of class scores) if there is none. Conditions are data, so
-that docs and dataset cards print the rules that are applied.
+A galaxy gets the last class whose conditions all hold, and is *uncertain* (-1, left out of training and of class
+scores) if there is none. Which classes there are depends on what volunteers were asked: those that none of the trees
+can decide are left out, and :func:`undecidable` says so.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import numpy as np
 
-from ..models.concepts import MIN_VOTES
-from ..models.decision_tree import (
-    QUESTION_OF_ANSWER,
-    QUESTION_SLICES,
-    QUESTIONS,
-    WELL_SAMPLED,
-    answer_index,
-    conditional_fractions,
-    question_totals,
-)
+from ..models.concepts import MIN_VOTES, PARTS
+from ..models.tree import DecisionTree, Question
+from ..models.trees import Trees
+from .schemes import SCHEMES, WORDS, Condition, MorphologyClass, Scheme, get_scheme
 
 UNCERTAIN = -1
+GALAXY_ZOO_2_ALONE = Trees()
+_WHOLE_OF = {part: whole for whole, parts in PARTS.items() for part in parts}
+_OTHER_NAMES = {"smooth_inbetween": "smooth_in_between"}
+"""Spelling of galaxy-datasets -> name of the class in the scheme ``summary``."""
 
 
-class Condition(NamedTuple):
-    """A condition on an answer: ``at_least <= fraction < below``, and most votes of its question if ``most_voted``."""
-
-    answer: str
-    at_least: float = 0.0
-    below: float = np.inf
-    most_voted: bool = False
-
-    def __str__(self) -> str:
-        limits = [f"{self.answer} >= {self.at_least:g}"] if self.at_least > 0 else []
-        limits += [f"{self.answer} < {self.below:g}"] if self.below < np.inf else []
-        limits += [f"{self.answer} has most votes"] if self.most_voted else []
-        return " and ".join(limits)
+def _question_of(tree: DecisionTree, concept: str) -> Question | None:
+    """Return the question with published votes that asks for a concept, rather than for its parts; None for none."""
+    for index in tree.concepts.get(concept, ()):
+        question = tree.questions[tree.question_of_answer[index]]
+        if question.is_released:
+            return question
+    return None
 
 
-class MorphologyClass(NamedTuple):
-    """A class of a scheme: its name, its meaning in a sentence, its conditions, which must all hold, and its source."""
-
-    name: str
-    meaning: str
-    conditions: tuple[Condition, ...]
-    source: str
+def _answers(tree: DecisionTree, question: Question, concept: str) -> list[int]:
+    """Return the indices of the answers of a question that mean a concept or a part of it."""
+    answers = tree.slices[question.name]
+    return [index for index in tree.concepts[concept] if answers.start <= index < answers.stop]
 
 
-class Scheme(NamedTuple):
-    """A named set of classes.
-
-    Attributes:
-        name: value of ``--label_scheme``.
-        classes: classes in label order; a later one takes precedence over an earlier one.
-        well_sampled: require, for the question of every condition, at least 20 votes and the parent fractions of
-            Willett et al. (2013), table 3.
-        debiased: use debiased fractions where the source has them.
-        remark: note for readers who compare results.
-    """
-
-    name: str
-    classes: tuple[MorphologyClass, ...]
-    well_sampled: bool
-    debiased: bool
-    remark: str
-
-    @property
-    def class_names(self) -> list[str]:
-        """Names of the classes in label order."""
-        return [morphology_class.name for morphology_class in self.classes]
+def _leads_to(tree: DecisionTree, concept: str, question: Question) -> bool:
+    """Return whether every way to a question is by an answer that means a concept."""
+    meant = {tree.answers[index] for index in tree.concepts.get(concept, ())}
+    return bool(question.parents) and all(
+        parent in meant or _leads_to(tree, concept, tree.question(parent[0])) for parent in question.parents
+    )
 
 
-_FEATURED = Condition("a02_features_or_disk", at_least=0.430)
-_FACE_ON = Condition("a05_no", at_least=0.715)
-_WILLETT = "thresholds: Willett et al. 2013, table 3"
-
-_HUBBLE = Scheme(
-    "hubble",
-    (
-        MorphologyClass(
-            "elliptical",
-            "A smooth, featureless galaxy, round to moderately flattened.",
-            (Condition("a01_smooth", at_least=0.6), Condition("a18_cigar_shaped", below=0.5)),
-            f"class E of Hubble 1926; {_WILLETT}, with .6 in place of .469 for t01 because both a01 and a02 can pass "
-            "their cuts; smooth cigars are left out: no elliptical is flatter than E7",
-        ),
-        MorphologyClass(
-            "lenticular",
-            "A disc without spiral arms, seen from above.",
-            (_FEATURED, _FACE_ON, Condition("a09_no_spiral", at_least=0.619)),
-            f"class S0 of Hubble 1936 (The Realm of the Nebulae); {_WILLETT}, the cut for spirals applied to 'no'",
-        ),
-        MorphologyClass(
-            "spiral",
-            "A disc with spiral arms and without a strong bar.",
-            (_FEATURED, _FACE_ON, Condition("a08_spiral", at_least=0.619), Condition("a06_bar", below=0.5)),
-            f"class S of Hubble 1926; {_WILLETT}; bar by majority",
-        ),
-        MorphologyClass(
-            "barred spiral",
-            "A disc with spiral arms and a bar.",
-            (_FEATURED, _FACE_ON, Condition("a08_spiral", at_least=0.619), Condition("a06_bar", at_least=0.5)),
-            f"class SB of Hubble 1926; {_WILLETT}; bar by majority, as Masters et al. 2011 (MNRAS 411, 2026)",
-        ),
-        MorphologyClass(
-            "edge-on disc",
-            "A disc seen from its side, so that arms and bar cannot be seen.",
-            (_FEATURED, Condition("a04_yes", at_least=0.602)),
-            f"{_WILLETT} (cut for the shape of an edge-on bulge)",
-        ),
-        MorphologyClass(
-            "irregular",
-            "A galaxy without a regular shape.",
-            (Condition("a14_yes", at_least=0.5), Condition("a22_irregular", at_least=0.5)),
-            f"class Irr of Hubble 1926 (ApJ 64, 321); majority answers of t06 and t08; {_WILLETT}",
-        ),
-        MorphologyClass(
-            "merger",
-            "Two or more galaxies that are merging.",
-            (Condition("a14_yes", at_least=0.5), Condition("a24_merger", at_least=0.5)),
-            f"majority answers of t06 and t08; {_WILLETT}",
-        ),
-    ),
-    well_sampled=True,
-    debiased=False,
-    remark="Uses plain vote fractions: an image does not show the redshift that the debiased ones correct for. "
-    "Star or artifact is not a galaxy class; such rows are uncertain.",
-)
-
-_SUMMARY_SOURCE = (
-    "class names of galaxy-datasets (Walmsley et al. 2023, JOSS 8, 5312); most voted answer of each question"
-)
+def _conditions(tree: DecisionTree, morphology_class: MorphologyClass) -> list[Condition]:
+    """Return the conditions of a class that apply to a tree, see :attr:`Condition.if_on_the_way`."""
+    others = [condition for condition in morphology_class.conditions if not condition.if_on_the_way]
+    asked = [question for condition in others if (question := _question_of(tree, condition.concept))]
+    return [
+        condition
+        for condition in morphology_class.conditions
+        if condition in others or any(_leads_to(tree, condition.concept, question) for question in asked)
+    ]
 
 
-def _path(*answers: str) -> tuple[Condition, ...]:
-    """Return the conditions of a path through the tree along the most voted answers."""
-    return tuple(Condition(answer, most_voted=True) for answer in answers)
+def _missing(tree: DecisionTree, morphology_class: MorphologyClass) -> list[str]:
+    """Return the concepts that a class needs and that a tree has no votes on."""
+    needed = (condition.concept for condition in _conditions(tree, morphology_class))
+    return [concept for concept in needed if _question_of(tree, concept) is None]
 
 
-_SUMMARY = Scheme(
-    "summary",
-    (
-        MorphologyClass(
-            "smooth_round", "Smooth and completely round.", _path("a01_smooth", "a16_completely_round"), _SUMMARY_SOURCE
-        ),
-        MorphologyClass(
-            "smooth_in_between", "Smooth and oval.", _path("a01_smooth", "a17_in_between"), _SUMMARY_SOURCE
-        ),
-        MorphologyClass(
-            "smooth_cigar", "Smooth and cigar-shaped.", _path("a01_smooth", "a18_cigar_shaped"), _SUMMARY_SOURCE
-        ),
-        MorphologyClass(
-            "edge_on_disk", "A disc seen from its side.", _path("a02_features_or_disk", "a04_yes"), _SUMMARY_SOURCE
-        ),
-        MorphologyClass(
-            "unbarred_spiral",
-            "A disc with spiral arms and no bar.",
-            _path("a02_features_or_disk", "a05_no", "a08_spiral", "a07_no_bar"),
-            _SUMMARY_SOURCE,
-        ),
-        MorphologyClass(
-            "barred_spiral",
-            "A disc with spiral arms and a bar.",
-            _path("a02_features_or_disk", "a05_no", "a08_spiral", "a06_bar"),
-            _SUMMARY_SOURCE,
-        ),
-        MorphologyClass(
-            "featured_without_bar_or_spiral",
-            "Features or a disc, but neither bar nor arms.",
-            _path("a02_features_or_disk", "a05_no", "a09_no_spiral", "a07_no_bar"),
-            _SUMMARY_SOURCE,
-        ),
-    ),
-    well_sampled=False,
-    debiased=False,
-    remark="For comparison with Zoobot. Barred discs without arms and most-voted stars or artifacts are uncertain.",
-)
-
-_THRESHOLD_SOURCE = "rule of the hobby classifier that is compared with: conditional debiased fraction of .6, ungated"
-
-_THRESHOLD = Scheme(
-    "threshold",
-    (
-        MorphologyClass("ambiguous", "None of the others.", (), _THRESHOLD_SOURCE),
-        MorphologyClass("merger", "Merger.", (Condition("a24_merger", at_least=0.6),), _THRESHOLD_SOURCE),
-        MorphologyClass("edge-on", "Edge-on disc.", (Condition("a04_yes", at_least=0.6),), _THRESHOLD_SOURCE),
-        MorphologyClass("elliptical", "Smooth.", (Condition("a01_smooth", at_least=0.6),), _THRESHOLD_SOURCE),
-        MorphologyClass("spiral", "Spiral arms.", (Condition("a08_spiral", at_least=0.6),), _THRESHOLD_SOURCE),
-    ),
-    well_sampled=False,
-    debiased=True,
-    remark="For comparison only: nothing checks that the question was reached, so three volunteers make a spiral.",
-)
-
-SCHEMES = {scheme.name: scheme for scheme in (_HUBBLE, _SUMMARY, _THRESHOLD)}
-"""Scheme name -> :class:`Scheme`."""
+def _decides_any(tree: DecisionTree, scheme: Scheme) -> bool:
+    """Return whether a tree can decide a class of a scheme that has conditions."""
+    return any(known.conditions and not _missing(tree, known) for known in scheme.classes)
 
 
-def get_scheme(name: str) -> Scheme:
-    """Return a scheme by its name.
+def _joined(words: Iterable[str], conjunction: str) -> str:
+    """Return ``a, b and c``, without repetitions."""
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
+def _have_no_votes(campaigns: list[str], concepts: Iterable[str]) -> str:
+    """Return ``gz_desi has no votes on whether a galaxy is irregular``."""
+    asked = _joined((WORDS[concept][1] for concept in concepts), "or")
+    return (
+        f"{_joined(campaigns, 'and')} {'has' if len(campaigns) == 1 else 'have'} no votes on whether a galaxy {asked}"
+    )
+
+
+def class_names_for(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
+    """Return the names of the classes that at least one of the trees can decide, in the order of their labels.
 
     Raises:
-        ValueError: no scheme has that name.
-    """
-    if name not in SCHEMES:
-        raise ValueError(f"label_scheme={name!r} is unknown; choose one of {', '.join(SCHEMES)}")
-    return SCHEMES[name]
-
-
-def _holds(condition: Condition, fractions: np.ndarray) -> np.ndarray:
-    """Return (...,) bool: whether a condition holds for fractions (..., 37); False where they are NaN."""
-    index = answer_index(condition.answer)
-    fraction = fractions[..., index]
-    with np.errstate(invalid="ignore"):
-        holds = (fraction >= condition.at_least) & (fraction < condition.below)
-    if condition.most_voted:
-        siblings = QUESTION_SLICES[QUESTIONS[QUESTION_OF_ANSWER[index]].stem]
-        most_voted = np.nan_to_num(fractions[..., siblings], nan=-1.0).argmax(axis=-1)
-        holds &= most_voted == index - siblings.start
-    return holds
-
-
-def assign_labels(votes, scheme: str = "hubble", debiased=None, trees=None) -> np.ndarray:
-    """Return the class of each galaxy by a scheme.
-
-    Args:
-        votes: (..., 37) votes; NaN where unknown.
-        scheme: a name in :data:`SCHEMES`.
-        debiased: (..., 37) debiased fractions, for schemes that use them.
-
-    Returns:
-        (...,) int64 index into ``class_names`` of the scheme; :data:`UNCERTAIN` (-1) where no class applies.
-
-    Raises:
-        ValueError: the scheme is unknown, or the last axis is not the 37 answers.
+        ValueError: the scheme is unknown, or fewer than two classes are left.
     """
     chosen = get_scheme(scheme)
-    votes = np.asarray(votes, dtype=np.float64)
-    fractions = conditional_fractions(votes)
-    if chosen.debiased and debiased is not None:
-        fractions = np.where(np.isnan(fractions), np.nan, np.asarray(debiased, dtype=np.float64))
-    totals = question_totals(votes)
+    missing = {known.name: [_missing(tree, known) for tree in trees.values()] for known in chosen.classes}
+    names = [name for name, of_trees in missing.items() if not all(of_trees)]
+    if len(names) < 2:
+        concepts = (concept for of_trees in missing.values() if all(of_trees) for part in of_trees for concept in part)
+        left = f"only the class {names[0]} is" if names else "no class is"
+        raise ValueError(
+            f"label_scheme={scheme!r}: {_have_no_votes(list(trees), concepts)}, so {left} left, and two are needed; "
+            "choose another scheme, or train without classes"
+        )
+    return names
+
+
+def undecidable(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
+    """Return a sentence for each class that a tree cannot decide, with what it has no votes on.
+
+    Such a class is left out of :func:`class_names_for` where none of the trees can decide it; where another one can,
+    galaxies that are labelled by this tree are never of the class.
+
+    Raises:
+        ValueError: as for :func:`class_names_for`.
+    """
+    names, chosen = class_names_for(scheme, trees), get_scheme(scheme)
+    deciding = [campaign for campaign, tree in trees.items() if _decides_any(tree, chosen)]
+    sentences = [
+        f"{campaign} has no votes for any class of label_scheme={scheme!r}; galaxies that only it has are uncertain"
+        for campaign in trees
+        if campaign not in deciding
+    ]
+    for known in chosen.classes:
+        campaigns_without: dict[tuple[str, ...], list[str]] = {}
+        for campaign in deciding:
+            if missing := _missing(trees[campaign], known):
+                campaigns_without.setdefault(tuple(missing), []).append(campaign)
+        if not campaigns_without:
+            continue
+        reasons = [_have_no_votes(campaigns, missing) for missing, campaigns in campaigns_without.items()]
+        owner = "its" if sum(map(len, campaigns_without.values())) == 1 else "their"
+        effect = f"{owner} galaxies are never of the class {known.name}"
+        effect = effect if known.name in names else f"the class {known.name} is left out"
+        sentences.append(f"{_joined(reasons, 'and')}; {effect}")
+    return sentences
+
+
+def _fraction(tree: DecisionTree, fractions: np.ndarray, concept: str) -> np.ndarray:
+    """Return (...,): the share of a concept among the answers to the question that asks for it."""
+    return sum(fractions[..., index] for index in _answers(tree, _question_of(tree, concept), concept))
+
+
+def _is_most_voted(tree: DecisionTree, fractions: np.ndarray, concept: str) -> np.ndarray:
+    """Return (...,) bool: whether a concept has the largest share among those of its question.
+
+    Rivals are added up too where they are parts of one concept: a weak and a strong bar together outvote "no bar".
+    """
+    question = _question_of(tree, concept)
+    members: dict[object, list[int]] = {}
+    own, answers = _answers(tree, question, concept), tree.slices[question.name]
+    for index in range(answers.start, answers.stop):
+        meaning = question.concepts[index - answers.start]
+        whole = _WHOLE_OF.get(meaning, meaning)
+        rival = meaning if whole == _WHOLE_OF.get(concept) else whole  # another part of the same concept
+        members.setdefault(concept if index in own else index if rival is None else rival, []).append(index)
+    shares = np.stack([sum(fractions[..., index] for index in indices) for indices in members.values()], axis=-1)
+    return np.nan_to_num(shares, nan=-1.0).argmax(axis=-1) == list(members).index(concept)
+
+
+def _labels_by(
+    tree: DecisionTree, scheme: Scheme, names: list[str], votes: np.ndarray, debiased: np.ndarray | None
+) -> np.ndarray:
+    """Return the labels (...,) of votes (..., answers of the tree)."""
+    fractions, totals = tree.conditional(votes), tree.totals(votes)
+    if scheme.debiased and debiased is not None:
+        fractions = np.where(np.isnan(fractions), np.nan, debiased)
     labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
-    for label, morphology_class in enumerate(chosen.classes):  # a later class takes precedence
+    for known in scheme.classes:  # a later class takes precedence
+        if _missing(tree, known):
+            continue
         applies = np.ones(votes.shape[:-1], dtype=bool)
-        for condition in morphology_class.conditions:
-            applies &= _holds(condition, fractions)
-            if chosen.well_sampled:
-                index = answer_index(condition.answer)
-                applies &= totals[..., index] >= MIN_VOTES
-                for parent, least in WELL_SAMPLED[QUESTIONS[QUESTION_OF_ANSWER[index]].stem].items():
-                    applies &= _holds(Condition(parent, at_least=least), fractions)
-        labels[applies] = label
-    labels[np.isnan(votes).all(axis=-1)] = UNCERTAIN
+        for condition in _conditions(tree, known):
+            question = _question_of(tree, condition.concept)
+            share = _fraction(tree, fractions, condition.concept)
+            applies &= (share >= condition.at_least) & (share < condition.below)  # False where it is NaN
+            if condition.most_voted:
+                applies &= _is_most_voted(tree, fractions, condition.concept)
+            if scheme.well_sampled:
+                applies &= totals[..., tree.slices[question.name].start] >= MIN_VOTES
+                for answer, least in tree.cuts[question.name]:
+                    applies &= fractions[..., answer] >= least
+        labels[applies] = names.index(known.name)
     return labels
 
 
-def scheme_table(scheme: str) -> str:
-    """Return the classes of a scheme with their rules and sources, as a Markdown table."""
-    chosen = get_scheme(scheme)
+def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = GALAXY_ZOO_2_ALONE) -> np.ndarray:
+    """Return the class of each galaxy by a scheme.
+
+    Of several trees that can decide classes, the first one whose first question has votes for a galaxy decides.
+
+    Args:
+        votes: (..., answers of all trees) votes; NaN where unknown.
+        scheme: a name in :data:`~galaxy_vision.data.schemes.SCHEMES`.
+        debiased: debiased fractions of the same shape, for schemes that use them.
+        trees: whose votes these are.
+
+    Returns:
+        (...,) int64 index into :func:`class_names_for`; :data:`UNCERTAIN` (-1) where no class applies.
+
+    Raises:
+        ValueError: the scheme is unknown, fewer than two of its classes can be decided, or the last axis is not that of
+            the answers.
+    """
+    chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
+    votes = np.asarray(votes, dtype=np.float64)
+    if votes.shape[-1:] != (trees.num_answers,):
+        raise ValueError(f"votes has shape {votes.shape}; its last axis must be the {trees.num_answers} answers")
+    if debiased is not None:
+        debiased = np.broadcast_to(np.asarray(debiased, dtype=np.float64), votes.shape)
+    labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
+    is_open = ~np.isnan(votes).all(axis=-1)
+    for campaign, tree in trees.items():
+        own, rows = trees.part(votes, campaign), is_open
+        if len(trees) > 1:
+            if not _decides_any(tree, chosen):
+                continue
+            first = next(question.name for question in tree.questions if not question.parents)
+            rows = is_open & (own[..., tree.slices[first]].sum(axis=-1) > 0)
+            is_open = is_open & ~rows
+        own_debiased = None if debiased is None else trees.part(debiased, campaign)[rows]
+        labels[rows] = _labels_by(tree, chosen, names, own[rows], own_debiased)
+    return labels
+
+
+def labels_of_summary(values: Iterable[str | None]) -> np.ndarray:
+    """Return labels for the texts of a column ``summary``, as the data set gz_evo has it.
+
+    Args:
+        values: names of classes of the scheme ``summary``; an empty text, null or NaN where there is none.
+
+    Returns:
+        (N,) int64 index into the classes of the scheme ``summary``; :data:`UNCERTAIN` (-1) where there is none.
+
+    Raises:
+        ValueError: a text is not one of these names.
+    """
+    names = get_scheme("summary").class_names
+    label_of = {name: label for label, name in enumerate(names)} | {"": UNCERTAIN}
+    labels = []
+    for row, value in enumerate(values):
+        text = "" if value is None or value != value else str(value).strip()  # NaN differs from itself
+        text = _OTHER_NAMES.get(text, text)
+        if text not in label_of:
+            raise ValueError(
+                f"row {row} has summary={value!r}, which is not one of {', '.join(names)}; mend it, or leave it empty"
+            )
+        labels.append(label_of[text])
+    return np.array(labels, dtype=np.int64)
+
+
+def thin_votes(votes, scheme: str = "hubble", trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
+    """Return a sentence for each campaign of which most galaxies have too few votes for a scheme.
+
+    Schemes with rules of Willett et al. (2013) need :data:`~galaxy_vision.models.concepts.MIN_VOTES` votes on each
+    question that they use, and half of the galaxies of GZD-5 have 5, those of Euclid 4.
+
+    Args:
+        votes: (N, answers of all trees) votes; NaN where unknown.
+        scheme: a name in :data:`~galaxy_vision.data.schemes.SCHEMES`.
+        trees: whose votes these are.
+    """
+    if not get_scheme(scheme).well_sampled:
+        return []
+    others = [name for name, other in SCHEMES.items() if not other.well_sampled and other.classes[0].conditions]
+    sentences = []
+    for campaign, tree in trees.items():
+        first = next(question.name for question in tree.questions if not question.parents)
+        totals = trees.part(np.asarray(votes, dtype=np.float64), campaign)[..., tree.slices[first]].sum(axis=-1)
+        totals = totals[totals > 0]
+        share = np.mean(totals < MIN_VOTES) if totals.size else 0
+        if share > 0.5:
+            sentences.append(
+                f"{share:.0%} of the galaxies of {campaign} have fewer than {MIN_VOTES} votes on its first question, "
+                f"and label_scheme={scheme!r} leaves them uncertain; {_joined(others, 'or')} does not need so many"
+            )
+    return sentences
+
+
+def scheme_table(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> str:
+    """Return the classes of a scheme with their rules and sources, as a Markdown table.
+
+    Raises:
+        ValueError: as for :func:`class_names_for`.
+    """
+    chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
     lines = ["| label | class | meaning | rule (fractions of those asked) | source |", "|---|---|---|---|---|"]
-    for label, morphology_class in enumerate(chosen.classes):
-        name, meaning, conditions, source = morphology_class
-        rule = "; ".join(map(str, conditions)) or "always"
-        lines.append(f"| {label} | {name} | {meaning} | {rule} | {source} |")
+    for known in chosen.classes:
+        if known.name not in names:
+            continue
+        deciding = [_conditions(tree, known) for tree in trees.values() if not _missing(tree, known)]
+        rules = []
+        for condition in known.conditions:
+            needed = [condition in conditions for conditions in deciding]
+            if any(needed):
+                rules.append(f"{condition}{'' if all(needed) else ' where it is asked first'}")
+        rule = "; ".join(rules) or "always"
+        lines.append(f"| {names.index(known.name)} | {known.name} | {known.meaning} | {rule} | {known.source} |")
     note = "A galaxy gets the last class whose conditions all hold; if there is none it is uncertain (-1)."
     if chosen.well_sampled:
         note += " Every question used must be well sampled (Willett et al. 2013, table 3) "
         note += f"and have at least {MIN_VOTES} votes."
+    if len(trees) > 1:
+        note += f" Of {_joined(trees, 'and')}, the first that has votes on a galaxy decides."
+    note = " ".join([note, *(f"{sentence}." for sentence in undecidable(scheme, trees))])
     return "\n".join([*lines, "", f"{note} {chosen.remark}"])
-
-
-def class_names_for(scheme: str, trees=None) -> list[str]:
-    return get_scheme(scheme).class_names
-
-
-def undecidable(scheme: str, trees=None) -> list[str]:
-    return []
