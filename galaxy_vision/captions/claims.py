@@ -62,11 +62,16 @@ class Claims(frozenset):
 
     def in_order(self) -> list[Claim]:
         """Return the claims in the order of the concepts; words of a tree stand last."""
-        return sorted(self, key=lambda claim: (_ORDER.get(claim.concept, len(_ORDER)), claim))
+        return sorted(self, key=_place)
 
     def __repr__(self) -> str:
         concepts = ", ".join(("possibly " if claim.hedged else "") + claim.concept for claim in self.in_order())
         return f"Claims({concepts}{'; unread: ' + ' '.join(self.unread) if self.unread else ''})"
+
+
+def _place(claim: Claim) -> tuple[int, Claim]:
+    """Return what claims are sorted by: the order of the concepts; words of a tree stand last."""
+    return _ORDER.get(claim.concept, len(_ORDER)), claim
 
 
 def _canonical(claims: Iterable[Claim]) -> list[Claim]:
@@ -196,8 +201,8 @@ def score_claims(claims: Iterable[Claim], votes, tree: DecisionTree = GALAXY_ZOO
     votes = _of_one_galaxy(votes, tree)
     counts = {"claims": 0, "supported": 0, "contradicted": 0, "ungrounded": 0, "undecided": 0, "soft_support": 0.0}
     conditional, asked = tree.conditional(votes), tree.totals(votes)
-    # A sum in an order that Python does not draw anew in each process.
-    for claim in sorted(claims, key=lambda claim: (_ORDER.get(claim.concept, len(_ORDER)), claim)):
+    # A sum in an order that Python does not draw anew in each process; dust lanes stand last, as task numbers have it.
+    for claim in sorted(claims, key=lambda claim: (claim.concept == "dust-lane", _place(claim))):
         verdict, share = _judge(claim, conditional, asked, tree)
         counts["claims"] += 1
         counts[verdict] += 1

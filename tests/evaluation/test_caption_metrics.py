@@ -65,8 +65,8 @@ def test_claims_are_counted_against_the_votes():
     # spiral, loose, smooth
     assert result["claim_recall"] == pytest.approx(4 / 7)
     assert result["claim_f1"] == pytest.approx(2 * (4 / 6) * (4 / 7) / (4 / 6 + 4 / 7))
-    by_question = {row["question"]: row for row in result["questions"]}
-    assert by_question["t11_arms_number"]["precision"] == 0 and by_question["t03_bar"]["f1"] == 1
+    by_aspect = {row["aspect"]: row for row in result["aspects"]}
+    assert by_aspect["arm number"]["precision"] == 0 and by_aspect["bar"]["f1"] == 1
     assert result["distinct"] == 2 and result["commonest_share"] == 0.5
 
 
