@@ -11,6 +11,7 @@ from galaxy_vision.captions import grammar
 from galaxy_vision.captions.claims import Claim, Claims, claims_from_votes, score_claims
 from galaxy_vision.captions.plan import DENIALS, plan_of
 from galaxy_vision.captions.reading import parse_claims
+from galaxy_vision.captions.vocabulary import NEGATING, NEUTRAL, READ_HEDGES, vocabulary_of
 from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.data.campaigns import campaign_names, load_campaign
 from galaxy_vision.models.concepts import ASPECTS, CONCEPTS
@@ -86,6 +87,19 @@ def test_captions_of_every_campaign_follow_from_the_votes_and_are_read_back(tree
 @given(random_trees(), st.integers(0, 2**32 - 1))
 def test_captions_of_any_tree_follow_from_the_votes_and_are_read_back(tree, seed):
     check(tree, seed)
+
+
+PHRASES = sorted(
+    {*NEUTRAL, *NEGATING, *READ_HEDGES, ",", ":", "bulge", "arms", "or", "galaxy"}.union(
+        *(table for tree in TREES.values() for _, table, _ in vocabulary_of(tree).phrases if table)
+    )
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(CAMPAIGNS), st.lists(st.sampled_from(PHRASES), max_size=15).map(" ".join) | st.text(max_size=60))
+def test_any_text_is_read_as_claims_of_the_tree(tree, text):
+    assert {claim.concept for claim in parse_claims(text, tree)} <= plan_of(tree).sayable
 
 
 @pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
