@@ -1,24 +1,19 @@
 """Turn votes into claims, and score claims by how well they agree with votes.
 
-A claim is one answer of the tree, plain ("a bar") or hedged ("hints of a bar"). Captions state claims and nothing else,
-so that they can be scored against votes.
+A claim is a concept (:mod:`galaxy_vision.models.concepts`), plain ("a bar") or hedged ("hints of a bar"). Captions
+state claims and nothing else, so that they can be scored against votes.
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from ..models.decision_tree import (
-    QUESTION_OF_ANSWER,
-    QUESTION_SLICES,
-    QUESTIONS,
-    SHORT_NAMES,
-    WELL_SAMPLED,
-    answer_index,
-    conditional_fractions,
-    question_totals,
-)
+from ..models.concepts import ASPECT_OF, CONCEPTS
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
+from .plan import DENIALS, GENERAL, PROBLEMS, UNCLEAR, Option, Plan, Step, plan_of
 
 PLAIN, HEDGED = 0.6, 0.4
 """Vote share from which a claim is plain, and hedged. Ours: .6 is a clear majority, and below .4 most disagree."""
@@ -29,18 +24,26 @@ CONTRADICTED = {False: 0.3, True: 0.15}
 The keys say whether the claim is hedged. Ours: below :data:`PLAIN` and :data:`HEDGED`, so that the claims made from
 votes are always supported by these votes.
 """
+OWN_WORDS = "own words"
+"""The aspect of claims that are words of a tree, not concepts."""
+
+_ORDER = {concept: index for index, concept in enumerate(CONCEPTS)}
+_VERDICTS = ("supported", "undecided", "contradicted", "ungrounded")
 
 
 class Claim(NamedTuple):
-    """One answer of the tree, such as ``Claim("a06_bar")``; hedged where volunteers disagree."""
+    """A concept, such as ``Claim("bar")``, hedged where volunteers disagree.
 
-    answer: str
+    Where an answer of a tree has words and no concept, the claim is these words: ``Claim("a polar ring")``.
+    """
+
+    concept: str
     hedged: bool = False
 
     @property
-    def question(self) -> str:
-        """Stem of the question, such as ``"t03_bar"``."""
-        return QUESTIONS[QUESTION_OF_ANSWER[answer_index(self.answer)]].stem
+    def aspect(self) -> str:
+        """Aspect of the galaxy, such as ``"bar"``; :data:`OWN_WORDS` for words of a tree."""
+        return ASPECT_OF.get(self.concept, OWN_WORDS)
 
 
 class Claims(frozenset):
@@ -58,90 +61,132 @@ class Claims(frozenset):
         return self
 
     def in_order(self) -> list[Claim]:
-        """Return the claims in the order of the tree."""
-        return sorted(self, key=lambda claim: answer_index(claim.answer))
+        """Return the claims in the order of the concepts; words of a tree stand last."""
+        return sorted(self, key=_place)
 
     def __repr__(self) -> str:
-        answers = ", ".join(("possibly " if claim.hedged else "") + claim.answer for claim in self.in_order())
-        return f"Claims({answers}{'; unread: ' + ' '.join(self.unread) if self.unread else ''})"
+        concepts = ", ".join(("possibly " if claim.hedged else "") + claim.concept for claim in self.in_order())
+        return f"Claims({concepts}{'; unread: ' + ' '.join(self.unread) if self.unread else ''})"
+
+
+def _place(claim: Claim) -> tuple[int, Claim]:
+    """Return what claims are sorted by: the order of the concepts; words of a tree stand last."""
+    return _ORDER.get(claim.concept, len(_ORDER)), claim
 
 
 def _canonical(claims: Iterable[Claim]) -> list[Claim]:
-    """Return each claimed answer once, plain if any of its claims is plain.
+    """Return each claimed concept once, plain if any of its claims is plain.
 
-    "Disc" is dropped beside a plain "spiral" or "edge-on", which imply it.
+    "Disc" is dropped beside a plain "spiral" or "edge-on", which imply it, and beside "mostly clumpy": volunteers who
+    saw clumps were not asked about a disc.
     """
     is_hedged: dict[str, bool] = {}
-    for answer, hedged in claims:
-        is_hedged[answer] = is_hedged.get(answer, True) and hedged
-    if any(is_hedged.get(answer) is False for answer in ("a04_yes", "a08_spiral")):
-        is_hedged.pop("a02_features_or_disk", None)
-    return [Claim(answer, hedged) for answer, hedged in is_hedged.items()]
+    for concept, hedged in claims:
+        is_hedged[concept] = is_hedged.get(concept, True) and hedged
+    if any(is_hedged.get(concept) is False for concept in ("edge-on", "spiral", "mostly-clumpy")):
+        is_hedged.pop("featured", None)
+    return [Claim(concept, hedged) for concept, hedged in is_hedged.items()]
 
 
-def claims_from_votes(votes, tree=None) -> Claims:
+def claims_from_votes(votes, tree: DecisionTree = GALAXY_ZOO_2) -> Claims:
     """Return the claims that the volunteers of one galaxy agree on.
 
     The tree is descended along plain answers whose share also passes the cut of Willett et al. (2013, table 3) for the
     next question. Each question on the way contributes its most frequent answer, plain from a share of .6, hedged from
     .4. A bar, spiral arms, an edge-on view and oddity are claimed (hedged) from .4 even if more volunteers deny them,
-    and denied (bar, arms, bulge) from .6 only.
+    and denied (bar, arms, bulge) from .6 only. Finer concepts are claimed from .6: where neither a strong nor a weak
+    bar is plain, but both together are, there is "a bar". A question that follows several answers, as those about odd
+    features and mergers do, is taken up unless what is claimed before leads elsewhere. What a campaign does not ask is
+    not claimed, and neither is that a galaxy does not merge or has no clumps.
 
     Args:
-        votes: (37,) votes or conditional fractions; NaN where unknown.
+        votes: (answers,) votes or conditional fractions; NaN where unknown.
+        tree: whose answers they are.
 
     Raises:
-        ValueError: the shape is not (37,).
+        ValueError: the shape is not (answers,).
     """
+    conditional = tree.conditional(_of_one_galaxy(votes, tree)).tolist()
+    share, plan = [0.0 if math.isnan(value) else value for value in conditional], plan_of(tree)
+    claimed: dict[str, Claim | None] = {}  # by question, of those that were taken up
+    replaced = set()  # questions to whose claim a later one gives a name
+    for step in plan.steps:
+        parent = _way_in(step, claimed, conditional)
+        if parent is None or any(share[answer] < least for answer, least in step.cuts):
+            continue
+        claimed[step.name] = claim = _choice(step, share)
+        before = claimed.get(parent)
+        if claim and before and before.concept in GENERAL:
+            claimed[step.name] = claim._replace(hedged=claim.hedged or before.hedged)
+            if before.concept == "odd" and claim.aspect in ("odd feature", OWN_WORDS):
+                replaced.add(parent)
+    return _consistent((claim for name, claim in claimed.items() if claim and name not in replaced), plan)
+
+
+def _of_one_galaxy(votes, tree: DecisionTree) -> np.ndarray:
     votes = np.asarray(votes, dtype=np.float64)
-    if votes.shape != (len(SHORT_NAMES),):
-        raise ValueError(f"votes has shape {votes.shape}; give one galaxy's ({len(SHORT_NAMES)},) answers")
-    share = dict(zip(SHORT_NAMES, np.nan_to_num(conditional_fractions(votes)).tolist(), strict=True))
-    claims: list[Claim] = []
-
-    def claim(answers, never_hedged=(), hedged=False) -> str | None:
-        best = max(answers, key=share.__getitem__)
-        if share[best] < PLAIN:  # then an answer that affirms a structure is preferred
-            best = max((answer for answer in answers if answer not in never_hedged), key=share.__getitem__)
-        if share[best] < (PLAIN if best in never_hedged else HEDGED):
-            return None
-        claims.append(Claim(best, hedged or share[best] < PLAIN))
-        return None if claims[-1].hedged else best
-
-    def answers(stem: str) -> tuple[str, ...]:
-        return SHORT_NAMES[QUESTION_SLICES[stem]]
-
-    def well_sampled(stem: str) -> bool:
-        return all(share[answer] >= least for answer, least in WELL_SAMPLED[stem].items())
-
-    head = claim(answers("t01_smooth_or_features"))
-    if claims and claims[0].answer == "a03_star_or_artifact":
-        return Claims(claims)
-    if head == "a01_smooth":
-        claim(answers("t07_rounded"))
-    if head == "a02_features_or_disk":
-        if claim(("a04_yes",)) and well_sampled("t09_bulge_shape"):
-            claim(answers("t09_bulge_shape"), never_hedged=("a27_no_bulge",))
-        elif share["a04_yes"] < HEDGED and well_sampled("t03_bar"):
-            claim(answers("t03_bar"), never_hedged=("a07_no_bar",))
-            is_spiral = claim(answers("t04_spiral"), never_hedged=("a09_no_spiral",)) == "a08_spiral"
-            if is_spiral and well_sampled("t10_arms_winding"):
-                claim(answers("t10_arms_winding"))
-                if max(answers("t11_arms_number"), key=share.__getitem__) != "a37_cant_tell":
-                    claim(answers("t11_arms_number")[:-1])
-            claim(answers("t05_bulge_prominence"), never_hedged=("a10_no_bulge",))
-    if share["a14_yes"] >= HEDGED:
-        odd = Claim("a14_yes", share["a14_yes"] < PLAIN)
-        before = len(claims)
-        if well_sampled("t08_odd_feature"):
-            claim(answers("t08_odd_feature"), hedged=odd.hedged)
-        if len(claims) == before:
-            claims.append(odd)
-    return Claims(claims)
+    if votes.shape != (len(tree.answers),):
+        raise ValueError(f"votes has shape {votes.shape}; give one galaxy's ({len(tree.answers)},) answers")
+    return votes
 
 
-def score_claims(claims: Iterable[Claim], votes) -> dict:
+def _way_in(step: Step, claimed: dict[str, Claim | None], conditional: list[float]) -> str | None:
+    """Return the question from which the descent comes to a step, "" for the first; None if it does not come there."""
+    for question, answers, keys in step.ways:
+        before = claimed.get(question)
+        if question not in claimed or (before and before.concept not in keys):
+            continue
+        share = sum(conditional[answer] for answer in answers)
+        if len(answers) > 1:
+            leads = not share < HEDGED  # or it is unknown
+        else:
+            leads = share >= PLAIN or (before and before.hedged and before.concept in GENERAL)
+        if leads:
+            return question
+    return None if step.ways else ""
+
+
+def _choice(step: Step, share: list[float]) -> Claim | None:
+    """Return what the votes on one question claim."""
+
+    def size(option: Option) -> float:
+        return sum(share[answer] for answer in option.answers)
+
+    if plain := [part for part in step.parts if size(part) >= PLAIN]:
+        return Claim(plain[0].key)
+    best = max(step.options, key=size, default=None)
+    if best and size(best) < PLAIN:  # then an answer that affirms a structure is preferred
+        best = max((option for option in step.options if option.key not in DENIALS), key=size, default=None)
+    if best is None or best.key == UNCLEAR or size(best) < HEDGED:
+        return None
+    return Claim(best.key, size(best) < PLAIN)
+
+
+def _consistent(claims: Iterable[Claim], plan: Plan) -> Claims:
+    """Return the claims that one sentence can state together, which are all of them in the trees of Galaxy Zoo."""
+    kept: list[Claim] = []
+    for claim in Claims(claims).in_order():
+        if not any(frozenset((claim.concept, other.concept)) in plan.excluding for other in kept):
+            kept.append(claim)
+    if problems := [claim for claim in kept if claim.concept in PROBLEMS]:
+        return Claims([min(problems, key=lambda claim: (claim.hedged, PROBLEMS.index(claim.concept)))])
+    concepts = {claim.concept for claim in kept}
+    dropped = {Claim("featured", True)} if concepts & {"smooth", "edge-on"} else set()
+    for aspect in ("winding", "arm number"):  # of one set of arms
+        arms = [claim for claim in kept if claim.aspect == aspect]
+        dropped |= set(arms[1:] if "spiral" not in plan.asks or Claim("spiral") in kept else arms)
+    if {"bulge-none", "edge-on-bulge-none"} <= plan.asks.keys():  # "no bulge" says both
+        dropped.add(Claim("bulge-none" if "edge-on" in concepts else "edge-on-bulge-none"))
+    return Claims(claim for claim in kept if claim not in dropped)
+
+
+def score_claims(claims: Iterable[Claim], votes, tree: DecisionTree = GALAXY_ZOO_2) -> dict:
     """Count how many claims of a caption agree with the votes on the same galaxy.
+
+    Args:
+        claims: such as those of :func:`parse_claims`.
+        votes: (answers,) votes.
+        tree: whose answers they are.
 
     Returns:
         ``claims``, the number of claims, and how many of them are ``supported``, ``contradicted`` (the question was
@@ -151,32 +196,43 @@ def score_claims(claims: Iterable[Claim], votes) -> dict:
         ungrounded).
 
     Raises:
-        ValueError: votes are not one galaxy's (37,).
+        ValueError: votes are not one galaxy's, or a claim is neither a concept nor words of the tree.
     """
-    votes = np.asarray(votes, dtype=np.float64)
-    if votes.shape != (len(SHORT_NAMES),):
-        raise ValueError(f"votes has shape {votes.shape}; give one galaxy's ({len(SHORT_NAMES)},) answers")
+    votes = _of_one_galaxy(votes, tree)
     counts = {"claims": 0, "supported": 0, "contradicted": 0, "ungrounded": 0, "undecided": 0, "soft_support": 0.0}
-    share, asked = conditional_fractions(votes), question_totals(votes)
-    for claim in sorted(claims):  # a sum in an order that Python does not draw anew in each process
-        verdict = _judge(claim, share, asked)
+    conditional, asked = tree.conditional(votes), tree.totals(votes)
+    # A sum in an order that Python does not draw anew in each process; dust lanes stand last, as task numbers have it.
+    for claim in sorted(claims, key=lambda claim: (claim.concept == "dust-lane", _place(claim))):
+        verdict, share = _judge(claim, conditional, asked, tree)
         counts["claims"] += 1
         counts[verdict] += 1
         if verdict != "ungrounded":
-            counts["soft_support"] += float(np.nan_to_num(share[answer_index(claim.answer)]))
+            counts["soft_support"] += share
     return counts
 
 
-def _judge(claim: Claim, share: np.ndarray, asked: np.ndarray) -> str:
-    """Return the verdict on one claim, by the (37,) conditional fractions and the (37,) totals of their questions."""
-    index = answer_index(claim.answer)
-    for parent, least in WELL_SAMPLED[claim.question].items():
-        if np.nan_to_num(share[answer_index(parent)]) < least:
-            return "ungrounded"
-    if np.isnan(asked[index]):
+def _judge(claim: Claim, conditional: np.ndarray, asked: np.ndarray, tree: DecisionTree) -> tuple[str, float]:
+    """Return the verdict on one claim and its vote share: the best of the questions that ask for it."""
+    asks = plan_of(tree).asks
+    if claim.concept not in asks and claim.concept not in _ORDER:
+        raise ValueError(
+            f"{claim.concept!r} is neither a concept nor words of tree {tree.name!r}; claim one of {', '.join(asks)}"
+        )
+    verdicts = []
+    for question, answers in asks.get(claim.concept, ()):
+        share = sum(conditional[answer] for answer in answers)
+        verdict = _verdict(claim.hedged, share, asked[answers[0]])
+        if any(np.nan_to_num(conditional[answer]) < least for answer, least in tree.cuts[question]):
+            verdict = "ungrounded"
+        verdicts.append((verdict, float(np.nan_to_num(share))))
+    return min(verdicts, key=lambda judged: _VERDICTS.index(judged[0]), default=("undecided", 0.0))
+
+
+def _verdict(hedged: bool, share: float, asked: float) -> str:
+    if np.isnan(asked):
         return "undecided"
-    if asked[index] <= 0:
+    if asked <= 0:
         return "ungrounded"
-    if share[index] >= SUPPORTED[claim.hedged]:
+    if share >= SUPPORTED[hedged]:
         return "supported"
-    return "contradicted" if share[index] < CONTRADICTED[claim.hedged] else "undecided"
+    return "contradicted" if share < CONTRADICTED[hedged] else "undecided"

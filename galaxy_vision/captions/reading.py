@@ -1,52 +1,32 @@
 """Read sentences back into claims."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from . import grammar
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
 from .claims import Claim, Claims
-
-
-def _lexicon() -> dict[str, str]:
-    """Return the answer of every phrase of the grammar, without its article."""
-    answers: dict[str, str] = {}
-    for table in (grammar.ADJECTIVES, grammar.THINGS, grammar.ARM_WINDINGS, grammar.READ_ALSO):
-        for answer, phrases in table.items():
-            for phrase in phrases:
-                answers.setdefault(re.sub(r"^an? ", "", phrase), answer)
-    return answers
-
-
-def _numbers() -> dict[str, str]:
-    """Return the answer of every number of arms, without its article."""
-    return {re.sub(r"^a ", "", phrase): answer for answer, row in grammar.ARM_NUMBERS.items() for phrase in row}
-
-
-def _pattern(phrases: Iterable[str]) -> re.Pattern:
-    """Compile a pattern of these phrases, with what negates or hedges them before and behind."""
-    alternatives = "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
-    negations, hedges = "|".join(grammar.NEGATIONS), "|".join(grammar.READ_HEDGES)
-    before = rf"(?:(?P<negation>{negations}) (?:an? |any )?)?(?:an? )?(?:(?P<hedge>{hedges}) (?:with )?)?(?:an? )?"
-    behind = rf"(?:(?P<absent>{grammar.ABSENT})|(?P<doubted>{grammar.DOUBTED})|{grammar.AFFIRMED})(?![\w-])"
-    return re.compile(rf"{before}(?P<phrase>{alternatives})(?![\w-])(?:{behind})?")
-
-
-_LEXICON, _NUMBERS = _lexicon(), _numbers()
-_BULGES = {word: answer for answer, words in grammar.BULGE_WORDS.items() for word in words}
-_PHRASE = _pattern(_LEXICON)
-_NUMBER = _pattern(_NUMBERS)
-_BULGE = _pattern(_BULGES)
-_FILLER = _pattern(grammar.NO_CLAIM)
-_PHRASES = (
-    (_PHRASE, _LEXICON, "claim"),
-    (_NUMBER, _NUMBERS, "arm"),
-    (_BULGE, _BULGES, "bulge"),
-    (_FILLER, None, "filler"),
+from .plan import plan_of
+from .vocabulary import (
+    ABSENT,
+    DENIED,
+    DENIED_NOUNS,
+    ENDS_NEGATION,
+    NEGATING,
+    NEGATIONS,
+    NEUTRAL,
+    TRANSPARENT,
+    WEAK,
+    Vocabulary,
+    forms,
+    normal,
+    vocabulary_of,
 )
+
 _NOUNS = {"arm": "arm", "arms": "arm", "bulge": "bulge"}
-_ABSENT = re.compile(rf"{grammar.ABSENT}(?![\w-])")
-_WORD = re.compile(r"[\w'-]+|[^\w\s]")
+_ABSENT = re.compile(rf"{ABSENT}(?![\w-])")
 _UNTIL_SPACE = re.compile(r"\S+")
 _NEAR = 10  # largest distance in words between a modifier and its noun in free text; ours
 _DENIES_NEXT = 4  # words over which a negation applies to a phrase; ours, enough for "no evidence for any bar"
@@ -110,18 +90,18 @@ class _Scope:
         """Move past a phrase: a denied modifier passes its negation on ("no obvious ring"), others may begin a list."""
         self.words = _DENIES_NEXT if denied and token.kind != "claim" else 0
         self.clear = self.words == 0
-        begins_list = denied or token.text.split()[0] in grammar.NEGATIONS
+        begins_list = denied or token.text.split()[0] in NEGATIONS
         if begins_list and (more := _OR.match(text, token.end)):
             self.list_end = more.end()
 
     def open(self, token: _Token) -> None:
         """Open or close the scope for a word or noun, before it is interpreted."""
         word = token.text.split()[0]
-        if word in grammar.NEGATING or word.endswith("n't"):
+        if word in NEGATING or word.endswith("n't"):
             self.words, self.clear = _DENIES_NEXT + 1, True
-        elif word in grammar.ENDS_NEGATION or not word[0].isalnum():
+        elif word in ENDS_NEGATION or not word[0].isalnum():
             self.words = 0
-        elif token.kind != "noun" and word not in grammar.NEUTRAL | grammar.TRANSPARENT:
+        elif token.kind != "noun" and word not in NEUTRAL | TRANSPARENT:
             self.clear = False
 
     def pass_word(self, closed: bool) -> None:
@@ -134,14 +114,16 @@ class _Reading:
     """What was understood of a text so far.
 
     Attributes:
+        text: in its normal form.
+        known: the concepts that can be claimed.
         claims: claims in the order of the text.
         unread: index and text of the words that were not understood.
         nouns: bare "arms" and "bulge", to which modifiers elsewhere in the text may belong.
         modifiers: modifiers whose noun is not yet known.
     """
 
-    def __init__(self, text: str):
-        self.text, self.scope = text, _Scope()
+    def __init__(self, text: str, known: frozenset[str]):
+        self.text, self.known, self.scope = text, known, _Scope()
         self.claims: list[Claim] = []
         self.unread: list[tuple[int, str]] = []
         self.nouns: list[_Token] = []
@@ -151,8 +133,8 @@ class _Reading:
         """Read a phrase as a claim, a denial, a modifier, or unread words if its denial has no answer."""
         denied = token.kind != "filler" and (token.negated or token.absent or self.scope.covers(token))
         if denied:
-            denial = grammar.DENIED.get(token.claim.answer)
-            if denial is None or token.kind != "claim" or token.weak or not self.scope.clear:
+            denial = DENIED.get(token.claim.concept)
+            if denial not in self.known or token.kind != "claim" or token.weak or not self.scope.clear:
                 self.unread += [(token.index, word) for word in token.text.split() if word[0].isalnum()]
             else:
                 self.claims.append(Claim(denial, token.claim.hedged and not token.negated))
@@ -167,13 +149,16 @@ class _Reading:
         self.scope.open(token)
         denied = token.kind == "noun" and (token.absent or self.scope.covers(token))
         if denied:
-            if self.scope.clear:
-                self.claims.append(Claim(grammar.DENIED_NOUNS[token.phrase]))
+            if self.scope.clear and self._can_deny(DENIED_NOUNS[token.phrase]):
+                self.claims.append(Claim(DENIED_NOUNS[token.phrase]))
         elif token.kind == "noun":
             self.nouns.append(token)
-        elif token.text not in grammar.NEUTRAL and token.text[0].isalnum():
+        elif token.text not in NEUTRAL and token.text[0].isalnum():
             self.unread.append((token.index, token.text))
         self.scope.pass_word(denied)
+
+    def _can_deny(self, concept: str) -> bool:
+        return concept in self.known or (concept == "bulge-none" and "edge-on-bulge-none" in self.known)
 
     def join_modifiers(self) -> None:
         """Read modifiers near their noun as claims ("the arms, two, are loose"), and all others as unread."""
@@ -193,40 +178,38 @@ class _Reading:
                 self.unread.append((token.index, token.phrase))
 
 
-def parse_claims(text: str) -> Claims:
+def parse_claims(text: str, tree: DecisionTree = GALAXY_ZOO_2) -> Claims:
     """Read a caption back into claims.
 
-    Every sentence of :func:`write_captions` is read exactly. Other text may have any word order and punctuation, and
-    American spelling; words that are not understood are in ``unread`` of the result.
+    Every sentence that :func:`write_captions` writes for this tree is read exactly. Other text may have any word order
+    and punctuation, and American spelling; words that are not understood are in ``unread`` of the result, as are those
+    about which the tree does not ask.
     """
-    text = _normal(text)
-    reading = _Reading(text)
-    for token in _tokens(text):
+    return _read(normal(text), vocabulary_of(tree))
+
+
+def _read(text: str, vocabulary: Vocabulary) -> Claims:
+    reading = _Reading(text, vocabulary.known)
+    for token in _tokens(text, vocabulary):
         reading.read_phrase(token) if token.is_phrase else reading.read_word(token)
     reading.join_modifiers()
     unread = (word for _, word in sorted(reading.unread, key=lambda item: item[0]))
-    return Claims(_with_one_kind_of_bulge(reading.claims), unread)
+    return Claims(_with_one_kind_of_bulge(reading.claims, vocabulary.known), unread)
 
 
-def _normal(text: str) -> str:
-    """Return the text in lower case and British spelling, with one space between words and punctuation."""
-    text = " ".join(_WORD.findall(text.lower().replace("’", "'")))
-    for american, british in grammar.SPELLINGS.items():
-        text = re.sub(american, british, text)
-    return text
-
-
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str, vocabulary: Vocabulary) -> Iterator[_Token]:
     at, index = 0, 0
     while at < len(text):
-        token = _phrase_at(text, at, index) or _word_at(text, at, index)
+        token = _phrase_at(text, at, index, vocabulary) or _word_at(text, at, index)
         yield token
         at, index = token.end + 1, index + token.text.count(" ") + 1
 
 
-def _phrase_at(text: str, at: int, index: int) -> _Token | None:
+def _phrase_at(text: str, at: int, index: int, vocabulary: Vocabulary) -> _Token | None:
     """Return the longest phrase that starts at character ``at``, which is word ``index``; None if there is none."""
-    matches = [(match, table, kind) for pattern, table, kind in _PHRASES if (match := pattern.match(text, at))]
+    matches = [
+        (match, table, kind) for pattern, table, kind in vocabulary.phrases if (match := pattern.match(text, at))
+    ]
     if not matches:
         return None
     match, table, kind = max(matches, key=lambda candidate: candidate[0].end())
@@ -234,7 +217,7 @@ def _phrase_at(text: str, at: int, index: int) -> _Token | None:
     marks = {
         "negated": bool(match["negation"]),
         "absent": bool(match["absent"]),
-        "weak": match["hedge"] in grammar.WEAK,
+        "weak": match["hedge"] in WEAK,
     }
     return _Token(kind, match.group(), at, index, claim, match["phrase"], **marks)
 
@@ -248,8 +231,39 @@ def _word_at(text: str, at: int, index: int) -> _Token:
     return _Token("noun", word + (absent.group() if absent else ""), at, index, None, _NOUNS[word], absent=bool(absent))
 
 
-def _with_one_kind_of_bulge(claims: list[Claim]) -> list[Claim]:
-    """Replace "no bulge" by the answer of the question that applies; the tree asks about edge-on discs separately."""
-    edge_on = any(claim.answer == "a04_yes" for claim in claims)
-    right, wrong = ("a27_no_bulge", "a10_no_bulge") if edge_on else ("a10_no_bulge", "a27_no_bulge")
-    return [claim._replace(answer=right) if claim.answer == wrong else claim for claim in claims]
+def _with_one_kind_of_bulge(claims: list[Claim], known: frozenset[str]) -> list[Claim]:
+    """Replace "no bulge" by the answer of the question that applies; trees ask about edge-on discs separately."""
+    edge_on = any(claim.concept == "edge-on" for claim in claims)
+    right, wrong = ("edge-on-bulge-none", "bulge-none") if edge_on else ("bulge-none", "edge-on-bulge-none")
+    if right not in known:
+        right, wrong = wrong, right
+    return [claim._replace(concept=right) if claim.concept == wrong else claim for claim in claims]
+
+
+_JOINING = frozenset("and or with has showing galaxy".split())
+
+
+@lru_cache(maxsize=64)
+def check_words(tree: DecisionTree) -> None:
+    """Check that captions can state the words of a tree, which a reader must tell from all others.
+
+    Raises:
+        ValueError: words have punctuation, a negation or a word that joins phrases in them, or say what other words or
+            a concept say.
+    """
+    without = vocabulary_of(tree, with_words=False)
+    for words in plan_of(tree).words:
+        remedy = (
+            f'the words {words!r} of tree {tree.name!r} cannot be read back from a caption: {{}}, as in "a polar ring"'
+        )
+        normal_words = forms(words)[0].split()
+        if not all(word[0].isalnum() for word in normal_words):
+            raise ValueError(remedy.format("give letters, digits, hyphens and spaces only"))
+        if bad := [word for word in normal_words if word in NEGATING | _JOINING or word.endswith("n't")]:
+            raise ValueError(remedy.format(f"leave out {bad[0]!r}"))
+        if not _read(normal(f"arms, bulge, {words}"), without).unread:
+            raise ValueError(remedy.format("give the concept in its place, or a word that the grammar does not know"))
+        for hedge in ("", "possibly ", "hints of "):
+            read = parse_claims(f"a galaxy with {hedge}{words}", tree)
+            if read != {Claim(words, bool(hedge))} or read.unread:
+                raise ValueError(remedy.format("other words say the same, so give different ones"))

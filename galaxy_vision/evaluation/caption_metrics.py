@@ -15,13 +15,17 @@ import numpy as np
 from sacrebleu.metrics import BLEU
 from sacrebleu.metrics import CHRF
 
+from galaxy_vision.captions.claims import OWN_WORDS
 from galaxy_vision.captions.claims import claims_from_votes
-from galaxy_vision.captions.reading import parse_claims
 from galaxy_vision.captions.claims import score_claims
+from galaxy_vision.captions.plan import plan_of
+from galaxy_vision.captions.reading import parse_claims
 from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.evaluation.sums import BatchedMetric
 from galaxy_vision.evaluation.sums import ratio
-from galaxy_vision.models.decision_tree import QUESTIONS
+from galaxy_vision.models.concepts import ASPECTS
+from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
+from galaxy_vision.models.tree import DecisionTree
 
 _TOKEN = re.compile(r"[\w'-]+|[^\w\s]")
 COUNTS = ("claims", "supported", "contradicted", "ungrounded", "undecided")
@@ -88,14 +92,16 @@ def _f1(precision: float | None, recall: float | None) -> float | None:
 
 
 class CaptionMetric(BatchedMetric, evaluate.Metric):
-    """Scores of captions: predictions are texts, references are ``{"captions": [text, ...], "votes": (37,)}``.
+    """Scores of captions: predictions are texts, references are ``{"captions": [text, ...], "votes": (answers,)}``.
 
-    Precision is the share of the claims that the votes support. Recall is the share of the answers claimed by the votes
-    (:func:`claims_from_votes`) that the captions claim too, hedged or not.
+    Precision is the share of the claims that the votes support. Recall is the share of the concepts claimed by the
+    votes (:func:`claims_from_votes`) that the captions claim too, hedged or not. Both are also given by aspect, in the
+    order of :data:`~galaxy_vision.models.concepts.ASPECTS`. The votes are those of the answers of ``tree``.
     """
 
-    def __init__(self, **kw):
+    def __init__(self, tree: DecisionTree = GALAXY_ZOO_2, **kw):
         super().__init__(**kw)
+        self.tree = tree
         self.held: list[tuple[str, list[str], np.ndarray]] = []
 
     def _info(self) -> evaluate.MetricInfo:
@@ -125,28 +131,30 @@ class CaptionMetric(BatchedMetric, evaluate.Metric):
         return self._claim_scores() | self._word_scores()
 
     def _claim_scores(self) -> dict:
-        stems = [question.stem for question in QUESTIONS]
-        verdicts = {stem: Counter() for stem in stems}
+        sayable = plan_of(self.tree).sayable
+        aspects = [aspect for aspect, concepts in ASPECTS.items() if sayable.intersection(concepts)]
+        aspects += [OWN_WORDS] if plan_of(self.tree).words else []
+        verdicts = {aspect: Counter() for aspect in aspects}
         expected, recalled, soft, unread = Counter(), Counter(), 0.0, 0
         for text, _, votes in self.held:
-            claims, true_claims = parse_claims(text), claims_from_votes(votes)
+            claims, true_claims = parse_claims(text, self.tree), claims_from_votes(votes, self.tree)
             unread += len(claims.unread)
             for claim in claims:
-                scored = score_claims([claim], votes)
-                verdicts[claim.question].update({name: scored[name] for name in COUNTS})
+                scored = score_claims([claim], votes, self.tree)
+                verdicts[claim.aspect].update({name: scored[name] for name in COUNTS})
                 soft += scored["soft_support"]
-            answers = {claim.answer for claim in claims}
-            expected.update(claim.question for claim in true_claims)
-            recalled.update(claim.question for claim in true_claims if claim.answer in answers)
+            concepts = {claim.concept for claim in claims}
+            expected.update(claim.aspect for claim in true_claims)
+            recalled.update(claim.aspect for claim in true_claims if claim.concept in concepts)
         total = sum(verdicts.values(), Counter())
         precision, recall = ratio(total["supported"], total["claims"]), ratio(recalled.total(), expected.total())
-        questions = []
-        for stem in stems:
-            counts = verdicts[stem]
-            row = {name: counts[name] for name in COUNTS} | {"wanted": expected[stem]}
+        rows = []
+        for aspect in aspects:
+            counts = verdicts[aspect]
+            row = {name: counts[name] for name in COUNTS} | {"wanted": expected[aspect]}
             row["precision"] = ratio(counts["supported"], counts["claims"])
-            row["recall"] = ratio(recalled[stem], expected[stem])
-            questions.append({"question": stem} | row | {"f1": _f1(row["precision"], row["recall"])})
+            row["recall"] = ratio(recalled[aspect], expected[aspect])
+            rows.append({"aspect": aspect} | row | {"f1": _f1(row["precision"], row["recall"])})
         return {
             "rows": len(self.held),
             "claim_precision": precision,
@@ -158,7 +166,7 @@ class CaptionMetric(BatchedMetric, evaluate.Metric):
             "claims_per_caption": total["claims"] / len(self.held),
             "soft_support": ratio(soft, total["claims"]),
             "unread_words": unread,
-            "questions": questions,
+            "aspects": rows,
         }
 
     def _word_scores(self) -> dict:
@@ -179,7 +187,7 @@ class CaptionMetric(BatchedMetric, evaluate.Metric):
         }
 
 
-def best_constants(references: list[dict], candidates: int = 40) -> dict[str, str]:
+def best_constants(references: list[dict], candidates: int = 40, tree: DecisionTree = GALAXY_ZOO_2) -> dict[str, str]:
     """Return the caption that has the best claim F1 as that of all galaxies, and the one with the best BLEU-4.
 
     Both are chosen among the most frequent reference captions of these rows: ``candidates`` by their own frequency, and
@@ -188,14 +196,14 @@ def best_constants(references: list[dict], candidates: int = 40) -> dict[str, st
     texts = Counter(text for row in references for text in row["captions"])
     by_claims: dict[frozenset, Counter] = {}
     for text, count in texts.items():
-        by_claims.setdefault(parse_claims(text), Counter())[text] = count
+        by_claims.setdefault(parse_claims(text, tree), Counter())[text] = count
     common = sorted(by_claims.values(), key=lambda group: -group.total())[:candidates]
     frequent = [text for text, _ in texts.most_common(candidates)]
     tried = dict.fromkeys(frequent + [group.most_common(1)[0][0] for group in common])
     captions = [row["captions"] for row in references]
     scores = {}
     for text in tried:
-        metric = CaptionMetric()
+        metric = CaptionMetric(tree)
         metric.add_batch(predictions=[text] * len(references), references=references)
         scores[text] = {
             "claim_f1": metric._claim_scores()["claim_f1"] or 0.0,
@@ -205,29 +213,34 @@ def best_constants(references: list[dict], candidates: int = 40) -> dict[str, st
 
 
 def score_beside_rivals(
-    captions: dict[str, list[str]], references: list[dict], validation: list[dict]
+    captions: dict[str, list[str]],
+    references: list[dict],
+    validation: list[dict],
+    tree: DecisionTree = GALAXY_ZOO_2,
 ) -> tuple[dict[str, dict], dict[str, str]]:
     """Score captions beside constant captions, a lower bound, and captions of the true votes, an upper bound.
 
     Args:
         captions: one text per row, by the name of the captioner.
-        references: ``{"captions": [text, ...], "votes": (37,)}`` of every row.
+        references: ``{"captions": [text, ...], "votes": (answers,)}`` of every row.
         validation: references of the rows on which the constant captions are chosen.
+        tree: of the votes.
 
     Returns:
         Scores by name, of ``captions``, of two constant captions and of captions written from the true votes; and the
         constant captions.
     """
-    constants = best_constants(validation)
+    constants = best_constants(validation, tree=tree)
     captions = captions | {
         "constant, best claims": [constants["claim_f1"]] * len(references),
         "constant, best BLEU": [constants["bleu_4"]] * len(references),
         # Written with other seeds than the references, which would otherwise have a BLEU of 1.
         "template, true votes": [
-            write_captions(claims_from_votes(row["votes"]), 1, seed=index)[0] for index, row in enumerate(references)
+            write_captions(claims_from_votes(row["votes"], tree), 1, index, tree)[0]
+            for index, row in enumerate(references)
         ],
     }
-    metric = CaptionMetric()
+    metric = CaptionMetric(tree)
     scores = {name: metric.compute(predictions=texts, references=references) for name, texts in captions.items()}
     return scores, constants
 

@@ -10,6 +10,8 @@ from tqdm.auto import tqdm
 from ..captions.claims import claims_from_votes
 from ..captions.writing import write_captions
 from ..inference.rotations import classify
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
 from .objectives import class_nll, mean_loss, vote_nll
 
 
@@ -159,21 +161,21 @@ def evaluate_captions(accelerator, model, loader, processor, desc: str, **genera
     return [captions[row] for row in sorted(captions)] if accelerator.is_main_process else None
 
 
-def template_captions(accelerator, classifier, loader, processor) -> list[str] | None:
-    """Write a caption for each row from the votes that a classifier predicts: the baseline of the captioner.
-
-    The votes are those of its first campaign.
+def template_captions(
+    accelerator, classifier, loader, processor, tree: DecisionTree = GALAXY_ZOO_2
+) -> list[str] | None:
+    """Write a caption for each row from the votes that a classifier of ``tree`` predicts: the captioner's baseline.
 
     Returns:
         Captions on the main process; None on the others.
     """
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
-        return {"concentration": trees.part(classifier(pixel_values=pixels).vote_concentration).float()}
+        concentration = classifier(pixel_values=pixels).vote_concentration
+        return {"concentration": classifier.trees.part(concentration, tree.name).float()}
 
-    trees = classifier.trees
     captions: dict[int, str] = {}
     for outputs in over_split(accelerator, classifier, loader, processor, "predicted votes", compute):
         for row, concentration in zip(outputs["row"].tolist(), outputs["concentration"].numpy(), strict=True):
-            captions[row] = write_captions(claims_from_votes(concentration, trees.first), 1, row, trees.first)[0]
+            captions[row] = write_captions(claims_from_votes(concentration, tree), 1, row, tree)[0]
     return [captions[row] for row in sorted(captions)] if accelerator.is_main_process else None

@@ -14,6 +14,8 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from ..captions.claims import score_claims
 from ..captions.reading import parse_claims
 from ..data.load import read_image
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
 from ..runtime.files import written_whole
 from .votes import by_campaign
 
@@ -153,10 +155,11 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
     return _save(figure, path)
 
 
-def draw_captions(captions: list[str], rows, path: Path) -> Path:
+def draw_captions(captions: list[str], rows, path: Path, tree: DecisionTree = GALAXY_ZOO_2) -> Path:
     """Draw evenly spaced rows of the test split with their captions.
 
-    Captions with a claim that the votes contradict, or about which nobody was asked, are red, with a ✗ per such claim.
+    Captions with a claim that the votes on ``tree`` contradict, or about which nobody was asked, are red, with a ✗ per
+    such claim.
     """
     chosen = np.linspace(0, len(rows) - 1, min(NUM_CAPTIONED, len(rows))).astype(int)
     figure, grid = _sheet(
@@ -164,7 +167,7 @@ def draw_captions(captions: list[str], rows, path: Path) -> Path:
     )
     for axes, index in zip(grid.flat, chosen, strict=False):
         row, caption = rows.remove_columns("image")[int(index)], captions[index]
-        scored = score_claims(parse_claims(caption), row["votes"])
+        scored = score_claims(parse_claims(caption, tree), row["votes"], tree)
         wrong = scored["contradicted"] + scored["ungrounded"]
         axes.imshow(read_image(rows, int(index)))
         axes.set_title(f"{row.get('id', index)}{'  ✗' * wrong}", fontsize=10, color=_WRONG if wrong else "black")

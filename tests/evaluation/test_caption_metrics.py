@@ -8,6 +8,7 @@ from known_votes import SPIRAL, votes_of
 
 from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.writing import write_captions
+from galaxy_vision.data.campaigns import load_campaign
 from galaxy_vision.evaluation.caption_metrics import (
     CaptionMetric,
     best_constants,
@@ -16,6 +17,7 @@ from galaxy_vision.evaluation.caption_metrics import (
     cider_d,
     tokenize,
 )
+from galaxy_vision.models.tree import DecisionTree, Question
 
 ROUND = votes_of(a01=0.9, a02=0.1, a16=0.8, a17=0.2, a15=1)
 
@@ -65,8 +67,8 @@ def test_claims_are_counted_against_the_votes():
     # spiral, loose, smooth
     assert result["claim_recall"] == pytest.approx(4 / 7)
     assert result["claim_f1"] == pytest.approx(2 * (4 / 6) * (4 / 7) / (4 / 6 + 4 / 7))
-    by_question = {row["question"]: row for row in result["questions"]}
-    assert by_question["t11_arms_number"]["precision"] == 0 and by_question["t03_bar"]["f1"] == 1
+    by_aspect = {row["aspect"]: row for row in result["aspects"]}
+    assert by_aspect["arm number"]["precision"] == 0 and by_aspect["bar"]["f1"] == 1
     assert result["distinct"] == 2 and result["commonest_share"] == 0.5
 
 
@@ -85,6 +87,32 @@ def test_the_template_of_true_votes_is_the_ceiling_and_a_constant_is_not():
                 <= score + 1e-9
             )
     assert "claim F1" in caption_table({"ceiling": ceiling})
+
+
+def test_captions_of_another_tree_are_scored_by_its_aspects():
+    questions = load_campaign("gz_desi").tree.questions
+    polar = Question("polar", ("yes", "no"), (("bar", "strong"),), words=("a polar ring", ""))
+    tree = DecisionTree("mine", (*questions, polar))
+    votes = np.zeros(len(tree.answers))
+    for question, answer in (
+        ("smooth-or-featured", "featured-or-disk"),
+        ("disk-edge-on", "no"),
+        ("bar", "strong"),
+        ("polar", "yes"),
+    ):
+        votes[tree.index(question, answer)] = 30
+    captions = write_captions(claims_from_votes(votes, tree), 5, 0, tree)
+    constants = best_constants([{"captions": captions, "votes": votes}], tree=tree)
+    texts = [captions[0], constants["claim_f1"], "a weak bar and a minor disturbance", "a polar ring"]
+    references = [{"captions": captions, "votes": votes}] * len(texts)
+    scores = [
+        CaptionMetric(tree).compute(predictions=[text], references=[reference])
+        for text, reference in zip(texts, references, strict=True)
+    ]
+    assert [row["claim_f1"] for row in scores] == pytest.approx([1, 1, 0, 1 / 2])
+    assert scores[2]["contradicted"] == scores[2]["ungrounded"] == 1 / 2  # a weak bar; nobody was asked about mergers
+    by_aspect = {row["aspect"]: row for row in scores[3]["aspects"]}
+    assert by_aspect["own words"]["f1"] == 1 and by_aspect["bar"]["recall"] == 0 and "oddity" not in by_aspect
 
 
 def test_evaluate_loads_the_file_and_batches_add_up():
