@@ -26,10 +26,10 @@ RANDOM_CLICKS = 0.03  # share of answers that have nothing to do with the image
 PERCEPTION_SCATTER = 0.3  # logits; scatter between images of how smooth they seem, beyond their parameters
 HALF_SEEN_SIGNAL = 24.0  # signal to noise at which noise and the 8-bit stretch hide half of a contrast
 R_SKY_NOISE = 0.028  # nanomaggies per SDSS pixel, that of the rendered images
-BULGE_EDGES = (0.13, 0.46, 0.63, 0.80)
+BULGE_EDGES = (0.13, 0.46, 0.65, 0.80)
 """Square roots of the bulge's share of light at which none, small, moderate, large and dominant bulges part. That of
 moderate and large is ours, the others are those of Galaxy Zoo 2, where moderate and large ones are "obvious"."""
-STRONG_BAR = 0.29
+STRONG_BAR = 0.287
 """Geometric mean of length in R90 and share of the light at which half of people call a visible bar strong. Ours:
 strong to weak bars are then as 15.5 to 28.1 (Geron et al. 2021, MNRAS 507, 4389)."""
 FAINT_BARS = 0.10
@@ -260,10 +260,10 @@ def _spiral_pattern(p: GalaxyParameters, visible: Visibility) -> dict[str, dict[
 
 
 def _merging(visible: Visibility) -> dict[str, float]:
-    """Return the weights of merging and of disturbances, which are major if tidal tails are obvious. Ours."""
+    """Return the weights of merging and of disturbances, which are minor unless most people notice them. Ours."""
     merger = _either(0.015, 0.9 * visible.companion)
-    disturbed = _either(0.08, 0.8 * visible.tails)
-    major = 0.1 + 0.6 * visible.tails
+    disturbed = _either(0.08, 0.95 * visible.tails**0.5)  # people who are asked for it find it more often than odd
+    major = 0.05 + 0.95 * _logistic((visible.tails - 0.55) / 0.1)
     return {
         "merging-none": (1 - merger) * (1 - disturbed),
         "disturbance-minor": (1 - merger) * disturbed * (1 - major),
