@@ -31,7 +31,7 @@ BULGE_EDGES = (0.13, 0.46, 0.65, 0.80)
 moderate and large is ours, the others are those of Galaxy Zoo 2, where moderate and large ones are "obvious"."""
 STRONG_BAR = 0.287
 """Geometric mean of length in R90 and share of the light at which half of people call a visible bar strong. Ours:
-strong to weak bars are then as 15.5 to 28.1 (Geron et al. 2021, MNRAS 507, 4389)."""
+strong to weak bars are then as 15.5 to 28.1 (Géron et al. 2021, MNRAS 507, 4389)."""
 FAINT_BARS = 0.10
 """Weight of a weak bar where nothing is seen. Ours: "weak" is said more easily than "yes"; see :data:`STRONG_BAR`."""
 WITH_DEBRIS = "both"
@@ -290,14 +290,16 @@ def _meanings(question: Question) -> tuple[str | None, ...]:
 
 def _topic(question: Question) -> str | None:
     """Return the topic of a question; None where volunteers are not simulated."""
+    meanings = _meanings(question)
+    if question.is_multiple or meanings.count(None) > 1:
+        return None
     topics = TOPICS if question.concepts else ["image fault"]
-    fitting = (topic for topic in topics if set(_meanings(question)) <= set(TOPICS[topic]))
-    return None if question.is_multiple else next(fitting, None)
+    return next((topic for topic in topics if set(meanings) <= set(TOPICS[topic])), None)
 
 
 @cache
 def _topics(tree: DecisionTree) -> tuple[tuple[str, str, tuple[str | None, ...]], ...]:
-    """Return of every question of a tree its name, its topic and what its answers mean; raise ValueError as below."""
+    """Return the name and topic of each question and what its answers mean; raise ValueError as check_answerable."""
     topics = []
     for question in tree.questions:
         if (topic := _topic(question)) is None:
