@@ -211,7 +211,7 @@ def test_a_galaxy_has_the_same_image_in_every_campaign():
     ("tree", "question"),
     [
         (load_campaign("gz_hubble").released, "clump-count-hubble"),
-        (load_campaign("gz_decals_dr5").tree, "rare-features-dr5"),
+        (load_campaign("gz_ukidss").tree, "rare-features-ukidss"),
         (load_campaign("galaxy_mnist").released, "label"),
         (DecisionTree("mine", (Question("bulge shape", ("round", "in-between")),)), "bulge shape"),
     ],
