@@ -35,19 +35,12 @@ class Galaxies(DatasetDict):
 
 
 def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0, trees: Trees | None = None) -> str:
-    """Return the folder of the data set ``"simulated"``, which is drawn if it does not exist; other names unchanged.
-
-    Raises:
-        ValueError: simulated volunteers are to answer several trees.
-    """
+    """Return the folder of the data set ``"simulated"``, which is drawn if it does not exist; other names unchanged."""
     if name != "simulated":
         return name
     from .simulated import simulated_dataset  # needs galsim
 
-    trees = trees or Trees()
-    if len(trees) > 1:
-        raise ValueError(f"simulated volunteers answer one campaign, and {', '.join(trees)} were given; name one")
-    return str(simulated_dataset(num_simulated, seed, trees.first.name))
+    return str(simulated_dataset(num_simulated, seed, trees))
 
 
 def load_galaxies(

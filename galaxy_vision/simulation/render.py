@@ -20,6 +20,8 @@ from PIL import Image
 from scipy import fft
 from scipy.special import expit
 
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
 from .parameters import IMAGE_SIZE, KINDS, PIXELS_PER_R90, SDSS_PIXEL, ZERO_POINT, GalaxyParameters, draw_parameters
 from .volunteers import vote
 
@@ -42,7 +44,7 @@ _Y, _X = (np.mgrid[:_FIELD, :_FIELD] - (_FIELD - 1) / 2).astype(np.float32)  # s
 
 
 class SimulatedGalaxy(NamedTuple):
-    """One galaxy as a data set row: 212 x 212 RGB image, (37,) whole votes, number of volunteers, true parameters."""
+    """One galaxy as a row of a data set: 212 x 212 RGB image, (answers,) whole votes, volunteers, true parameters."""
 
     image: Image.Image
     votes: np.ndarray
@@ -50,13 +52,20 @@ class SimulatedGalaxy(NamedTuple):
     parameters: GalaxyParameters
 
 
-def simulate_galaxy(seed: int, index: int) -> SimulatedGalaxy:
-    """Simulate galaxy ``index`` of the survey ``seed``; the result is the same in every process."""
+def simulate_galaxy(seed: int, index: int, tree: DecisionTree = GALAXY_ZOO_2) -> SimulatedGalaxy:
+    """Simulate galaxy ``index`` of the survey ``seed``; the result is the same in every process.
+
+    Its image and parameters do not depend on ``tree``, that of the campaign whose volunteers vote.
+
+    Raises:
+        ValueError: volunteers are not simulated for a question of the tree.
+    """
     rng = np.random.default_rng([seed, index])
     parameters = draw_parameters(rng)
     pixels = render(parameters, rng)
-    votes = vote(parameters, rng)
-    return SimulatedGalaxy(Image.fromarray(pixels), votes, int(votes[:3].sum()), parameters)
+    votes = vote(parameters, rng, tree)
+    first = next(question.name for question in tree.questions if not question.parents)
+    return SimulatedGalaxy(Image.fromarray(pixels), votes, int(votes[tree.slices[first]].sum()), parameters)
 
 
 def render(parameters: GalaxyParameters, rng: np.random.Generator) -> np.ndarray:

@@ -188,11 +188,11 @@ def test_an_edge_on_disc_is_thin_in_the_picture():
 def test_of_runs_that_start_together_one_draws_and_the_others_take_what_it_drew(tmp_path, monkeypatch):
     drawn = []
 
-    def slowly(num_galaxies, seed):
+    def slowly(num_galaxies, seed, trees):
         drawn.append(num_galaxies)
         for index in range(num_galaxies):
             time.sleep(0.02)
-            yield simulated_dataset._draw(index, seed)
+            yield simulated_dataset._draw(index, seed, trees)
 
     monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", tmp_path)
     monkeypatch.setattr(simulated_dataset, "simulated_rows", slowly)
