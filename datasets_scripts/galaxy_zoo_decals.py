@@ -22,6 +22,7 @@ from galaxy_vision.data.vote_tables import (
     read_columns,
     read_table,
     split_at,
+    unknown_questions,
     values_by_name,
     vote_problems,
     with_images,
@@ -62,21 +63,15 @@ def campaign_of(columns: list[str], given: str | None, path: str) -> str:
     return fitting[0]
 
 
-def unknown_questions(columns: list[str], tree: DecisionTree) -> list[str]:
-    """Return the questions of a tree for whose answers a table does not have all columns."""
-    names = plain_names(tree)
-    return [question for question, answers in tree.slices.items() if not set(names[answers]) <= set(columns)]
-
-
 def read_rows(
     labels: str, columns: list[str], tree: DecisionTree, args: argparse.Namespace
 ) -> Iterator[dict | Dropped]:
     """Yield each row of the table: its votes, label, and ``names`` that its image may have; or why it is dropped."""
-    trees, names = Trees([tree]), plain_names(tree)
-    debiased_names = [f"{name}_debiased" for name in names]
+    trees, names = Trees([tree]), [name if name in columns else None for name in plain_names(tree)]
+    debiased_names = [f"{name}_debiased" for name in plain_names(tree)]
     has_debiased = set(debiased_names) <= set(columns)
     texts, numbers = ([name for name in kind if name in columns] for kind in (TEXTS, NUMBERS))
-    wanted = [*numbers, *(name for name in names if name in columns), *(debiased_names if has_debiased else [])]
+    wanted = [*numbers, *filter(None, names), *(debiased_names if has_debiased else [])]
     for chunk in read_table(labels, texts, wanted):
         votes = values_by_name(chunk, names, tree)
         debiased = values_by_name(chunk, debiased_names, tree) if has_debiased else None
@@ -112,7 +107,7 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     class_names = class_names_for(args.label_scheme, trees)
     print(f"{args.labels} has the votes of {campaign}")
     notes = undecidable(args.label_scheme, trees)
-    if unknown := unknown_questions(columns, tree):
+    if unknown := unknown_questions([name if name in columns else None for name in plain_names(tree)], tree):
         notes.append(f"the table lacks answers of {', '.join(unknown)}: these questions are unknown")
     for note in notes:
         print(note)

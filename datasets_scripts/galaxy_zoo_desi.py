@@ -26,6 +26,7 @@ from galaxy_vision.data.vote_tables import (
     read_columns,
     read_table,
     split_at,
+    unknown_questions,
     values_by_name,
     vote_problems,
     with_images,
@@ -46,7 +47,7 @@ class Table(NamedTuple):
     Attributes:
         path: of the file.
         tree: of its campaign.
-        names: the column of each answer.
+        names: the column of each answer; None for one that the table lacks.
         is_predicted: they are fractions that a model predicted, not counts of votes.
         ignored: questions whose answers are not in the tree.
         texts: columns of ids.
@@ -55,7 +56,7 @@ class Table(NamedTuple):
 
     path: str
     tree: DecisionTree
-    names: tuple[str, ...]
+    names: list[str | None]
     is_predicted: bool
     ignored: list[str]
     texts: list[str]
@@ -79,21 +80,21 @@ def open_table(path: str) -> Table:
             counted = [name for name in columns if f"{name}_fraction" in columns and name not in names]
             ignored = [] if end else list(dict.fromkeys(name.rpartition("_")[0] for name in counted))
             texts, numbers = ([name for name in kind if name in columns] for kind in (TEXTS, NUMBERS))
-            return Table(path, tree, names, campaign == PREDICTIONS, ignored, texts, numbers)
+            present = [name if name in columns else None for name in names]
+            return Table(path, tree, present, campaign == PREDICTIONS, ignored, texts, numbers)
     raise ValueError(f"{path} has no column {names[0].removesuffix('_fraction')}, nor {names[0]}; give {give}")
 
 
 def read_rows(table: Table, sources: list[ImageSource], args: argparse.Namespace) -> Iterator[dict | Dropped]:
     """Yield each row that has an image, and each image that has no row; of the tables of votes, all other rows too."""
     tree, trees, used = table.tree, Trees([table.tree]), set()
-    columns = set(read_columns(table.path, [], ""))
-    for chunk in read_table(table.path, table.texts, [*table.numbers, *(set(table.names) & columns)]):
+    for chunk in read_table(table.path, table.texts, [*table.numbers, *filter(None, table.names)]):
         bricks = [""] * len(chunk)
         if {"brickid", "objid"} <= set(table.texts):
             bricks = [f"{brick}_{galaxy}" for brick, galaxy in zip(chunk["brickid"], chunk["objid"], strict=True)]
         names = list(zip(chunk["dr8_id"] if "dr8_id" in chunk else bricks, bricks, strict=True))
         has_image = np.array([any(name in source.members for name in stems for source in sources) for stems in names])
-        used.update(name for stems in names for name in stems)
+        used.update(name for stems, known in zip(names, has_image, strict=True) if known for name in stems)
         if table.is_predicted:  # millions of rows, most of which have no image here
             names = [stems for stems, kept in zip(names, has_image, strict=True) if kept]
             chunk = chunk[has_image]
@@ -103,8 +104,7 @@ def read_rows(table: Table, sources: list[ImageSource], args: argparse.Namespace
         reasons = vote_problems(values)
         if table.is_predicted:
             reasons = [
-                reason or check_fractions(stems[0], row)
-                for reason, stems, row in zip(reasons, names, values, strict=True)
+                check_fractions(stems[0], row) or why for why, stems, row in zip(reasons, names, values, strict=True)
             ]
             values = expected_votes(values, tree, NOMINAL_CLASSIFICATIONS)
         classes, totals = assign_labels(values, args.label_scheme, trees=trees), first_totals(values, tree)
@@ -145,6 +145,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     class_names = class_names_for(args.label_scheme, trees)
     print(f"{table.path} has the {'predicted ' if table.is_predicted else ''}votes of {table.tree.name}")
     notes = undecidable(args.label_scheme, trees)
+    if unknown := unknown_questions(table.names, table.tree):
+        notes.append(f"the table lacks answers of {', '.join(unknown)}: these questions are unknown")
     if table.ignored:
         notes.append(f"{', '.join(table.ignored)} is not in the published tree and is left out")
     for note in notes:

@@ -107,21 +107,28 @@ def plain_names(tree: DecisionTree) -> tuple[str, ...]:
     return tuple(f"{question.removesuffix(end)}_{answer}" for question, answer in tree.answers)
 
 
-def values_by_name(columns: Mapping[str, np.ndarray], names: Sequence[str], tree: DecisionTree) -> np.ndarray:
+def values_by_name(columns: Mapping[str, np.ndarray], names: Sequence[str | None], tree: DecisionTree) -> np.ndarray:
     """Return the values of columns in the order of the answers of a tree, (N, answers) float64.
 
     Where a value of an answer is missing, those of its whole question are unknown (NaN).
 
     Args:
         columns: column -> (N,) values.
-        names: the column of each answer; those that ``columns`` lacks are unknown.
+        names: the column of each answer; None for one that is unknown.
         tree: of these answers.
     """
     size = len(next(iter(columns.values())))
     absent = np.full(size, np.nan)
-    values = np.stack([np.asarray(columns.get(name, absent), dtype=np.float64) for name in names], axis=1)
+    values = np.stack(
+        [absent if name is None else np.asarray(columns[name], dtype=np.float64) for name in names], axis=1
+    )
     values[np.isnan(tree.totals(values))] = np.nan
     return values
+
+
+def unknown_questions(names: Sequence[str | None], tree: DecisionTree) -> list[str]:
+    """Return the questions of a tree that have an answer without a column, for the column of each answer or None."""
+    return [question for question, answers in tree.slices.items() if None in names[answers]]
 
 
 def first_totals(votes: np.ndarray, tree: DecisionTree) -> np.ndarray:

@@ -1,0 +1,247 @@
+"""Galaxy Zoo data sets of the Hub (``mwalmsley/gz_evo``, ``gz_desi``, ``gz_hubble`` ...) -> HF data set with captions.
+
+python datasets_scripts/galaxy_zoo_hub.py --repo mwalmsley/gz_evo --config tiny --output_dir galaxy_zoo_evo_tiny
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
+from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
+from tqdm.auto import tqdm
+
+from galaxy_vision.data.builder import builder_parser, run_builder
+from galaxy_vision.data.campaigns import column_names, load_campaign
+from galaxy_vision.data.labels import SCHEMES, assign_labels, class_names_for, labels_of_summary, undecidable
+from galaxy_vision.data.schema import Card, Dropped, galaxy_features
+from galaxy_vision.data.splits import SPLITS, split_name, split_with
+from galaxy_vision.data.vote_tables import (
+    SPLIT_BY_POSITION,
+    first_totals,
+    number_column,
+    split_at,
+    text_column,
+    vote_problems,
+)
+from galaxy_vision.data.votes import trees_in, vote_columns, votes_of
+from galaxy_vision.images.decode import read_rgb
+from galaxy_vision.images.limits import image_id
+from galaxy_vision.models.trees import Trees
+
+ROWS_AT_ONCE = 100
+"""Rows in memory with their images. Ours: 4 MB for images of 40 kB."""
+TEXTS, NUMBERS = ("dataset_name", "summary"), ("ra", "dec")
+"""Columns that are kept where the source has them."""
+
+
+class Source(NamedTuple):
+    """A configuration of a data set.
+
+    Attributes:
+        repo: id on the Hub, or local folder.
+        revision: its commit; None for a folder.
+        files: split -> paths in the repository, or local paths.
+        trees: the campaigns whose votes it has.
+        columns: all its columns.
+    """
+
+    repo: str
+    revision: str | None
+    files: dict[str, list[str]]
+    trees: Trees
+    columns: list[str]
+
+    def local(self, name: str) -> str:
+        """Return the local path of a file, which is downloaded into the cache of the Hub if it is not there."""
+        if self.revision is None:
+            return name
+        return hf_hub_download(self.repo, name, repo_type="dataset", revision=self.revision)
+
+
+def open_source(repo: str, config: str | None, revision: str | None) -> Source:
+    """Find the files, splits and campaigns of a data set.
+
+    Raises:
+        ValueError: the data set or configuration does not exist, does not consist of Parquet files, has no training
+            rows, or has no votes of a campaign.
+    """
+    is_local = Path(repo).is_dir()
+    try:
+        commit = None if is_local else HfApi().dataset_info(repo, revision=revision).sha
+        configs = get_dataset_config_names(repo, revision=commit)
+        if config is None:
+            config = get_dataset_default_config_name(repo, revision=commit)
+        if config not in configs:
+            wanted = "no default configuration" if config is None else f"no configuration {config!r}"
+            raise ValueError(f"repo={repo!r} has {wanted}; give --config with one of {', '.join(configs)}")
+        builder = load_dataset_builder(repo, config, revision=commit)
+    except (DatasetNotFoundError, FileNotFoundError, HfHubHTTPError, httpx.HTTPError, ConnectionError) as error:
+        raise ValueError(f"repo={repo!r} cannot be read: {str(error).strip().splitlines()[0]}") from error
+    if builder.name != "parquet":
+        raise ValueError(
+            f"repo={repo!r} is a data set of {builder.name}; this script reads Parquet with columns of votes"
+        )
+    files: dict[str, list[str]] = {}
+    for split, paths in builder.config.data_files.items():
+        names = [path if is_local else path.split("@", 1)[1].split("/", 1)[1] for path in map(str, paths)]
+        files.setdefault(split_name(split) or split, []).extend(names)
+    if "train" not in files or not set(files) <= set(SPLITS):
+        raise ValueError(
+            f"repo={repo!r} has the splits {', '.join(files)}; it needs train, and may have {' and '.join(SPLITS)}"
+        )
+    source = Source(repo, commit, files, Trees(), [])
+    columns = pq.read_schema(source.local(files["train"][0])).names
+    trees = trees_in(columns)
+    if trees is None or "votes" in columns:
+        raise ValueError(
+            f"repo={repo!r} has no columns of a campaign, such as smooth-or-featured-gz2_smooth; its columns are "
+            f"{', '.join(columns[:8])}"
+        )
+    if missing := [name for name in ("id_str", "image") if name not in columns]:
+        raise ValueError(f"repo={repo!r} has no column {' and '.join(missing)}")
+    return source._replace(trees=trees, columns=columns)
+
+
+def counted_votes(table: pa.Table, trees: Trees) -> np.ndarray:
+    """Return the votes of rows, (N, answers of all trees) float64, NaN where another campaign showed the galaxy.
+
+    Counts that do not sum to the total of their question were rounded (``gz_hubble``, ``gz_candels``); fraction x total
+    is taken for them, fractions scaled to sum to one.
+    """
+    votes = votes_of(table, trees)
+    for campaign, tree in trees.items():
+        names, part = column_names(tree), trees.part(votes, campaign)
+        for answers in tree.slices.values():
+            if names[answers][0] is None:
+                continue
+            total = f"{names[answers][0].rpartition('_')[0]}_total-votes"
+            fractions = [f"{name}_fraction" for name in names[answers]]
+            if not {total, *fractions} <= set(table.column_names):
+                continue
+            shares = np.stack([number_column(table[name], name, "the data set") for name in fractions], axis=1)
+            totals = number_column(table[total], total, "the data set")
+            sums = shares.sum(axis=1)
+            rounded = (part[:, answers].sum(axis=1) != totals) & (totals > 0) & (sums > 0)
+            rounded &= ~np.isnan(part[:, answers]).any(axis=1)
+            part[rounded, answers] = shares[rounded] / sums[rounded, None] * totals[rounded, None]
+    return votes
+
+
+def read_rows(source: Source, args: argparse.Namespace) -> Iterator[dict | Dropped]:
+    """Yield the rows of all splits in the order of their files."""
+    trees, cut = source.trees, {split for split in SPLITS if split not in source.files}
+    texts, numbers = ([name for name in kind if name in source.columns] for kind in (TEXTS, NUMBERS))
+    known = set(vote_columns(source.columns, trees))
+    wanted = [name for name in source.columns if _is_of_votes(name, known)]
+    for split, paths in source.files.items():
+        for path in paths:
+            file = pq.ParquetFile(source.local(path))
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=["image", "id_str", *texts, *numbers, *wanted]):
+                table = pa.Table.from_batches([batch])
+                kept = {name: text_column(table[name], name, path) for name in texts}
+                kept |= {name: number_column(table[name], name, path) for name in numbers}
+                votes = counted_votes(table, trees)
+                if args.label_scheme == "summary" and "summary" in kept:
+                    labels = labels_of_summary(kept["summary"])
+                else:
+                    labels = assign_labels(votes, args.label_scheme, trees=trees)
+                reasons = vote_problems(votes)
+                totals = [first_totals(trees.part(votes, campaign), tree) for campaign, tree in trees.items()]
+                totals = np.nansum(totals, axis=0)
+                for index, name in enumerate(text_column(table["id_str"], "id_str", path)):
+                    galaxy_id, reason = image_id(name), reasons[index]
+                    data = (table["image"][index].as_py() or {}).get("bytes")
+                    reason = reason or (None if data else "no image")
+                    try:
+                        if reason is None:
+                            read_rgb(data)
+                    except ValueError as error:
+                        reason = str(error)
+                    if reason is not None:
+                        yield Dropped(galaxy_id, reason)
+                        continue
+                    row = {column: values[index] for column, values in kept.items()}
+                    if args.split_by == "position":
+                        place = split_at(galaxy_id, row.get("ra"), row.get("dec"))
+                    else:
+                        place = split_with(galaxy_id, cut) if split == "train" else split
+                    yield row | {
+                        "image": data,
+                        "id": galaxy_id,
+                        "votes": votes[index],
+                        "num_classifications": totals[index],
+                        "label": labels[index],
+                        "split": place,
+                    }
+
+
+def _is_of_votes(name: str, known: set[str]) -> bool:
+    """Return whether a column has the count of an answer of ``known`` columns, its fraction, or a total."""
+    return name in known or name.removesuffix("_fraction") in known or name.endswith("_total-votes")
+
+
+def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
+    source = open_source(args.repo, args.config, args.revision)
+    trees = source.trees
+    class_names = class_names_for(args.label_scheme, trees)
+    print(f"{args.repo} has the votes of {', '.join(trees)}")
+    has_summary = args.label_scheme == "summary" and "summary" in source.columns
+    if has_summary:
+        notes = ["labels are the column `summary` of the source"]
+    else:
+        notes = undecidable(args.label_scheme, trees)
+    for note in notes:
+        print(note)
+    facts = [load_campaign(campaign) for campaign in trees]
+    papers = list(dict.fromkeys(paper for campaign in facts for paper in campaign.citation))
+    licences = list(dict.fromkeys(campaign.licence["hub"] for campaign in facts if "hub" in campaign.licence))
+    is_shared_alike = any(licence.startswith("CC BY-NC-SA 4.0") for licence in licences)
+    cut = [split for split in SPLITS if split not in source.files]
+    splits = "Splits are those of the source"
+    splits += (
+        f"; {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from train by a hash of the id" if cut else ""
+    )
+    card = Card(
+        f"Galaxy Zoo: {', '.join(trees)}",
+        f"Images and votes of volunteers of {len(trees)} campaign{'s' if len(trees) > 1 else ''}, from `{args.repo}`, "
+        f"configuration `{args.config or 'default'}`, revision `{source.revision or 'local files'}`. "
+        "Votes are unknown (null) where another campaign showed the galaxy. Rounded counts, which do not sum to their "
+        "total, are replaced by fraction x total. `id` is id_str without `.jpg`. "
+        + " ".join(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes),
+        "cc-by-nc-sa-4.0" if is_shared_alike else "unknown",
+        f"{'; '.join(licences) or 'Licence: see the source'}. Cite {'; '.join(papers)}; and the surveys of the images.",
+        args.label_scheme,
+        splits=SPLIT_BY_POSITION if args.split_by == "position" else f"{splits}.",
+        trees=trees,
+    )
+    found = {column: "string" for column in TEXTS if column in source.columns}
+    found |= {column: "float64" for column in NUMBERS if column in source.columns}
+    rows = tqdm(read_rows(source, args), desc="galaxies", unit=" rows")
+    return rows, galaxy_features(class_names, trees=trees, **found), card
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = builder_parser(__doc__)
+    parser.add_argument("--repo", required=True, help="data set of the Hub, such as mwalmsley/gz_evo, or a local copy")
+    parser.add_argument("--config", help="configuration, such as tiny or default")
+    parser.add_argument("--revision", help="commit of the data set: columns have changed over the years")
+    parser.add_argument("--label_scheme", default="hubble", choices=list(SCHEMES), help="how votes become a class")
+    parser.add_argument(
+        "--split_by",
+        default="source",
+        choices=["source", "position"],
+        help="position, where galaxies stand in several data sets: splits of the source are of each of them",
+    )
+    run_builder(parser, argv, make)
+
+
+if __name__ == "__main__":
+    main()
