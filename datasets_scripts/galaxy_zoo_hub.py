@@ -90,7 +90,7 @@ def open_source(repo: str, config: str | None, revision: str | None) -> Source:
             f"repo={repo!r} is a data set of {builder.name}; this script reads Parquet with columns of votes"
         )
     files: dict[str, list[str]] = {}
-    for split, paths in builder.config.data_files.items():
+    for split, paths in ((str(split), paths) for split, paths in builder.config.data_files.items()):
         names = [path if is_local else path.split("@", 1)[1].split("/", 1)[1] for path in map(str, paths)]
         files.setdefault(split_name(split) or split, []).extend(names)
     if "train" not in files or not set(files) <= set(SPLITS):

@@ -117,8 +117,7 @@ def values_by_name(columns: Mapping[str, np.ndarray], names: Sequence[str | None
         names: the column of each answer; None for one that is unknown.
         tree: of these answers.
     """
-    size = len(next(iter(columns.values())))
-    absent = np.full(size, np.nan)
+    absent = np.full(len(columns[next(filter(None, names))]), np.nan)
     values = np.stack(
         [absent if name is None else np.asarray(columns[name], dtype=np.float64) for name in names], axis=1
     )
