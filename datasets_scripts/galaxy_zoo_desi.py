@@ -148,7 +148,7 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     if unknown := unknown_questions(table.names, table.tree):
         notes.append(f"the table lacks answers of {', '.join(unknown)}: these questions are unknown")
     if table.ignored:
-        notes.append(f"{', '.join(table.ignored)} is not in the published tree and is left out")
+        notes.append(f"the table's {', '.join(table.ignored)} is not in the published tree and is left out")
     for note in notes:
         print(note)
     if args.split_by == "position" and set(table.numbers) != {"ra", "dec"}:

@@ -200,6 +200,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
         notes = undecidable(args.label_scheme, trees)
     for note in notes:
         print(note)
+    if args.split_by == "position" and not set(NUMBERS) <= set(source.columns):
+        raise ValueError(f"repo={args.repo!r} has no columns ra and dec; give --split_by source")
     facts = [load_campaign(campaign) for campaign in trees]
     papers = list(dict.fromkeys(paper for campaign in facts for paper in campaign.citation))
     licences = list(dict.fromkeys(campaign.licence["hub"] for campaign in facts if "hub" in campaign.licence))

@@ -215,7 +215,7 @@ def test_a_question_that_a_table_lacks_is_unknown_and_said(tmp_path, galaxies, c
     said = "lacks answers of how-rounded-dr12: these questions are unknown"
     assert said in capsys.readouterr().out and said in (tmp_path / "out" / "README.md").read_text()
     assert (
-        rows[[f"how-rounded-dr12_{answer}" for answer in ("completely", "in-between", "cigar-shaped")]].isna().all(None)
+        rows[[f"how-rounded-dr12_{answer}" for answer in ("completely", "in-between", "cigar-shaped")]].isna().all(axis=None)
     )
     assert rows["spiral-winding-dr12_tight"].notna().all()
 
@@ -236,7 +236,7 @@ def test_votes_of_gzd_8_need_no_totals_and_leave_out_anything_odd(tmp_path, gala
     images = save_images(tmp_path / "images.zip", table["dr8_id"], galaxies)
     rows = stored(build("galaxy_zoo_desi", tmp_path / "out", images=images, labels=labels))
     said = capsys.readouterr().out
-    assert "has the votes of gz_decals_dr8" in said and "anything-odd is not in the published tree" in said
+    assert "has the votes of gz_decals_dr8" in said and "the table's anything-odd is not in the published tree" in said
     np.testing.assert_array_equal(rows.loc[table["dr8_id"], list(column_names(tree))], votes)
     assert (rows["num_classifications"] == 40).all()
     card = (tmp_path / "out" / "README.md").read_text()
@@ -316,11 +316,12 @@ def hub_columns_of(campaign: str, votes: np.ndarray, weights: np.ndarray | float
     return columns
 
 
-def hub_file(ids, galaxies, columns: dict, dataset: str, **more) -> bytes:
+def hub_file(ids, galaxies, columns: dict, dataset: str, positions: bool = True, **more) -> bytes:
     rows = len(ids)
     base = {"image": [{"bytes": galaxies[index % len(galaxies)][0], "path": None} for index in range(rows)]}
     base |= {"id_str": ids, "dataset_name": [dataset] * rows}
-    base |= {"ra": np.linspace(1, 300, rows), "dec": np.linspace(-30, 60, rows)}
+    if positions:
+        base |= {"ra": np.linspace(1, 300, rows), "dec": np.linspace(-30, 60, rows)}
     file = pa.BufferOutputStream()
     pq.write_table(pa.table(base | more | columns), file)
     return file.getvalue().to_pybytes()
@@ -438,6 +439,16 @@ def test_galaxies_of_a_source_may_be_split_by_position(tmp_path, galaxies):
     repo = saved_files(tmp_path / "gz_desi", files)
     rows = stored(build("galaxy_zoo_hub", tmp_path / "out", repo=repo, config="default", split_by="position"))
     assert all(split_of_position(row["ra"], row["dec"]) == row["split"] for _, row in rows.iterrows())
+
+
+def test_galaxies_without_positions_keep_their_splits(tmp_path, galaxies, capsys):
+    ids = [f"{index:024x}" for index in range(8)]  # of UKIDSS: 24 hexadecimal digits
+    data = hub_file(ids, galaxies, hub_columns_of("gz_ukidss", counts(tree_of("gz_ukidss"), 0, 8)), "gz_ukidss", False)
+    repo = saved_files(tmp_path / "gz_ukidss", {"data/train-0.parquet": data})
+    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, split_by="position")
+    assert "has no columns ra and dec; give --split_by source" in said
+    rows = stored(build("galaxy_zoo_hub", tmp_path / "kept", repo=repo))
+    assert all(split_of(key) == split for key, split in rows["split"].items()) and set(rows.index) == set(ids)
 
 
 def test_sources_that_cannot_be_used_are_refused_in_one_line(tmp_path, galaxies, capsys):
