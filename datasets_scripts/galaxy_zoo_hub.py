@@ -191,13 +191,11 @@ def _is_of_votes(name: str, known: set[str]) -> bool:
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
     source = open_source(args.repo, args.config, args.revision)
     trees = source.trees
-    class_names = class_names_for(args.label_scheme, trees)
     print(f"{args.repo} has the votes of {', '.join(trees)}")
-    has_summary = args.label_scheme == "summary" and "summary" in source.columns
-    if has_summary:
-        notes = ["labels are the column `summary` of the source"]
+    if args.label_scheme == "summary" and "summary" in source.columns:
+        class_names, notes = SCHEMES["summary"].class_names, ["labels are the column `summary` of the source"]
     else:
-        notes = undecidable(args.label_scheme, trees)
+        class_names, notes = class_names_for(args.label_scheme, trees), undecidable(args.label_scheme, trees)
     for note in notes:
         print(note)
     if args.split_by == "position" and not set(NUMBERS) <= set(source.columns):

@@ -163,7 +163,7 @@ def vote_problems(votes: np.ndarray) -> list[str | None]:
 
 def split_at(galaxy_id: str, ra: float | None, dec: float | None) -> str:
     """Return the split of a galaxy by its position in degrees, or by its id where the position is not known."""
-    if ra is None or dec is None or not np.isfinite(ra + dec):
+    if ra is None or dec is None or not (np.isfinite(ra) and -90 <= dec <= 90):
         return split_of(galaxy_id)
     return split_of_position(ra, dec)
 

@@ -215,7 +215,9 @@ def test_a_question_that_a_table_lacks_is_unknown_and_said(tmp_path, galaxies, c
     said = "lacks answers of how-rounded-dr12: these questions are unknown"
     assert said in capsys.readouterr().out and said in (tmp_path / "out" / "README.md").read_text()
     assert (
-        rows[[f"how-rounded-dr12_{answer}" for answer in ("completely", "in-between", "cigar-shaped")]].isna().all(axis=None)
+        rows[[f"how-rounded-dr12_{answer}" for answer in ("completely", "in-between", "cigar-shaped")]]
+        .isna()
+        .all(axis=None)
     )
     assert rows["spiral-winding-dr12_tight"].notna().all()
 
