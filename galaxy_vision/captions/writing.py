@@ -85,7 +85,7 @@ def _some(ordered: list[Claim], level: int, rng: random.Random) -> list[Claim]:
     return [claim for claim in ordered if claim.answer in kinds or claim in kept]
 
 
-def captions_of(galaxy_id: str, votes) -> list[str]:
+def captions_of(galaxy_id: str, votes, tree=None) -> list[str]:
     """Return the reference captions of a galaxy, which depend on its id and its (37,) votes alone."""
     # float32 as in stored data sets, so that a vote share at a limit is rounded to the same side of it.
     votes = np.asarray(votes, dtype=np.float32)

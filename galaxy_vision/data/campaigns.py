@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from ..models.decision_tree import GALAXY_ZOO_2, hub_columns
 from ..models.tree import DecisionTree
+from ..models.trees import Trees
 
 FILE = Path(__file__).with_name("campaigns.json")
 
@@ -81,6 +83,63 @@ def _released(tree: DecisionTree, facts: list[dict]) -> DecisionTree:
             parents = tuple(map(tuple, known.get("hub_parents", question.parents)))
             questions.append(question._replace(parents=parents))
     return replace(tree, questions=tuple(questions))
+
+
+def tree_of(source: str) -> DecisionTree:
+    """Return the tree whose votes are learned and predicted for a campaign, or that of a JSON file of one's own.
+
+    It has the questions of the published tables. That of Galaxy Zoo 2 is :data:`GALAXY_ZOO_2`, with the names of hart16
+    and the odd features.
+
+    Raises:
+        ValueError: as for :func:`load_campaign`.
+    """
+    return GALAXY_ZOO_2 if source == GALAXY_ZOO_2.name else load_campaign(source).released
+
+
+def trees_of(sources: str) -> Trees:
+    """Return the trees of campaigns and JSON files, which commas separate.
+
+    Raises:
+        ValueError: as for :func:`load_campaign`, or two trees have the same name.
+    """
+    return Trees(map(tree_of, filter(None, map(str.strip, sources.split(",")))))
+
+
+def column_names(tree: DecisionTree) -> tuple[str | None, ...]:
+    """Return the column of each answer in tables of votes, ``{question}_{answer}``; None where they do not have it.
+
+    For :data:`GALAXY_ZOO_2` those of the data sets on the Hub, which lack the odd features.
+    """
+    return hub_columns() if tree == GALAXY_ZOO_2 else tuple(f"{question}_{answer}" for question, answer in tree.answers)
+
+
+@cache
+def recognised(columns: frozenset[str]) -> Trees | None:
+    """Return the campaigns whose votes a table has, by the names of its columns; None without any.
+
+    A campaign is recognised by two answers of its first question, unless the table has answers to one of its questions
+    that it does not know: tables of DECaLS have the column names of DESI, and ``bar_yes``. Of campaigns that share
+    columns, that with most of them in the table is taken, and then the smallest.
+    """
+    trees = [tree_of(name) for name in campaign_names()]
+    all_answers = {answer for name in campaign_names() for _, answer in load_campaign(name).tree.answers}
+    candidates: list[tuple[int, int, DecisionTree, set[str]]] = []
+    for tree in trees:
+        names = column_names(tree)
+        first = set(names[tree.slices[tree.questions[0].name]])
+        asked = {name.rpartition("_")[0] for name in names if name}
+        others = {f"{question}_{answer}" for question in asked for answer in all_answers} - set(names)
+        if len(first & columns) >= 2 and not others & columns:
+            found = columns & set(names)
+            candidates.append((-len(found), len(names), tree, found))
+    chosen: list[DecisionTree] = []
+    taken: set[str] = set()
+    for *_, tree, found in sorted(candidates, key=lambda candidate: candidate[:2]):
+        if not found & taken:
+            chosen.append(tree)
+            taken |= found
+    return Trees(tree for tree in trees if tree in chosen) if chosen else None
 
 
 def drawn(tree: DecisionTree) -> str:

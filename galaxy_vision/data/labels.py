@@ -221,7 +221,7 @@ def _holds(condition: Condition, fractions: np.ndarray) -> np.ndarray:
     return holds
 
 
-def assign_labels(votes, scheme: str = "hubble", debiased=None) -> np.ndarray:
+def assign_labels(votes, scheme: str = "hubble", debiased=None, trees=None) -> np.ndarray:
     """Return the class of each galaxy by a scheme.
 
     Args:
@@ -269,3 +269,11 @@ def scheme_table(scheme: str) -> str:
         note += " Every question used must be well sampled (Willett et al. 2013, table 3) "
         note += f"and have at least {MIN_VOTES} votes."
     return "\n".join([*lines, "", f"{note} {chosen.remark}"])
+
+
+def class_names_for(scheme: str, trees=None) -> list[str]:
+    return get_scheme(scheme).class_names
+
+
+def undecidable(scheme: str, trees=None) -> list[str]:
+    return []

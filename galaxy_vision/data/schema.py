@@ -5,7 +5,8 @@ from typing import NamedTuple
 from datasets import ClassLabel, Features, Image, List, Value
 
 from ..captions.writing import NUM_CAPTIONS
-from ..models.decision_tree import NUM_ANSWERS
+from ..models.trees import Trees
+from .campaigns import column_names
 
 
 class Dropped(NamedTuple):
@@ -26,6 +27,7 @@ class Card(NamedTuple):
         label_scheme: scheme whose table is printed; None for labels of the source.
         command: command that made the data set.
         splits: how the rows were split.
+        trees: whose votes these are.
     """
 
     title: str
@@ -35,19 +37,44 @@ class Card(NamedTuple):
     label_scheme: str | None = None
     command: str = ""
     splits: str = "Galaxies are split by a hash of their id, so that adding rows does not move any."
+    trees: Trees = Trees()
 
 
-def galaxy_features(class_names: list[str], with_votes: bool = True, **source_ids: str) -> Features:
+def stored_columns(trees: Trees) -> tuple[str, ...]:
+    """Return the column of each answer of these trees; for Galaxy Zoo 2 with the odd features, named by hart16.
+
+    Raises:
+        ValueError: two trees have a column of the same name.
+    """
+    columns = []
+    for tree in trees.values():
+        answers = (f"{question}_{answer}" for question, answer in tree.answers)
+        columns += [column or answer for column, answer in zip(column_names(tree), answers, strict=True)]
+    if repeated := [column for column in columns if columns.count(column) > 1]:
+        raise ValueError(f"{', '.join(trees)} have the same column {repeated[0]!r}; build a data set for each of them")
+    return tuple(columns)
+
+
+def galaxy_features(
+    class_names: list[str], with_votes: bool = True, trees: Trees | None = None, **source_ids: str
+) -> Features:
     """Return the schema that all sources share.
 
     Args:
         class_names: classes in label order.
         with_votes: the rows also have votes, numbers of volunteers and captions.
+        trees: whose votes these are. Those of Galaxy Zoo 2 (the default) are a list of 37 in the column ``votes``;
+            those of other campaigns have a column for each answer, named as in the published tables.
         source_ids: extra columns -> their dtype, such as ``kind="string"``.
     """
     features = {"image": Image(), "id": Value("string")}
+    trees = trees or Trees()
     if with_votes:
-        features |= {"votes": List(Value("float32"), length=NUM_ANSWERS), "num_classifications": Value("float32")}
+        if trees == Trees():
+            features |= {"votes": List(Value("float32"), length=trees.num_answers)}
+        else:
+            features |= {column: Value("float32") for column in stored_columns(trees)}
+        features |= {"num_classifications": Value("float32")}
         features |= {"captions": List(Value("string"), length=NUM_CAPTIONS)}
     features |= {"label": ClassLabel(names=class_names)}
     return Features(features | {name: Value(kind) for name, kind in source_ids.items()})

@@ -1,6 +1,7 @@
 """Read votes, labels and captions from the columns of a source."""
 
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -8,58 +9,84 @@ import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets
 
 from ..captions.writing import captions_of
-from ..models.decision_tree import NUM_ANSWERS, hub_columns
-from .labels import assign_labels, get_scheme
+from ..models.tree import DecisionTree
+from ..models.trees import Trees
+from .campaigns import column_names, recognised
+from .labels import assign_labels, class_names_for
 
 DEFAULT_SCHEME = "hubble"
 ID_COLUMNS = ("id", "id_str")
 """Names of a column of ids; the second is that of galaxy-datasets."""
-_FIRST_QUESTION = "smooth-or-featured-"
-"""Start of the columns of galaxy-datasets for the first question; the campaign and the answer follow."""
 
 
-def vote_columns(names) -> list[str]:
-    """Return those of these columns that hold votes: ``["votes"]``, those of galaxy-datasets, or none."""
-    if "votes" in names:
-        return ["votes"]
-    return [column for column in _campaign_columns(names) if column in names]
+def trees_in(names: Iterable[str], trees: Trees | None = None) -> Trees | None:
+    """Return the trees whose votes a table has, by the names of its columns; None without votes.
 
-
-def _campaign_columns(names) -> list[str | None]:
-    """Return the 37 columns of the campaign of galaxy-datasets that these belong to, in the order of the answers.
-
-    None for an answer that the campaign does not have; an empty list if the columns are not of galaxy-datasets.
-    """
-    smooth = [column for column in names if column.startswith(_FIRST_QUESTION) and column.endswith("_smooth")]
-    return hub_columns(smooth[0][len(_FIRST_QUESTION) : -len("_smooth")]) if smooth else []
-
-
-def has_labels(features: Features, label_scheme: str | None) -> bool:
-    """Return whether the column ``label`` is used; if not, labels are made from the votes by a scheme."""
-    columns, label = vote_columns(features), features.get("label")
-    if columns != ["votes"]:
-        return not columns
-    if label is None or label_scheme is None:
-        return label is not None
-    return label == ClassLabel(names=get_scheme(label_scheme).class_names)
-
-
-def votes_of(table: pa.Table) -> np.ndarray | None:
-    """Return the votes of a table, (N, 37) float64, NaN where unknown; None if it has no votes.
+    Args:
+        names: columns.
+        trees: those that are wanted; None for all that are recognised, and for Galaxy Zoo 2 where a column ``votes``
+            has lists.
 
     Raises:
-        ValueError: a row does not have 37 votes, or one of them is negative or infinite.
+        ValueError: the table does not have the votes of a tree that is wanted.
     """
-    if "votes" in table.column_names:
-        votes = _listed_votes(table)
-    elif names := _campaign_columns(table.column_names):
-        absent = np.full(len(table), np.nan)
-        columns = [
-            table[name].to_numpy().astype(np.float64) if name in table.column_names else absent for name in names
-        ]
-        votes = np.stack(columns, 1)
-    else:
+    names = frozenset(names)
+    if "votes" in names:
+        return trees or Trees()
+    found = recognised(names)
+    for tree in (trees or {}).values():
+        first = column_names(tree)[tree.slices[tree.questions[0].name]]
+        if not names & set(first):
+            others = f"; it has those of {', '.join(found)}" if found else ""
+            raise ValueError(f"there are no votes of {tree.name!r}, such as a column {first[0]!r}{others}")
+    return trees or found
+
+
+def vote_columns(names: Iterable[str], trees: Trees | None = None) -> list[str]:
+    """Return those of these columns that hold votes: ``["votes"]``, those of campaigns, or none.
+
+    Raises:
+        ValueError: as for :func:`trees_in`.
+    """
+    names = list(names)
+    if "votes" in names:
+        return ["votes"]
+    trees = trees_in(names, trees)
+    wanted = {column for tree in trees.values() for column in column_names(tree)} if trees else set()
+    return [column for column in names if column in wanted]
+
+
+def has_labels(features: Features, label_scheme: str | None, trees: Trees | None = None) -> bool:
+    """Return whether the column ``label`` is used; if not, labels are made from the votes by a scheme."""
+    label, trees = features.get("label"), trees_in(features, trees)
+    if trees is None:
+        return True
+    if label is None or label_scheme is None:
+        return label is not None
+    return label == ClassLabel(names=class_names_for(label_scheme, trees))
+
+
+def votes_of(table: pa.Table, trees: Trees | None = None) -> np.ndarray | None:
+    """Return the votes of a table, (N, answers of all trees) float64, NaN where unknown; None if it has no votes.
+
+    Where a table has columns of several campaigns, those that nobody was asked about a galaxy have 0 on the first
+    question, which here is unknown: the galaxy was shown in another campaign.
+
+    Args:
+        table: with a column ``votes`` of lists, or with columns of campaigns.
+        trees: whose votes are wanted; None for all that are recognised.
+
+    Raises:
+        ValueError: a row does not have as many votes as there are answers, one of them is negative or infinite, or the
+            table does not have the votes that are wanted.
+    """
+    trees = trees_in(table.column_names, trees)
+    if trees is None:
         return None
+    if "votes" in table.column_names:
+        votes = _listed_votes(table, trees)
+    else:
+        votes = np.concatenate([_campaign_votes(table, tree) for tree in trees.values()], axis=1)
     if (wrong := (votes < 0) | np.isinf(votes)).any():
         row = int(np.flatnonzero(wrong.any(axis=1))[0])
         value = votes[row][wrong[row]][0]
@@ -67,24 +94,53 @@ def votes_of(table: pa.Table) -> np.ndarray | None:
     return votes
 
 
-def _listed_votes(table: pa.Table) -> np.ndarray:
+def _campaign_votes(table: pa.Table, tree: DecisionTree) -> np.ndarray:
+    """Return the votes of one campaign, (N, answers); an answer without a column is unknown."""
+    absent = np.full(len(table), np.nan)
+    votes = np.stack(
+        [
+            table[name].to_numpy().astype(np.float64) if name in table.column_names else absent
+            for name in column_names(tree)
+        ],
+        axis=1,
+    )
+    asked = votes[:, tree.slices[tree.questions[0].name]].sum(axis=1)
+    votes[(asked == 0) & ~(votes < 0).any(axis=1)] = np.nan
+    return votes
+
+
+def _listed_votes(table: pa.Table, trees: Trees) -> np.ndarray:
     """Return the votes of a column ``votes`` of lists, NaN for a null list."""
-    column = table["votes"].combine_chunks()
+    column, count = table["votes"].combine_chunks(), trees.num_answers
     if not isinstance(column, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray) or not (
         pa.types.is_floating(column.type.value_type) or pa.types.is_integer(column.type.value_type)
     ):
-        raise ValueError(f"column `votes` holds {column.type} values; it needs lists of {NUM_ANSWERS} numbers")
+        raise ValueError(f"column `votes` holds {column.type} values; it needs lists of {count} numbers")
     has_list = np.asarray(column.is_valid())
-    lengths = pc.list_value_length(column).fill_null(NUM_ANSWERS).to_numpy(zero_copy_only=False)
-    if len(wrong := np.flatnonzero(lengths != NUM_ANSWERS)):
+    lengths = pc.list_value_length(column).fill_null(count).to_numpy(zero_copy_only=False)
+    if len(wrong := np.flatnonzero(lengths != count)):
         raise ValueError(
             f"{_row_name(table, int(wrong[0]))} has {lengths[wrong[0]]} votes; it needs one for each of the "
-            f"{NUM_ANSWERS} answers"
+            f"{count} answers of {', '.join(trees)}"
         )
-    votes = np.full((len(column), NUM_ANSWERS), np.nan)
+    votes = np.full((len(column), count), np.nan)
     values = column.drop_null().flatten().to_numpy(zero_copy_only=False)
-    votes[has_list] = values.astype(np.float64).reshape(-1, NUM_ANSWERS)
+    votes[has_list] = values.astype(np.float64).reshape(-1, count)
     return votes
+
+
+def shown_votes(votes, trees: Trees) -> tuple[np.ndarray, DecisionTree]:
+    """Return the votes of one galaxy, and their tree, of the first campaign that has votes of it.
+
+    Args:
+        votes: (answers of all trees,), NaN where unknown.
+        trees: of these answers.
+    """
+    for campaign, tree in trees.items():
+        part = trees.part(votes, campaign)
+        if not np.isnan(part).all():
+            return part, tree
+    return trees.part(votes), trees.first
 
 
 def _row_name(table: pa.Table, row: int) -> str:
@@ -93,54 +149,71 @@ def _row_name(table: pa.Table, row: int) -> str:
 
 
 def votes_and_labels(
-    table: pa.Table, features: Features, label_scheme: str | None
+    table: pa.Table, features: Features, label_scheme: str | None, trees: Trees | None = None
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the votes of rows, (N, 37) float32 or None, and their labels, (N,) int64, -1 where uncertain.
+    """Return the votes of rows, (N, answers) float32 or None, and their labels, (N,) int64, -1 where uncertain.
 
     Args:
         table: the rows.
         features: features of the data set that the rows are from.
         label_scheme: as for :func:`~galaxy_vision.data.load.load_galaxies`.
+        trees: as for :func:`votes_of`.
 
     Raises:
         ValueError: as for :func:`votes_of`.
     """
-    votes = votes_of(table)
-    if has_labels(features, label_scheme):
+    trees = trees_in(table.column_names, trees)
+    votes = votes_of(table, trees)
+    if has_labels(features, label_scheme, trees):
         labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     else:
-        labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME)
+        labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME, trees=trees)
     return None if votes is None else votes.astype(np.float32), labels
 
 
-def with_votes_column(rows: Dataset, label_scheme: str | None = None) -> Dataset:
-    """Add columns ``votes``, ``captions`` and ``label`` to rows with votes, where they have no label of this scheme.
+def with_votes_column(rows: Dataset, label_scheme: str | None = None, trees: Trees | None = None) -> Dataset:
+    """Add columns ``votes``, ``captions`` and ``label`` to rows with votes, as far as they do not have them.
 
-    Rows may have the columns of galaxy-datasets or a column ``votes``; rows without votes are returned unchanged. An
-    answer for which the table has no column is unknown (NaN), which is not the same as 0 votes.
+    Rows may have the columns of campaigns or a column ``votes``; rows without votes are returned unchanged. An answer
+    for which the table has no column is unknown (NaN), which is not the same as 0 votes. Labels are made anew where the
+    classes are not those of the scheme.
+
+    Args:
+        rows: of a data set.
+        label_scheme: as for :func:`~galaxy_vision.data.load.load_galaxies`.
+        trees: as for :func:`votes_of`.
 
     Raises:
         ValueError: as for :func:`votes_of`.
     """
-    columns = vote_columns(rows.features)
+    trees = trees_in(rows.column_names, trees)
+    columns = vote_columns(rows.column_names, trees)
     ids = [column for column in ID_COLUMNS if column in rows.column_names]
-    if has_labels(rows.features, label_scheme):
+    labelled = has_labels(rows.features, label_scheme, trees)
+    if labelled and columns in ([], ["votes"]):
         if columns:
-            votes_of(rows.select_columns([*columns, *ids]).with_format("arrow")[:])  # raises for wrong votes
+            votes_of(rows.select_columns([*columns, *ids]).with_format("arrow")[:], trees)  # raises for wrong votes
         return rows
-    own_captions = ["captions"] if "captions" in rows.column_names else []
     table = rows.select_columns([*columns, *ids]).with_format("arrow")[:]
-    votes, scheme = votes_of(table), get_scheme(label_scheme or DEFAULT_SCHEME)
-    labels = assign_labels(votes, scheme.name)
-    extra = {"votes": votes.astype(np.float32), "label": [None if label < 0 else int(label) for label in labels]}
-    if not own_captions:
-        extra["captions"] = written_captions(table, votes)
-    extra = Dataset.from_dict(extra).cast_column("label", ClassLabel(names=scheme.class_names))
-    kept = [column for column in ("image", *ids) if column in rows.column_names]
-    return concatenate_datasets([rows.select_columns([*kept, *own_captions]), extra], axis=1)
+    votes = votes_of(table, trees)
+    kept = ["image", *ids, "captions"]
+    extra = {"votes": votes.astype(np.float32)}
+    if labelled:
+        kept.append("label")
+    else:
+        labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME, trees=trees)
+        extra["label"] = [None if label < 0 else int(label) for label in labels]
+    if "captions" not in rows.column_names:
+        extra["captions"] = written_captions(table, votes, trees)
+    extra = Dataset.from_dict(extra)
+    if not labelled:
+        class_names = class_names_for(label_scheme or DEFAULT_SCHEME, trees)
+        extra = extra.cast_column("label", ClassLabel(names=class_names))
+    kept = [column for column in kept if column in rows.column_names]
+    return concatenate_datasets([rows.select_columns(kept), extra], axis=1)
 
 
-def written_captions(table: pa.Table, votes: np.ndarray) -> list[list[str]]:
+def written_captions(table: pa.Table, votes: np.ndarray, trees: Trees | None = None) -> list[list[str]]:
     """Return the reference captions that follow from votes; the id of a galaxy determines their wording.
 
     Where rows have no ids the votes do, so that galaxies of one class have different wordings, which do not depend on
@@ -152,16 +225,17 @@ def written_captions(table: pa.Table, votes: np.ndarray) -> list[list[str]]:
         str(name) if name is not None else f"votes-{zlib.crc32(answers.astype(np.float32).tobytes())}"
         for name, answers in zip(names, votes, strict=True)
     ]
-    return [captions_of(name, answers) for name, answers in zip(names, votes, strict=True)]
+    trees = trees or Trees()
+    return [captions_of(name, *shown_votes(answers, trees)) for name, answers in zip(names, votes, strict=True)]
 
 
-def reference_captions(table: pa.Table, votes: np.ndarray | None) -> list[list[str]]:
+def reference_captions(table: pa.Table, votes: np.ndarray | None, trees: Trees | None = None) -> list[list[str]]:
     """Return the reference captions of each row: its ``captions``, else those that follow from its votes.
 
     A single text becomes a list of one caption, and null an empty list.
     """
     if "captions" not in table.column_names:
-        return written_captions(table, votes)
+        return written_captions(table, votes, trees)
     values = table["captions"].to_pylist()
     return [[value] if isinstance(value, str) else value or [] for value in values]
 

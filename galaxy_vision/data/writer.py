@@ -17,8 +17,9 @@ from PIL import ImageOps, UnidentifiedImageError
 from ..captions.writing import captions_of
 from ..images.decode import FORMATS, read_rgb
 from .labels import SCHEMES, scheme_table
-from .schema import Card, Dropped
+from .schema import Card, Dropped, stored_columns
 from .splits import SPLITS, split_of
+from .votes import shown_votes
 
 ROWS_PER_SHARD = 5000
 """Ours: 75 MB for images of 15 kB."""
@@ -93,8 +94,8 @@ def write_dataset(rows: Iterable[dict | Dropped], output_dir: str | Path, featur
 
     Args:
         rows: :class:`Dropped`, or dicts with the columns of ``features``: ``image`` is the bytes of a file, see
-            :func:`stored_image`, and ``label`` is -1 or None if uncertain; ``captions`` are written from ``votes``. If
-            the source has splits, ``split`` is that of the row.
+            :func:`stored_image`, and ``label`` is -1 or None if uncertain; ``captions`` are written from ``votes``,
+            which are those of ``card.trees``. If the source has splits, ``split`` is that of the row.
         output_dir: must not exist, so that nothing is lost.
         features: from :func:`galaxy_features`.
         card: text of the dataset card.
@@ -144,8 +145,12 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
             )
         content.update(b"".join([key, hashlib.blake2b(row["image"]).digest(), repr(label).encode()]))
         if "votes" in row:
-            row = row | {"captions": captions_of(row["id"], row["votes"])}
-            content.update(np.asarray(row["votes"], dtype=np.float32).tobytes() + "\n".join(row["captions"]).encode())
+            votes = np.asarray(row["votes"], dtype=np.float32)
+            row = row | {"captions": captions_of(row["id"], *shown_votes(votes, card.trees))}
+            content.update(votes.tobytes() + "\n".join(row["captions"]).encode())
+            if "votes" not in features:
+                values = (None if np.isnan(value) else float(value) for value in row.pop("votes"))
+                row |= zip(stored_columns(card.trees), values, strict=True)
         split = row.pop("split", None) or split_of(row["id"])
         balance[split][label] += 1
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
