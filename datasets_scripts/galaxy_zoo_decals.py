@@ -17,6 +17,7 @@ from galaxy_vision.data.labels import SCHEMES, assign_labels, class_names_for, u
 from galaxy_vision.data.schema import Card, Dropped, galaxy_features
 from galaxy_vision.data.vote_tables import (
     SPLIT_BY_POSITION,
+    campaign_notes,
     first_totals,
     plain_names,
     read_columns,
@@ -106,17 +107,17 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     trees, facts = Trees([tree]), load_campaign(campaign)
     class_names = class_names_for(args.label_scheme, trees)
     print(f"{args.labels} has the votes of {campaign}")
-    notes = undecidable(args.label_scheme, trees)
+    notes = []
     if unknown := unknown_questions([name if name in columns else None for name in plain_names(tree)], tree):
-        notes.append(f"the table lacks answers of {', '.join(unknown)}: these questions are unknown")
-    for note in notes:
+        notes.append(f"The table lacks answers of {', '.join(unknown)}: these questions are unknown.")
+    for note in [*undecidable(args.label_scheme, trees), *notes]:
         print(note)
     if args.split_by == "position" and not {"ra", "dec"} <= set(columns):
         raise ValueError(f"{args.labels} has no columns ra and dec; give --split_by id")
     card = Card(
         f"Galaxy Zoo DECaLS, campaign {campaign}",
         "DECam grz images and the votes of volunteers, counts in columns named as on the Hub, `{question}-{campaign}_"
-        "{answer}`. `id` is iauname. " + " ".join(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes),
+        "{answer}`. `id` is iauname. " + " ".join(notes) + f"\n\n{campaign_notes(trees)}",
         "cc-by-4.0",
         f"Zenodo record 4573248, CC BY 4.0. Cite {'; '.join(facts.citation)}; and the Legacy Surveys (Dey et al. 2019, "
         "AJ 157, 168).",

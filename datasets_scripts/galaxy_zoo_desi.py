@@ -20,6 +20,7 @@ from galaxy_vision.data.labels import SCHEMES, assign_labels, class_names_for, u
 from galaxy_vision.data.schema import Card, Dropped, galaxy_features
 from galaxy_vision.data.vote_tables import (
     SPLIT_BY_POSITION,
+    campaign_notes,
     expected_votes,
     first_totals,
     plain_names,
@@ -144,12 +145,12 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     trees, facts = Trees([table.tree]), load_campaign(table.tree.name)
     class_names = class_names_for(args.label_scheme, trees)
     print(f"{table.path} has the {'predicted ' if table.is_predicted else ''}votes of {table.tree.name}")
-    notes = undecidable(args.label_scheme, trees)
+    notes = []
     if unknown := unknown_questions(table.names, table.tree):
-        notes.append(f"the table lacks answers of {', '.join(unknown)}: these questions are unknown")
+        notes.append(f"The table lacks answers of {', '.join(unknown)}: these questions are unknown.")
     if table.ignored:
-        notes.append(f"the table's {', '.join(table.ignored)} is not in the published tree and is left out")
-    for note in notes:
+        notes.append(f"The table's {', '.join(table.ignored)} is not in the published tree and is left out.")
+    for note in [*undecidable(args.label_scheme, trees), *notes]:
         print(note)
     if args.split_by == "position" and set(table.numbers) != {"ra", "dec"}:
         raise ValueError(f"{args.labels} has no columns ra and dec; give --split_by id")
@@ -158,7 +159,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
         "Images of the Legacy Surveys and votes. "
         + describe(table)
         + " `id` is dr8_id, brickid_objid. "
-        + " ".join(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes),
+        + " ".join(notes)
+        + f"\n\n{campaign_notes(trees)}",
         "cc-by-4.0",
         f"Zenodo record 8360385, CC BY 4.0. Cite {'; '.join(facts.citation)}; and the Legacy Surveys (Dey et al. 2019, "
         "AJ 157, 168).",

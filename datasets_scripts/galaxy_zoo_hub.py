@@ -25,6 +25,7 @@ from galaxy_vision.data.schema import Card, Dropped, galaxy_features
 from galaxy_vision.data.splits import SPLITS, split_name, split_with
 from galaxy_vision.data.vote_tables import (
     SPLIT_BY_POSITION,
+    campaign_notes,
     first_totals,
     number_column,
     split_at,
@@ -193,11 +194,10 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     trees = source.trees
     print(f"{args.repo} has the votes of {', '.join(trees)}")
     if args.label_scheme == "summary" and "summary" in source.columns:
-        class_names, notes = SCHEMES["summary"].class_names, ["labels are the column `summary` of the source"]
+        class_names, note = SCHEMES["summary"].class_names, " Labels are the column `summary` of the source."
     else:
-        class_names, notes = class_names_for(args.label_scheme, trees), undecidable(args.label_scheme, trees)
-    for note in notes:
-        print(note)
+        class_names, note = class_names_for(args.label_scheme, trees), ""
+        print("".join(f"{sentence}\n" for sentence in undecidable(args.label_scheme, trees)), end="")
     if args.split_by == "position" and not set(NUMBERS) <= set(source.columns):
         raise ValueError(f"repo={args.repo!r} has no columns ra and dec; give --split_by source")
     facts = [load_campaign(campaign) for campaign in trees]
@@ -214,8 +214,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
         f"Images and votes of volunteers of {len(trees)} campaign{'s' if len(trees) > 1 else ''}, from `{args.repo}`, "
         f"configuration `{args.config or 'default'}`, revision `{source.revision or 'local files'}`. "
         "Votes are unknown (null) where another campaign showed the galaxy. Rounded counts, which do not sum to their "
-        "total, are replaced by fraction x total. `id` is id_str without `.jpg`. "
-        + " ".join(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes),
+        f"total, are replaced by fraction x total. `id` is id_str without `.jpg`.{note}\n\n"
+        f"{campaign_notes(trees)}",
         "cc-by-nc-sa-4.0" if is_shared_alike else "unknown",
         f"{'; '.join(licences) or 'Licence: see the source'}. Cite {'; '.join(papers)}; and the surveys of the images.",
         args.label_scheme,

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ..images.archives import ImageSource
 from ..models.tree import DecisionTree
+from .campaigns import load_campaign
 from .csv_tables import ROWS_PER_CHUNK, read_chunks, read_header
 from .schema import Dropped
 from .splits import split_of, split_of_position
@@ -159,6 +160,11 @@ def vote_problems(votes: np.ndarray) -> list[str | None]:
         reason = f"impossible number of votes: {wrong[0]:g}" if len(wrong) else None
         reasons.append(reason or (None if np.nansum(row) > 0 else "no votes"))
     return reasons
+
+
+def campaign_notes(campaigns: Iterable[str]) -> str:
+    """Return what is known of the votes of campaigns and of their tables, as a Markdown list for a card."""
+    return "\n".join(f"* `{campaign}`: {note}." for campaign in campaigns for note in load_campaign(campaign).notes)
 
 
 def split_at(galaxy_id: str, ra: float | None, dec: float | None) -> str:
