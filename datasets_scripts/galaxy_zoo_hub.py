@@ -5,6 +5,7 @@ python datasets_scripts/galaxy_zoo_hub.py --repo mwalmsley/gz_evo --config tiny 
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,6 @@ import pyarrow.parquet as pq
 from datasets import Features, get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
 from tqdm.auto import tqdm
 
@@ -64,7 +64,17 @@ class Source(NamedTuple):
         """Return the local path of a file, which is downloaded into the cache of the Hub if it is not there."""
         if self.revision is None:
             return name
-        return hf_hub_download(self.repo, name, repo_type="dataset", revision=self.revision)
+        with reading(self.repo):
+            return hf_hub_download(self.repo, name, repo_type="dataset", revision=self.revision)
+
+
+@contextmanager
+def reading(repo: str) -> Iterator[None]:
+    """Raise ValueError, in one line, where the Hub does not answer or a file is damaged."""
+    try:
+        yield
+    except (DatasetNotFoundError, OSError, httpx.HTTPError, pa.ArrowException) as error:
+        raise ValueError(f"repo={repo!r} cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
 def open_source(repo: str, config: str | None, revision: str | None) -> Source:
@@ -75,7 +85,7 @@ def open_source(repo: str, config: str | None, revision: str | None) -> Source:
             rows, or has no votes of a campaign.
     """
     is_local = Path(repo).is_dir()
-    try:
+    with reading(repo):
         commit = None if is_local else HfApi().dataset_info(repo, revision=revision).sha
         configs = get_dataset_config_names(repo, revision=commit)
         if config is None:
@@ -84,8 +94,6 @@ def open_source(repo: str, config: str | None, revision: str | None) -> Source:
             wanted = "no default configuration" if config is None else f"no configuration {config!r}"
             raise ValueError(f"repo={repo!r} has {wanted}; give --config with one of {', '.join(configs)}")
         builder = load_dataset_builder(repo, config, revision=commit)
-    except (DatasetNotFoundError, FileNotFoundError, HfHubHTTPError, httpx.HTTPError, ConnectionError) as error:
-        raise ValueError(f"repo={repo!r} cannot be read: {str(error).strip().splitlines()[0]}") from error
     if builder.name != "parquet":
         raise ValueError(
             f"repo={repo!r} is a data set of {builder.name}; this script reads Parquet with columns of votes"
@@ -99,7 +107,8 @@ def open_source(repo: str, config: str | None, revision: str | None) -> Source:
             f"repo={repo!r} has the splits {', '.join(files)}; it needs train, and may have {' and '.join(SPLITS)}"
         )
     source = Source(repo, commit, files, Trees(), [])
-    columns = pq.read_schema(source.local(files["train"][0])).names
+    with reading(repo):
+        columns = pq.read_schema(source.local(files["train"][0])).names
     trees = trees_in(columns)
     if trees is None or "votes" in columns:
         raise ValueError(
@@ -138,50 +147,56 @@ def counted_votes(table: pa.Table, trees: Trees) -> np.ndarray:
 
 def read_rows(source: Source, args: argparse.Namespace) -> Iterator[dict | Dropped]:
     """Yield the rows of all splits in the order of their files."""
-    trees, cut = source.trees, {split for split in SPLITS if split not in source.files}
-    texts, numbers = ([name for name in kind if name in source.columns] for kind in (TEXTS, NUMBERS))
-    known = set(vote_columns(source.columns, trees))
-    wanted = [name for name in source.columns if _is_of_votes(name, known)]
+    cut = {split for split in SPLITS if split not in source.files}
+    known = set(vote_columns(source.columns, source.trees))
+    others = ("image", "id_str", *TEXTS, *NUMBERS)
+    wanted = [name for name in source.columns if name in others or _is_of_votes(name, known)]
     for split, paths in source.files.items():
         for path in paths:
-            file = pq.ParquetFile(source.local(path))
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=["image", "id_str", *texts, *numbers, *wanted]):
-                table = pa.Table.from_batches([batch])
-                kept = {name: text_column(table[name], name, path) for name in texts}
-                kept |= {name: number_column(table[name], name, path) for name in numbers}
-                votes = counted_votes(table, trees)
-                if args.label_scheme == "summary" and "summary" in kept:
-                    labels = labels_of_summary(kept["summary"])
-                else:
-                    labels = assign_labels(votes, args.label_scheme, trees=trees)
-                reasons = vote_problems(votes)
-                totals = [first_totals(trees.part(votes, campaign), tree) for campaign, tree in trees.items()]
-                totals = np.nansum(totals, axis=0)
-                for index, name in enumerate(text_column(table["id_str"], "id_str", path)):
-                    galaxy_id, reason = image_id(name), reasons[index]
-                    data = (table["image"][index].as_py() or {}).get("bytes")
-                    reason = reason or (None if data else "no image")
-                    try:
-                        if reason is None:
-                            read_rgb(data)
-                    except ValueError as error:
-                        reason = str(error)
-                    if reason is not None:
-                        yield Dropped(galaxy_id, reason)
-                        continue
-                    row = {column: values[index] for column, values in kept.items()}
-                    if args.split_by == "position":
-                        place = split_at(galaxy_id, row.get("ra"), row.get("dec"))
-                    else:
-                        place = split_with(galaxy_id, cut) if split == "train" else split
-                    yield row | {
-                        "image": data,
-                        "id": galaxy_id,
-                        "votes": votes[index],
-                        "num_classifications": totals[index],
-                        "label": labels[index],
-                        "split": place,
-                    }
+            with reading(source.repo):
+                for batch in pq.ParquetFile(source.local(path)).iter_batches(ROWS_AT_ONCE, columns=wanted):
+                    yield from read_batch(pa.Table.from_batches([batch]), path, split, cut, source.trees, args)
+
+
+def read_batch(
+    table: pa.Table, path: str, split: str, cut: set[str], trees: Trees, args: argparse.Namespace
+) -> Iterator[dict | Dropped]:
+    """Yield some rows of a file of a split; those of ``cut`` are cut from the training rows."""
+    names = text_column(table["id_str"], "id_str", path)
+    kept = {name: text_column(table[name], name, path) for name in TEXTS if name in table.column_names}
+    kept |= {name: number_column(table[name], name, path) for name in NUMBERS if name in table.column_names}
+    votes = counted_votes(table, trees)
+    if args.label_scheme == "summary" and "summary" in kept:
+        labels = labels_of_summary(kept["summary"])
+    else:
+        labels = assign_labels(votes, args.label_scheme, trees=trees)
+    reasons = vote_problems(votes)
+    totals = np.nansum([first_totals(trees.part(votes, name), tree) for name, tree in trees.items()], axis=0)
+    for index, galaxy_id in enumerate(map(image_id, names)):
+        image = table["image"][index].as_py()
+        data = image.get("bytes") if isinstance(image, dict) else image
+        reason = reasons[index] or (None if galaxy_id else "no id") or (None if data else "no image")
+        try:
+            if reason is None:
+                read_rgb(data)
+        except ValueError as error:
+            reason = str(error)
+        if reason is not None:
+            yield Dropped(galaxy_id, reason)
+            continue
+        row = {column: values[index] for column, values in kept.items()}
+        if args.split_by == "position":
+            own_split = split_at(galaxy_id, row.get("ra"), row.get("dec"))
+        else:
+            own_split = split_with(galaxy_id, cut) if split == "train" else split
+        yield row | {
+            "image": data,
+            "id": galaxy_id,
+            "votes": votes[index],
+            "num_classifications": totals[index],
+            "label": labels[index],
+            "split": own_split,
+        }
 
 
 def _is_of_votes(name: str, known: set[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -238,7 +239,7 @@ def test_votes_of_gzd_8_need_no_totals_and_leave_out_anything_odd(tmp_path, gala
     images = save_images(tmp_path / "images.zip", table["dr8_id"], galaxies)
     rows = stored(build("galaxy_zoo_desi", tmp_path / "out", images=images, labels=labels))
     said = capsys.readouterr().out
-    assert "has the votes of gz_decals_dr8" in said and "the table's anything-odd is not in the published tree" in said
+    assert "has the votes of gz_decals_dr8" in said and "The table's anything-odd is not in the published tree" in said
     np.testing.assert_array_equal(rows.loc[table["dr8_id"], list(column_names(tree))], votes)
     assert (rows["num_classifications"] == 40).all()
     card = (tmp_path / "out" / "README.md").read_text()
@@ -437,10 +438,12 @@ def tree_fractions(fractions: np.ndarray) -> np.ndarray:
 
 
 def test_galaxies_of_a_source_may_be_split_by_position(tmp_path, galaxies):
-    files, _ = desi_like(galaxies)
-    repo = saved_files(tmp_path / "gz_desi", files)
+    repo = saved_files(tmp_path / "gz_desi", desi_like(galaxies)[0])
+    before = stored(build("galaxy_zoo_hub", tmp_path / "out", repo=repo, config="default"))
+    shutil.rmtree(tmp_path / "out")
     rows = stored(build("galaxy_zoo_hub", tmp_path / "out", repo=repo, config="default", split_by="position"))
     assert all(split_of_position(row["ra"], row["dec"]) == row["split"] for _, row in rows.iterrows())
+    assert set(before.index) == set(rows.index) and (before["split"] != rows.loc[before.index, "split"]).any()
 
 
 def test_galaxies_without_positions_keep_their_splits(tmp_path, galaxies, capsys):
@@ -466,6 +469,10 @@ def test_sources_that_cannot_be_used_are_refused_in_one_line(tmp_path, galaxies,
     said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=tmp_path / "csv")
     assert "is a data set of csv" in said
     assert "cannot be read" in refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo="nobody/nothing")
+    broken = files["data/train-00000-of-00001.parquet"][:-100]
+    repo = saved_files(tmp_path / "broken", files | {"data/train-00000-of-00001.parquet": broken})
+    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, config="default")
+    assert "cannot be read: Could not open Parquet" in said or "cannot be read: Parquet magic" in said
 
 
 def test_damaged_images_and_rows_without_votes_are_listed(tmp_path, galaxies):
