@@ -19,20 +19,21 @@ from huggingface_hub.utils import httpx
 from tqdm.auto import tqdm
 
 from galaxy_vision.data.builder import builder_parser, run_builder
-from galaxy_vision.data.campaigns import column_names, load_campaign
+from galaxy_vision.data.campaigns import load_campaign
 from galaxy_vision.data.labels import SCHEMES, assign_labels, class_names_for, labels_of_summary, undecidable
 from galaxy_vision.data.schema import Card, Dropped, galaxy_features
 from galaxy_vision.data.splits import SPLITS, split_name, split_with
 from galaxy_vision.data.vote_tables import (
     SPLIT_BY_POSITION,
     campaign_notes,
+    counted_votes,
     first_totals,
     number_column,
     split_at,
     text_column,
     vote_problems,
 )
-from galaxy_vision.data.votes import trees_in, vote_columns, votes_of
+from galaxy_vision.data.votes import trees_in, vote_columns
 from galaxy_vision.images.decode import read_rgb
 from galaxy_vision.images.limits import image_id
 from galaxy_vision.models.trees import Trees
@@ -120,31 +121,6 @@ def open_source(repo: str, config: str | None, revision: str | None) -> Source:
     return source._replace(trees=trees, columns=columns)
 
 
-def counted_votes(table: pa.Table, trees: Trees) -> np.ndarray:
-    """Return the votes of rows, (N, answers of all trees) float64, NaN where another campaign showed the galaxy.
-
-    Counts that do not sum to the total of their question were rounded (``gz_hubble``, ``gz_candels``); fraction x total
-    is taken for them, fractions scaled to sum to one.
-    """
-    votes = votes_of(table, trees)
-    for campaign, tree in trees.items():
-        names, part = column_names(tree), trees.part(votes, campaign)
-        for answers in tree.slices.values():
-            if names[answers][0] is None:
-                continue
-            total = f"{names[answers][0].rpartition('_')[0]}_total-votes"
-            fractions = [f"{name}_fraction" for name in names[answers]]
-            if not {total, *fractions} <= set(table.column_names):
-                continue
-            shares = np.stack([number_column(table[name], name, "the data set") for name in fractions], axis=1)
-            totals = number_column(table[total], total, "the data set")
-            sums = shares.sum(axis=1)
-            rounded = (part[:, answers].sum(axis=1) != totals) & (totals > 0) & (sums > 0)
-            rounded &= ~np.isnan(part[:, answers]).any(axis=1)
-            part[rounded, answers] = shares[rounded] / sums[rounded, None] * totals[rounded, None]
-    return votes
-
-
 def read_rows(source: Source, args: argparse.Namespace) -> Iterator[dict | Dropped]:
     """Yield the rows of all splits in the order of their files."""
     cut = {split for split in SPLITS if split not in source.files}
@@ -154,7 +130,10 @@ def read_rows(source: Source, args: argparse.Namespace) -> Iterator[dict | Dropp
     for split, paths in source.files.items():
         for path in paths:
             with reading(source.repo):
-                for batch in pq.ParquetFile(source.local(path)).iter_batches(ROWS_AT_ONCE, columns=wanted):
+                file = pq.ParquetFile(source.local(path))
+                if missing := [name for name in wanted if name not in file.schema_arrow.names]:
+                    raise ValueError(f"{path} of repo={source.repo!r} has no column {missing[0]}, which others have")
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
                     yield from read_batch(pa.Table.from_batches([batch]), path, split, cut, source.trees, args)
 
 

@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from ..images.archives import ImageSource
 from ..models.tree import DecisionTree
-from .campaigns import load_campaign
+from ..models.trees import Trees
+from .campaigns import column_names, load_campaign
 from .csv_tables import ROWS_PER_CHUNK, read_chunks, read_header
 from .schema import Dropped
 from .splits import split_of, split_of_position
+from .votes import votes_of
 
 SPLIT_BY_POSITION = "Galaxies are split by their position on the sky, and by a hash of their id where it is not known."
 """For the card of a data set that :func:`split_at` splits."""
@@ -129,6 +131,31 @@ def values_by_name(columns: Mapping[str, np.ndarray], names: Sequence[str | None
 def unknown_questions(names: Sequence[str | None], tree: DecisionTree) -> list[str]:
     """Return the questions of a tree that have an answer without a column, for the column of each answer or None."""
     return [question for question, answers in tree.slices.items() if None in names[answers]]
+
+
+def counted_votes(table: pa.Table, trees: Trees) -> np.ndarray:
+    """Return the votes of a table of the Hub, (N, answers of all trees) float64, NaN where unknown.
+
+    Votes of a campaign that did not show a galaxy are unknown, see :func:`~galaxy_vision.data.votes.votes_of`. Counts that do not sum to the total of their question were rounded (``gz_hubble``, ``gz_candels``); fraction x total
+    is taken for them, fractions scaled to sum to one.
+    """
+    votes = votes_of(table, trees)
+    for campaign, tree in trees.items():
+        names, part = column_names(tree), trees.part(votes, campaign)
+        for answers in tree.slices.values():
+            if names[answers][0] is None:
+                continue
+            total = f"{names[answers][0].rpartition('_')[0]}_total-votes"
+            fractions = [f"{name}_fraction" for name in names[answers]]
+            if not {total, *fractions} <= set(table.column_names):
+                continue
+            shares = np.stack([number_column(table[name], name, "the table") for name in fractions], axis=1)
+            totals = number_column(table[total], total, "the table")
+            sums = shares.sum(axis=1)
+            rounded = (part[:, answers].sum(axis=1) != totals) & (totals > 0) & (sums > 0)
+            rounded &= ~np.isnan(part[:, answers]).any(axis=1)
+            part[rounded, answers] = shares[rounded] / sums[rounded, None] * totals[rounded, None]
+    return votes
 
 
 def first_totals(votes: np.ndarray, tree: DecisionTree) -> np.ndarray:

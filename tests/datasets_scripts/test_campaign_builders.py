@@ -475,6 +475,15 @@ def test_sources_that_cannot_be_used_are_refused_in_one_line(tmp_path, galaxies,
     assert "cannot be read: Could not open Parquet" in said or "cannot be read: Parquet magic" in said
 
 
+def test_files_of_one_source_with_different_columns_are_refused(tmp_path, galaxies, capsys):
+    columns = hub_columns_of("gz_decals_dr5", counts(tree_of("gz_decals_dr5"), 0, 2))
+    files = {"data/train-0.parquet": hub_file(["1_1", "1_2"], galaxies, columns, "gz_desi")}
+    del columns["bar-dr5_weak"]
+    files["data/train-1.parquet"] = hub_file(["1_3", "1_4"], galaxies, columns, "gz_desi")
+    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=saved_files(tmp_path / "repo", files))
+    assert "train-1.parquet" in said and "has no column bar-dr5_weak, which others have" in said
+
+
 def test_damaged_images_and_rows_without_votes_are_listed(tmp_path, galaxies):
     votes = counts(tree_of("gz_decals_dr5"), 0, 6)
     votes[2] = 0
