@@ -136,8 +136,9 @@ def unknown_questions(names: Sequence[str | None], tree: DecisionTree) -> list[s
 def counted_votes(table: pa.Table, trees: Trees) -> np.ndarray:
     """Return the votes of a table of the Hub, (N, answers of all trees) float64, NaN where unknown.
 
-    Votes of a campaign that did not show a galaxy are unknown, see :func:`~galaxy_vision.data.votes.votes_of`. Counts that do not sum to the total of their question were rounded (``gz_hubble``, ``gz_candels``); fraction x total
-    is taken for them, fractions scaled to sum to one.
+    Votes of a campaign that did not show a galaxy are unknown, see :func:`~galaxy_vision.data.votes.votes_of`. Counts
+    that do not sum to the total of their question were rounded (``gz_hubble``, ``gz_candels``); fraction x total is
+    taken for them, fractions scaled to sum to one.
     """
     votes = votes_of(table, trees)
     for campaign, tree in trees.items():
