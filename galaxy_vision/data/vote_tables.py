@@ -84,7 +84,7 @@ def text_column(column: pa.Array | pa.ChunkedArray, name: str, where: str) -> li
         ValueError: they are decimal numbers, of which long ids have lost their last digits.
     """
     if pa.types.is_floating(column.type) or pa.types.is_nested(column.type):
-        raise ValueError(f"{where}, column {name}: holds {column.type} values; it needs text or integers")
+        raise ValueError(f"{where}, column {name}: holds {column.type} values; export it as text or integers")
     return [str(text).strip() for text in column.cast(pa.string()).fill_null("").to_pylist()]
 
 
@@ -92,12 +92,16 @@ def number_column(column: pa.Array | pa.ChunkedArray, name: str, where: str) -> 
     """Return the values of a column, (N,) float64, NaN where there is none.
 
     Raises:
-        ValueError: they are not numbers.
+        ValueError: they are not numbers, or one is infinite.
     """
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-        raise ValueError(f"{where}, column {name}: holds {kind} values; it needs numbers")
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+        raise ValueError(f"{where}, column {name}: holds {kind} values; export it with numbers")
+    values = column.cast(pa.float64(), safe=False)
+    values = values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
+    if np.isinf(values).any():
+        raise ValueError(f"{where}, column {name}: holds an infinite value; mend or remove its row")
+    return values
 
 
 def plain_names(tree: DecisionTree) -> tuple[str, ...]:
@@ -184,8 +188,7 @@ def vote_problems(votes: np.ndarray) -> list[str | None]:
     """Return for each row of votes (N, answers) the reason to drop it, or None."""
     reasons: list[str | None] = []
     for row in votes:
-        wrong = row[(row < 0) | np.isinf(row)]
-        reason = f"impossible number of votes: {wrong[0]:g}" if len(wrong) else None
+        reason = f"votes below 0: {np.nanmin(row):g}" if (row < 0).any() else None
         reasons.append(reason or (None if np.nansum(row) > 0 else "no votes"))
     return reasons
 
@@ -214,6 +217,9 @@ def with_images(sources: Sequence[ImageSource], rows: Iterable[dict | Dropped]) 
             yield row
             continue
         names = [name for name in row.pop("names") if name]
+        if not row["id"]:
+            yield Dropped("", "no id")
+            continue
         found = [(source, name) for name in names for source in sources if name in source.members]
         if not found:
             yield Dropped(row["id"], "no image")

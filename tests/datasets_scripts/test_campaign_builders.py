@@ -150,15 +150,17 @@ def test_decals_rows_that_are_not_used_are_listed_with_the_reason(tmp_path, gala
     table.loc[0, names] = 0
     table.loc[1, "wrong_size_warning"] = True
     table.loc[2, names[0]] = -1
+    table.loc[3, "iauname"] = ""
     labels, ids = save(table, tmp_path / "table.csv"), table["iauname"]
-    images = save_images(tmp_path / "images.zip", ids[:-1], galaxies)
+    images = save_images(tmp_path / "images.zip", decals_table("gz_decals_dr5")["iauname"][:-1], galaxies)
     rows = stored(build("galaxy_zoo_decals", tmp_path / "out", images=images, labels=labels))
-    assert set(rows.index) == set(ids[3:-1])
+    assert set(rows.index) == set(ids[4:-1])
     listed = (tmp_path / "out" / "dropped.tsv").read_text().splitlines()[1:]
     assert dict(line.split("\t") for line in listed) == {
         ids[0]: "no votes",
         ids[1]: "wrong size warning",
-        ids[2]: "impossible number of votes: -1",
+        ids[2]: "votes below 0: -1",
+        "": "no id",
         ids[11]: "no image",
     }
     builder("galaxy_zoo_decals")(
@@ -203,9 +205,12 @@ def test_tables_of_another_campaign_or_of_none_are_refused(tmp_path, galaxies, c
     (tmp_path / "broken.parquet").write_bytes((tmp_path / "table.parquet").read_bytes()[:500])
     said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=tmp_path / "broken.parquet", **files)
     assert "broken.parquet is not a Parquet file" in said
+    labels = save(table.assign(bar_weak=np.inf), tmp_path / "infinite.parquet")
+    said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
+    assert "column bar_weak: holds an infinite value" in said
     labels = save(table.assign(iauname=1.5), tmp_path / "floats.parquet")
     said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
-    assert "column iauname: holds double values; it needs text or integers" in said
+    assert "column iauname: holds double values; export it as text or integers" in said
 
 
 def test_a_question_that_a_table_lacks_is_unknown_and_said(tmp_path, galaxies, capsys):
