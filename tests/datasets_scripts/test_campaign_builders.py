@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from galaxy_vision.data.campaigns import campaign_names, column_names, tree_of
 from galaxy_vision.data.labels import SCHEMES
+from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.schema import galaxy_features
 from galaxy_vision.data.splits import split_of, split_of_position
 from galaxy_vision.data.vote_tables import expected_votes, plain_names, values_by_name
+from galaxy_vision.data.votes import trees_in
 from galaxy_vision.models.decision_tree import NOMINAL_CLASSIFICATIONS
 
 TREES = st.sampled_from([tree_of(name) for name in campaign_names()])
@@ -416,6 +418,12 @@ def test_other_campaigns_of_a_row_are_unknown_and_the_source_keeps_its_splits(tm
             else:
                 assert np.isnan(votes).all()
     assert (rows["num_classifications"] == 40).all()
+    trees = trees_in(rows.columns)
+    for part in load_galaxies(str(tmp_path / "out")).values():
+        for galaxy_id, votes in zip(part["id"], part["votes"], strict=True):
+            campaign, own = known[galaxy_id]
+            assert trees.part(np.array(votes), campaign).tolist() == own.tolist()
+            assert np.isfinite(votes).sum() == len(own)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in card and "source code" in card
 
@@ -549,7 +557,5 @@ def test_data_sets_of_the_hub_are_downloaded_by_configuration_and_revision(tmp_p
 
 def galaxy_features_names(table: pa.Table) -> list[str]:
     """The columns of the schema of three campaigns, in its order."""
-    from galaxy_vision.data.votes import trees_in
-
     more = {"dataset_name": "string", "summary": "string", "ra": "float64", "dec": "float64"}
     return list(galaxy_features(["a"], trees=trees_in(table.column_names), **more))
