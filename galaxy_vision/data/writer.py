@@ -152,6 +152,8 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
                 values = (None if np.isnan(value) else float(value) for value in row.pop("votes"))
                 row |= zip(stored_columns(card.trees), values, strict=True)
         split = row.pop("split", None) or split_of(row["id"])
+        if split != split_of(row["id"]):
+            content.update(split.encode())  # else datasets would load the cached splits of an earlier build
         balance[split][label] += 1
         writers[split].add(row | {"image": {"bytes": row["image"], "path": None}, "label": label})
     kept = sum(writer.rows for writer in writers.values())
