@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from ..inference.answer_names import distinct
+
 
 def probability_columns(class_names: Sequence[str]) -> list[str]:
     """Return ``probability_{class}`` of each class, in letters, digits and underscores.
@@ -13,10 +15,4 @@ def probability_columns(class_names: Sequence[str]) -> list[str]:
     """
     plain = [unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() for name in class_names]
     columns = [f"probability_{re.sub(r'[^A-Za-z0-9]', '_', name)}" for name in plain]
-    lower = [column.lower() for column in columns]
-    while len(set(lower)) < len(lower):  # repeated, since S_b_1 may be another class
-        columns = [
-            f"{column}_{label}" if lower.count(column.lower()) > 1 else column for label, column in enumerate(columns)
-        ]
-        lower = [column.lower() for column in columns]
-    return columns
+    return distinct(columns)
