@@ -8,21 +8,29 @@ from matplotlib.figure import Figure
 from page import words_of
 from PIL import Image
 
+from galaxy_vision.inference.answer_names import answer_names
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
 from galaxy_vision.inference.explain import overlay
-from galaxy_vision.models.decision_tree import QUESTIONS
+from galaxy_vision.models.tree import DecisionTree
 
 INK, ACCENT, PALE = "#1e2433", "#5b5bd6", "#dfe1ee"
 
 
 def sheet(
-    image: Image.Image, description: dict, heat: np.ndarray, target: str, method: str, opacity: float = 0.6
+    image: Image.Image,
+    description: dict,
+    tree: DecisionTree,
+    heat: np.ndarray,
+    target: str,
+    method: str,
+    opacity: float = 0.6,
 ) -> bytes:
     """Draw the figure and return it as PNG bytes.
 
     Args:
         image: the galaxy.
         description: what :func:`studio.describe` returns for it.
+        tree: whose answers its votes are.
         heat: (H, W) in [0, 1], the heat map.
         target: class or answer of the heat map.
         method: method of the heat map.
@@ -43,7 +51,7 @@ def sheet(
     axes.barh([name for name, _ in ranked], [value for _, value in ranked], color=ACCENT)
     axes.set_xlim(0, 1)
     axes.set_title("class probability", fontsize=10, color=INK)
-    _answers(figure.add_subplot(grid[1, :]), description["votes"])
+    _answers(figure.add_subplot(grid[1, :]), description["votes"], tree)
     doubt = f"   (doubtful: {'; '.join(description['doubts'])})" if description["doubts"] else ""
     caption = description["caption"] if description["caption"].strip() else NO_CAPTION
     words = textwrap.fill(f"{description['class']}: {caption}{doubt}", 110)
@@ -53,17 +61,17 @@ def sheet(
     return file.getvalue()
 
 
-def _answers(axes, votes: dict[str, dict[str, float]]) -> None:
+def _answers(axes, votes: dict[str, dict[str, float]], tree: DecisionTree) -> None:
     """Plot the answers of the questions that most volunteers would be asked, with 90 % intervals."""
-    asked = [question for question in QUESTIONS if votes and votes[question.answers[0]]["reach"] >= MIN_REACH]
-    names = [answer for question in asked for answer in question.answers]
+    words = words_of(tree)
+    names = [name for name in answer_names(tree) if votes and votes[name]["reach"] >= MIN_REACH]
     share = np.array([votes[name]["fraction"] for name in names])
     low, high = (np.array([votes[name][key] for name in names]) for key in ("lower", "upper"))
     positions = np.arange(len(names))
     axes.bar(positions, share, color=PALE)
     axes.vlines(positions, low, high, color=ACCENT, linewidth=2.5)
     axes.plot(positions, share, "o", color=INK, markersize=4)
-    axes.set_xticks(positions, [words_of(name) for name in names], rotation=40, ha="right", fontsize=8)
+    axes.set_xticks(positions, [words[name] for name in names], rotation=40, ha="right", fontsize=8)
     axes.set_ylim(0, 1)
     axes.set_title("predicted share of those asked, with 90 % interval", fontsize=10, color=INK)
     for side in ("top", "right"):

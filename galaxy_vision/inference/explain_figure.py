@@ -56,7 +56,7 @@ def explanation_figure(
     shares, names = dict(enumerate(description["probabilities"].values())), {}
     if votes := description["votes"]:
         part = describer.classifier.trees.slices[describer.tree.name]
-        names = dict(zip(votes, answer_targets(config)[part], strict=True))
+        names = dict(zip(votes, list(answer_targets(config))[part], strict=True))
         shares |= dict(enumerate((vote["fraction"] for vote in votes.values()), config.num_labels + part.start))
     if targets is None:
         targets = [names[answer["answer"]] for answer in description["answers"][:NUM_ANSWERS_DRAWN]]

@@ -63,13 +63,13 @@ def _answers_of(trees: Trees) -> list[_Answer]:
     return answers
 
 
-def answer_targets(config) -> list[str]:
-    """Return a name of every answer of a classifier that :func:`target_index` takes, in their order.
+def answer_targets(config) -> dict[str, str]:
+    """Return a name that :func:`target_index` takes -> words for figures, of every answer of a classifier.
 
-    It is that of :func:`~galaxy_vision.inference.answer_names.answer_names`, with the campaign before it where several
-    trees of the classifier have it: ``"gz_jwst_ceers_bar-jwst_strong"``.
+    The name is that of :func:`~galaxy_vision.inference.answer_names.answer_names`, with the campaign before it where
+    several trees of the classifier have it: ``"gz_jwst_ceers_bar-jwst_strong"``. Empty without votes.
     """
-    return [answer.name for answer in _answers_of(config.decision_trees)] if config.predict_votes else []
+    return {answer.name: answer.title for answer in _answers_of(config.decision_trees)} if config.predict_votes else {}
 
 
 def target_index(config, target) -> int:
@@ -134,7 +134,7 @@ def _answers(names: Iterable[Set[str]], word: str, classes: int) -> list[int]:
 
 def _unique_names(config, meant: list[int]) -> str:
     """List targets by unambiguous names: classes by their number, answers by that of :func:`answer_targets`."""
-    classes, answers = config.num_labels, answer_targets(config)
+    classes, answers = config.num_labels, list(answer_targets(config))
     return ", ".join(
         f"{index} (the class {config.id2label[index]!r})" if index < classes else answers[index - classes]
         for index in meant
