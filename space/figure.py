@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from page import words_of
 from PIL import Image
 
-from galaxy_vision.inference.answer_names import answer_names
+from galaxy_vision.inference.answer_names import answer_names, question_words
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
 from galaxy_vision.inference.explain import overlay
 from galaxy_vision.models.tree import DecisionTree
@@ -63,8 +63,15 @@ def sheet(
 
 def _answers(axes, votes: dict[str, dict[str, float]], tree: DecisionTree) -> None:
     """Plot the answers of the questions that most volunteers would be asked, with 90 % intervals."""
-    words = words_of(tree)
-    names = [name for name in answer_names(tree) if votes and votes[name]["reach"] >= MIN_REACH]
+    words, questions, labels = words_of(tree), question_words(tree), answer_names(tree)
+    names = []
+    for question, part in tree.slices.items():
+        if votes and votes[labels[part.start]]["reach"] >= MIN_REACH:
+            if names:
+                axes.axvline(len(names) - 0.5, color=PALE, linewidth=1)
+            title = textwrap.fill(questions[question], 7 * (part.stop - part.start))
+            axes.text(len(names) - 0.4, 1.13, title, va="top", fontsize=8, color=INK, parse_math=False)
+            names += labels[part]
     share = np.array([votes[name]["fraction"] for name in names])
     low, high = (np.array([votes[name][key] for name in names]) for key in ("lower", "upper"))
     positions = np.arange(len(names))
@@ -72,7 +79,8 @@ def _answers(axes, votes: dict[str, dict[str, float]], tree: DecisionTree) -> No
     axes.vlines(positions, low, high, color=ACCENT, linewidth=2.5)
     axes.plot(positions, share, "o", color=INK, markersize=4)
     axes.set_xticks(positions, [words[name] for name in names], rotation=40, ha="right", fontsize=8)
-    axes.set_ylim(0, 1)
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.set_ylim(0, 1.15)  # room for the questions above their answers
     axes.set_title("predicted share of those asked, with 90 % interval", fontsize=10, color=INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
