@@ -289,3 +289,21 @@ def test_the_graph_of_openvino_says_what_a_model_of_several_trees_says(three, im
     assert main(["export", "--model", str(three), "--output_dir", str(tmp_path / "graph")]) == 0
     saved_config = json.loads((tmp_path / "graph" / "config.json").read_text())
     assert Trees.from_list(saved_config["trees"]) == Trees([GALAXY_ZOO_2, DESI, RINGS])
+
+
+def test_a_card_names_the_campaigns_whose_answers_are_predicted(classifier_run, tmp_path):
+    from galaxy_vision.evaluation.model_card import card_text
+
+    files = {name: json.loads((classifier_run[0] / name).read_text()) for name in ("metrics.json", "run.json")}
+    (tmp_path / "preprocessor_config.json").write_bytes((classifier_run[0] / "preprocessor_config.json").read_bytes())
+    config = json.loads((classifier_run[0] / "config.json").read_text())
+    sentences = {
+        (): "on the whole decision tree, with 90 % intervals",
+        (DESI,): "on the whole decision tree of gz_desi, with 90 % intervals",
+        (GALAXY_ZOO_2, RINGS): "on the whole decision trees of gz2, gz_rings, with 90 % intervals",
+    }
+    for trees, sentence in sentences.items():
+        of_trees = {"trees": [tree.to_dict() for tree in trees]} if trees else {}
+        (tmp_path / "config.json").write_text(json.dumps(config | of_trees))
+        card = card_text(tmp_path, files["metrics.json"], files["run.json"], name="galaxies")
+        assert sentence in card and ('`campaign="gz_rings"`' in card) == (len(trees) > 1)
