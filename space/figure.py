@@ -78,7 +78,7 @@ def _answers(axes, votes: dict[str, dict[str, float]], tree: DecisionTree) -> No
     axes.bar(positions, share, color=PALE)
     axes.vlines(positions, low, high, color=ACCENT, linewidth=2.5)
     axes.plot(positions, share, "o", color=INK, markersize=4)
-    axes.set_xticks(positions, [words[name] for name in names], rotation=40, ha="right", fontsize=8)
+    axes.set_xticks(positions, [words[name] for name in names], rotation=40, ha="right", fontsize=8, parse_math=False)
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_ylim(0, 1.15)  # room for the questions above their answers
     axes.set_title("predicted share of those asked, with 90 % interval", fontsize=10, color=INK)

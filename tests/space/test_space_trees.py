@@ -12,7 +12,9 @@ from PIL import Image
 from space_server import EXAMPLES, save_tiny_models
 
 from galaxy_vision.data.campaigns import load_campaign
+from galaxy_vision.inference.answer_names import answer_names
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
+from galaxy_vision.models.tree import DecisionTree, Question
 
 DESI, RINGS = (load_campaign(name).released for name in ("gz_desi", "gz_rings"))
 
@@ -74,3 +76,32 @@ def test_the_page_the_figure_the_picker_and_the_table_are_those_of_the_tree(demo
         assert [rows[0][key] for key in keys] == [None] * 5
     else:
         assert rows[0]["bar"] == votes["bar_strong"]["fraction"] + votes["bar_weak"]["fraction"]
+
+
+def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
+    import figure
+    import page
+
+    mine = DecisionTree(
+        "<b>",
+        (Question("$\\frac{", ("<i>yes</i>", "$\\frac{x$")), Question("b", ("c", "d"), (("$\\frac{", "$\\frac{x$"),))),
+    )
+    shares = {"fraction": 0.5, "lower": 0.4, "upper": 0.6, "reach": 1.0}
+    votes = dict.fromkeys(answer_names(mine), shares)
+    html = page.tree(votes, mine, True)
+    assert "&lt;b&gt;" in html and "&lt;i&gt;yes&lt;/i&gt;" in html and not re.search("<b>|<i>yes", html)
+    image = Image.new("RGB", (60, 60))
+    description = {
+        "image": "a.jpg",
+        "class": "E",
+        "probabilities": {"E": 1.0},
+        "doubts": [],
+        "caption": "",
+        "votes": votes,
+    }
+    assert figure.sheet(image, description, mine, np.zeros((60, 60), np.float32), "E", "hirescam").startswith(
+        b"\x89PNG"
+    )
+    for name in ("batches", "figure", "page", "studio"):
+        sys.modules.pop(name)
