@@ -22,8 +22,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--campaign",
         metavar="NAME[,NAME]",
-        help="campaign whose questions the volunteers answer (galaxy-vision trees lists them; default: gz2); of several, "
-        "each galaxy has the votes of one",
+        help="campaign whose questions the volunteers answer (galaxy-vision trees lists them; default: gz2); of "
+        "several, each galaxy has the votes of one",
     )
     parser.add_argument("--tree", help="JSON file of a decision tree of your own, whose answers have concepts")
     run_builder(parser, argv, make)

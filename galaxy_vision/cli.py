@@ -39,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--method", help="gradcam, gradcam++, hirescam, eigencam, ablationcam or scorecam (default: the best)"
     )
+    explain.add_argument(
+        "--target",
+        nargs="+",
+        metavar="NAME",
+        help="up to three classes or answers, such as bar_strong, whose maps are drawn (default: the surest answers)",
+    )
     explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="score a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument(
@@ -115,6 +121,11 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
         "--captioner",
         default=CAPTIONER,
         help="trained captioner: folder or Hub id (default: %(default)s, which comes with the package)",
+    )
+    parser.add_argument(
+        "--campaign",
+        metavar="NAME",
+        help="whose answers are given by a classifier of several trees (default: the first)",
     )
     parser.add_argument("--hdu", help="FITS extension, by number or name (default: the first with an image)")
     parser.add_argument(

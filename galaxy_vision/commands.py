@@ -24,6 +24,7 @@ def run_describe(args: argparse.Namespace) -> int:
     if not (args.images or args.rgb):
         return refuse(NO_IMAGE)
     # Here, since torch takes seconds to import.
+    from .inference.answer_names import answer_words
     from .inference.describe import NO_CAPTION
     from .inference.named_images import describe_named, named_images
 
@@ -49,8 +50,10 @@ def run_describe(args: argparse.Namespace) -> int:
                 print(f"  doubt: {doubt}")
             if result["reading"]:
                 print(f"  read as: {result['reading']}")
+            if result["answers"] and len(describer.classifier.trees) > 1:
+                print(f"  as volunteers of {result['campaign']} would answer:")
             for answer in result["answers"]:
-                name = answer["answer"].split("_", 1)[1].replace("_", " ")
+                name = answer_words(describer.tree)[answer["answer"]]
                 limits = f"[{answer['lower']:.2f}, {answer['upper']:.2f}]"
                 print(f"    {answer['fraction']:.2f} {limits}  {name:18} {answer['question']}")
     return 1 if failed else 0
@@ -61,7 +64,7 @@ def run_explain(args: argparse.Namespace) -> int:
     if not (args.images or args.rgb):
         return refuse(NO_IMAGE)
     from .inference.explain import DEFAULT_METHOD, METHODS
-    from .inference.explain_figure import MARK, explanation_figure, figure_files
+    from .inference.explain_figure import MARK, check_targets, explanation_figure, figure_files
     from .inference.named_images import file_names, named_images, observe_named
 
     method = args.method or DEFAULT_METHOD
@@ -69,6 +72,11 @@ def run_explain(args: argparse.Namespace) -> int:
         return refuse(f"--method {method} is not one of {', '.join(METHODS)}")
     if (describer := _load_describer(args)) is None:
         return 2
+    try:
+        if args.target:
+            check_targets(describer.classifier.config, args.target)
+    except ValueError as error:
+        return refuse(f"--target: {error}")
     folder, failed = Path(args.output_dir), 0
     folder.mkdir(parents=True, exist_ok=True)
     images = named_images(args.images, args.rgb)
@@ -82,7 +90,7 @@ def run_explain(args: argparse.Namespace) -> int:
             print(f"{path}\n  error: {error}")
             continue
         with written_whole(figure) as partial:
-            explanation_figure(describer, observation.image, method).savefig(
+            explanation_figure(describer, observation.image, method, args.target).savefig(
                 partial, dpi=120, format="png", metadata=MARK
             )
         print(f"{path}\n  {figure}")
@@ -90,11 +98,11 @@ def run_explain(args: argparse.Namespace) -> int:
 
 
 def _load_describer(args: argparse.Namespace):
-    """Load both models; print an error and return None if one cannot be loaded."""
+    """Load both models; print an error and return None if one cannot be loaded, or does not have the campaign."""
     from .inference.describe import Describer
 
     try:
-        return Describer(args.model, args.captioner, getattr(args, "rotations", 1))
+        describer = Describer(args.model, args.captioner, getattr(args, "rotations", 1))
     except (OSError, ValueError) as error:
         refuse(f"--model {args.model} --captioner {args.captioner}: {str(error).splitlines()[0]}")
         print(
@@ -102,6 +110,12 @@ def _load_describer(args: argparse.Namespace):
             file=sys.stderr,
         )
         return None
+    try:
+        describer.choose(args.campaign)
+    except ValueError as error:
+        refuse(str(error))
+        return None
+    return describer
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -2,7 +2,8 @@
 
 Run ``python space/app.py`` here, or as a Hugging Face Space; it needs neither a GPU nor a network. Models come from the
 environment variables GALAXY_VISION_CLASSIFIER and GALAXY_VISION_CAPTIONER (folder or Hub id), from ``checkpoints/``
-beside this file, or from the package. They are loaded in the background, so that the page opens at once.
+beside this file, or from the package; GALAXY_VISION_CAMPAIGN chooses among the trees of a classifier of several. They
+are loaded in the background, so that the page opens at once.
 """
 
 import argparse

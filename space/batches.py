@@ -11,20 +11,15 @@ import studio
 
 from galaxy_vision.images.archives import read_member
 from galaxy_vision.images.limits import is_hidden, is_image, normal_path, read_file, zip_directory_bytes
+from galaxy_vision.inference.answer_names import answer_names
 
 # Limits are ours: for a Space with two CPU cores that many visitors share.
 MAX_BATCH = 200  # images
 MAX_BATCH_BYTES = 256 * 2**20  # of all files of a batch, unpacked
 MAX_ZIP_DIRECTORY = 2**20  # bytes, enough for about 10,000 files
 BATCH_SECONDS = 120
-KEY_QUESTIONS = {
-    "featured": "a02_features_or_disk",
-    "edge-on": "a04_yes",
-    "bar": "a06_bar",
-    "spiral": "a08_spiral",
-    "odd": "a14_yes",
-}
-"""Columns of a batch: predicted fraction of this answer among those asked."""
+KEY_CONCEPTS = ("featured", "edge-on", "bar", "spiral", "odd")
+"""Columns of a batch, as far as the tree has them: predicted fraction of those asked whose answer means this."""
 
 
 def batch_members(paths: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -85,17 +80,19 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
     An image that cannot be read, or is not reached within BATCH_SECONDS, has a row whose status says why.
 
     Returns:
-        Rows of file, status, class, probability, caption and :data:`KEY_QUESTIONS`; and thumbnails as data URLs.
+        Rows of file, status, class, probability, caption and :data:`KEY_CONCEPTS`; and thumbnails as data URLs.
 
     Raises:
         ValueError: as in :func:`batch_members`, or a model is missing.
     """
-    studio.MODELS.get()
+    tree, _ = studio.tree()
+    names = answer_names(tree)
+    key_answers = {key: [names[index] for index in tree.concepts[key]] for key in KEY_CONCEPTS if key in tree.concepts}
     members = list(batch_members(paths))
     rows, thumbnails, end = [], [], time.monotonic() + BATCH_SECONDS
     for done, (name, read) in enumerate(members):
         progress(done, len(members))
-        row = dict.fromkeys(["file", "status", "class", "probability", "caption", *KEY_QUESTIONS]) | {"file": name}
+        row = dict.fromkeys(["file", "status", "class", "probability", "caption", *key_answers]) | {"file": name}
         thumbnail = ""
         try:
             if time.monotonic() > end:
@@ -108,7 +105,7 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
             if description["doubts"]:
                 row["status"] = f"ok, but doubted: {', '.join(doubt.split(':')[0] for doubt in description['doubts'])}"
             if votes := description["votes"]:
-                row |= {key: votes[answer]["fraction"] for key, answer in KEY_QUESTIONS.items()}
+                row |= {key: sum(votes[name]["fraction"] for name in answers) for key, answers in key_answers.items()}
             thumbnail = studio.picture_url(image, side=96)
         except ValueError as error:
             row["status"] = str(error)

@@ -32,7 +32,8 @@ def _look(image, name: str) -> tuple:
     heat = studio.heat_map(image, description["class"], DEFAULT_METHOD)
     verdict = page.verdict(description, words, maps)
     viewer = page.viewer(image, name, heat, description["class"], DEFAULT_METHOD)
-    return description, verdict, viewer, page.bars(description["probabilities"]), page.tree(description["votes"])
+    tree = page.tree(description["votes"], *studio.tree())
+    return description, verdict, viewer, page.bars(description["probabilities"]), tree
 
 
 @functools.lru_cache(maxsize=16)
@@ -140,7 +141,7 @@ def _shown(session: dict) -> tuple:
 def write_figure(session: dict, target: str, method: str, opacity: float) -> str:
     image, description, stem = _shown(session)
     heat = studio.heat_map(image, target, method)
-    return written(f"{stem}.png", sheet(image, description, heat, target, method, opacity))
+    return written(f"{stem}.png", sheet(image, description, studio.tree()[0], heat, target, method, opacity))
 
 
 def write_json(session: dict, target: str, method: str) -> str:

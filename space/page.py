@@ -4,11 +4,12 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from batches import KEY_QUESTIONS, MAX_BATCH, MAX_BATCH_BYTES
+from batches import MAX_BATCH, MAX_BATCH_BYTES
 from studio import heat_url, model_places, picture_url, versions
 
+from galaxy_vision.inference.answer_names import answer_names, answer_words, question_text
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
-from galaxy_vision.models.decision_tree import QUESTIONS
+from galaxy_vision.models.tree import DecisionTree
 
 HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
 <p>Upload an image of a galaxy to see its kind, what the volunteers of Galaxy&nbsp;Zoo would have answered, a caption,
@@ -17,16 +18,11 @@ DROP = """<div class="gv-drop" aria-hidden="true"><b>Drop an image here</b><span
 GIF or FITS, up to 64&nbsp;MiB and 4096&nbsp;px a side</span></div>"""
 BATCH_HINT = f"""<p class="gv-hint">Up to {MAX_BATCH} images, as files or in a zip, {MAX_BATCH_BYTES >> 20} MiB in all.
 A file that cannot be read becomes a row that says why. Click a column's name to sort.</p>"""
-ANSWER_WORDS = {
-    "a16_completely_round": "completely round",
-    "a36_more_than_4": "more than 4",
-    "a37_cant_tell": "can't tell",
-}
 
 
-def words_of(answer: str) -> str:
-    """Return the words of an answer: ``"a13_dominant"`` -> ``"dominant"``."""
-    return ANSWER_WORDS.get(answer, answer.split("_", 1)[1].replace("_", " "))
+def words_of(tree: DecisionTree) -> dict[str, str]:
+    """Return name -> words of every answer, as the page spells them: ``"a37_cant_tell"`` -> ``"can't tell"``."""
+    return {name: words.replace("cant tell", "can't tell") for name, words in answer_words(tree).items()}
 
 
 def notice(sentence: str) -> str:
@@ -124,46 +120,59 @@ def bars(probabilities: dict[str, float]) -> str:
     return f'<section class="gv-card"><h2>Class</h2><ol class="gv-bars">{"".join(rows)}</ol></section>'
 
 
-def tree(votes: dict[str, dict[str, float]]) -> str:
-    """Return the questions that at least half of the volunteers would be asked, and folded below them the others."""
+def tree(votes: dict[str, dict[str, float]], decision_tree: DecisionTree, is_one_of_several: bool = False) -> str:
+    """Return the questions that at least half of the volunteers would be asked, and folded below them the others.
+
+    Args:
+        votes: name of an answer -> its numbers, as :class:`~galaxy_vision.inference.describe.Describer` gives them.
+        decision_tree: whose answers these are.
+        is_one_of_several: say the name of its campaign.
+    """
     if not votes:
         hint = '<p class="gv-hint">This classifier was trained without votes.</p>'
         return f'<section class="gv-card"><h2>Decision tree</h2>{hint}</section>'
-    asked = [question for question in QUESTIONS if votes[question.answers[0]]["reach"] >= MIN_REACH]
-    others = [question for question in QUESTIONS if question not in asked]
-    return f"""<section class="gv-card"><h2>What volunteers would have answered</h2>
+    names, words = answer_names(decision_tree), words_of(decision_tree)
+    asked, others = [], []
+    for question in decision_tree.questions:
+        answers = names[decision_tree.slices[question.name]]
+        is_asked = votes[answers[0]]["reach"] >= MIN_REACH
+        html = _question(question_text(decision_tree, question), {name: votes[name] for name in answers}, words)
+        (asked if is_asked else others).append(html)
+    campaign = f" of {escape(decision_tree.name)}" if is_one_of_several else ""
+    plural = "s" if len(others) != 1 else ""
+    folded = f"""
+<details><summary>{len(others)} question{plural} that fewer than half would be asked</summary>
+<ol class="gv-tree">{"".join(others)}</ol></details>"""
+    return f"""<section class="gv-card"><h2>What volunteers{campaign} would have answered</h2>
 <p class="gv-hint">Bars are predicted shares of those asked; lines are 90&nbsp;% intervals. The filled bar is the most
 frequent answer.</p>
-<ol class="gv-tree">{"".join(_question(question, votes) for question in asked)}</ol>
-<details><summary>{len(others)} questions that fewer than half would be asked</summary>
-<ol class="gv-tree">{"".join(_question(question, votes) for question in others)}</ol></details></section>"""
+<ol class="gv-tree">{"".join(asked)}</ol>{folded if len(decision_tree.questions) > 1 else ""}</section>"""
 
 
-def _question(question, votes: dict[str, dict[str, float]]) -> str:
-    """Return one question with a bar for each answer."""
-    best = max(question.answers, key=lambda answer: votes[answer]["fraction"])
+def _question(text: str, votes: dict[str, dict[str, float]], words: dict[str, str]) -> str:
+    """Return one question with a bar for each of its answers."""
+    best = max(votes, key=lambda answer: votes[answer]["fraction"])
     rows = []
-    for answer in question.answers:
-        vote = votes[answer]
+    for answer, vote in votes.items():
         low, high, share = (100 * vote[key] for key in ("lower", "upper", "fraction"))
-        label = f"{words_of(answer)}: {share:.0f} %, between {low:.0f} and {high:.0f} %"
+        label = f"{words[answer]}: {share:.0f} %, between {low:.0f} and {high:.0f} %"
         rows.append(
             f'<li class="{"gv-best" if answer == best else ""}" title="{escape(label)}">'
-            f'<span class="gv-name">{escape(words_of(answer))}</span>'
+            f'<span class="gv-name">{escape(words[answer])}</span>'
             f'<span class="gv-bar" role="img" aria-label="{escape(label)}"><i style="width:{share:.1f}%"></i>'
             f'<b style="left:{low:.1f}%;width:{max(high - low, 0.5):.1f}%"></b></span>'
             f'<span class="gv-number">{share:.0f}%</span></li>'
         )
-    reach = votes[question.answers[0]]["reach"]
+    reach = votes[best]["reach"]
     return (
-        f'<li class="gv-question"><h3>{escape(question.text)} <small>asked of {reach:.0%}</small></h3>'
+        f'<li class="gv-question"><h3>{escape(text)} <small>asked of {reach:.0%}</small></h3>'
         f'<ul class="gv-bars">{"".join(rows)}</ul></li>'
     )
 
 
 def table(rows: list[dict], thumbnails: list[str]) -> str:
     """Return the table of a batch, a row for each image; the script of the page sorts it."""
-    names = ["file", "status", "class", "probability", "caption", *KEY_QUESTIONS]  # as in the CSV
+    names = list(rows[0])  # as in the CSV
     head = "".join(f'<th aria-sort="none"><button type="button" class="gv-sort">{name}</button></th>' for name in names)
     body = []
     for row, thumbnail in zip(rows, thumbnails, strict=True):

@@ -22,9 +22,9 @@ from galaxy_vision.images.limits import (
 from galaxy_vision.images.observation import observe
 from galaxy_vision.inference.describe import Describer
 from galaxy_vision.inference.explain import COLORMAP, caption_attention, explain, overlay
-from galaxy_vision.inference.explain_targets import target_index, target_name
+from galaxy_vision.inference.explain_targets import answer_targets
 from galaxy_vision.inference.named_images import frame_of
-from galaxy_vision.models.decision_tree import SHORT_NAMES
+from galaxy_vision.models.tree import DecisionTree
 from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
 
 HERE = Path(__file__).resolve().parent
@@ -71,7 +71,8 @@ class Models:
                             "start again."
                         )
                 try:
-                    self._describer = Describer(locations["classifier"], locations["captioner"])
+                    campaign = os.environ.get("GALAXY_VISION_CAMPAIGN") or None
+                    self._describer = Describer(locations["classifier"], locations["captioner"], campaign=campaign)
                 except (OSError, ValueError) as error:
                     reason = str(error).splitlines()[0]
                     names = " and ".join(locations.values())
@@ -139,13 +140,17 @@ def describe(image: Image.Image, name: str) -> dict:
     return about | MODELS.get()(image) | {"models": versions()}
 
 
+def tree() -> tuple[DecisionTree, bool]:
+    """Return the decision tree whose answers are shown, and whether the classifier has others too."""
+    describer = MODELS.get()
+    return describer.tree, len(describer.classifier.trees) > 1
+
+
 def targets() -> list[tuple[str, str]]:
     """Return the targets of heat maps: text for the picker, and name for :func:`galaxy_vision.inference.explain`."""
     config = MODELS.get().classifier.config
     choices = [(f"class: {label}", label) for label in config.id2label.values()]
-    if config.predict_votes:
-        choices += [(f"answer: {target_name(config, target_index(config, name))}", name) for name in SHORT_NAMES]
-    return choices
+    return choices + [(f"answer: {words}", name) for name, words in answer_targets(config).items()]
 
 
 def heat_map(image: Image.Image, target: str, method: str) -> np.ndarray:

@@ -29,14 +29,13 @@ CAPTIONS = [
 ]
 
 
-def save_tiny_models(folder: Path) -> dict[str, str]:
-    """Both models in ``folder``; returns the environment variables that name them."""
+def save_tiny_models(folder: Path, **settings) -> dict[str, str]:
+    """Both models in ``folder``, the classifier with these settings; returns the environment variables of them."""
     torch.manual_seed(0)
     names = [each.name for each in get_scheme("hubble").classes]
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: place for place, name in enumerate(names)}}
-    GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", **labels)).save_pretrained(
-        folder / "classifier"
-    )
+    config = GalaxyResNetConfig(backbone="resnet10t", **labels, **settings)
+    GalaxyResNetForImageClassification(config).save_pretrained(folder / "classifier")
     GalaxyImageProcessor().save_pretrained(folder / "classifier")
     tokenizer = build_tokenizer(CAPTIONS)
     config = GalaxyCaptionerConfig(

@@ -3,8 +3,10 @@
 import torch
 from PIL import Image
 
-from ..models.decision_tree import QUESTIONS, SHORT_NAMES
+from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
 from ..runtime.shipped import CAPTIONER, CLASSIFIER
+from .answer_names import answer_names, question_text
 from .loading import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
@@ -22,27 +24,55 @@ class Describer:
         model: folder or Hub id of a trained classifier, or that which comes with the package.
         captioner: folder or Hub id of a trained captioner, or that which comes with the package.
         rotations: as for :func:`~galaxy_vision.inference.rotations.classify`.
+        campaign: that of the classifier's trees whose answers are given; None for the first.
 
     Raises:
         OSError: a folder or model does not exist.
-        ValueError: a model is damaged or not of galaxy_vision, or ``rotations`` is not allowed.
+        ValueError: a model is damaged or not of galaxy_vision, ``rotations`` is not allowed, or the classifier does
+            not have the campaign.
     """
 
-    def __init__(self, model: str = CLASSIFIER, captioner: str = CAPTIONER, rotations: int = 1):
+    campaign: str | None = None
+
+    def __init__(
+        self,
+        model: str = CLASSIFIER,
+        captioner: str = CAPTIONER,
+        rotations: int = 1,
+        campaign: str | None = None,
+    ):
         check_rotations(rotations)
         self.rotations = rotations
         self.classifier, self.image_processor = load_classifier(model)
         self.captioner, self.processor = load_captioner(captioner)
+        self.choose(campaign)
+
+    def choose(self, campaign: str | None) -> None:
+        """Take the answers of another campaign; None for the first.
+
+        Raises:
+            ValueError: the classifier does not have it, or was trained without votes.
+        """
+        if campaign is not None and not self.classifier.config.predict_votes:
+            raise ValueError(f"campaign={campaign!r} has no meaning for a model without votes; leave it out")
+        self.classifier.trees.named(campaign)
+        self.campaign = campaign
+
+    @property
+    def tree(self) -> DecisionTree:
+        """The decision tree whose answers are given."""
+        return self.classifier.trees.named(self.campaign)
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> dict:
         """Describe an image.
 
         Returns:
-            ``class``, its ``probability``, the ``probabilities`` of all classes, ``caption``, ``answers`` and
-            ``votes``. ``answers`` are those that volunteers would most certainly give, with ``question``, ``answer``,
-            ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and ``reach``, sorted by
-            ``lower``. ``votes`` has the same four numbers for all 37 answers by short name. Both are empty if the
+            ``class``, its ``probability``, the ``probabilities`` of all classes, ``caption``, ``campaign``,
+            ``answers`` and ``votes``. ``answers`` are those that volunteers of the campaign would most certainly give,
+            with ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and
+            ``reach``, sorted by ``lower``. ``votes`` has the same four numbers for all answers by their name, see
+            :func:`~galaxy_vision.inference.answer_names.answer_names`. Both are empty, and ``campaign`` is None, if the
             classifier was trained without votes.
         """
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
@@ -57,26 +87,27 @@ class Describer:
             "probability": probabilities[best],
             "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
             "caption": self.processor.batch_decode(generated)[0],
-            "answers": surest_answers(votes),
+            "campaign": self.tree.name if votes else None,
+            "answers": surest_answers(votes, self.tree),
             "votes": votes,
         }
 
     def _votes(self, outputs) -> dict[str, dict[str, float]]:
         if outputs.vote_concentration is None:
             return {}
-        votes = self.classifier.predict_fractions(outputs)
+        votes = self.classifier.predict_fractions(outputs, self.campaign)
         values = {"fraction": votes.conditional, "lower": votes.lower, "upper": votes.upper, "reach": votes.reach}
         return {
             answer: {name: float(value[0, index]) for name, value in values.items()}
-            for index, answer in enumerate(SHORT_NAMES)
+            for index, answer in enumerate(answer_names(self.tree))
         }
 
 
-def surest_answers(votes: dict[str, dict[str, float]]) -> list[dict]:
+def surest_answers(votes: dict[str, dict[str, float]], tree: DecisionTree = GALAXY_ZOO_2) -> list[dict]:
     """Return the most frequent answer of each question that is reached, sorted by the lower limit of its fraction."""
-    answers = []
-    for question in QUESTIONS if votes else ():
-        best = max(question.answers, key=lambda answer: votes[answer]["fraction"])
+    answers, names = [], answer_names(tree)
+    for question in tree.questions if votes else ():
+        best = max(names[tree.slices[question.name]], key=lambda answer: votes[answer]["fraction"])
         if votes[best]["reach"] >= MIN_REACH:
-            answers.append({"question": question.text, "answer": best} | votes[best])
+            answers.append({"question": question_text(tree, question), "answer": best} | votes[best])
     return sorted(answers, key=lambda answer: -answer["lower"])[:NUM_ANSWERS_SHOWN]

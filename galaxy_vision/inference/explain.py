@@ -25,7 +25,7 @@ from pytorch_grad_cam import (
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from ..models.decision_tree import QUESTION_SLICES
+from .answer_names import question_slices
 from .explain_targets import target_index, target_list
 
 # These two methods print a progress bar for every image, and have no argument to switch it off.
@@ -63,7 +63,7 @@ COLORMAP = "plasma"
 
 
 class _Scores(nn.Module):
-    """A classifier with one output (B, classes + 37), as pytorch-grad-cam needs it: the scores that maps explain.
+    """A classifier with one output (B, classes + answers), as pytorch-grad-cam needs it: the scores that maps explain.
 
     Scores are the logits of classes, and the log-odds of an answer against the others of its question. Ablation-CAM
     divides by scores and therefore gets probabilities, which are not negative.
@@ -78,7 +78,7 @@ class _Scores(nn.Module):
         logits, concentration = outputs.logits.float(), outputs.vote_concentration
         scores = [logits.softmax(-1) if self.as_probabilities else logits]
         if concentration is not None:
-            for answers in QUESTION_SLICES.values():
+            for answers in question_slices(self.model.trees):
                 fractions = concentration[:, answers] / concentration[:, answers].sum(1, keepdim=True)
                 scores.append(fractions if self.as_probabilities else fractions.logit(eps=1e-6))
         return torch.cat(scores, 1)

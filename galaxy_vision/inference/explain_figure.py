@@ -12,7 +12,7 @@ from PIL import Image
 from ..images.limits import image_id, normal_path
 from .describe import NO_CAPTION, Describer
 from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay
-from .explain_targets import target_index, target_name
+from .explain_targets import answer_targets, target_index, target_name
 
 NUM_ANSWERS_DRAWN = 3
 WORDS_A_ROW = 10
@@ -22,8 +22,20 @@ MAX_NAME_BYTES = 200
 """Longest name of a figure without its suffix, in bytes. File systems allow 255; temporary files have longer names."""
 
 
+def check_targets(config, targets: Sequence[str]) -> None:
+    """Check the targets of a figure; raise ValueError if there are too many, or a model does not have one."""
+    if len(targets) > NUM_ANSWERS_DRAWN:
+        raise ValueError(f"{len(targets)} targets are more than the {NUM_ANSWERS_DRAWN} of a figure; give fewer")
+    for target in targets:
+        target_index(config, target)
+
+
 def explanation_figure(
-    describer: Describer, image: Image.Image, method: str = DEFAULT_METHOD, opacity: float = 0.6
+    describer: Describer,
+    image: Image.Image,
+    method: str = DEFAULT_METHOD,
+    targets: Sequence[str] | None = None,
+    opacity: float = 0.6,
 ) -> Figure:
     """Draw heat maps of the class and of the most certain answers of an image, and the attention of every word.
 
@@ -31,6 +43,8 @@ def explanation_figure(
         describer: classifier and captioner.
         image: RGB.
         method: a key of :data:`galaxy_vision.inference.explain.METHODS`.
+        targets: up to three classes or answers beside the class, see
+            :func:`~galaxy_vision.inference.explain_targets.target_index`; None for the most certain answers.
         opacity: opacity where the heat is 1.
 
     Returns:
@@ -38,15 +52,24 @@ def explanation_figure(
     """
     description = describer(image)
     config = describer.classifier.config
-    answers = description["answers"][:NUM_ANSWERS_DRAWN]
+    # Index of a target -> its probability or fraction; and name of an answer -> its target, unique among all trees.
+    shares, names = dict(enumerate(description["probabilities"].values())), {}
+    if votes := description["votes"]:
+        part = describer.classifier.trees.slices[describer.tree.name]
+        names = dict(zip(votes, list(answer_targets(config))[part], strict=True))
+        shares |= dict(enumerate((vote["fraction"] for vote in votes.values()), config.num_labels + part.start))
+    if targets is None:
+        targets = [names[answer["answer"]] for answer in description["answers"][:NUM_ANSWERS_DRAWN]]
     # The number of the class, since a class and an answer may have the same name.
     number = list(description["probabilities"]).index(description["class"])
-    targets = [number, *(answer["answer"] for answer in answers)]
-    heats = explain(describer.classifier, describer.image_processor, [image] * len(targets), targets, method)
+    heats = explain(
+        describer.classifier, describer.image_processor, [image] * (1 + len(targets)), [number, *targets], method
+    )
     titles = [f"{description['class']} ({description['probability']:.0%})"]
-    for answer in answers:
-        name = target_name(config, target_index(config, answer["answer"]))
-        titles.append(f"{name} ({answer['fraction']:.0%})")
+    for target in targets:
+        index = target_index(config, target)
+        share = f" ({shares[index]:.0%})" if index in shares else ""  # answers of another campaign have none
+        titles.append(f"{target_name(config, index)}{share}")
     caption_maps = caption_attention(describer.captioner, describer.processor, image)
     words_and_heats = zip(caption_maps.words, caption_maps.maps, strict=True)
     words = [(word, heat) for word, heat in words_and_heats if word.strip(",.;:!?")]

@@ -19,7 +19,6 @@ from ..models.losses import SINGLE_LABEL
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
-from ..models.trees import Trees
 from ..runtime.shipped import model_source
 
 GREY = Image.new("RGB", (64, 64), (9, 9, 9))
@@ -86,15 +85,11 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
                 "give one class for each image, which this command needs; use "
                 'pipeline("image-classification", model=...)'
             )
-        if model.config.predict_votes and model.trees != Trees():
-            raise ValueError(
-                f"{name} predicts the votes of {', '.join(model.trees)}, and this command reads those of "
-                "Galaxy Zoo 2 only; use from_pretrained and predict_fractions"
-            )
         processor = GalaxyImageProcessor.from_pretrained(name)
         outputs = model(processor(GREY, return_tensors="pt")["pixel_values"])
         if outputs.vote_concentration is not None:
-            model.predict_fractions(outputs)
+            for campaign in model.trees:
+                model.predict_fractions(outputs, campaign)
     return model, processor
 
 

@@ -96,7 +96,7 @@ class OpenVINOClassifier:
         settings = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
         settings["INFERENCE_PRECISION_HINT"] = "bf16" if bf16 else "f32"
         self.compiled = import_openvino().Core().compile_model(to_openvino(classifier, size), "CPU", settings)
-        self.has_votes = classifier.config.predict_votes
+        self.has_votes, self.trees = classifier.config.predict_votes, classifier.trees
         self.thread_data, self.on_features = threading.local(), on_features
 
     def __call__(self, pixel_values: torch.Tensor) -> GalaxyClassifierOutput:

@@ -2,8 +2,9 @@
 
 import torch
 
-from ..models.decision_tree import QUESTION_SLICES
 from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput
+from ..models.trees import Trees
+from .answer_names import question_slices
 
 ROTATIONS = (1, 4, 8)
 """Numbers of views: the image; its four quarter turns; these and their mirror images. None needs interpolation."""
@@ -22,7 +23,7 @@ def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyCla
     of its concentrations, is a geometric mean.
 
     Args:
-        model: :class:`~galaxy_vision.GalaxyResNetForImageClassification`.
+        model: :class:`~galaxy_vision.GalaxyResNetForImageClassification`, of any trees.
         pixel_values: (B, C, H, H), square.
         rotations: one of :data:`ROTATIONS`; the time is proportional to it.
 
@@ -41,9 +42,10 @@ def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyCla
     logits = outputs.logits.float().log_softmax(-1).unflatten(0, (rotations, -1)).logsumexp(0)
     concentration = None
     if outputs.vote_concentration is not None:
-        views = outputs.vote_concentration.float().unflatten(0, (rotations, -1))  # (R, B, 37)
+        views = outputs.vote_concentration.float().unflatten(0, (rotations, -1))  # (R, B, answers)
+        trees = getattr(getattr(model, "module", model), "trees", Trees())  # module: of several processes
         means = []
-        for answers in QUESTION_SLICES.values():
+        for answers in question_slices(trees):
             certainty = views[..., answers].sum(-1, keepdim=True)
             means.append((views[..., answers] / certainty).mean(0) * certainty.log().mean(0).exp())
         concentration = torch.cat(means, -1)

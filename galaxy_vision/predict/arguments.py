@@ -51,6 +51,9 @@ class Arguments:
     survey: str | None = arg(None, f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}")
     frame: str = arg("auto", FRAME_HELP)
     doubts: bool = arg(True, "say why answers may mean nothing; without it, and as_is, twice as fast on a CPU")
+    campaign: str | None = arg(
+        None, "of a classifier of several trees: whose votes become columns, separated by commas (default: all)"
+    )
     embedding: bool = arg(False, "also write the features of the backbone")
     rotations: int = arg(
         1, "average over this many rotated and mirrored copies of each image (1, 4 or 8) at as many times the cost"

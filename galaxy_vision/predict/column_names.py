@@ -1,8 +1,15 @@
-"""Turn names of classes into names of columns that pandas, astropy and FITS accept."""
+"""Names of columns, of classes and of votes, that pandas, astropy and FITS accept."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
+
+from ..inference.answer_names import distinct, published_names
+from ..models.trees import Trees
+
+INTERVAL = ("fraction", "lower", "upper")
+"""Ends of the columns of an answer: its fraction, and the 90 % interval of it."""
 
 
 def probability_columns(class_names: Sequence[str]) -> list[str]:
@@ -13,10 +20,27 @@ def probability_columns(class_names: Sequence[str]) -> list[str]:
     """
     plain = [unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() for name in class_names]
     columns = [f"probability_{re.sub(r'[^A-Za-z0-9]', '_', name)}" for name in plain]
-    lower = [column.lower() for column in columns]
-    while len(set(lower)) < len(lower):  # repeated, since S_b_1 may be another class
-        columns = [
-            f"{column}_{label}" if lower.count(column.lower()) > 1 else column for label, column in enumerate(columns)
-        ]
-        lower = [column.lower() for column in columns]
-    return columns
+    return distinct(columns)
+
+
+def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the columns of the votes of each campaign, under the names of its published table.
+
+    They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, and then ``{question}_reach``
+    of each question. Campaigns that share a name have theirs before all of their columns, as in
+    ``gz_jwst_ceers_bar-jwst_strong_fraction``.
+
+    Args:
+        trees: of the columns.
+        taken: names of other columns of the table.
+    """
+    names = {}
+    for campaign, tree in trees.items():
+        answers = [f"{answer}_{kind}" for answer in published_names(tree) for kind in INTERVAL]
+        names[campaign] = answers + [f"{question.name}_reach" for question in tree.questions]
+    lower = {campaign: {name.lower() for name in columns} for campaign, columns in names.items()}
+    for campaign, columns in names.items():
+        if any(lower[campaign] & lower[other] for other in names if other != campaign):
+            names[campaign] = [f"{campaign}_{name}" for name in columns]
+    whole = iter(distinct(sum(names.values(), []), taken))
+    return {campaign: list(islice(whole, len(columns))) for campaign, columns in names.items()}

@@ -1,14 +1,15 @@
 """The columns of a prediction: name, type and values of each, in one list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from ..models.decision_tree import ANSWERS, QUESTION_SLICES
 from ..models.modeling_galaxy_resnet import VoteFractions
-from .column_names import probability_columns
+from ..models.trees import Trees
+from .column_names import probability_columns, vote_columns
 from .rows import Row
 
 TEXT, NUMBER = pa.string(), pa.float32()
@@ -39,7 +40,7 @@ class Described(NamedTuple):
         rows: of the catalogue.
         decoded: of each row.
         probabilities: (B, classes).
-        votes: fractions of 37 answers with their intervals, and reach; None without votes.
+        votes: campaign -> fractions of its answers with their intervals, and reach; empty without votes.
         captions: of each row; None without a captioner.
         features: (B, features); None unless asked for.
     """
@@ -47,7 +48,7 @@ class Described(NamedTuple):
     rows: Sequence[Row]
     decoded: Sequence[Decoded]
     probabilities: np.ndarray
-    votes: VoteFractions | None = None
+    votes: Mapping[str, VoteFractions] = MappingProxyType({})
     captions: Sequence[str] | None = None
     features: np.ndarray | None = None
 
@@ -69,13 +70,13 @@ class Column(NamedTuple):
 
 
 def output_columns(
-    class_names: Sequence[str], has_votes: bool, has_captions: bool, num_features: int | None
+    class_names: Sequence[str], trees: Trees | None, has_captions: bool, num_features: int | None
 ) -> list[Column]:
-    """List the columns: plain numbers and text, votes named as in the published table of Galaxy Zoo 2.
+    """List the columns: plain numbers and text, votes named as in the published tables of their campaigns.
 
     Args:
         class_names: in the order of the probabilities.
-        has_votes: whether votes are predicted.
+        trees: whose votes are predicted; None without votes.
         has_captions: whether captions are written.
         num_features: of the embedding; None without it.
     """
@@ -91,19 +92,29 @@ def output_columns(
     ]
     for index, name in enumerate(probability_columns(class_names)):
         columns.append(Column(name, NUMBER, lambda batch, index=index: batch.probabilities[:, index]))
-    if has_votes:
-        kinds = {"fraction": "conditional", "lower": "lower", "upper": "upper"}
-        for index, answer in enumerate(ANSWERS):
-            for kind, field in kinds.items():
-                columns.append(
-                    Column(f"{answer}_{kind}", NUMBER, lambda batch, f=field, i=index: getattr(batch.votes, f)[:, i])
-                )
-        for question, answers in QUESTION_SLICES.items():
-            columns.append(Column(f"{question}_reach", NUMBER, lambda batch, i=answers.start: batch.votes.reach[:, i]))
+    more = []
     if has_captions:
-        columns.append(Column("caption", TEXT, lambda batch: np.array(batch.captions, dtype=object)))
+        more.append(Column("caption", TEXT, lambda batch: np.array(batch.captions, dtype=object)))
     if num_features is not None:
-        columns.append(Column("embedding", pa.list_(NUMBER, num_features), lambda batch: list(batch.features)))
+        more.append(Column("embedding", pa.list_(NUMBER, num_features), lambda batch: list(batch.features)))
+    if trees is not None:
+        columns += _of_votes(trees, [column.name for column in columns + more])
+    return columns + more
+
+
+def _of_votes(trees: Trees, taken: Sequence[str]) -> list[Column]:
+    """List the columns of votes, beside those of the names ``taken``."""
+    columns = []
+    for campaign, names in vote_columns(trees, taken).items():
+        tree = trees[campaign]
+        values = [(field, index) for index in range(len(tree.answers)) for field in ("conditional", "lower", "upper")]
+        values += [("reach", answers.start) for answers in tree.slices.values()]
+        for name, (field, index) in zip(names, values, strict=True):
+
+            def of_batch(batch: Described, campaign=campaign, field=field, index=index) -> np.ndarray:
+                return getattr(batch.votes[campaign], field)[:, index]
+
+            columns.append(Column(name, NUMBER, of_batch))
     return columns
 
 

@@ -21,6 +21,8 @@ from ..images.observation import observe
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
+from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
+from ..models.trees import Trees
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
@@ -71,9 +73,9 @@ class Models:
         self.compute = None  # set to compute_in(...) when the precision is known
         config = self.classifier.config
         self.class_names = [config.id2label[label] for label in range(config.num_labels)]
-        self.has_votes = config.predict_votes
+        self.trees = chosen_trees(self.classifier, args.campaign)
         num_features = self.classifier.classifier.in_features if args.embedding else None
-        self.columns = output_columns(self.class_names, self.has_votes, bool(args.captioner), num_features)
+        self.columns = output_columns(self.class_names, self.trees, bool(args.captioner), num_features)
 
     def _keep_features(self, features: torch.Tensor) -> None:
         self.features.last = features
@@ -101,9 +103,10 @@ class Models:
         with decoding_threads(1) as pool:
             return pool.submit(bf16_gain, compute, self.batch_size).result()
 
-    def identity(self) -> dict[str, str | None]:
-        """Return the fingerprints of the models."""
-        return {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
+    def identity(self) -> dict:
+        """Return the fingerprints of the models, and the campaigns whose votes are predicted."""
+        prints = {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
+        return prints | {"campaigns": list(self.trees or ())}
 
     def begin(self, pool: ThreadPoolExecutor, rows: list[Row]) -> Callable[[], pa.Table]:
         """Start on a batch in the threads of ``pool``, and return a function that waits for its table."""
@@ -154,10 +157,11 @@ class Models:
         with self.accelerator.autocast():
             outputs, tokens = self._outputs(self.compute, pixels)
         count = len(rows)
-        votes = captions = features = None
-        if self.has_votes:
-            fractions = self.classifier.predict_fractions(outputs)
-            votes = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
+        captions = features = None
+        votes = {}
+        for campaign in self.trees or ():
+            fractions = self.classifier.predict_fractions(outputs, campaign)
+            votes[campaign] = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
         if self.args.captioner:
             captions = self.writing.batch_decode(tokens)[:count]
         if self.args.embedding:
@@ -174,6 +178,29 @@ class Models:
                 pixels[row] = square[index]
         pixels = processor.normalize_pixels(pixels.to(self.accelerator.device, non_blocking=True))
         return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def chosen_trees(classifier: GalaxyResNetForImageClassification, campaigns: str | None) -> Trees | None:
+    """Return those trees of a classifier that are named, in the order of the classifier, or all.
+
+    Args:
+        classifier: with or without votes.
+        campaigns: names separated by commas; None for all.
+
+    Returns:
+        The trees; None if the classifier was trained without votes.
+
+    Raises:
+        ValueError: the classifier does not have one of them.
+    """
+    if not classifier.config.predict_votes:
+        if campaigns is not None:
+            raise ValueError(f"campaign={campaigns!r} has no meaning for a model without votes; leave it out")
+        return None
+    if campaigns is None:
+        return classifier.trees
+    wanted = {classifier.trees.named(name.strip()).name for name in campaigns.split(",")}
+    return Trees(tree for tree in classifier.trees.values() if tree.name in wanted)
 
 
 def local_folder(model: str) -> Path:

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.cli import main
+from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.data.campaigns import load_campaign
-from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.models.losses import dirichlet_multinomial_nll
 from galaxy_vision.models.trees import Trees
 from galaxy_vision.training.starting_point import take_weights
@@ -85,15 +83,6 @@ def test_a_config_with_a_damaged_tree_is_refused_in_one_sentence(tree, tmp_path)
     with pytest.raises(ValueError, match="config.json of galaxy_resnet cannot be used: .*(question|tree)") as error:
         GalaxyResNetForImageClassification.from_pretrained(tmp_path)
     assert "\n" not in str(error.value)
-
-
-def test_commands_that_know_galaxy_zoo_2_only_refuse_another_tree(tmp_path, capsys):
-    classifier(DESI.to_dict()).save_pretrained(tmp_path)
-    GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="predicts the votes of gz_desi, and this command reads those of Galaxy Zoo 2"):
-        load_classifier(tmp_path)
-    assert main(["describe", "a.jpg", "--model", str(tmp_path)]) == 2
-    assert "predicts the votes of gz_desi" in capsys.readouterr().err
 
 
 def test_a_vote_head_of_another_tree_is_not_taken_over():

@@ -1,0 +1,107 @@
+"""The demo shows the questions of the classifier's own tree."""
+
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+from space_server import EXAMPLES, save_tiny_models
+
+from galaxy_vision.data.campaigns import load_campaign
+from galaxy_vision.inference.answer_names import answer_names
+from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
+from galaxy_vision.models.tree import DecisionTree, Question
+
+DESI, RINGS = (load_campaign(name).released for name in ("gz_desi", "gz_rings"))
+
+
+@pytest.fixture(params=["gz_desi", "several", "gz2", "no votes"])
+def demo(request, tmp_path, monkeypatch):
+    """The modules studio, page, figure and batches with a tiny model of the tree; and its name."""
+    trees = {"gz_desi": [DESI], "several": [GALAXY_ZOO_2, DESI, RINGS]}.get(request.param)
+    settings = {"trees": trees and [tree.to_dict() for tree in trees], "predict_votes": request.param != "no votes"}
+    for name, value in save_tiny_models(tmp_path, **settings).items():
+        monkeypatch.setenv(name, value)
+    if request.param == "several":
+        monkeypatch.setenv("GALAXY_VISION_CAMPAIGN", "gz_desi")
+    monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
+    import batches
+    import figure
+    import page
+    import studio
+
+    monkeypatch.setattr(studio, "MODELS", studio.Models())
+    yield studio, page, figure, batches, request.param
+    for name in ("batches", "figure", "page", "studio"):
+        sys.modules.pop(name)
+
+
+def test_the_page_the_figure_the_picker_and_the_table_are_those_of_the_tree(demo):
+    studio, page, figure, batches, kind = demo
+    image = studio.read_image(EXAMPLES[0].read_bytes())
+    description = studio.describe(image, "galaxy.jpg")
+    tree, is_one_of_several = studio.tree()
+    assert json.loads(studio.as_json(description))["campaign"] == (None if kind == "no votes" else tree.name)
+    html = page.tree(description["votes"], tree, is_one_of_several)
+    assert ("What volunteers of gz_desi would" in html) == (kind == "several")
+    if kind != "no votes":
+        assert html.count('<li class="gv-question">') == len(tree.questions)
+        assert html.count('role="img"') == len(tree.answers) == len(description["votes"])
+        assert (
+            ("Merging?" in html and "minor disturbance" in html)
+            == (tree.name == "gz_desi")
+            == ("sign of a bar" not in html)
+        )
+        assert "can&#x27;t tell" in html
+    titles = {name: words for words, name in studio.targets()}
+    assert len(titles) == 7 + {"gz_desi": 34, "several": 37 + 34 + 2, "gz2": 37, "no votes": 0}[kind]
+    if kind in ("gz_desi", "several"):
+        assert titles["bar_strong"] == "answer: strong bar" + " (gz_desi)" * is_one_of_several
+        assert studio.heat_map(image, "bar_strong", "hirescam").shape == image.size[::-1]
+    drawn = figure.sheet(image, description, tree, np.zeros(image.size[::-1], np.float32), "merger", "hirescam")
+    assert Image.open(io.BytesIO(drawn)).size == (1210, 935)
+    rows, thumbnails = batches.describe_batch([str(path) for path in EXAMPLES[:2]], lambda done, total: None)
+    keys = ["featured", "edge-on", "bar", "spiral"] + ["odd"] * (kind in ("gz2", "no votes"))
+    assert list(rows[0]) == ["file", "status", "class", "probability", "caption", *keys]
+    assert re.findall(r'class="gv-sort">([\w-]+)<', page.table(rows, thumbnails)) == list(rows[0])
+    votes = description["votes"]
+    if kind == "gz2":
+        known = ("a02_features_or_disk", "a04_yes", "a06_bar", "a08_spiral", "a14_yes")
+        assert [rows[0][key] for key in keys] == [votes[name]["fraction"] for name in known]
+    elif kind == "no votes":
+        assert [rows[0][key] for key in keys] == [None] * 5
+    else:
+        assert rows[0]["bar"] == votes["bar_strong"]["fraction"] + votes["bar_weak"]["fraction"]
+
+
+def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
+    import figure
+    import page
+
+    mine = DecisionTree(
+        "<b>",
+        (Question("$\\frac{", ("<i>yes</i>", "$\\frac{x$")), Question("b", ("c", "d"), (("$\\frac{", "$\\frac{x$"),))),
+    )
+    shares = {"fraction": 0.5, "lower": 0.4, "upper": 0.6, "reach": 1.0}
+    votes = dict.fromkeys(answer_names(mine), shares)
+    html = page.tree(votes, mine, True)
+    assert "&lt;b&gt;" in html and "&lt;i&gt;yes&lt;/i&gt;" in html and not re.search("<b>|<i>yes", html)
+    image = Image.new("RGB", (60, 60))
+    description = {
+        "image": "a.jpg",
+        "class": "E",
+        "probabilities": {"E": 1.0},
+        "doubts": [],
+        "caption": "",
+        "votes": votes,
+    }
+    assert figure.sheet(image, description, mine, np.zeros((60, 60), np.float32), "E", "hirescam").startswith(
+        b"\x89PNG"
+    )
+    for name in ("batches", "figure", "page", "studio"):
+        sys.modules.pop(name)
