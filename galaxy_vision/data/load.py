@@ -1,11 +1,21 @@
 """Load a data set by its name: its splits, with votes and named classes."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset, load_dataset_builder, load_from_disk
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Image,
+    concatenate_datasets,
+    load_dataset,
+    load_dataset_builder,
+    load_from_disk,
+)
 from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import snapshot_download
 from PIL import Image as PillowImage
@@ -33,7 +43,12 @@ def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0) -> str:
 
 
 def load_galaxies(
-    name: str, label_scheme: str | None = None, num_simulated: int = 2400, seed: int = 0, streaming: bool = False
+    name: str,
+    label_scheme: str | None = None,
+    num_simulated: int = 2400,
+    seed: int = 0,
+    streaming: bool = False,
+    also: Sequence[str] = (),
 ) -> DatasetDict:
     """Load a data set with the splits train, validation and test.
 
@@ -46,12 +61,39 @@ def load_galaxies(
         seed: seed of ``"simulated"``.
         streaming: load only validation and test, from Parquet files;
             :class:`~galaxy_vision.data.streaming.TrainingStream` reads the training split.
+        also: further data sets, whose training rows are added to those of the first; none of their rows is moved to
+            another split, also where they have no others.
 
     Raises:
-        ValueError: the folder or data set does not exist, it has neither labels nor votes, or its rows contradict its
-            classes.
+        ValueError: the folder or data set does not exist, it has neither labels nor votes, its rows contradict its
+            classes, or those of ``also`` have other columns or are held out by the first.
     """
-    name = locate_dataset(name, num_simulated, seed)
+    data = _load_splits(locate_dataset(name, num_simulated, seed), label_scheme, streaming)
+    for other in also:
+        data["train"] = _joined(data, name, _load_splits(other, label_scheme, cut=False)["train"], other)
+    return data
+
+
+def _joined(data: DatasetDict, name: str, rows: Dataset, other: str) -> Dataset:
+    """Return the training rows of ``data`` and ``rows``, which are of the data set ``other``."""
+    columns = [column for column in data["train"].column_names if column in rows.column_names]
+    if columns != data["train"].column_names or rows.select_columns(columns).features != data["train"].features:
+        raise ValueError(
+            f"also={other!r} has other columns or classes than dataset={name!r}; build both with the same script and "
+            "--label_scheme"
+        )
+    if ids := [column for column in ID_COLUMNS if column in columns]:
+        held_out = {str(key) for split, part in data.items() if split != "train" for key in part[ids[0]]}
+        if both := [key for key in map(str, rows[ids[0]]) if key in held_out]:
+            raise ValueError(
+                f"also={other!r} has {len(both)} rows that dataset={name!r} holds out, such as id {both[0]}; remove "
+                "them"
+            )
+    return concatenate_datasets([data["train"], rows.select_columns(columns)])
+
+
+def _load_splits(name: str, label_scheme: str | None, streaming: bool = False, cut: bool = True) -> DatasetDict:
+    """Return the checked splits of a data set; missing ones are not ``cut`` from train if that is False."""
     if Path(name).is_file():  # else the Hub would be asked for a data set of that name
         raise ValueError(
             f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
@@ -69,7 +111,8 @@ def load_galaxies(
     for split, rows in data.items():
         data[split] = _with_checked_columns(rows, split, name, label_scheme)
     if not streaming:
-        return with_all_splits(with_named_labels(data, name))
+        data = with_named_labels(data, name)
+        return with_all_splits(data) if cut else data
     if not isinstance(data["test"].features["label"], ClassLabel):
         raise ValueError(
             f"column `label` of dataset={name!r} is not a ClassLabel, which streaming needs; leave --streaming out"
