@@ -95,6 +95,19 @@ def _fault_of(name: str) -> str | None:
     return None
 
 
+def check_resnet(name: str) -> None:
+    """Check that a backbone is a ResNet of timm, whose last stage is what its head pools; raise ValueError otherwise.
+
+    Other networks have layers after their last stage, which a captioner would not read.
+    """
+    if "resnet" not in name:
+        raise ValueError(
+            f"backbone={name!r} is not a timm ResNet, whose stages a captioner attends to; use for example resnet10t, "
+            "resnet18 or resnet50d"
+        )
+    check_backbone(name)
+
+
 def keep_initialisation(module) -> None:
     """Mark the weights of a module as initialised, so that transformers keeps the values that timm gave them.
 

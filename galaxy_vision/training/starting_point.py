@@ -9,6 +9,7 @@ from ..inference.loading import refusing
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
+from ..models.strict_loading import check_resnet
 from ..runtime.shipped import model_source
 
 NUM_CHANNELS = 3
@@ -42,11 +43,16 @@ def load_trained(kind: type, argument: str, name: str):
             f"error: encoder={name!r} predicts the votes of {loaded.tree.name!r}, and captions are written from those "
             "of Galaxy Zoo 2; give another model"
         )
+    if argument == "encoder" and kind is not GalaxyImageProcessor:
+        try:
+            check_resnet(loaded.config.backbone)
+        except ValueError as error:
+            raise SystemExit(f"error: encoder={name!r} has {error}") from error
     return loaded
 
 
 def load_timm_backbone(name: str) -> nn.Module:
-    """Load a timm ResNet with the weights of that name; end the run with one line where that fails.
+    """Load a model of timm with the weights of that name; end the run with one line where that fails.
 
     Raises:
         SystemExit: there are no such weights, or they cannot be downloaded.

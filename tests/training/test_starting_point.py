@@ -74,7 +74,7 @@ def test_a_start_that_cannot_be_is_named(tmp_path, capsys, monkeypatch):
     for argv, message in (
         (
             ["--pretrained_backbone", "vit_tiny_patch16_224"],
-            "pretrained_backbone='vit_tiny_patch16_224' is not a timm ResNet",
+            "pretrained_backbone='vit_tiny_patch16_224' does not give feature maps",
         ),
         (["--pretrained_backbone", "resnet18", "--init_from", "runs/classifier"], "give one of them"),
     ):
