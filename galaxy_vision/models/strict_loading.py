@@ -68,13 +68,13 @@ def check_backbone(name: str) -> None:
     examples = "resnet10t, resnet18, resnet50d or tf_efficientnet_lite0"
     if not timm.is_model(name):
         raise ValueError(f"backbone={name!r} is not a model of timm; use for example {examples}")
-    if fault := _fault_of(name):
+    if fault := _fault_of(name.split(".")[0]):  # without the name of its weights
         raise ValueError(f"backbone={name!r} {fault}; use a convolutional network, for example {examples}")
 
 
 @cache
 def _fault_of(name: str) -> str | None:
-    """Return what makes a timm model unfit as a backbone, None if it fits.
+    """Return what makes an architecture of timm unfit as a backbone, None if it fits.
 
     Its features must be those maps that its head pools, of one place for each 32 x 32 pixels, at any size of the image.
     It is tried without memory for its weights, so that the name of a large model costs nothing.
