@@ -1,5 +1,6 @@
 """The real builders on tiny files of every format, and on every kind of bad input."""
 
+import json
 import sys
 import zipfile
 
@@ -222,6 +223,36 @@ def test_predicted_votes_stand_beside_given_ones_in_the_training_split_only(
         pixels = processor([added[0]["image"]], return_tensors="pt")["pixel_values"]
         fractions = model.predict_fractions(classify(model, pixels, 4)).conditional
     np.testing.assert_allclose(added[0]["votes"], votes_from_conditional(fractions, 44)[0], atol=1e-3)
+
+
+def test_predicted_votes_are_held_to_the_bounds_of_their_classes_and_leave_known_galaxies_out(
+    tmp_path, challenge_files, folders_of_images, classifier_run
+):
+    build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
+    unlabelled = build("class_folders", tmp_path / "unlabelled", images=folders_of_images)["train"]
+    names = unlabelled.features["label"].names
+    (tmp_path / "bounds.json").write_text(json.dumps({names[0]: [["Class1.1", 0.9], ["Class7.1", 0.8]]}))
+    known = tmp_path / "known"
+    known.mkdir()
+    unlabelled.select(range(5)).to_parquet(known / "train.parquet")
+    unlabelled.select(range(5, 7)).to_parquet(known / "validation.parquet")
+    unlabelled.select(range(7, 8)).to_parquet(known / "test.parquet")
+    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled", "leave_out": known}
+    data = build(
+        "predicted_votes", tmp_path / "out", model=classifier_run[0], bounds=tmp_path / "bounds.json", **sources
+    )
+    added = [row for row in all_rows(data).values() if row["id"].startswith("predicted/")]
+    labels = dict(zip(unlabelled["id"], unlabelled["label"], strict=True))
+    assert [row["id"].removeprefix("predicted/") for row in added] == unlabelled["id"][8:]
+    cumulative = [kaggle_from_conditional(conditional_fractions(row["votes"])) for row in added]
+    bounded = [labels[row["id"].removeprefix("predicted/")] == 0 for row in added]
+    round_ones = np.array(cumulative)[bounded]
+    assert (
+        len(round_ones)
+        and (round_ones[:, 0] > 0.9 - 1e-6).all()
+        and (round_ones[:, KAGGLE_COLUMNS.index("Class7.1")] > 0.8 - 1e-6).all()
+    )
+    assert not (np.array(cumulative)[~np.array(bounded)][:, 0] > 0.9).all()
 
 
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):
