@@ -21,7 +21,7 @@ from galaxy_vision.evaluation.evaluate import evaluate_captions, template_captio
 from galaxy_vision.evaluation.objectives import CAPTIONER
 from galaxy_vision.models.configuration_galaxy_captioner import LIMITS
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
-from galaxy_vision.models.strict_loading import GENERATION, check_ranges
+from galaxy_vision.models.strict_loading import GENERATION, check_ranges, check_resnet
 from galaxy_vision.runtime.arguments import arg, parse_arguments
 from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice, check_least
 from galaxy_vision.training.checks import check_captioner_rows
@@ -73,6 +73,8 @@ class Arguments(TrainingRun):
     def __post_init__(self):
         super().__post_init__()
         check_choice(self, "select_by", SCORES)
+        if self.backbone is not None:
+            check_resnet(self.backbone)
         check_least(
             self, {"num_beams": 1, "num_references": 1, "max_new_tokens": 1, "frozen_epochs": 0, "backbone_rate": 0}
         )

@@ -5,7 +5,8 @@
 
 For self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation
 and test are those of ``--dataset`` alone, so that a student is scored on the same galaxies as its teacher, against
-volunteers' votes.
+volunteers' votes. Where class folders are cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote
+contradicts the folder of its galaxy.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 
 from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision.data.batches import cache_pixels, make_loader
+from galaxy_vision.data.bounds import hold, read_bounds
 from galaxy_vision.data.builder import builder_parser, run_builder
 from galaxy_vision.data.labels import SCHEMES, assign_labels, get_scheme
 from galaxy_vision.data.load import load_galaxies
@@ -26,18 +28,34 @@ from galaxy_vision.data.splits import split_of
 from galaxy_vision.images.limits import read_file
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.inference.rotations import ROTATIONS, classify
-from galaxy_vision.models.decision_tree import NOMINAL_CLASSIFICATIONS, votes_from_conditional
+from galaxy_vision.models.decision_tree import NOMINAL_CLASSIFICATIONS, question_totals, votes_from_conditional
+from galaxy_vision.training.checks import labels_of
 
 
 @torch.inference_mode()
-def predict_votes(model: GalaxyResNetForImageClassification, processor, rows: Dataset, rotations: int) -> np.ndarray:
-    """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies."""
+def predict_votes(
+    model: GalaxyResNetForImageClassification,
+    processor,
+    rows: Dataset,
+    rotations: int,
+    bounds: dict[int, np.ndarray],
+) -> np.ndarray:
+    """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies.
+
+    ``bounds`` are those of labels, from :func:`~galaxy_vision.data.bounds.read_bounds`; may be empty.
+    """
     batches = make_loader(cache_pixels(rows, processor), processor.size["height"], 32, shuffle=False)
-    fractions = []
+    fractions, certainties = [], []
     for batch in tqdm(batches, desc="predicted votes"):
         pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
-        fractions.append(model.predict_fractions(classify(model, pixels, rotations)).conditional)
-    return votes_from_conditional(torch.cat(fractions).double().numpy(), NOMINAL_CLASSIFICATIONS)
+        outputs = classify(model, pixels, rotations)
+        fractions.append(model.predict_fractions(outputs).conditional)
+        certainties.append(question_totals(outputs.vote_concentration))
+    fractions, certainty = torch.cat(fractions).double().numpy(), np.concatenate(certainties)
+    labels = labels_of(rows) if bounds else None
+    for label, least in bounds.items():
+        fractions[labels == label] = hold(fractions[labels == label], certainty[labels == label], least)
+    return votes_from_conditional(fractions, NOMINAL_CLASSIFICATIONS)
 
 
 def read_rows(labelled: list[Dataset], unlabelled: Dataset, votes: np.ndarray, label_scheme: str) -> Iterator[dict]:
@@ -78,12 +96,17 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
     for split, rows in labelled.items():
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
-    votes = predict_votes(model, processor, unlabelled, args.rotations)
+    if args.leave_out:
+        known = {str(key) for name in args.leave_out for rows in load_galaxies(name).values() for key in rows["id"]}
+        unlabelled = unlabelled.select([row for row, key in enumerate(unlabelled["id"]) if key not in known])
+    bounds = read_bounds(args.bounds, unlabelled.features["label"].names) if args.bounds else {}
+    votes = predict_votes(model, processor, unlabelled, args.rotations, bounds)
     card = Card(
         "Galaxies with given and with predicted votes",
         f"The rows of `{args.dataset}`, and the training rows of `{args.unlabelled}` (ids that begin with "
-        f"`predicted/`) with the votes that `{args.model}` expects of {NOMINAL_CLASSIFICATIONS} volunteers. Predicted "
-        "votes are not measurements: use them for training only.",
+        f"`predicted/`) with the votes that `{args.model}` expects of {NOMINAL_CLASSIFICATIONS} volunteers"
+        f"{', given the bounds on votes that follow from their classes' if bounds else ''}. Predicted votes are not "
+        "measurements: use them for training only.",
         "other",
         "Licences and citations of the two data sets.",
         args.label_scheme,
@@ -102,6 +125,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="trained classifier that predicts votes: folder or Hub id")
     parser.add_argument("--dataset", required=True, help="data set with votes")
     parser.add_argument("--unlabelled", required=True, help="data set whose training rows get predicted votes")
+    parser.add_argument(
+        "--bounds",
+        help='JSON file of class -> least cumulative fractions, such as {"spiral": [["Class4.1", 0.619]]}; predicted '
+        "votes are held to them",
+    )
+    parser.add_argument(
+        "--leave_out", nargs="+", metavar="DATASET", help="data sets whose ids are left out of the unlabelled rows"
+    )
     parser.add_argument(
         "--rotations",
         type=int,

@@ -1,11 +1,21 @@
 """Load a data set by its name: its splits, with votes and named classes."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset, load_dataset_builder, load_from_disk
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Image,
+    concatenate_datasets,
+    load_dataset,
+    load_dataset_builder,
+    load_from_disk,
+)
 from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import snapshot_download
 from PIL import Image as PillowImage
@@ -50,6 +60,7 @@ def load_galaxies(
     seed: int = 0,
     streaming: bool = False,
     trees: Trees | None = None,
+    also: Sequence[str] = (),
 ) -> Galaxies:
     """Load a data set with the splits train, validation and test.
 
@@ -63,12 +74,43 @@ def load_galaxies(
         streaming: load only validation and test, from Parquet files;
             :class:`~galaxy_vision.data.streaming.TrainingStream` reads the training split.
         trees: whose votes are read; None for those of all campaigns that are recognised by their columns.
+        also: further data sets, whose training rows are added to those of the first; none of their rows is moved to
+            another split, also where they have no others.
 
     Raises:
         ValueError: the folder or data set does not exist, it has neither labels nor votes, it does not have the votes
-            that are asked for, or its rows contradict its classes.
+            that are asked for, its rows contradict its classes, or those of ``also`` have other columns or are held out
+            by the first.
     """
-    name = locate_dataset(name, num_simulated, seed, trees)
+    data = _load_splits(locate_dataset(name, num_simulated, seed, trees), label_scheme, trees, streaming)
+    for other in also:
+        rows = _load_splits(other, label_scheme, data.trees, cut=False)["train"]
+        data["train"] = _joined(data, name, rows, other)
+    return data
+
+
+def _joined(data: DatasetDict, name: str, rows: Dataset, other: str) -> Dataset:
+    """Return the training rows of ``data`` and ``rows``, which are of the data set ``other``."""
+    columns = [column for column in data["train"].column_names if column in rows.column_names]
+    if columns != data["train"].column_names or rows.select_columns(columns).features != data["train"].features:
+        raise ValueError(
+            f"also={other!r} has other columns or classes than dataset={name!r}; build both with the same script and "
+            "--label_scheme"
+        )
+    if ids := [column for column in ID_COLUMNS if column in columns]:
+        held_out = {str(key) for split, part in data.items() if split != "train" for key in part[ids[0]]}
+        if both := [key for key in map(str, rows[ids[0]]) if key in held_out]:
+            raise ValueError(
+                f"also={other!r} has {len(both)} rows that dataset={name!r} holds out, such as id {both[0]}; remove "
+                "them"
+            )
+    return concatenate_datasets([data["train"], rows.select_columns(columns)])
+
+
+def _load_splits(
+    name: str, label_scheme: str | None, trees: Trees | None, streaming: bool = False, cut: bool = True
+) -> Galaxies:
+    """Return the checked splits of a data set; missing ones are not ``cut`` from train if that is False."""
     if Path(name).is_file():  # else the Hub would be asked for a data set of that name
         raise ValueError(
             f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
@@ -87,7 +129,8 @@ def load_galaxies(
     for split, rows in data.items():
         data[split] = _with_checked_columns(rows, split, name, label_scheme, trees)
     if not streaming:
-        data = Galaxies(with_all_splits(with_named_labels(data, name)))
+        data = with_named_labels(data, name)
+        data = Galaxies(with_all_splits(data) if cut else data)
         data.trees = trees
         return data
     if not isinstance(data["test"].features["label"], ClassLabel):

@@ -151,7 +151,8 @@ def explain(
             targets = scores(pixels)[:, : model.config.num_labels].argmax(1).tolist()
     else:
         targets = [target_index(model.config, name) for name in target_list(target, len(images))]
-    layer = scores.model.backbone.get_submodule(f"layer{stage}")
+    backbone = scores.model.backbone
+    layer = backbone.get_submodule(backbone.feature_info[stage - 5]["module"])  # the last is stage 4
     heats = _maps(scores, layer, pixels, targets, method)
     maps = [_on_image(heat, source, processor) for heat, source in zip(heats, images, strict=True)]
     return maps[0] if isinstance(image, Image.Image) else maps

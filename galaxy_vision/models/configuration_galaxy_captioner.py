@@ -24,7 +24,7 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
     """Configuration of a :class:`GalaxyCaptionerForConditionalGeneration`, without settings of its training.
 
     Attributes:
-        backbone: name of a timm ResNet, such as ``"resnet18"``.
+        backbone: name of a timm ResNet, such as ``"resnet18"``; no other network, since its stages are attended to.
         image_size: side of the square input in pixels, as the image processor makes it.
         num_channels: colour channels.
         attention_stage: stage of the backbone whose places the decoder attends to: 4 (stride 32), 3 (stride 16) or 2

@@ -19,7 +19,8 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     """Configuration of a :class:`GalaxyResNetForImageClassification`, without settings of its training.
 
     Attributes:
-        backbone: name of a timm ResNet, such as ``"resnet18"`` or ``"resnet50d"``.
+        backbone: name of a timm ResNet, such as ``"resnet18"`` or ``"resnet50d"``, or of another convolutional network
+            of timm whose head pools feature maps with a stride of 32, such as ``"tf_efficientnet_lite0"``.
         image_size: side of the square input in pixels, as the image processor makes it.
         num_channels: colour channels.
         predict_votes: whether the model has the head for the votes of volunteers.

@@ -19,7 +19,7 @@ from .caption_encoder import GalaxyEncoder
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 from .generation_coverage import covers
 from .generation_galaxy_captioner import Decoder, beam_search, greedy_search
-from .strict_loading import StrictLoading, check_backbone
+from .strict_loading import StrictLoading, check_resnet
 
 MAX_NEW_TOKENS = 48
 """Default maximum of words in a caption. Ours: no caption of ``galaxy_vision.captions`` is as long."""
@@ -43,7 +43,7 @@ class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
 
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__(config)
-        check_backbone(config.backbone)
+        check_resnet(config.backbone)
         self.encoder = GalaxyEncoder(config)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A timm ResNet with two heads: morphological class, and the votes of volunteers on one decision tree or several."""
+"""A ResNet or another network of timm with two heads: morphological class, and votes of volunteers on trees."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -3,11 +3,22 @@
 transformers by itself fills missing weights with random numbers, and ignores wrong settings.
 """
 
+import logging
 from collections import Counter
+from functools import cache
 
 import timm
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+
+logger = logging.getLogger(__name__)
+
+STRIDE = 32
+"""Pixels of the image for each place of the last feature maps (He et al. 2016, arXiv:1512.03385, table 1)."""
+
+TRIED_SIZE = 96
+"""Pixels of a side for which a backbone is tried. Ours: three places, and not the size that timm builds models for."""
 
 MAX_CLASSES = 10_000
 """Largest number of classes. Ours: far beyond any use, and a wrong file cannot exhaust the memory."""
@@ -47,13 +58,54 @@ def check_ranges(settings, limits: dict[str, tuple[int, int]]) -> None:
 
 
 def check_backbone(name: str) -> None:
-    """Check that a backbone is a ResNet of timm; raise ValueError otherwise.
+    """Check that a backbone is a model of timm that gives feature maps: a ResNet or another convolutional network.
 
     timm itself would also load weights from ``hf-hub:`` and ``local-dir:`` names.
+
+    Raises:
+        ValueError: timm has no such model, or :func:`_fault_of` finds a fault in it.
     """
-    if "resnet" not in name or not timm.is_model(name):
-        examples = ", ".join(timm.list_models("resnet*")[:8])
-        raise ValueError(f"backbone={name!r} is not a timm ResNet; use for example {examples}")
+    examples = "resnet10t, resnet18, resnet50d or tf_efficientnet_lite0"
+    if not timm.is_model(name):
+        raise ValueError(f"backbone={name!r} is not a model of timm; use for example {examples}")
+    if fault := _fault_of(name.split(".")[0]):  # without the name of its weights
+        raise ValueError(f"backbone={name!r} {fault}; use a convolutional network, for example {examples}")
+
+
+@cache
+def _fault_of(name: str) -> str | None:
+    """Return what makes an architecture of timm unfit as a backbone, None if it fits.
+
+    Its features must be those maps that its head pools, of one place for each 32 x 32 pixels, at any size of the image.
+    It is tried without memory for its weights, so that the name of a large model costs nothing.
+    """
+    with torch.device("meta"):
+        try:
+            model = timm.create_model(name, pretrained=False, num_classes=0).eval()
+            maps = model.forward_intermediates(torch.empty(1, 3, TRIED_SIZE, TRIED_SIZE))[0]
+            features = model.forward_head(maps)
+        except Exception as error:  # which one depends on the model
+            logger.debug("backbone %s: %s", name, error)
+            return f"does not give feature maps of an image of {TRIED_SIZE} pixels"
+    side = TRIED_SIZE // STRIDE
+    if maps.ndim != 4 or tuple(maps.shape[2:]) != (side, side):
+        return f"does not give feature maps with a stride of {STRIDE} pixels"
+    if not maps.shape[1] == features.shape[1] == model.num_features:
+        return "has layers between its feature maps and its head"
+    return None
+
+
+def check_resnet(name: str) -> None:
+    """Check that a backbone is a ResNet of timm, whose last stage is what its head pools; raise ValueError otherwise.
+
+    Other networks have layers after their last stage, which a captioner would not read.
+    """
+    if "resnet" not in name:
+        raise ValueError(
+            f"backbone={name!r} is not a timm ResNet, whose stages a captioner attends to; use for example resnet10t, "
+            "resnet18 or resnet50d"
+        )
+    check_backbone(name)
 
 
 def keep_initialisation(module) -> None:

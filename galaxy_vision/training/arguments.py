@@ -8,7 +8,7 @@ from ..data.augmentation import MAX_BLUR, Augmentation
 from ..data.campaigns import wanted_trees
 from ..data.labels import SCHEMES
 from ..models.configuration_galaxy_resnet import LIMITS
-from ..models.strict_loading import check_backbone, check_ranges
+from ..models.strict_loading import STRIDE, check_backbone, check_ranges
 from ..models.trees import Trees
 from ..runtime.arguments import arg
 from ..runtime.hardware import PRECISIONS
@@ -31,8 +31,6 @@ MOST |= {"grey_share": 1}
 """Beyond these a view shows another galaxy, or none."""
 BELOW_ONE = ("warmup_fraction", "drop_rate", "ema_decay")
 """Numbers from 0 to below 1."""
-STRIDE = 32
-"""Of a ResNet's last stage, in pixels of the input (He et al. 2016, arXiv:1512.03385, table 1)."""
 
 
 def check_least(args, least: dict[str, float]) -> None:
@@ -56,6 +54,9 @@ class TrainingRun:
     dataset: str = arg(
         "simulated", "'simulated', a folder written by datasets_scripts, a folder of class folders, or a Hub id"
     )
+    also: str | None = arg(
+        None, "further data sets, separated by commas, whose training rows are added to those of --dataset"
+    )
     output_dir: str = arg("runs/model", "folder for the model, metrics.json, figures and checkpoints")
     label_scheme: str | None = arg(
         None,
@@ -74,7 +75,9 @@ class TrainingRun:
     )
     shuffle_buffer: int = arg(10_000, "with streaming: rows that each process holds and shuffles, undecoded")
     backbone: str | None = arg(
-        None, "any timm ResNet by name (default: that of the model it starts from, else resnet10t)"
+        None,
+        "any ResNet of timm by name, for a classifier also another convolutional network whose maps have a stride of "
+        "32, such as tf_efficientnet_lite0 (default: that of the model it starts from, else resnet10t)",
     )
     image_size: int = arg(64, "side of the input in pixels")
     crop_fraction: float = arg(0.6, "side of the central square that is used, as a share of the image")
@@ -145,6 +148,8 @@ class TrainingRun:
             raise ValueError(
                 f"max_rows={self.max_rows} does not go with streaming, which passes through all rows; leave one out"
             )
+        if self.streaming and self.also:
+            raise ValueError(f"also={self.also!r} does not go with streaming, which reads one data set; leave one out")
         if self.push_to_hub and not self.hub_model_id:
             raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
         if self.push_to_hub:

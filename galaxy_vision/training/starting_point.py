@@ -8,7 +8,7 @@ from torch import nn
 from ..inference.loading import refusing
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
-from ..models.trees import Trees
+from ..models.strict_loading import check_resnet
 from ..runtime.shipped import model_source
 
 NUM_CHANNELS = 3
@@ -37,16 +37,16 @@ def load_trained(kind: type, argument: str, name: str):
             f"error: {argument}={name!r} takes images of {channels} channels, and a run trains on {NUM_CHANNELS}; "
             "give another model"
         )
-    if argument == "encoder" and getattr(loaded, "trees", Trees()) != Trees():
-        raise SystemExit(
-            f"error: encoder={name!r} predicts the votes of {', '.join(loaded.trees)}, and captions are written "
-            "from those of Galaxy Zoo 2; give another model"
-        )
+    if argument == "encoder" and kind is not GalaxyImageProcessor:
+        try:
+            check_resnet(loaded.config.backbone)
+        except ValueError as error:
+            raise SystemExit(f"error: encoder={name!r} has {error}") from error
     return loaded
 
 
 def load_timm_backbone(name: str) -> nn.Module:
-    """Load a timm ResNet with the weights of that name; end the run with one line where that fails.
+    """Load a model of timm with the weights of that name; end the run with one line where that fails.
 
     Raises:
         SystemExit: there are no such weights, or they cannot be downloaded.

@@ -345,3 +345,28 @@ def test_a_fixed_list_of_captions_is_left_as_it_is():
     features = Features({"captions": List(Value("string"), length=2)})
     captioned = Dataset.from_dict({"captions": [["a", "b"]]}, features=features)
     assert with_caption_lists(captioned) is captioned
+
+
+def test_training_rows_of_further_data_sets_are_added_and_no_other_split_changes(tmp_path):
+    kind = ClassLabel(names=["round", "spiral"])
+    first = parquet(
+        tmp_path / "first", train=rows([0, 1], kind), validation=rows([0], kind, 2), test=rows([1], kind, 3)
+    )
+    more = parquet(tmp_path / "more", train=rows([1] * 30, kind, 10))  # from which no split may be cut
+    even_more = parquet(tmp_path / "even_more", train=rows([0], kind, 50), test=rows([0], kind, 51))
+    alone, joined = load_galaxies(first), load_galaxies(first, also=[more, even_more])
+    assert joined["train"]["id"] == ["g0", "g1", *[f"g{number}" for number in range(10, 40)], "g50"]
+    assert joined["train"]["label"] == [0, 1, *[1] * 30, 0]
+    for split in ("validation", "test"):
+        assert joined[split].to_list() == alone[split].to_list()
+
+
+def test_further_data_sets_that_do_not_belong_to_the_first_are_refused(tmp_path):
+    kind, other = ClassLabel(names=["round", "spiral"]), ClassLabel(names=["spiral", "merger"])
+    first = parquet(
+        tmp_path / "first", train=rows([0, 1], kind), validation=rows([0], kind, 2), test=rows([1], kind, 3)
+    )
+    with pytest.raises(ValueError, match="also=.*classes.* has other columns or classes than dataset=.*first"):
+        load_galaxies(first, also=[parquet(tmp_path / "classes", train=rows([0, 1], other, 10))])
+    with pytest.raises(ValueError, match="has 1 rows that dataset=.* holds out, such as id g3; remove"):
+        load_galaxies(first, also=[parquet(tmp_path / "held_out", train=rows([0, 1], kind, 3))])

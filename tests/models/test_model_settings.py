@@ -107,8 +107,8 @@ SETTINGS = [  # model, file, what is changed in it, what is said
         {"id2label": {"7": "spiral"}},
         "id2label does not have one name for each of the numbers",
     ),
-    ("classifier", "config.json", {"backbone": "hf-hub:somebody/resnet"}, "is not a timm ResNet"),
-    ("classifier", "config.json", {"backbone": "../resnet"}, "is not a timm ResNet"),
+    ("classifier", "config.json", {"backbone": "hf-hub:somebody/resnet"}, "is not a model of timm"),
+    ("classifier", "config.json", {"backbone": "../resnet"}, "is not a model of timm"),
     ("classifier", "config.json", {"model_type": "vit", "hidden_size": HUGE}, "of type 'vit' and not galaxy_resnet"),
     (
         "classifier",

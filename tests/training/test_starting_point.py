@@ -13,6 +13,7 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
+from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.training.starting_point import take_weights
 
 QUICK = ["--num_simulated", "200", "--max_rows", "12", "--batch_size", "6", "--epochs", "1", "--mixed_precision", "no"]
@@ -64,6 +65,27 @@ def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_l
         train("train_classifier", *FEW, f"--{start}", place, "--output_dir", str(tmp_path / "run"))
 
 
+def test_a_captioner_starts_from_a_resnet_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("galaxy_vision.training.rows.load_galaxies", None)
+    config = GalaxyResNetConfig(backbone="tf_efficientnet_lite0")
+    GalaxyResNetForImageClassification(config).save_pretrained(tmp_path / "lite")
+    GalaxyImageProcessor().save_pretrained(tmp_path / "lite")
+    with pytest.raises(SystemExit, match="error: encoder=.* has backbone='tf_efficientnet_lite0' is not a timm ResNet"):
+        train("train_captioner", "--encoder", str(tmp_path / "lite"), "--output_dir", str(tmp_path / "run"))
+
+
+def test_the_rows_of_further_data_sets_are_trained_on(tmp_path, capsys):
+    data = load_galaxies("simulated", num_simulated=200)
+    kept = data["train"].select(range(12))
+    for name, rows in (("more", kept), ("even_more", kept.select(range(5)))):
+        renamed = rows.remove_columns("id").add_column("id", [f"{name}{row}" for row in range(len(rows))])
+        renamed.to_parquet(tmp_path / name / "train.parquet")
+    argv = [*QUICK, "--image_size", "32", "--max_rows", "0", "--stop_after", "1", "--output_dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match="130"):
+        train("train_classifier", *argv, "--also", f"{tmp_path / 'more'},{tmp_path / 'even_more'}")
+    assert f": {len(data['train']) + 17} train, " in capsys.readouterr().out
+
+
 def test_the_backbone_of_the_start_may_be_named_too(other, tmp_path):
     argv = [*QUICK, "--image_size", "32", "--init_from", other, "--output_dir", str(tmp_path / "run")]
     with pytest.raises(SystemExit, match="130"):
@@ -74,7 +96,7 @@ def test_a_start_that_cannot_be_is_named(tmp_path, capsys, monkeypatch):
     for argv, message in (
         (
             ["--pretrained_backbone", "vit_tiny_patch16_224"],
-            "pretrained_backbone='vit_tiny_patch16_224' is not a timm ResNet",
+            "pretrained_backbone='vit_tiny_patch16_224' does not give feature maps",
         ),
         (["--pretrained_backbone", "resnet18", "--init_from", "runs/classifier"], "give one of them"),
     ):

@@ -193,7 +193,7 @@ WRONG_ARGUMENTS = {
     "--image_size 5000": "image_size=5000 is not an integer from 32 to 4096",
     "--crop_fraction 1.5": "crop_fraction=1.5",
     "--epochs 0": "epochs=0",
-    "--backbone vit_tiny_patch16_224": "is not a timm ResNet",
+    "--backbone vit_tiny_patch16_224": "backbone='vit_tiny_patch16_224' does not give feature maps",
     "--class_weighting cubic": "class_weighting='cubic'",
     "--select_by luck": "select_by='luck' is not one of loss, rmse_37",
     "--epoch 3": "--epoch",
