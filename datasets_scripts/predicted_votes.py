@@ -86,6 +86,17 @@ def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
         )
 
 
+def without_galaxies_of(names: list[str], rows: Dataset) -> Dataset:
+    """Return the rows whose id is not in any split of these data sets; raise ValueError where one has no ids."""
+    known = set()
+    for name in names:
+        for part in load_galaxies(name).values():
+            if "id" not in part.column_names:
+                raise ValueError(f"leave_out={name!r} has no column id; build it with a script of this folder")
+            known |= set(map(str, part["id"]))
+    return rows.select([row for row, key in enumerate(rows["id"]) if str(key) not in known])
+
+
 def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
     try:
         model, processor = load_classifier(args.model)
@@ -97,8 +108,9 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
     if args.leave_out:
-        known = {str(key) for name in args.leave_out for rows in load_galaxies(name).values() for key in rows["id"]}
-        unlabelled = unlabelled.select([row for row, key in enumerate(unlabelled["id"]) if key not in known])
+        unlabelled = without_galaxies_of(args.leave_out, unlabelled)
+        if not len(unlabelled):
+            raise ValueError(f"leave_out leaves no row of unlabelled={args.unlabelled!r}; leave out fewer data sets")
     bounds = read_bounds(args.bounds, unlabelled.features["label"].names) if args.bounds else {}
     votes = predict_votes(model, processor, unlabelled, args.rotations, bounds)
     card = Card(
