@@ -17,7 +17,7 @@ import torch
 from datasets import Dataset, Features, Image
 from tqdm.auto import tqdm
 
-from galaxy_vision import GalaxyResNetForImageClassification
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassification
 from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.bounds import hold, read_bounds
 from galaxy_vision.data.builder import builder_parser, run_builder
@@ -34,25 +34,32 @@ from galaxy_vision.training.checks import labels_of
 
 @torch.inference_mode()
 def predict_votes(
-    model: GalaxyResNetForImageClassification,
-    processor,
+    models: list[tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]],
     rows: Dataset,
     rotations: int,
     bounds: dict[int, np.ndarray],
 ) -> np.ndarray:
     """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies.
 
-    ``bounds`` are those of labels, from :func:`~galaxy_vision.data.bounds.read_bounds`; may be empty.
+    Args:
+        models: teachers with their processors. As over rotations, fractions are arithmetic means and certainties
+            geometric ones.
+        rows: with images, and with labels if there are bounds.
+        rotations: number of views to average over.
+        bounds: those of labels, from :func:`~galaxy_vision.data.bounds.read_bounds`; may be empty.
     """
-    batches = make_loader(cache_pixels(rows, processor), processor.size["height"], 32, shuffle=False)
-    fractions, certainties = [], []
-    for batch in tqdm(batches, desc="predicted votes"):
-        pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
-        outputs = classify(model, pixels, rotations)
-        fractions.append(model.predict_fractions(outputs).conditional)
-        certainties.append(question_totals(outputs.vote_concentration))
-    fractions, certainty = torch.cat(fractions).double().numpy(), np.concatenate(certainties)
-    labels = labels_of(rows) if bounds else None
+    fractions, log_certainty = 0.0, 0.0
+    for model, processor in models:
+        own_fractions, own_certainties = [], []
+        batches = make_loader(cache_pixels(rows, processor), processor.size["height"], 32, shuffle=False)
+        for batch in tqdm(batches, desc="predicted votes"):
+            pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            outputs = classify(model, pixels, rotations)
+            own_fractions.append(model.predict_fractions(outputs).conditional)
+            own_certainties.append(question_totals(outputs.vote_concentration))
+        fractions = fractions + torch.cat(own_fractions).double().numpy() / len(models)
+        log_certainty = log_certainty + np.log(np.concatenate(own_certainties)) / len(models)
+    labels, certainty = labels_of(rows) if bounds else None, np.exp(log_certainty)
     for label, least in bounds.items():
         fractions[labels == label] = hold(fractions[labels == label], certainty[labels == label], least)
     return votes_from_conditional(fractions, NOMINAL_CLASSIFICATIONS)
@@ -86,25 +93,43 @@ def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
         )
 
 
+def without_galaxies_of(names: list[str], rows: Dataset) -> Dataset:
+    """Return the rows whose id is not in any split of these data sets; raise ValueError where one has no ids."""
+    known = set()
+    for name in names:
+        for part in load_galaxies(name).values():
+            if "id" not in part.column_names:
+                raise ValueError(f"leave_out={name!r} has no column id; build it with a script of this folder")
+            known |= set(map(str, part["id"]))
+    return rows.select([row for row, key in enumerate(rows["id"]) if str(key) not in known])
+
+
 def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
-    try:
-        model, processor = load_classifier(args.model)
-        model = model.to(memory_format=torch.channels_last)
-    except OSError as error:
-        raise ValueError(f"model={args.model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    models = []
+    for name in args.model:
+        try:
+            model, processor = load_classifier(name)
+        except OSError as error:
+            raise ValueError(f"model={name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        if not model.config.predict_votes:
+            raise ValueError(f"model={name!r} was trained without votes; give one that predicts them")
+        models.append((model.to(memory_format=torch.channels_last), processor))
     labelled, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]
     for split, rows in labelled.items():
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
     if args.leave_out:
-        known = {str(key) for name in args.leave_out for rows in load_galaxies(name).values() for key in rows["id"]}
-        unlabelled = unlabelled.select([row for row, key in enumerate(unlabelled["id"]) if key not in known])
+        unlabelled = without_galaxies_of(args.leave_out, unlabelled)
+        if not len(unlabelled):
+            raise ValueError(f"leave_out leaves no row of unlabelled={args.unlabelled!r}; leave out fewer data sets")
     bounds = read_bounds(args.bounds, unlabelled.features["label"].names) if args.bounds else {}
-    votes = predict_votes(model, processor, unlabelled, args.rotations, bounds)
+    votes = predict_votes(models, unlabelled, args.rotations, bounds)
+    names = ", ".join(f"`{name}`" for name in args.model)
+    teachers = names if len(models) == 1 else f"the mean of {names}"
     card = Card(
         "Galaxies with given and with predicted votes",
         f"The rows of `{args.dataset}`, and the training rows of `{args.unlabelled}` (ids that begin with "
-        f"`predicted/`) with the votes that `{args.model}` expects of {NOMINAL_CLASSIFICATIONS} volunteers"
+        f"`predicted/`) with the votes that {teachers} expects of {NOMINAL_CLASSIFICATIONS} volunteers"
         f"{', given the bounds on votes that follow from their classes' if bounds else ''}. Predicted votes are not "
         "measurements: use them for training only.",
         "other",
@@ -122,7 +147,12 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = builder_parser(__doc__)
-    parser.add_argument("--model", required=True, help="trained classifier that predicts votes: folder or Hub id")
+    parser.add_argument(
+        "--model",
+        required=True,
+        nargs="+",
+        help="trained classifier that predicts votes: folder or Hub id; the mean of several, if they are given",
+    )
     parser.add_argument("--dataset", required=True, help="data set with votes")
     parser.add_argument("--unlabelled", required=True, help="data set whose training rows get predicted votes")
     parser.add_argument(

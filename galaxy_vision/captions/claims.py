@@ -163,7 +163,10 @@ def _choice(step: Step, share: list[float]) -> Claim | None:
 
 
 def _consistent(claims: Iterable[Claim], plan: Plan) -> Claims:
-    """Return the claims that one sentence can state together, which are all of them in the trees of Galaxy Zoo."""
+    """Return the claims that one sentence can state together.
+
+    In the trees of Galaxy Zoo these are all, but for "an image with a problem" beside the problem.
+    """
     kept: list[Claim] = []
     for claim in Claims(claims).in_order():
         if not any(frozenset((claim.concept, other.concept)) in plan.excluding for other in kept):

@@ -84,10 +84,10 @@ ARM_WINDINGS = {
 }
 PROBLEMS = {
     "not-a-galaxy": ("a star or an artefact", "a star or an image artefact", "an artefact or a star"),
-    "bad-image": ("an image that cannot be judged", "an image that shows no galaxy well"),
+    "bad-image": ("an image that cannot be judged", "an image with a problem"),
     "star": ("a star", "a star instead of a galaxy"),
     "artifact": ("an image artefact", "an artefact"),
-    "bad-zoom": ("an image at a bad zoom", "an image with a bad zoom"),
+    "bad-zoom": ("an image at a bad zoom", "a badly zoomed image"),
 }
 """Concept -> words that stand instead of a galaxy."""
 NO_CLAIM = ("of uncertain form", "of unclear form")
@@ -196,7 +196,7 @@ def compose(claims: Iterable, rng: random.Random, tree: DecisionTree = GALAXY_ZO
 def _compose_problem(claim, rng: random.Random) -> str:
     words = _pick(PROBLEMS[claim.concept], rng)
     frames = _HEDGED_FRAMES if claim.hedged else _BARE_FRAMES
-    if "image that" in words or "zoom" in words:
+    if claim.concept in ("bad-image", "bad-zoom"):  # "the image shows a badly zoomed image" does not read well
         frames = _IMAGE_FRAMES
     return _pick(frames, rng).format(_hedge(words, claim, rng, last=2))
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree
 from .claims import Claim, Claims
+from .grammar import HEDGES
 from .plan import plan_of
 from .vocabulary import (
     ABSENT,
@@ -253,17 +254,24 @@ def check_words(tree: DecisionTree) -> None:
     """
     without = vocabulary_of(tree, with_words=False)
     for words in plan_of(tree).words:
-        remedy = (
-            f'the words {words!r} of tree {tree.name!r} cannot be read back from a caption: {{}}, as in "a polar ring"'
+        single = forms(words)[0].split()
+        joining = [word for word in single if word in NEGATING | _JOINING or word.endswith("n't")]
+        if not all(word[0].isalnum() for word in single):
+            remedy = "give letters, digits, hyphens and spaces only"
+        elif joining:
+            remedy = f"leave out {joining[0]!r}"
+        elif not _read(normal(f"arms, bulge, {words}"), without).unread:
+            remedy = "give the concept in its place, or a word that the grammar does not know"
+        elif not all(_is_read_alone(words, hedge, tree) for hedge in ("", *HEDGES)):
+            remedy = "other words say the same, so give different ones"
+        else:
+            continue
+        raise ValueError(
+            f'the words {words!r} of tree {tree.name!r} cannot be read back from a caption; {remedy}, as in "a polar '
+            'ring"'
         )
-        normal_words = forms(words)[0].split()
-        if not all(word[0].isalnum() for word in normal_words):
-            raise ValueError(remedy.format("give letters, digits, hyphens and spaces only"))
-        if bad := [word for word in normal_words if word in NEGATING | _JOINING or word.endswith("n't")]:
-            raise ValueError(remedy.format(f"leave out {bad[0]!r}"))
-        if not _read(normal(f"arms, bulge, {words}"), without).unread:
-            raise ValueError(remedy.format("give the concept in its place, or a word that the grammar does not know"))
-        for hedge in ("", "possibly ", "hints of "):
-            read = parse_claims(f"a galaxy with {hedge}{words}", tree)
-            if read != {Claim(words, bool(hedge))} or read.unread:
-                raise ValueError(remedy.format("other words say the same, so give different ones"))
+
+
+def _is_read_alone(words: str, hedge: str, tree: DecisionTree) -> bool:
+    read = parse_claims(f"a galaxy with {hedge} {words}", tree)
+    return read == {Claim(words, bool(hedge))} and not read.unread

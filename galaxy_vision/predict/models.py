@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 from huggingface_hub import snapshot_download
+from torch import nn
 from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
 
 from ..images.decode import read_rgb
 from ..images.framing import parse_frame
@@ -32,6 +34,17 @@ from .rows import Catalogue, Row
 
 MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
 """Patterns of the files of a saved model that change its output."""
+
+
+def fused(backbone: nn.Module) -> nn.Module:
+    """Return a backbone with its batch normalisation merged into the convolutions; unchanged where fx cannot trace it.
+
+    Such are networks whose padding depends on the size of the image.
+    """
+    try:
+        return fuse(backbone)
+    except TraceError:
+        return backbone
 
 
 class Models:
@@ -65,7 +78,7 @@ class Models:
                 self.processors.append(self.writing.image_processor)
         except (OSError, ValueError) as error:
             raise ValueError(f"model={args.model} captioner={args.captioner}: {str(error).splitlines()[0]}") from error
-        self.classifier.backbone = fuse(self.classifier.backbone)  # merges batch normalisation into the convolutions
+        self.classifier.backbone = fused(self.classifier.backbone)
         self.classifier = self.classifier.to(accelerator.device, memory_format=torch.channels_last)
         self.features = threading.local()
         if args.backend == "torch":

@@ -250,10 +250,11 @@ def test_a_tree_without_concepts_and_words_claims_nothing():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("a bar", ""), "the words 'a bar' of tree 'mine' cannot be read back from a caption: give the concept"),
+        (("a bar", ""), "the words 'a bar' of tree 'mine' cannot be read back from a caption; give the concept"),
         (("two arms", ""), "give the concept in its place"),
         (("no companion", ""), "leave out 'no'"),
         (("a ring and a tail", ""), "leave out 'and'"),
+        (("a {0} ring", ""), "give letters, digits, hyphens and spaces only"),
         (("rings, many", ""), "give letters, digits, hyphens and spaces only"),
         (("a Tail", "a tail"), "other words say the same"),
         (("possible tail", "tail"), "other words say the same"),
@@ -265,3 +266,30 @@ def test_words_that_cannot_be_read_back_are_refused(words, message):
     arms = Question("arms", ("two", "more"), (("first", "no"),), concepts=("arms-2", "arms-more-than-4"))
     with pytest.raises(ValueError, match=message):
         write_captions([], 1, 0, DecisionTree("mine", (first, bars, arms)))
+
+
+WORD = st.sampled_from(PHRASES) | st.sampled_from(["polar", "tail", "Type 2", "x-ray", "a", "an", "3", "it's"])
+
+
+OWN = st.lists(WORD, min_size=1, max_size=3).map(" ".join).filter(lambda words: words not in CONCEPTS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.tuples(OWN, OWN), st.integers(0, 2**32))
+def test_words_are_refused_or_read_back_beside_any_claims(words, seed):
+    galaxy_zoo_2 = TREES["gz2"].questions
+    parents = ((galaxy_zoo_2[0].name, "featured-or-disk"),)
+    own = Question("own", ("one", "other"), parents, is_multiple=True, words=words)
+    tree = DecisionTree("mine", (*galaxy_zoo_2, own))
+    beside = [Claim("spiral"), Claim("bar-none"), Claim("arms-2"), Claim("bulge-none"), Claim("lens-or-arc", True)]
+    rng = random.Random(seed)
+    claims = Claims([*rng.sample(beside, 4), Claim("spiral"), *(Claim(phrase, rng.random() < 0.5) for phrase in words)])
+    try:
+        write_captions(claims, 1, 0, tree)
+    except ValueError as refused:
+        assert "cannot be read back" in str(refused) or "exclude" in str(refused)
+        return
+    for number in range(10):
+        sentence = grammar.compose(claims.in_order(), random.Random(seed + number), tree)
+        read = parse_claims(sentence, tree)
+        assert read == claims and not read.unread, sentence

@@ -11,7 +11,7 @@ import torch
 from conftest import build, builder
 from transformers import AutoModelForImageClassification
 
-from galaxy_vision import GalaxyImageProcessor
+from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.data.writer import write_dataset
@@ -253,6 +253,28 @@ def test_predicted_votes_are_held_to_the_bounds_of_their_classes_and_leave_known
         and (round_ones[:, KAGGLE_COLUMNS.index("Class7.1")] > 0.8 - 1e-6).all()
     )
     assert not (np.array(cumulative)[~np.array(bounded)][:, 0] > 0.9).all()
+
+
+def test_several_teachers_predict_the_mean_of_their_fractions(
+    tmp_path, challenge_files, folders_of_images, classifier_run
+):
+    torch.manual_seed(1)
+    untrained = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32))
+    untrained.save_pretrained(tmp_path / "other")
+    GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "other")
+    build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
+    build("class_folders", tmp_path / "unlabelled", images=folders_of_images)
+    fractions = []
+    teachers = [classifier_run[0], tmp_path / "other"]
+    for number, models in enumerate((teachers[:1], teachers[1:], teachers)):
+        argv = ["--model", *map(str, models), "--dataset", tmp_path / "given", "--unlabelled", tmp_path / "unlabelled"]
+        out = tmp_path / f"out{number}"
+        builder("predicted_votes")([*map(str, argv), "--rotations", "1", "--output_dir", str(out)])
+        rows = [row for row in all_rows(load_galaxies(str(out))).values() if row["id"].startswith("predicted/")]
+        fractions.append(np.array([conditional_fractions(row["votes"]) for row in rows]))
+    assert np.abs(fractions[0] - fractions[1]).max() > 0.05
+    assert np.allclose((fractions[0] + fractions[1]) / 2, fractions[2], atol=1e-5)
+    assert "that the mean of `" in (tmp_path / "out2" / "README.md").read_text()
 
 
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):

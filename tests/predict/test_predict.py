@@ -69,6 +69,20 @@ def clean(model, images, tmp_path_factory):
     return folder, run(model, images, folder, "--embedding")
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_network_whose_normalisation_cannot_be_merged_predicts_what_it_says(backend, images, tmp_path):
+    folder = small_model(tmp_path / "lite", backbone="tf_efficientnet_lite0")
+    rows = run(folder, images, tmp_path / "out", "--embedding", "--backend", backend, "--mixed_precision", "no")
+    model = AutoModelForImageClassification.from_pretrained(folder, trust_remote_code=False).eval()
+    processor, files = GalaxyImageProcessor.from_pretrained(folder), {path.stem: path for path in images.rglob("*.jpg")}
+    described = rows[(rows["status"] == "ok") & rows["id"].isin(files)].head(5)
+    assert len(described) == 5
+    pixels = processor([read_rgb(files[key]) for key in described["id"]], return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        known = model.backbone(pixels)
+    assert np.allclose(np.stack(described["embedding"]), known, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "options",
     [
