@@ -122,6 +122,12 @@ def train(run: Run) -> dict | None:
         raise SystemExit(
             f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out"
         )
+    tree = rows.trees.first
+    if classifier and classifier.config.predict_votes and tree not in classifier.trees.values():
+        raise SystemExit(
+            f"error: encoder={args.encoder!r} predicts votes of {', '.join(classifier.trees)}, and "
+            f"dataset={args.dataset!r} has those of {tree.name}; give another model"
+        )
     processor = GalaxyCaptionerProcessor(rows.processor, tokenizer)
     references = {split: rows.references(split) for split in ("validation", "test")}
 
@@ -148,7 +154,7 @@ def train(run: Run) -> dict | None:
         ids = drawn_references(batch["input_ids"], args.num_references, generator)
         if teaches:
             with accelerator.autocast():
-                ids = taught_references(classifier, tokenizer, pixels, ids, args.teacher_share, generator)
+                ids = taught_references(classifier, tree, tokenizer, pixels, ids, args.teacher_share, generator)
         return {"labels": words_to_learn(ids, config.pad_token_id)}
 
     def trial(batch: dict) -> dict:
@@ -164,7 +170,7 @@ def train(run: Run) -> dict | None:
         captions = evaluate_captions(accelerator, model, run.loaders["validation"], processor, "validation")
         if captions is None:
             return None
-        results = CaptionMetric().compute(predictions=captions, references=references["validation"])
+        results = CaptionMetric(tree).compute(predictions=captions, references=references["validation"])
         shown = ("claim_f1", "bleu_4", "contradicted", "ungrounded", "distinct")
         return -results[args.select_by], {f"validation_{name}": results[name] for name in shown}
 
@@ -176,10 +182,12 @@ def train(run: Run) -> dict | None:
         for name, how in (("captioner", {}), (f"beam {args.num_beams}", {"num_beams": args.num_beams})):
             captions[name] = evaluate_captions(accelerator, model, loader, processor, f"test, {name}", **how)
         if teaches:
-            captions["template, predicted votes"] = template_captions(accelerator, classifier, loader, rows.processor)
+            captions["template, predicted votes"] = template_captions(
+                accelerator, classifier, loader, rows.processor, tree
+            )
         if not accelerator.is_main_process:
             return None
-        scores, constants = score_beside_rivals(captions, references["test"], references["validation"])
+        scores, constants = score_beside_rivals(captions, references["test"], references["validation"], tree)
         examples = captions["captioner"]
         return {"captions": scores, "constants": constants, "examples": examples, "rows": len(examples)}
 

@@ -58,8 +58,10 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--output", metavar="FILE.json", help="write all scores to this file")
     evaluate.add_argument(
         "--label_scheme",
-        help="hubble, summary or threshold: how votes become classes (default: the data set's own classes)",
+        help="hubble, summary, threshold or answers: how votes become classes (default: the data set's own classes)",
     )
+    evaluate.add_argument("--campaign", help="campaigns whose votes are compared (default: those of the model)")
+    evaluate.add_argument("--tree", help="JSON file of a decision tree of your own, whose votes are compared")
     evaluate.add_argument(
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
     )

@@ -12,9 +12,11 @@ import numpy as np
 from ..models.concepts import MIN_VOTES, PARTS
 from ..models.tree import DecisionTree, Question
 from ..models.trees import Trees
-from .schemes import SCHEMES, WORDS, Condition, MorphologyClass, Scheme, get_scheme
+from .schemes import WORDS, Condition, MorphologyClass, Scheme, get_scheme
 
 UNCERTAIN = -1
+ANSWERS = "answers"
+"""Name of the scheme whose classes are the answers to the first question, for trees that ask nothing else."""
 GALAXY_ZOO_2_ALONE = Trees()
 _WHOLE_OF = {part: whole for whole, parts in PARTS.items() for part in parts}
 _OTHER_NAMES = {"smooth_inbetween": "smooth_in_between"}
@@ -44,7 +46,7 @@ def _leads_to(tree: DecisionTree, concept: str, question: Question) -> bool:
     )
 
 
-def _conditions(tree: DecisionTree, morphology_class: MorphologyClass) -> list[Condition]:
+def conditions_of(tree: DecisionTree, morphology_class: MorphologyClass) -> list[Condition]:
     """Return the conditions of a class that apply to a tree, see :attr:`Condition.if_on_the_way`."""
     others = [condition for condition in morphology_class.conditions if not condition.if_on_the_way]
     asked = [question for condition in others if (question := _question_of(tree, condition.concept))]
@@ -55,79 +57,65 @@ def _conditions(tree: DecisionTree, morphology_class: MorphologyClass) -> list[C
     ]
 
 
-def _missing(tree: DecisionTree, morphology_class: MorphologyClass) -> list[str]:
+def missing_concepts(tree: DecisionTree, morphology_class: MorphologyClass) -> list[str]:
     """Return the concepts that a class needs and that a tree has no votes on."""
-    needed = (condition.concept for condition in _conditions(tree, morphology_class))
+    needed = (condition.concept for condition in conditions_of(tree, morphology_class))
     return [concept for concept in needed if _question_of(tree, concept) is None]
 
 
-def _decides_any(tree: DecisionTree, scheme: Scheme) -> bool:
+def decides_any(tree: DecisionTree, scheme: Scheme) -> bool:
     """Return whether a tree can decide a class of a scheme that has conditions."""
-    return any(known.conditions and not _missing(tree, known) for known in scheme.classes)
+    return any(known.conditions and not missing_concepts(tree, known) for known in scheme.classes)
 
 
-def _joined(words: Iterable[str], conjunction: str) -> str:
+def joined(words: Iterable[str], conjunction: str) -> str:
     """Return ``a, b and c``, without repetitions."""
     *others, last = dict.fromkeys(words)
     return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
-def _have_no_votes(campaigns: list[str], concepts: Iterable[str]) -> str:
+def have_no_votes(campaigns: list[str], concepts: Iterable[str]) -> str:
     """Return ``gz_desi has no votes on whether a galaxy is irregular``."""
-    asked = _joined((WORDS[concept][1] for concept in concepts), "or")
-    return (
-        f"{_joined(campaigns, 'and')} {'has' if len(campaigns) == 1 else 'have'} no votes on whether a galaxy {asked}"
-    )
+    asked = joined((WORDS[concept][1] for concept in concepts), "or")
+    return f"{joined(campaigns, 'and')} {'has' if len(campaigns) == 1 else 'have'} no votes on whether a galaxy {asked}"
+
+
+def default_scheme(trees: Trees = GALAXY_ZOO_2_ALONE) -> str:
+    """Return ``"hubble"``, or ``"answers"`` where the trees cannot decide two of its classes."""
+    try:
+        class_names_for("hubble", trees)
+    except ValueError:
+        return ANSWERS
+    return "hubble"
+
+
+def first_question(tree: DecisionTree) -> Question:
+    return next(question for question in tree.questions if not question.parents)
 
 
 def class_names_for(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
     """Return the names of the classes that at least one of the trees can decide, in the order of their labels.
 
+    Those of the scheme ``"answers"`` are the answers to the first question of the first tree.
+
     Raises:
         ValueError: the scheme is unknown, or fewer than two classes are left.
     """
+    if scheme == ANSWERS:
+        question = first_question(trees.first)
+        bare = not {"yes", "no"} & set(question.answers)
+        return [answer if bare else f"{question.name}: {answer}" for answer in question.answers]
     chosen = get_scheme(scheme)
-    missing = {known.name: [_missing(tree, known) for tree in trees.values()] for known in chosen.classes}
+    missing = {known.name: [missing_concepts(tree, known) for tree in trees.values()] for known in chosen.classes}
     names = [name for name, of_trees in missing.items() if not all(of_trees)]
     if len(names) < 2:
         concepts = (concept for of_trees in missing.values() if all(of_trees) for part in of_trees for concept in part)
         left = f"only the class {names[0]} is" if names else "no class is"
         raise ValueError(
-            f"label_scheme={scheme!r}: {_have_no_votes(list(trees), concepts)}, so {left} left, and two are needed; "
+            f"label_scheme={scheme!r}: {have_no_votes(list(trees), concepts)}, so {left} left, and two are needed; "
             "choose another scheme, or train without classes"
         )
     return names
-
-
-def undecidable(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
-    """Return a sentence for each class that a tree cannot decide, with what it has no votes on.
-
-    Such a class is left out of :func:`class_names_for` where none of the trees can decide it; where another one can,
-    galaxies that are labelled by this tree are never of the class.
-
-    Raises:
-        ValueError: as for :func:`class_names_for`.
-    """
-    names, chosen = class_names_for(scheme, trees), get_scheme(scheme)
-    deciding = [campaign for campaign, tree in trees.items() if _decides_any(tree, chosen)]
-    sentences = [
-        f"{campaign} has no votes for any class of label_scheme={scheme!r}; galaxies that only it has are uncertain"
-        for campaign in trees
-        if campaign not in deciding
-    ]
-    for known in chosen.classes:
-        campaigns_without: dict[tuple[str, ...], list[str]] = {}
-        for campaign in deciding:
-            if missing := _missing(trees[campaign], known):
-                campaigns_without.setdefault(tuple(missing), []).append(campaign)
-        if not campaigns_without:
-            continue
-        reasons = [_have_no_votes(campaigns, missing) for missing, campaigns in campaigns_without.items()]
-        owner = "its" if sum(map(len, campaigns_without.values())) == 1 else "their"
-        effect = f"{owner} galaxies are never of the class {known.name}"
-        effect = effect if known.name in names else f"the class {known.name} is left out"
-        sentences.append(f"{_joined(reasons, 'and')}; {effect}")
-    return sentences
 
 
 def _fraction(tree: DecisionTree, fractions: np.ndarray, concept: str) -> np.ndarray:
@@ -161,10 +149,10 @@ def _labels_by(
         fractions = np.where(np.isnan(fractions), np.nan, debiased)
     labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
     for known in scheme.classes:  # a later class takes precedence
-        if _missing(tree, known):
+        if missing_concepts(tree, known):
             continue
         applies = np.ones(votes.shape[:-1], dtype=bool)
-        for condition in _conditions(tree, known):
+        for condition in conditions_of(tree, known):
             question = _question_of(tree, condition.concept)
             share = _fraction(tree, fractions, condition.concept)
             applies &= (share >= condition.at_least) & (share < condition.below)  # False where it is NaN
@@ -181,11 +169,13 @@ def _labels_by(
 def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = GALAXY_ZOO_2_ALONE) -> np.ndarray:
     """Return the class of each galaxy by a scheme.
 
-    Of several trees that can decide classes, the first one whose first question has votes for a galaxy decides.
+    Of several trees that can decide classes, the first one whose first question has votes for a galaxy decides. By the
+    scheme ``"answers"``, a galaxy has the class of the answer that at least half of the volunteers gave to the first
+    question of the first tree.
 
     Args:
         votes: (..., answers of all trees) votes; NaN where unknown.
-        scheme: a name in :data:`~galaxy_vision.data.schemes.SCHEMES`.
+        scheme: a name in :data:`~galaxy_vision.data.schemes.SCHEMES`, or ``"answers"``.
         debiased: debiased fractions of the same shape, for schemes that use them.
         trees: whose votes these are.
 
@@ -196,10 +186,14 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = G
         ValueError: the scheme is unknown, fewer than two of its classes can be decided, or the last axis is not that of
             the answers.
     """
-    chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
     votes = np.asarray(votes, dtype=np.float64)
     if votes.shape[-1:] != (trees.num_answers,):
         raise ValueError(f"votes has shape {votes.shape}; its last axis must be the {trees.num_answers} answers")
+    if scheme == ANSWERS:
+        fractions = trees.first.conditional(trees.part(votes))
+        shares = np.nan_to_num(fractions[..., trees.first.slices[first_question(trees.first).name]])
+        return np.where(shares.max(axis=-1) >= 0.5, shares.argmax(axis=-1), UNCERTAIN)
+    chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
     if debiased is not None:
         debiased = np.broadcast_to(np.asarray(debiased, dtype=np.float64), votes.shape)
     labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
@@ -207,10 +201,9 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = G
     for campaign, tree in trees.items():
         own, rows = trees.part(votes, campaign), is_open
         if len(trees) > 1:
-            if not _decides_any(tree, chosen):
+            if not decides_any(tree, chosen):
                 continue
-            first = next(question.name for question in tree.questions if not question.parents)
-            rows = is_open & (own[..., tree.slices[first]].sum(axis=-1) > 0)
+            rows = is_open & (own[..., tree.slices[first_question(tree).name]].sum(axis=-1) > 0)
             is_open = is_open & ~rows
         own_debiased = None if debiased is None else trees.part(debiased, campaign)[rows]
         labels[rows] = _labels_by(tree, chosen, names, own[rows], own_debiased)
@@ -241,60 +234,3 @@ def labels_of_summary(values: Iterable[str | None]) -> np.ndarray:
             )
         labels.append(label_of[text])
     return np.array(labels, dtype=np.int64)
-
-
-def thin_votes(votes, scheme: str = "hubble", trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
-    """Return a sentence for each campaign of which most galaxies have too few votes for a scheme.
-
-    Schemes with rules of Willett et al. (2013) need :data:`~galaxy_vision.models.concepts.MIN_VOTES` votes on each
-    question that they use, and half of the galaxies of GZD-5 have 5, those of Euclid 4.
-
-    Args:
-        votes: (N, answers of all trees) votes; NaN where unknown.
-        scheme: a name in :data:`~galaxy_vision.data.schemes.SCHEMES`.
-        trees: whose votes these are.
-    """
-    if not get_scheme(scheme).well_sampled:
-        return []
-    others = [name for name, other in SCHEMES.items() if not other.well_sampled and other.classes[0].conditions]
-    sentences = []
-    for campaign, tree in trees.items():
-        first = next(question.name for question in tree.questions if not question.parents)
-        totals = trees.part(np.asarray(votes, dtype=np.float64), campaign)[..., tree.slices[first]].sum(axis=-1)
-        totals = totals[totals > 0]
-        share = np.mean(totals < MIN_VOTES) if totals.size else 0
-        if share > 0.5:
-            sentences.append(
-                f"{share:.0%} of the galaxies of {campaign} have fewer than {MIN_VOTES} votes on its first question, "
-                f"and label_scheme={scheme!r} leaves them uncertain; {_joined(others, 'or')} does not need so many"
-            )
-    return sentences
-
-
-def scheme_table(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> str:
-    """Return the classes of a scheme with their rules and sources, as a Markdown table.
-
-    Raises:
-        ValueError: as for :func:`class_names_for`.
-    """
-    chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
-    lines = ["| label | class | meaning | rule (fractions of those asked) | source |", "|---|---|---|---|---|"]
-    for known in chosen.classes:
-        if known.name not in names:
-            continue
-        deciding = [_conditions(tree, known) for tree in trees.values() if not _missing(tree, known)]
-        rules = []
-        for condition in known.conditions:
-            needed = [condition in conditions for conditions in deciding]
-            if any(needed):
-                rules.append(f"{condition}{'' if all(needed) else ' where it is asked first'}")
-        rule = "; ".join(rules) or "always"
-        lines.append(f"| {names.index(known.name)} | {known.name} | {known.meaning} | {rule} | {known.source} |")
-    note = "A galaxy gets the last class whose conditions all hold; if there is none it is uncertain (-1)."
-    if chosen.well_sampled:
-        note += " Every question used must be well sampled (Willett et al. 2013, table 3) "
-        note += f"and have at least {MIN_VOTES} votes."
-    if len(trees) > 1:
-        note += f" Of {_joined(trees, 'and')}, the first that has votes on a galaxy decides."
-    note = " ".join([note, *(f"{sentence}." for sentence in undecidable(scheme, trees))])
-    return "\n".join([*lines, "", f"{note} {chosen.remark}"])

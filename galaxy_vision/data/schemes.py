@@ -215,5 +215,5 @@ def get_scheme(name: str) -> Scheme:
         ValueError: no scheme has that name.
     """
     if name not in SCHEMES:
-        raise ValueError(f"label_scheme={name!r} is unknown; choose one of {', '.join(SCHEMES)}")
+        raise ValueError(f"label_scheme={name!r} is unknown; choose one of {', '.join(SCHEMES)}, answers")
     return SCHEMES[name]

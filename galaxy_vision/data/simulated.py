@@ -19,13 +19,12 @@ from ..models.trees import Trees
 from ..runtime.hardware import available_cores
 from ..simulation.render import simulate_galaxy
 from ..simulation.volunteers import check_answerable
-from .labels import assign_labels, class_names_for
+from .labels import assign_labels, class_names_for, default_scheme
 from .schema import Card, galaxy_features
 from .writer import write_dataset
 
 VERSION = 3
 """Version of the simulation. Increased when its galaxies change, so that old caches are not used."""
-LABEL_SCHEME = "hubble"
 JPEG_QUALITY = 90
 """Quality of the stored JPEG. Ours: that of ``simulation.render``, which imitates the cut-out service of SDSS."""
 
@@ -39,7 +38,7 @@ def _draw(index: int, seed: int, trees: Trees) -> dict:
     votes = np.full(trees.num_answers, np.nan, np.float32)
     votes[trees.slices[tree.name]] = galaxy.votes
     row = {"image": file.getvalue(), "id": f"simulated-{seed}-{index}", "votes": votes}
-    label = int(assign_labels(votes, LABEL_SCHEME, trees=trees))
+    label = int(assign_labels(votes, default_scheme(trees), trees=trees))
     return row | {"num_classifications": galaxy.num_classifications, "label": label, "kind": galaxy.parameters.kind}
 
 
@@ -82,10 +81,10 @@ def simulated_source(
         description,
         "apache-2.0",
         "Made by galaxy_vision with GalSim (Rowe et al. 2015, Astronomy and Computing 10, 121).",
-        LABEL_SCHEME,
+        default_scheme(trees),
         trees=trees,
     )
-    features = galaxy_features(class_names_for(LABEL_SCHEME, trees), trees=trees, kind="string")
+    features = galaxy_features(class_names_for(default_scheme(trees), trees), trees=trees, kind="string")
     return simulated_rows(num_galaxies, seed, trees), features, card
 
 

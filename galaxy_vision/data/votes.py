@@ -12,9 +12,8 @@ from ..captions.writing import captions_of
 from ..models.tree import DecisionTree
 from ..models.trees import Trees
 from .campaigns import column_names, recognised
-from .labels import assign_labels, class_names_for
+from .labels import assign_labels, class_names_for, default_scheme, get_scheme, labels_of_summary
 
-DEFAULT_SCHEME = "hubble"
 ID_COLUMNS = ("id", "id_str")
 """Names of a column of ids; the second is that of galaxy-datasets."""
 
@@ -63,7 +62,20 @@ def has_labels(features: Features, label_scheme: str | None, trees: Trees | None
         return True
     if label is None or label_scheme is None:
         return label is not None
-    return label == ClassLabel(names=class_names_for(label_scheme, trees))
+    return label == ClassLabel(names=_class_names(features, label_scheme, trees))
+
+
+def _class_names(columns: Iterable[str], scheme: str, trees: Trees) -> list[str]:
+    """Return the classes of a scheme; all of ``summary`` where the table has a column of that name, as gz_evo has."""
+    is_given = scheme == "summary" and "summary" in columns
+    return get_scheme(scheme).class_names if is_given else class_names_for(scheme, trees)
+
+
+def labels_by(table: pa.Table, votes: np.ndarray, scheme: str, trees: Trees) -> np.ndarray:
+    """Return (N,) labels by a scheme: of a column ``summary`` where that is asked for, else of the votes."""
+    if scheme == "summary" and "summary" in table.column_names:
+        return labels_of_summary(table["summary"].to_pylist())
+    return assign_labels(votes, scheme, trees=trees)
 
 
 def votes_of(table: pa.Table, trees: Trees | None = None) -> np.ndarray | None:
@@ -167,7 +179,7 @@ def votes_and_labels(
     if has_labels(features, label_scheme, trees):
         labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     else:
-        labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME, trees=trees)
+        labels = labels_by(table, votes, label_scheme or default_scheme(trees), trees)
     return None if votes is None else votes.astype(np.float32), labels
 
 
@@ -194,21 +206,22 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None, trees: Tre
         if columns:
             votes_of(rows.select_columns([*columns, *ids]).with_format("arrow")[:], trees)  # raises for wrong votes
         return rows
-    table = rows.select_columns([*columns, *ids]).with_format("arrow")[:]
+    summary = ["summary"] if "summary" in rows.column_names else []
+    table = rows.select_columns([*columns, *ids, *summary]).with_format("arrow")[:]
     votes = votes_of(table, trees)
     kept = ["image", *ids, "captions"]
     extra = {"votes": votes.astype(np.float32)}
     if labelled:
         kept.append("label")
     else:
-        labels = assign_labels(votes, label_scheme or DEFAULT_SCHEME, trees=trees)
+        scheme = label_scheme or default_scheme(trees)
+        labels = labels_by(table, votes, scheme, trees)
         extra["label"] = [None if label < 0 else int(label) for label in labels]
     if "captions" not in rows.column_names:
         extra["captions"] = written_captions(table, votes, trees)
     extra = Dataset.from_dict(extra)
     if not labelled:
-        class_names = class_names_for(label_scheme or DEFAULT_SCHEME, trees)
-        extra = extra.cast_column("label", ClassLabel(names=class_names))
+        extra = extra.cast_column("label", ClassLabel(names=_class_names(table.column_names, scheme, trees)))
     kept = [column for column in kept if column in rows.column_names]
     return concatenate_datasets([rows.select_columns(kept), extra], axis=1)
 

@@ -16,8 +16,9 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from ..captions.writing import captions_of
 from ..images.decode import FORMATS, read_rgb
-from .labels import SCHEMES, scheme_table
+from .labels import ANSWERS, SCHEMES
 from .schema import Card, Dropped, stored_columns
+from .scheme_texts import scheme_table
 from .splits import SPLITS, split_of
 from .votes import shown_votes
 
@@ -203,7 +204,7 @@ def _render_card(
         body.append("\n".join(["| dropped because | rows |", "|---|---|", *table]))
         body.append("Every dropped row is listed in `dropped.tsv`.")
     body += [card.splits, "\n".join(counts)]
-    if card.label_scheme in SCHEMES:
-        body += [f"## Labels: scheme `{card.label_scheme}`", scheme_table(card.label_scheme)]
+    if card.label_scheme in (*SCHEMES, ANSWERS):
+        body += [f"## Labels: scheme `{card.label_scheme}`", scheme_table(card.label_scheme, card.trees)]
     body += ["## Licence and citation", card.citation]
     return "\n".join([*head, "---", ""]) + "\n\n".join(body) + "\n"

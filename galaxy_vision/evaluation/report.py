@@ -21,6 +21,7 @@ from ..data.checks import fingerprint_of
 from ..data.load import load_galaxies, locate_dataset
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
+from ..models.trees import Trees
 from ..runtime.files import remove_checkpoints, write_json
 from ..runtime.hardware import available_cores, cpu_model
 from .model_card import write_card
@@ -43,18 +44,19 @@ SHEETS = ("mistakes.png", "heat_maps.png", "captions.png")
 """Figures that show images of the test split."""
 
 
-def finish_run(args, accelerator, data: dict, results: dict) -> None:
+def finish_run(args, accelerator, data: dict, trees: Trees | None, results: dict) -> None:
     """Write metrics.json, run.json, figures and card of a complete run.
 
     Args:
         args: a :class:`~galaxy_vision.training.arguments.TrainingRun`; its ``output_dir`` holds the model already.
         data: the data set by split.
+        trees: whose votes its rows have.
         results: the content of metrics.json.
     """
     folder = Path(args.output_dir)
     write_json(folder / "metrics.json", results)
     write_json(folder / "run.json", describe_run(args, accelerator, data, results))
-    write_report(folder, data["test"])
+    write_report(folder, data["test"], trees)
     remove_checkpoints(folder)
 
 
@@ -158,22 +160,24 @@ def describe_dataset(args) -> dict:
     return facts | {"content": content[1] if content else None}
 
 
-def write_report(folder: Path, rows=None) -> list[Path]:
+def write_report(folder: Path, rows=None, trees: Trees | None = None) -> list[Path]:
     """Draw the figures and write README.md of the finished run in ``folder``, from its metrics.json and run.json.
 
     Args:
         rows: the test split; without it the sheets of galaxies are not drawn.
+        trees: by the votes of the first of them captions are judged; None for Galaxy Zoo 2.
 
     Returns:
         Paths of the files that were written.
     """
     from . import figures  # here, since matplotlib takes two seconds to import, and only the end of a run draws
 
+    tree = (trees or Trees()).first
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
     written = [figures.draw_curves(results, folder / "training_curves.png")]
     if "captions" in results:
         if rows is not None:
-            written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png"))
+            written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png", tree))
     else:
         if results["classes"]["rows"]:
             written.append(figures.draw_confusion(results["classes"], folder / "confusion_matrix.png"))
@@ -215,11 +219,12 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
                 "train_captioner.py"
             )
     run = json.loads((folder / "run.json").read_text())
-    args, rows, reason = run["arguments"], None, None
+    args, rows, trees, reason = run["arguments"], None, None, None
     try:
         trees = wanted_trees(args.get("campaign"), args.get("tree"))  # runs of older versions have neither
         settings = {"seed": 0, "streaming": args.get("streaming", False), "trees": trees}
-        rows = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **settings)["test"]
+        data = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **settings)
+        rows, trees = data["test"], data.trees
     except ValueError as error:
         reason = str(error)
     if rows is not None:
@@ -227,4 +232,4 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
         if fingerprint_of(rows) != run["split_fingerprint"]["test"]:
             old, new = run["split_fingerprint"]["test"], fingerprint_of(rows)
             rows, reason = None, f"the test split of dataset={args['dataset']!r} has changed ({new}, was {old})"
-    return write_report(folder, rows), reason
+    return write_report(folder, rows, trees), reason

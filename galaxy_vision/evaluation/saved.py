@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset, Value, concatenate_datasets
 from torch.nn import functional as F
@@ -13,15 +14,16 @@ from transformers import AutoConfig
 from transformers.utils import cached_file
 
 from ..data.batches import cache_pixels, make_loader
+from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
-from ..data.labels import SCHEMES, assign_labels
-from ..data.load import class_counts, load_galaxies
+from ..data.labels import SCHEMES, assign_labels, class_names_for
+from ..data.load import Galaxies, class_counts, load_galaxies
 from ..data.twins import without_twins
 from ..inference.loading import load_captioner, load_classifier, refusing
 from ..inference.rotations import check_rotations
-from ..models.decision_tree import conditional_fractions
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput
+from ..models.trees import Trees
 from ..runtime.accelerator import chosen_precision, make_accelerator
 from ..runtime.shipped import model_source
 from .caption_metrics import score_beside_rivals
@@ -40,6 +42,8 @@ def evaluate_saved(
     num_simulated: int = 2400,
     rotations: int = 1,
     without_twins_of: Sequence[str] = (),
+    campaign: str | None = None,
+    tree: str | None = None,
 ) -> dict | None:
     """Score a saved classifier or captioner on one split of a data set.
 
@@ -56,6 +60,8 @@ def evaluate_saved(
             final scores are then reproduced, else fp32; other values are taken as they are. With the batch size of the
             run and on its machine, scores are equal up to rounding in fp32, which depends on threads on some CPUs.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`; for classifiers only.
+        campaign: campaigns whose votes are compared; None for those of the model, where the data set has them.
+        tree: JSON file of a tree of one's own, whose votes are compared.
         without_twins_of: data sets that the model has learned from; galaxies that are also in one of them, under any
             id, are left out.
 
@@ -78,7 +84,7 @@ def evaluate_saved(
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
     with accelerator.main_process_first():  # then the others read its cache
-        data = load_galaxies(dataset, label_scheme, num_simulated, seed=0)
+        data = _load(dataset, label_scheme, num_simulated, wanted_trees(campaign, tree), config)
         if split == "all":
             data["all"] = concatenate_datasets(list(data.values()))
         before = len(data[split])
@@ -94,6 +100,17 @@ def evaluate_saved(
     settings |= {"rotations": rotations, "twins_left_out": before - len(data[split])}
     settings |= {"num_processes": accelerator.num_processes, "mixed_precision": accelerator.mixed_precision}
     return settings | results
+
+
+def _load(dataset: str, label_scheme: str | None, num_simulated: int, wanted: Trees | None, config) -> Galaxies:
+    """Load a data set with the votes that are wanted, or those of the model's trees if it has them."""
+    own = getattr(config, "trees", None)
+    if wanted is None and own is not None:
+        try:
+            return load_galaxies(dataset, label_scheme, num_simulated, trees=Trees.from_list(own))
+        except ValueError:  # it has no votes, or others; then classes are compared
+            pass
+    return load_galaxies(dataset, label_scheme, num_simulated, trees=wanted)
 
 
 @contextmanager
@@ -132,10 +149,11 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     note = f"the data set has classes that the model does not know ({', '.join(unknown)}); "
     note += f"the model's are {', '.join(model_names)}"
     votes = data.trees is not None and model.config.predict_votes
+    others = ""
     if votes and data.trees != model.trees:
         votes = False
-        other = f"the data set has votes of {', '.join(data.trees)}, and the model predicts {', '.join(model.trees)}"
-        note += f"; {other}"
+        others = f"the data set has votes of {', '.join(data.trees)}, and the model predicts {', '.join(model.trees)}"
+        note += f"; {others}"
     if unknown and not votes:
         raise ValueError(f"{note}; votes are not in both either, so nothing can be compared")
     scheme = _deciding_scheme(data_names) if unknown and votes else None
@@ -155,13 +173,17 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         labels = [-1 if unknown else model_names.index(name) for name in data_names]
         rows = _with_labels(rows, [-1 if label is None or label < 0 else labels[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
-    probabilities = class_probabilities if scheme is None else partial(_probabilities_by_rule, scheme=scheme)
+    probabilities = (
+        class_probabilities if scheme is None else partial(_probabilities_by_rule, scheme=scheme, trees=model.trees)
+    )
     results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, probabilities)
     if results is None:
         return None
     if scheme:
         return results | {"note": f"{note}; so classes are those of the predicted votes by the scheme {scheme}"}
-    return results | ({"note": f"classes were not compared: {note}"} if unknown else {})
+    if unknown:
+        return results | {"note": f"classes were not compared: {note}"}
+    return results | ({"note": f"votes were not compared: {others}"} if others else {})
 
 
 def _deciding_scheme(class_names: list[str]) -> str | None:
@@ -172,11 +194,12 @@ def _deciding_scheme(class_names: list[str]) -> str | None:
     return None
 
 
-def _probabilities_by_rule(output: GalaxyClassifierOutput, scheme: str) -> torch.Tensor:
+def _probabilities_by_rule(output: GalaxyClassifierOutput, scheme: str, trees: Trees) -> torch.Tensor:
     """Return (B, C): 1 for the class of the predicted vote fractions, taken as those of 1000 volunteers."""
-    votes = 1000 * conditional_fractions(output.vote_concentration.float().cpu().numpy())
-    labels = torch.from_numpy(assign_labels(votes, scheme)).to(output.vote_concentration.device)
-    return F.one_hot(labels, len(SCHEMES[scheme].classes)).float()
+    concentration = output.vote_concentration.float().cpu().numpy()
+    votes = [1000 * tree.conditional(trees.part(concentration, campaign)) for campaign, tree in trees.items()]
+    labels = torch.from_numpy(assign_labels(np.concatenate(votes, axis=-1), scheme, trees=trees))
+    return F.one_hot(labels.to(output.vote_concentration.device), len(class_names_for(scheme, trees))).float()
 
 
 def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
@@ -184,6 +207,9 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
         raise ValueError(f"rotations={rotations} is for a classifier, and the model is a captioner; leave it out")
     if "captions" not in data[split].column_names:
         raise ValueError("the data set has no captions, so nothing can be compared; build one by datasets_scripts")
+    if len(data.trees) > 1:
+        raise ValueError(f"the data set has votes of {', '.join(data.trees)}; name one by --campaign")
+    tree = data.trees.first
     model, processor = load_captioner(name)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     rows = _pixels(accelerator, data, split, processor.image_processor)
@@ -194,7 +220,7 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
         return None
     columns = ["captions", "votes"]
     references = {name: data[name].select_columns(columns).to_list() for name in {split, "validation"}}
-    scores, constants = score_beside_rivals({"captioner": captions}, references[split], references["validation"])
+    scores, constants = score_beside_rivals({"captioner": captions}, references[split], references["validation"], tree)
     return {"captions": scores, "constants": constants, "examples": captions, "rows": len(captions)}
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 
 from ..data.augmentation import MAX_BLUR, Augmentation
 from ..data.campaigns import wanted_trees
-from ..data.labels import SCHEMES
+from ..data.labels import ANSWERS, SCHEMES
 from ..models.configuration_galaxy_resnet import LIMITS
 from ..models.strict_loading import STRIDE, check_backbone, check_ranges
 from ..models.trees import Trees
@@ -18,7 +18,7 @@ DEFAULT_BACKBONE = "resnet10t"
 """Where neither the user nor a model that the run starts from names one."""
 
 CHOICES = {
-    "label_scheme": (None, *SCHEMES),
+    "label_scheme": (None, *SCHEMES, ANSWERS),
     "mixed_precision": PRECISIONS,
     "tracker": (None, "tensorboard", "trackio", "wandb"),
 }
@@ -60,7 +60,8 @@ class TrainingRun:
     output_dir: str = arg("runs/model", "folder for the model, metrics.json, figures and checkpoints")
     label_scheme: str | None = arg(
         None,
-        "hubble, summary or threshold: how votes become classes (default: the data set's own classes, else hubble)",
+        "hubble, summary, threshold or answers (to the first question): how votes become classes (default: the data "
+        "set's own classes, else hubble, else answers)",
     )
     campaign: str | None = arg(
         None,

@@ -7,7 +7,9 @@ from datasets import Dataset, Value
 
 from ..captions.claims import claims_from_votes
 from ..data.checks import check_labels, check_number_of_captions, check_references
-from ..data.votes import shown_votes, votes_of
+from ..data.labels import class_names_for, default_scheme
+from ..data.scheme_texts import thin_votes, undecidable
+from ..data.votes import votes_of
 from ..evaluation.metrics import published_values
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.trees import Trees
@@ -52,7 +54,7 @@ def check_classifier_rows(
             np.bincount(labels["train"][labels["train"] >= 0], minlength=len(class_names)),
             len(labels["train"]),
         )
-    doubts = []
+    doubts = _unlabelled(args, class_names, trees, votes["train"])
     voted = votes["train"] is not None and bool(_answered(votes["train"], trees).any())
     if votes["train"] is not None and not voted:
         doubts.append("the votes of the training rows are all unknown or 0, so votes are not learned")
@@ -105,6 +107,16 @@ def check_classifier_rows(
     return voted, doubts
 
 
+def _unlabelled(args, class_names: list[str], trees: Trees | None, votes: np.ndarray | None) -> list[str]:
+    """Return why classes of a scheme, or most galaxies, are left out, where the classes are those of a scheme."""
+    if trees is None or trees == Trees():
+        return []
+    scheme = args.label_scheme or default_scheme(trees)
+    if class_names != class_names_for(scheme, trees):
+        return []
+    return undecidable(scheme, trees) + (thin_votes(votes, scheme, trees) if votes is not None else [])
+
+
 def labels_of(rows: Dataset) -> np.ndarray:
     """Return the (N,) int64 labels, -1 where there is none."""
     column = rows.select_columns(["label"]).with_format("arrow")[:]["label"].combine_chunks()
@@ -155,8 +167,12 @@ def check_captioner_rows(args, data: dict, trees: Trees | None, open_stream: Cal
             )
         captions = rows.select_columns(["captions"]).with_format("arrow")[:]["captions"]
         check_references(dataset, split, captions, args.num_references if split == "train" else 1)
-    votes = _votes_of(data["validation"], trees)
-    if not any(len(claims_from_votes(*shown_votes(row_votes, trees))) for row_votes in votes):
+    if len(trees) > 1:
+        raise ValueError(
+            f"dataset={dataset!r} has votes of {', '.join(trees)}, and captions are judged by those of one campaign; "
+            "name one by --campaign"
+        )
+    if not any(len(claims_from_votes(votes, trees.first)) for votes in _votes_of(data["validation"], trees)):
         raise ValueError(
             f"the votes of the validation split of dataset={dataset!r} claim nothing, so claim F1, which judges "
             "captions, is not defined; give a data set in which some questions were answered"

@@ -4,6 +4,7 @@ import torch
 
 from ..captions.claims import claims_from_votes
 from ..captions.writing import write_captions
+from ..models.tree import DecisionTree
 
 
 def drawn_references(input_ids: torch.Tensor, num_references: int, generator: torch.Generator) -> torch.Tensor:
@@ -14,7 +15,13 @@ def drawn_references(input_ids: torch.Tensor, num_references: int, generator: to
 
 @torch.no_grad()
 def taught_references(
-    classifier, tokenizer, pixels: torch.Tensor, ids: torch.Tensor, share: float, generator: torch.Generator
+    classifier,
+    tree: DecisionTree,
+    tokenizer,
+    pixels: torch.Tensor,
+    ids: torch.Tensor,
+    share: float,
+    generator: torch.Generator,
 ) -> torch.Tensor:
     """Replace a share of the references by captions of the votes that the classifier predicts for these very pixels.
 
@@ -22,6 +29,7 @@ def taught_references(
     one galaxy's true votes do not.
 
     Args:
+        tree: one of those of the classifier.
         pixels: (B, 3, H, W), normalised and augmented.
         ids: (B, T) words of the references.
         share: chance of each reference to be replaced.
@@ -33,8 +41,8 @@ def taught_references(
     if not taught.any():
         return ids
     rows = taught.nonzero()[:, 0].to(ids.device)
-    tree = classifier.trees.first
-    predicted = classifier.trees.part(classifier(pixels[rows]).vote_concentration).float().cpu().numpy()
+    concentration = classifier(pixels[rows]).vote_concentration
+    predicted = classifier.trees.part(concentration, tree.name).float().cpu().numpy()
     seeds = torch.randint(0, 2**31, (len(rows),), generator=generator).tolist()
     claims = [claims_from_votes(row, tree) for row in predicted]
     captions = [write_captions(stated, 1, seed, tree)[0] for stated, seed in zip(claims, seeds, strict=True)]

@@ -104,6 +104,8 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
         settings["also"] = [name.strip() for name in args.also.split(",")] if args.also else []
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
         trees = data.trees
+    if trees is not None and trees != Trees():
+        accelerator.print(f"votes of {', '.join(f'{name} ({len(tree.answers)})' for name, tree in trees.items())}")
     if args.max_rows:
         data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
 

@@ -204,7 +204,7 @@ def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable, tab
             "num_processes": accelerator.num_processes,
             "seconds": round(time.perf_counter() - run.started, 1),
         }
-        finish_run(args, accelerator, rows.data, results)
+        finish_run(args, accelerator, rows.data, rows.trees, results)
         print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
         print(table(results))
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")

@@ -11,10 +11,8 @@ from galaxy_vision.data.labels import (
     assign_labels,
     class_names_for,
     labels_of_summary,
-    scheme_table,
-    thin_votes,
-    undecidable,
 )
+from galaxy_vision.data.scheme_texts import scheme_table, thin_votes, undecidable
 from galaxy_vision.data.schemes import WORDS
 from galaxy_vision.models.concepts import CONCEPTS
 from galaxy_vision.models.decision_tree import (
