@@ -23,7 +23,7 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.data.batches import cache_pixels, make_loader
-from galaxy_vision.data.labels import get_scheme
+from galaxy_vision.data.schemes import get_scheme
 from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.images.decode import read_rgb
 from galaxy_vision.predict.arguments import Arguments

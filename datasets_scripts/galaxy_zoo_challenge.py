@@ -16,8 +16,9 @@ from tqdm.auto import tqdm
 
 from galaxy_vision.data.builder import builder_parser, check_fractions, run_builder
 from galaxy_vision.data.csv_tables import read_chunks, read_header
-from galaxy_vision.data.labels import SCHEMES, assign_labels, get_scheme
+from galaxy_vision.data.labels import assign_labels
 from galaxy_vision.data.schema import Card, Dropped, galaxy_features
+from galaxy_vision.data.schemes import SCHEMES, get_scheme
 from galaxy_vision.data.splits import SPLITS
 from galaxy_vision.images.archives import ImageSource
 from galaxy_vision.models.decision_tree import (

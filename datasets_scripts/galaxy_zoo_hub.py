@@ -20,9 +20,10 @@ from tqdm.auto import tqdm
 
 from galaxy_vision.data.builder import builder_parser, run_builder
 from galaxy_vision.data.campaigns import load_campaign
-from galaxy_vision.data.labels import SCHEMES, assign_labels, class_names_for, labels_of_summary
+from galaxy_vision.data.labels import assign_labels, class_names_for, labels_of_summary
 from galaxy_vision.data.schema import Card, Dropped, galaxy_features
 from galaxy_vision.data.scheme_texts import undecidable
+from galaxy_vision.data.schemes import SCHEMES
 from galaxy_vision.data.splits import SPLITS, split_name, split_with
 from galaxy_vision.data.vote_tables import (
     SPLIT_BY_POSITION,

@@ -21,9 +21,10 @@ from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassificati
 from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.bounds import hold, read_bounds
 from galaxy_vision.data.builder import builder_parser, run_builder
-from galaxy_vision.data.labels import SCHEMES, assign_labels, get_scheme
+from galaxy_vision.data.labels import assign_labels
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.schema import Card, galaxy_features
+from galaxy_vision.data.schemes import SCHEMES, get_scheme
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.images.limits import read_file
 from galaxy_vision.inference.loading import load_classifier

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageClassification
 
-from galaxy_vision.data.labels import assign_labels, get_scheme
+from galaxy_vision.data.labels import assign_labels
+from galaxy_vision.data.schemes import get_scheme
 from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.simulation.render import simulate_galaxy
 

@@ -18,7 +18,7 @@ from galaxy_vision import (
     GalaxyResNetConfig,
     GalaxyResNetForImageClassification,
 )
-from galaxy_vision.data.labels import get_scheme
+from galaxy_vision.data.schemes import get_scheme
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
 EXAMPLES = sorted((REPOSITORY / "space" / "examples").glob("*.jpg"))

@@ -12,7 +12,8 @@ from ..captions.writing import captions_of
 from ..models.tree import DecisionTree
 from ..models.trees import Trees
 from .campaigns import column_names, recognised
-from .labels import assign_labels, class_names_for, default_scheme, get_scheme, labels_of_summary
+from .labels import assign_labels, class_names_for, default_scheme, labels_of_summary
+from .schemes import get_scheme
 
 ID_COLUMNS = ("id", "id_str")
 """Names of a column of ids; the second is that of galaxy-datasets."""

@@ -16,9 +16,10 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from ..captions.writing import captions_of
 from ..images.decode import FORMATS, read_rgb
-from .labels import ANSWERS, SCHEMES
+from .labels import ANSWERS
 from .schema import Card, Dropped, stored_columns
 from .scheme_texts import scheme_table
+from .schemes import SCHEMES
 from .splits import SPLITS, split_of
 from .votes import shown_votes
 

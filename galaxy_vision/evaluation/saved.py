@@ -16,8 +16,9 @@ from transformers.utils import cached_file
 from ..data.batches import cache_pixels, make_loader
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
-from ..data.labels import SCHEMES, assign_labels, class_names_for
+from ..data.labels import assign_labels, class_names_for
 from ..data.load import Galaxies, class_counts, load_galaxies
+from ..data.schemes import SCHEMES
 from ..data.twins import without_twins
 from ..inference.loading import load_captioner, load_classifier, refusing
 from ..inference.rotations import check_rotations

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields
 
 from ..data.augmentation import MAX_BLUR, Augmentation
 from ..data.campaigns import wanted_trees
-from ..data.labels import ANSWERS, SCHEMES
+from ..data.labels import ANSWERS
+from ..data.schemes import SCHEMES
 from ..models.configuration_galaxy_resnet import LIMITS
 from ..models.strict_loading import STRIDE, check_backbone, check_ranges
 from ..models.trees import Trees

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_vision.data.campaigns import campaign_names, column_names, tree_of
-from galaxy_vision.data.labels import SCHEMES
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.schema import galaxy_features
+from galaxy_vision.data.schemes import SCHEMES
 from galaxy_vision.data.splits import split_of, split_of_position
 from galaxy_vision.data.vote_tables import expected_votes, plain_names, values_by_name
 from galaxy_vision.data.votes import trees_in

@@ -21,8 +21,9 @@ from transformers import pipeline
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.data.augmentation import Augmentation
 from galaxy_vision.data.batches import cache_pixels, make_loader
-from galaxy_vision.data.labels import assign_labels, get_scheme
+from galaxy_vision.data.labels import assign_labels
 from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.schemes import get_scheme
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.data.votes import with_votes_column
 from galaxy_vision.evaluation.objectives import CLASSIFIER
