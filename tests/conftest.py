@@ -118,7 +118,7 @@ def train(name: str, *argv: str, report: bool = False) -> dict:
     """Call the real main([...]) of a training script; figures and card, half of its time, only with ``report``."""
     with pytest.MonkeyPatch.context() as patch:
         if not report:
-            patch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
+            patch.setattr("galaxy_vision.evaluation.report.write_report", lambda *arguments: [])
         return load_script(name).main(list(argv))
 
 
