@@ -238,6 +238,25 @@ def test_a_tree_of_ones_own_is_described_by_its_words():
     assert claims_from_votes(few, MINE) == frozenset()
 
 
+def test_what_follows_several_answers_is_told_where_many_gave_them_and_nothing_that_they_exclude():
+    halves = [Question("half", tuple("abcd"))]
+    for name, answers in (("left", "ab"), ("right", "cd")):
+        parents = tuple(("half", answer) for answer in answers)
+        halves.append(Question(name, ("yes", "no"), parents, words=(f"a {name} tail", "")))
+    tree = DecisionTree("halves", tuple(halves))
+    assert claims_from_votes([1, 1, 19, 19, 2, 0, 38, 0], tree) == {Claim("a right tail")}
+    assert claims_from_votes([10, 10, 10, 10, 20, 0, 20, 0], tree) == {Claim("a left tail")}
+    with pytest.raises(ValueError, match="a left tail and a right tail exclude each other"):
+        write_captions([Claim("a left tail"), Claim("a right tail")], tree=tree)
+
+
+def test_answers_of_a_question_with_several_choices_do_not_exclude_each_other():
+    both = [Claim("ring"), Claim("dust-lane")]
+    assert parse_claims(write_captions(both, 1, 0, TREES["gz_euclid"])[0], TREES["gz_euclid"]) == set(both)
+    with pytest.raises(ValueError, match="ring and dust-lane exclude each other"):
+        write_captions(both)
+
+
 def test_a_tree_without_concepts_and_words_claims_nothing():
     tree = DecisionTree("mine", (Question("kind", ("a", "b")), Question("more", ("c", "d"), (("kind", "a"),))))
     assert claims_from_votes([40, 0, 40, 0], tree) == frozenset()
