@@ -97,9 +97,13 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     """
     args, accelerator = run.args, run.accelerator
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
-        also = [name.strip() for name in args.also.split(",")] if args.also else []
         data = load_galaxies(
-            args.dataset, args.label_scheme, args.num_simulated, seed=0, streaming=args.streaming, also=also
+            args.dataset,
+            args.label_scheme,
+            args.num_simulated,
+            seed=0,
+            streaming=args.streaming,
+            also=args.further_datasets,
         )
     if args.max_rows:
         data = {split: rows.select(range(min(args.max_rows, len(rows)))) for split, rows in data.items()}
