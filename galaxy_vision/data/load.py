@@ -70,8 +70,21 @@ def load_galaxies(
     """
     data = _load_splits(locate_dataset(name, num_simulated, seed), label_scheme, streaming)
     for other in also:
-        data["train"] = _joined(data, name, _load_splits(other, label_scheme, cut=False)["train"], other)
+        data["train"] = _joined(data, name, load_training_rows(other, label_scheme), other)
     return data
+
+
+def load_training_rows(name: str, label_scheme: str | None = None) -> Dataset:
+    """Load the training rows of a data set, which are all of its rows if it has no other split.
+
+    Args:
+        name: as for :func:`load_galaxies`.
+        label_scheme: as for :func:`load_galaxies`.
+
+    Raises:
+        ValueError: as for :func:`load_galaxies`.
+    """
+    return _load_splits(locate_dataset(name), label_scheme, cut=False)["train"]
 
 
 def _joined(data: DatasetDict, name: str, rows: Dataset, other: str) -> Dataset:
