@@ -255,6 +255,9 @@ def test_unknown_votes_of_further_data_sets_are_predicted_and_known_ones_kept(
     images = ["--images", str(challenge_files["images"])]
     for name, table, more in (("given", tables[0], []), ("more", tables[1], ["--split", "train"])):
         builder("galaxy_zoo_challenge")([*images, "--labels", table, *more, "--output_dir", str(tmp_path / name)])
+    with zipfile.ZipFile(challenge_files["images"]) as archive:  # galaxies of both are also in a class folder
+        for name in archive.namelist():
+            (folders_of_images / "spiral" / name.rpartition("/")[2]).write_bytes(archive.read(name))
     unlabelled = build("class_folders", tmp_path / "unlabelled", images=folders_of_images)["train"]
     more = load_training_rows(str(tmp_path / "more")).with_format("numpy")
     assert len(more) == 20  # none of them in another split
@@ -268,6 +271,7 @@ def test_unknown_votes_of_further_data_sets_are_predicted_and_known_ones_kept(
         asked = GALAXY_ZOO_2.reach(conditional_fractions(votes))
         assert np.allclose(question_totals(votes), 44 * asked, atol=1e-3)
     without = [key for key in unlabelled["id"] if key not in more["id"]]
+    assert 0 < len(without) < len(unlabelled)
     assert [key for key in data["train"]["id"] if key.startswith("predicted/")] == [
         f"predicted/{key}" for key in without
     ]
