@@ -5,8 +5,9 @@
 
 For self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation
 and test are those of ``--dataset`` alone, so that a student is scored on the same galaxies as its teacher, against
-volunteers' votes. Where class folders are cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote
-contradicts the folder of its galaxy.
+volunteers' votes. ``--also`` adds the training rows of data sets with votes on some questions only, and votes on the
+others are predicted too: how many volunteers are asked them follows from the known answers. Where class folders are
+cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote contradicts the folder of its galaxy.
 """
 
 import argparse
@@ -22,32 +23,32 @@ from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.bounds import hold, read_bounds
 from galaxy_vision.data.builder import builder_parser, run_builder
 from galaxy_vision.data.labels import assign_labels
-from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.load import load_galaxies, load_training_rows
 from galaxy_vision.data.schema import Card, galaxy_features
 from galaxy_vision.data.schemes import SCHEMES, get_scheme
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.images.limits import read_file
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.inference.rotations import ROTATIONS, classify
-from galaxy_vision.models.decision_tree import NOMINAL_CLASSIFICATIONS, question_totals, votes_from_conditional
+from galaxy_vision.models.decision_tree import (
+    NOMINAL_CLASSIFICATIONS,
+    conditional_fractions,
+    question_totals,
+    votes_from_conditional,
+)
 from galaxy_vision.training.checks import labels_of
+
+REMEDY = "build it with a script of this folder"
+
+Teachers = list[tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]]
+"""Trained models with their processors."""
 
 
 @torch.inference_mode()
-def predict_votes(
-    models: list[tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]],
-    rows: Dataset,
-    rotations: int,
-    bounds: dict[int, np.ndarray],
-) -> np.ndarray:
-    """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies.
+def predict(models: Teachers, rows: Dataset, rotations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return conditional fractions and the certainty of the question of each answer, both (N, 37).
 
-    Args:
-        models: teachers with their processors. As over rotations, fractions are arithmetic means and certainties
-            geometric ones.
-        rows: with images, and with labels if there are bounds.
-        rotations: number of views to average over.
-        bounds: those of labels, from :func:`~galaxy_vision.data.bounds.read_bounds`; may be empty.
+    As over rotations, fractions are arithmetic means over the models, and certainties geometric ones.
     """
     fractions, log_certainty = 0.0, 0.0
     for model, processor in models:
@@ -60,21 +61,64 @@ def predict_votes(
             own_certainties.append(question_totals(outputs.vote_concentration))
         fractions = fractions + torch.cat(own_fractions).double().numpy() / len(models)
         log_certainty = log_certainty + np.log(np.concatenate(own_certainties)) / len(models)
-    labels, certainty = labels_of(rows) if bounds else None, np.exp(log_certainty)
+    return fractions, np.exp(log_certainty)
+
+
+def predict_votes(models: Teachers, rows: Dataset, rotations: int, bounds: dict[int, np.ndarray]) -> np.ndarray:
+    """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies.
+
+    ``bounds`` are those of labels, from :func:`~galaxy_vision.data.bounds.read_bounds`; may be empty.
+    """
+    fractions, certainty = predict(models, rows, rotations)
+    labels = labels_of(rows) if bounds else None
     for label, least in bounds.items():
         fractions[labels == label] = hold(fractions[labels == label], certainty[labels == label], least)
     return votes_from_conditional(fractions, NOMINAL_CLASSIFICATIONS)
 
 
-def read_rows(labelled: list[Dataset], unlabelled: Dataset, votes: np.ndarray, label_scheme: str) -> Iterator[dict]:
-    """Yield the rows that have votes, then those whose (N, 37) ``votes`` were predicted."""
+def fill_votes(models: Teachers, rows: Dataset, rotations: int) -> np.ndarray:
+    """Return the (N, 37) votes of rows, with predicted ones for unknown questions.
+
+    How many volunteers are asked an unknown question follows from the known answers that lead to it.
+    """
+    votes = np.array(rows["votes"], dtype=np.float64)
+    partial = np.flatnonzero(np.isnan(votes).any(1))
+    if len(partial):
+        given = votes[partial]
+        predicted, _ = predict(models, rows.select(partial), rotations)
+        fractions = conditional_fractions(given)
+        fractions = np.where(np.isnan(fractions), predicted, fractions)
+        votes[partial] = np.where(np.isnan(given), votes_from_conditional(fractions, NOMINAL_CLASSIFICATIONS), given)
+    return votes
+
+
+def read_rows(
+    labelled: list[Dataset], filled: list[tuple[Dataset, np.ndarray]], predicted: Dataset, votes, label_scheme: str
+) -> Iterator[dict]:
+    """Yield the rows that have votes, those whose unknown votes were filled, and those whose votes were predicted.
+
+    Args:
+        labelled: splits of a data set with votes.
+        filled: rows for training, with their (N, 37) votes.
+        predicted: rows for training.
+        votes: (N, 37) of ``predicted``.
+        label_scheme: how votes become a class.
+    """
     for rows in labelled:
-        rows = rows.cast_column("image", Image(decode=False))
-        for row, label in zip(rows, assign_labels(np.array(rows["votes"]), label_scheme), strict=True):
-            yield _row(row, row["id"], row["votes"], label)
-    unlabelled = unlabelled.cast_column("image", Image(decode=False))
-    for row, row_votes, label in zip(unlabelled, votes, assign_labels(votes, label_scheme), strict=True):
-        yield _row(row, f"predicted/{row['id']}", row_votes, label)
+        yield from _rows(rows, np.array(rows["votes"]), label_scheme)
+    for rows, row_votes in filled:
+        was_partial = np.isnan(np.array(rows["votes"], dtype=np.float64)).any(1)
+        prefixes = ["filled/" if partial else "" for partial in was_partial]
+        yield from _rows(rows, row_votes, label_scheme, prefixes, "train")
+    yield from _rows(predicted, votes, label_scheme, ["predicted/"] * len(predicted))
+
+
+def _rows(
+    rows: Dataset, votes: np.ndarray, label_scheme: str, prefixes: list[str] | None = None, split: str | None = None
+) -> Iterator[dict]:
+    rows, labels = rows.cast_column("image", Image(decode=False)), assign_labels(votes, label_scheme)
+    for row, row_votes, label, prefix in zip(rows, votes, labels, prefixes or [""] * len(votes), strict=True):
+        yield _row(row, f"{prefix}{row['id']}", row_votes, label) | {"split": split}
 
 
 def _row(row: dict, galaxy_id: str, votes, label: int) -> dict:
@@ -84,25 +128,34 @@ def _row(row: dict, galaxy_id: str, votes, label: int) -> dict:
 
 def check_rows(name: str, split: str, rows: Dataset, needed: set[str]) -> None:
     """Check that no column is missing and that all rows keep their split; raise ValueError otherwise."""
-    remedy = "build it with a script of this folder"
     if missing := sorted(needed - set(rows.column_names)):
-        raise ValueError(f"dataset={name!r} has no column {' and '.join(missing)}; {remedy}")
+        raise ValueError(f"dataset={name!r} has no column {' and '.join(missing)}; {REMEDY}")
     if moved := [key for key in map(str, rows["id"]) if split_of(key) != split]:
         raise ValueError(
             f"{split} of dataset={name!r} has rows that our hash puts into another split, such as id {moved[0]}; "
-            f"{remedy}"
+            f"{REMEDY}"
         )
 
 
-def without_galaxies_of(names: list[str], rows: Dataset) -> Dataset:
-    """Return the rows whose id is not in any split of these data sets; raise ValueError where one has no ids."""
-    known = set()
-    for name in names:
-        for part in load_galaxies(name).values():
-            if "id" not in part.column_names:
-                raise ValueError(f"leave_out={name!r} has no column id; build it with a script of this folder")
-            known |= set(map(str, part["id"]))
+def without_galaxies_of(others: list[Dataset], rows: Dataset) -> Dataset:
+    """Return the rows whose id is not that of a row of the others."""
+    known = {str(key) for other in others for key in other["id"]}
     return rows.select([row for row, key in enumerate(rows["id"]) if str(key) not in known])
+
+
+def training_rows(names: list[str], labelled: dict[str, Dataset]) -> list[Dataset]:
+    """Return the training rows of further data sets; raise ValueError where they are no addition to the first."""
+    known = {str(key) for rows in labelled.values() for key in rows["id"]}
+    further = []
+    for name in names:
+        rows = load_training_rows(name)
+        if missing := sorted({"id", "votes"} - set(rows.column_names)):
+            raise ValueError(f"also={name!r} has no column {' and '.join(missing)}; {REMEDY}")
+        if twice := [key for key in map(str, rows["id"]) if key in known]:
+            raise ValueError(f"also={name!r} has {len(twice)} galaxies of earlier data sets, such as {twice[0]}")
+        known |= set(map(str, rows["id"]))
+        further.append(rows)
+    return further
 
 
 def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
@@ -119,12 +172,12 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
     for split, rows in labelled.items():
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
-    if args.leave_out:
-        unlabelled = without_galaxies_of(args.leave_out, unlabelled)
-        if not len(unlabelled):
-            raise ValueError(f"leave_out leaves no row of unlabelled={args.unlabelled!r}; leave out fewer data sets")
+    further = training_rows(args.also, labelled)
+    if not len(unlabelled := without_galaxies_of(further, unlabelled)):
+        raise ValueError(f"all galaxies of unlabelled={args.unlabelled!r} are in also={args.also}; give others")
     bounds = read_bounds(args.bounds, unlabelled.features["label"].names) if args.bounds else {}
     votes = predict_votes(models, unlabelled, args.rotations, bounds)
+    filled = [(rows, fill_votes(models, rows, args.rotations)) for rows in further]
     names = ", ".join(f"`{name}`" for name in args.model)
     teachers = names if len(models) == 1 else f"the mean of {names}"
     card = Card(
@@ -132,15 +185,21 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         f"The rows of `{args.dataset}`, and the training rows of `{args.unlabelled}` (ids that begin with "
         f"`predicted/`) with the votes that {teachers} expects of {NOMINAL_CLASSIFICATIONS} volunteers"
         f"{', given the bounds on votes that follow from their classes' if bounds else ''}. Predicted votes are not "
-        "measurements: use them for training only.",
+        "measurements: use them for training only."
+        + (
+            f" Training rows of {', '.join(f'`{name}`' for name in args.also)} are added; those whose ids begin with "
+            "`filled/` have predicted votes where theirs are unknown."
+            if args.also
+            else ""
+        ),
         "other",
         "Licences and citations of the two data sets.",
         args.label_scheme,
     )
     rows = tqdm(
-        read_rows(list(labelled.values()), unlabelled, votes, args.label_scheme),
+        read_rows(list(labelled.values()), filled, unlabelled, votes, args.label_scheme),
         desc="galaxies",
-        total=sum(map(len, labelled.values())) + len(unlabelled),
+        total=sum(map(len, [*labelled.values(), *further, unlabelled])),
         unit=" rows",
     )
     return rows, galaxy_features(get_scheme(args.label_scheme).class_names), card
@@ -162,7 +221,12 @@ def main(argv: list[str] | None = None) -> None:
         "votes are held to them",
     )
     parser.add_argument(
-        "--leave_out", nargs="+", metavar="DATASET", help="data sets whose ids are left out of the unlabelled rows"
+        "--also",
+        nargs="+",
+        default=[],
+        metavar="DATASET",
+        help="further data sets with votes, whose training rows are added, with predicted votes for questions that are "
+        "unknown; their ids are left out of the unlabelled rows",
     )
     parser.add_argument(
         "--rotations",

@@ -84,9 +84,22 @@ def load_galaxies(
     """
     data = _load_splits(locate_dataset(name, num_simulated, seed, trees), label_scheme, trees, streaming)
     for other in also:
-        rows = _load_splits(other, label_scheme, data.trees, cut=False)["train"]
-        data["train"] = _joined(data, name, rows, other)
+        data["train"] = _joined(data, name, load_training_rows(other, label_scheme, data.trees), other)
     return data
+
+
+def load_training_rows(name: str, label_scheme: str | None = None, trees: Trees | None = None) -> Dataset:
+    """Load the training rows of a data set, which are all of its rows if it has no other split.
+
+    Args:
+        name: as for :func:`load_galaxies`.
+        label_scheme: as for :func:`load_galaxies`.
+        trees: as for :func:`load_galaxies`.
+
+    Raises:
+        ValueError: as for :func:`load_galaxies`.
+    """
+    return _load_splits(locate_dataset(name, trees=trees), label_scheme, trees, cut=False)["train"]
 
 
 def _joined(data: DatasetDict, name: str, rows: Dataset, other: str) -> Dataset:

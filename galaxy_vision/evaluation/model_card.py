@@ -56,7 +56,8 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         crop_fraction=_crop_fraction(folder),
         simulated=dataset["name"] == "simulated",
         dataset=dataset,
-        license_known=dataset["license"] not in (None, "other", "unknown"),
+        further=run.get("further_datasets", []),
+        license_known=_licence(run) not in (None, "other", "unknown"),
         run=run,
         results=results,
         scores=results["captions"]["captioner"] if captioner else {},
@@ -75,7 +76,7 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
     knows. Data sets and base models are named if they are on the Hub.
     """
     captioner, dataset = "captions" in results, run["dataset"]
-    licence = dataset["license"] or "other"
+    licence = _licence(run) or "other"
     return ModelCardData(
         license=licence,
         license_name="terms-of-the-training-data" if licence == "other" else None,
@@ -83,7 +84,7 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
         pipeline_tag="image-to-text" if captioner else "image-classification",
         language="en" if captioner else None,
         tags=["astronomy", "galaxies", "galaxy-zoo", "morphology", "timm", config["model_type"].replace("_", "-")],
-        datasets=[dataset["hub_id"]] if dataset["hub_id"] else None,
+        datasets=[other["hub_id"] for other in (dataset, *run.get("further_datasets", [])) if other["hub_id"]] or None,
         base_model=run.get("base_models") or None,
         metrics=["bleu", "chrf", "f1"] if captioner else ["accuracy", "f1"],
         model_name=name,
@@ -108,6 +109,15 @@ def _scores(results: dict) -> list[tuple[str, str, float]]:
         of_campaign = f" of {campaign}" if len(campaigns) > 1 else ""
         rows.append(("rmse", f"RMSE over {count} vote fractions{of_campaign}", votes[key]))
     return [row for row in rows if row[2] is not None]
+
+
+def _licence(run: dict) -> str | None:
+    """Return the licence of the data; ``other`` where several data sets have different ones, None where none is known.
+
+    Runs of older versions had one data set only.
+    """
+    licences = {dataset["license"] for dataset in (run["dataset"], *run.get("further_datasets", []))}
+    return licences.pop() if len(licences) == 1 else "other"
 
 
 def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset: dict) -> EvalResult:

@@ -83,7 +83,9 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
         "base_models": _base_models(args),
-        "dataset": describe_dataset(args) | {"classes": data["test"].features["label"].names},
+        "dataset": describe_dataset(args.dataset, args.num_simulated, args.trees)
+        | {"classes": data["test"].features["label"].names},
+        "further_datasets": [describe_dataset(name) for name in args.further_datasets],
         "split_fingerprint": results["split_fingerprint"],
         "split_rows": results["split_rows"],
         "hardware": {
@@ -135,16 +137,16 @@ def _git_state(folder: Path) -> dict | None:
     return {"commit": git("rev-parse", "HEAD").stdout.strip(), "dirty": bool(changed)}
 
 
-def describe_dataset(args) -> dict:
-    """Return name, title, licence and citation of the data set from its card, as far as it names them."""
-    folder = Path(locate_dataset(args.dataset, args.num_simulated, trees=args.trees))
-    facts = {"name": args.dataset, "hub_id": None, "title": Path(args.dataset).name, "license": None, "citation": None}
+def describe_dataset(name: str, num_simulated: int = 0, trees: Trees | None = None) -> dict:
+    """Return name, title, licence and citation of a data set from its card, as far as it names them."""
+    folder = Path(locate_dataset(name, num_simulated, trees=trees))
+    facts = {"name": name, "hub_id": None, "title": Path(name).name, "license": None, "citation": None}
     if not folder.is_dir():
-        facts["hub_id"] = args.dataset
+        facts["hub_id"] = name
     elif not (folder / "README.md").is_file():
         return facts
     try:
-        card = DatasetCard.load(args.dataset if facts["hub_id"] else folder / "README.md")
+        card = DatasetCard.load(name if facts["hub_id"] else folder / "README.md")
     except (OSError, ValueError):  # the card does not exist or cannot be read, or the Hub cannot be reached
         return facts
     if title := re.search(r"^# (.+)$", card.text, re.MULTILINE):

@@ -176,6 +176,11 @@ class TrainingRun:
         return wanted_trees(self.campaign, self.tree)
 
     @property
+    def further_datasets(self) -> list[str]:
+        """The names in ``also``."""
+        return [name.strip() for name in self.also.split(",")] if self.also else []
+
+    @property
     def views(self) -> Augmentation:
         """The limits of the augmentation."""
         return Augmentation(**{limit.name: getattr(self, limit.name) for limit in fields(Augmentation)})

@@ -100,8 +100,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     """
     args, accelerator = run.args, run.accelerator
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
-        settings = {"seed": 0, "streaming": args.streaming, "trees": args.trees}
-        settings["also"] = [name.strip() for name in args.also.split(",")] if args.also else []
+        settings = {"seed": 0, "streaming": args.streaming, "trees": args.trees, "also": args.further_datasets}
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
         trees = data.trees
     if trees is not None and trees != Trees():

@@ -101,7 +101,7 @@ def fork(work: Path, script, argv: list[str], rank: int, size: int, port: int, k
                 where, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), LOCAL_WORLD_SIZE=str(size)
             )
         datasets.config.HF_DATASETS_CACHE = work / "cache"
-        report.write_report = lambda folder, rows=None: []  # figures and card: `galaxy-vision report` makes them again
+        report.write_report = lambda *arguments: []  # figures and card: `galaxy-vision report` makes them again
         watch((str(work / "run"), str(work / "cache")), kill_at, work / f"note-{rank}")
         script.main(argv)
         status = 0

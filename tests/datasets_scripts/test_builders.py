@@ -12,15 +12,17 @@ from conftest import build, builder
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
-from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.load import load_galaxies, load_training_rows
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.data.writer import write_dataset
 from galaxy_vision.inference.rotations import classify
 from galaxy_vision.models.decision_tree import (
     ANSWERS,
+    GALAXY_ZOO_2,
     KAGGLE_COLUMNS,
     conditional_fractions,
     kaggle_from_conditional,
+    question_totals,
     votes_from_conditional,
 )
 
@@ -225,34 +227,54 @@ def test_predicted_votes_stand_beside_given_ones_in_the_training_split_only(
     np.testing.assert_allclose(added[0]["votes"], votes_from_conditional(fractions, 44)[0], atol=1e-3)
 
 
-def test_predicted_votes_are_held_to_the_bounds_of_their_classes_and_leave_known_galaxies_out(
+def test_predicted_votes_are_held_to_the_bounds_of_their_classes(
     tmp_path, challenge_files, folders_of_images, classifier_run
 ):
     build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
     unlabelled = build("class_folders", tmp_path / "unlabelled", images=folders_of_images)["train"]
     names = unlabelled.features["label"].names
     (tmp_path / "bounds.json").write_text(json.dumps({names[0]: [["Class1.1", 0.9], ["Class7.1", 0.8]]}))
-    known = tmp_path / "known"
-    known.mkdir()
-    unlabelled.select(range(5)).to_parquet(known / "train.parquet")
-    unlabelled.select(range(5, 7)).to_parquet(known / "validation.parquet")
-    unlabelled.select(range(7, 8)).to_parquet(known / "test.parquet")
-    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled", "leave_out": known}
+    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled"}
     data = build(
         "predicted_votes", tmp_path / "out", model=classifier_run[0], bounds=tmp_path / "bounds.json", **sources
     )
     added = [row for row in all_rows(data).values() if row["id"].startswith("predicted/")]
     labels = dict(zip(unlabelled["id"], unlabelled["label"], strict=True))
-    assert [row["id"].removeprefix("predicted/") for row in added] == unlabelled["id"][8:]
-    cumulative = [kaggle_from_conditional(conditional_fractions(row["votes"])) for row in added]
-    bounded = [labels[row["id"].removeprefix("predicted/")] == 0 for row in added]
-    round_ones = np.array(cumulative)[bounded]
-    assert (
-        len(round_ones)
-        and (round_ones[:, 0] > 0.9 - 1e-6).all()
-        and (round_ones[:, KAGGLE_COLUMNS.index("Class7.1")] > 0.8 - 1e-6).all()
-    )
-    assert not (np.array(cumulative)[~np.array(bounded)][:, 0] > 0.9).all()
+    cumulative = np.array([kaggle_from_conditional(conditional_fractions(row["votes"])) for row in added])
+    is_bounded = np.array([labels[row["id"].removeprefix("predicted/")] == 0 for row in added])
+    smooth, completely_round = cumulative[:, 0], cumulative[:, KAGGLE_COLUMNS.index("Class7.1")]
+    assert is_bounded.any() and not is_bounded.all()
+    assert (smooth[is_bounded] > 0.9 - 1e-6).all() and (completely_round[is_bounded] > 0.8 - 1e-6).all()
+    assert not (smooth[~is_bounded] > 0.9).all()
+
+
+def test_unknown_votes_of_further_data_sets_are_predicted_and_known_ones_kept(
+    tmp_path, challenge_files, folders_of_images, classifier_run
+):
+    tables = partial_tables(challenge_files, slice(0, 40), slice(40, 60))
+    images = ["--images", str(challenge_files["images"])]
+    for name, table, more in (("given", tables[0], []), ("more", tables[1], ["--split", "train"])):
+        builder("galaxy_zoo_challenge")([*images, "--labels", table, *more, "--output_dir", str(tmp_path / name)])
+    with zipfile.ZipFile(challenge_files["images"]) as archive:  # galaxies of both are also in a class folder
+        for name in archive.namelist():
+            (folders_of_images / "spiral" / name.rpartition("/")[2]).write_bytes(archive.read(name))
+    unlabelled = build("class_folders", tmp_path / "unlabelled", images=folders_of_images)["train"]
+    more = load_training_rows(str(tmp_path / "more")).with_format("numpy")
+    assert len(more) == 20  # none of them in another split
+    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled", "also": tmp_path / "more"}
+    data = build("predicted_votes", tmp_path / "out", model=classifier_run[0], **sources)
+    filled = {row["id"]: row["votes"] for row in data["train"].with_format("numpy") if row["id"].startswith("filled/")}
+    assert len(filled) == 20
+    for row in more:
+        votes, known = filled[f"filled/{row['id']}"], ~np.isnan(row["votes"])
+        assert np.array_equal(votes[known], row["votes"][known]) and not np.isnan(votes).any()
+        asked = GALAXY_ZOO_2.reach(conditional_fractions(votes))
+        assert np.allclose(question_totals(votes), 44 * asked, atol=1e-3)
+    without = [key for key in unlabelled["id"] if key not in more["id"]]
+    assert 0 < len(without) < len(unlabelled)
+    assert [key for key in data["train"]["id"] if key.startswith("predicted/")] == [
+        f"predicted/{key}" for key in without
+    ]
 
 
 def test_several_teachers_predict_the_mean_of_their_fractions(

@@ -83,6 +83,21 @@ def test_the_record_of_a_run_says_what_a_repetition_needs(run):
     }.items() <= flags.items()
 
 
+def test_the_card_cites_further_data_sets_and_leaves_the_licence_open_where_theirs_is_another(classifier_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(classifier_run[0], folder)
+    record = json.loads((folder / "run.json").read_text())
+    for licence, kept in (("apache-2.0", "apache-2.0"), ("cc-by-4.0", "other")):
+        facts = {"name": "more", "hub_id": "someone/more", "title": "More galaxies", "license": licence}
+        record["further_datasets"] = [facts | {"citation": "Cite Someone 2020.", "content": None}]
+        (folder / "run.json").write_text(json.dumps(record))
+        rebuild_report(folder)
+        card = ModelCard.load(folder / "README.md")
+        assert "those of More galaxies (`someone/more`), licence `" + licence in card.text
+        assert "Cite Someone 2020." in card.text
+        assert card.data.license == kept and "someone/more" in card.data.datasets
+
+
 def test_a_report_made_again_is_the_same(run, tmp_path):
     folder = tmp_path / run[0].name
     shutil.copytree(run[0], folder)

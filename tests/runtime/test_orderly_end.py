@@ -44,7 +44,7 @@ def interrupted(log: str, name: str, argv: list[str], module: str | None, functi
     """
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
+        patch.setattr("galaxy_vision.evaluation.report.write_report", lambda *arguments: [])
         script = load_script(name)
         place = import_module(module) if module else script
         patch.setattr(place, function, terminating(getattr(place, function), call))
@@ -65,7 +65,7 @@ def ended(log: Path, *run) -> int:
 def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weights(
     phase, classifier_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
+    monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda *arguments: [])
     folder, log = tmp_path / "run", tmp_path / "log"
     argv = [*FEW, "--output_dir", str(folder)]
     assert ended(log, "train_classifier", argv, *PHASES[phase]) == 143
@@ -80,7 +80,7 @@ def test_sigterm_in_any_phase_ends_with_143_and_the_run_goes_on_to_the_same_weig
 def test_the_captioner_ends_with_143_while_it_is_tested_and_goes_on(
     captioner_run, classifier_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda folder, rows=None: [])
+    monkeypatch.setattr("galaxy_vision.evaluation.report.write_report", lambda *arguments: [])
     folder = tmp_path / "run"
     argv = [*CAPTIONER, "--encoder", str(classifier_run[0]), "--output_dir", str(folder)]
     assert ended(tmp_path / "log", "train_captioner", argv, None, "template_captions", 1) == 143

@@ -18,6 +18,7 @@ from galaxy_vision.captions.reading import parse_claims
 from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.cli import main as cli
 from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 from galaxy_vision.training.distillation import taught_references
 
@@ -85,10 +86,10 @@ def test_the_teacher_writes_what_the_classifier_predicts_for_its_share_of_the_ro
     references = torch.full((6, 3), tokenizer.eos_token_id)
     taught = torch.rand(6, generator=torch.Generator().manual_seed(0)) < 0.5
     assert 0 < taught.sum() < 6
-    ids = taught_references(model, tokenizer, pixels, references, 0.5, torch.Generator().manual_seed(0))
+    ids = taught_references(model, GALAXY_ZOO_2, tokenizer, pixels, references, 0.5, torch.Generator().manual_seed(0))
     for row, text in enumerate(tokenizer.batch_decode(ids, skip_special_tokens=True)):
         assert parse_claims(text) == (claims[row] if taught[row] else frozenset())
-    none = taught_references(model, tokenizer, pixels, references, 0.0, torch.Generator().manual_seed(0))
+    none = taught_references(model, GALAXY_ZOO_2, tokenizer, pixels, references, 0.0, torch.Generator().manual_seed(0))
     assert torch.equal(none, references)
 
 

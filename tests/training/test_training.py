@@ -196,6 +196,7 @@ WRONG_ARGUMENTS = {
     "--epochs 0": "epochs=0",
     "--backbone vit_tiny_patch16_224": "backbone='vit_tiny_patch16_224' does not give feature maps",
     "--class_weighting cubic": "class_weighting='cubic'",
+    "--streaming --also more": "also='more' does not go with streaming",
     "--select_by luck": "select_by='luck' is not one of loss, rmse_37",
     "--epoch 3": "--epoch",
 }

@@ -50,14 +50,16 @@ def test_captions_of_desi_are_trained_and_judged_by_its_votes(two_campaigns, tmp
     results = train("train_captioner", *options, "--hidden_size", "32")
     assert results["captions"]["template, true votes"]["claim_f1"] == 1
     assert "template, predicted votes" in results["captions"]
-    aspects = {row["question"] for row in results["captions"]["captioner"]["questions"]}
-    assert "merging" in aspects and "oddity" not in aspects
+    aspects = {row["aspect"] for row in results["captions"]["captioner"]["aspects"]}
+    assert "odd feature" in aspects and "oddity" not in aspects
 
 
 def test_an_encoder_and_captions_of_different_campaigns_are_refused(two_campaigns, tmp_path):
     folder, _ = two_campaigns
     options = [*SMALL, "--encoder", str(folder), "--output_dir", str(tmp_path)]
-    with pytest.raises(SystemExit, match="predicts votes of gz_desi, gz_rings, and dataset='simulated' has those of gz2"):
+    with pytest.raises(
+        SystemExit, match="predicts votes of gz_desi, gz_rings, and dataset='simulated' has those of gz2"
+    ):
         train("train_captioner", *options)
     with pytest.raises(SystemExit, match="captions are judged by those of one campaign; name one by --campaign"):
         train("train_captioner", *options, "--campaign", "gz_desi,gz_rings")
@@ -98,7 +100,9 @@ def test_votes_that_are_wanted_and_not_there_are_named(tmp_path):
     images.mkdir()
     rings_of_ones_own(images, 12)
     options = ["--dataset", str(images), "--output_dir", str(tmp_path / "run")]
-    with pytest.raises(SystemExit, match="there are no votes of 'gz_desi', such as a column 'smooth-or-featured_smooth'"):
+    with pytest.raises(
+        SystemExit, match="there are no votes of 'gz_desi', such as a column 'smooth-or-featured_smooth'"
+    ):
         train("train_classifier", *options, "--campaign", "gz_desi")
 
 
