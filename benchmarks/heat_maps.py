@@ -39,14 +39,14 @@ from transformers import AutoModelForImageClassification
 
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.inference.explain import METHODS, _Scores, explain
-from galaxy_vision.models.decision_tree import answer_index, conditional_fractions
+from galaxy_vision.models.decision_tree import ANSWERS, GALAXY_ZOO_2
 from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
 from galaxy_vision.simulation.parameters import draw_parameters
 from galaxy_vision.simulation.render import simulate_galaxy
 
 # The numbers are ours.
 SIMULATION_SEED = 7919  # a survey that no model was trained on
-STRUCTURES = {"bar": "a06_bar", "ring": "a19_ring", "companion": "a24_merger"}
+STRUCTURES = {"bar": "bar", "ring": "ring", "companion": "merger"}  # structure -> concept of an answer
 SEEN_BY = 0.5  # smallest share of the volunteers asked who saw the structure
 TOLERANCE = 4  # stored pixels around a structure that count as on it: half a cell of the grid of stage 2
 PERCENTILES = [50, 70, 90]
@@ -63,9 +63,9 @@ def simulated_structures(count: int) -> dict[str, list[tuple[Image.Image, np.nda
             missing = [name for name in masks if len(galaxies[name]) < count]
             if missing:
                 galaxy = simulate_galaxy(SIMULATION_SEED, index)
-                fractions = conditional_fractions(galaxy.votes)
+                fractions = GALAXY_ZOO_2.conditional(galaxy.votes)
                 for name in missing:
-                    if fractions[answer_index(STRUCTURES[name])] >= SEEN_BY:
+                    if GALAXY_ZOO_2.share(fractions, STRUCTURES[name]) >= SEEN_BY:
                         galaxies[name].append((galaxy.image, binary_dilation(masks[name], iterations=TOLERANCE)))
                         bar.update()
             index += 1
@@ -163,7 +163,14 @@ def main() -> None:
             for suffix, network in (("", model), (", random weights", random_model)):
                 if suffix and (method in CONTROLS or name != "bar"):
                     continue
-                heats = maps_of(network, processor, shown, [STRUCTURES[name]] * len(shown), method, stage)
+                heats = maps_of(
+                    network,
+                    processor,
+                    shown,
+                    [ANSWERS[GALAXY_ZOO_2.concepts[STRUCTURES[name]][0]]] * len(shown),
+                    method,
+                    stage,
+                )
                 row[name + suffix] = [
                     bool(mask[np.unravel_index(heat.argmax(), heat.shape)]) and bool(heat.max() > 0)
                     for heat, (_, mask) in zip(heats, galaxies, strict=True)

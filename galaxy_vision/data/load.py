@@ -1,6 +1,5 @@
 """Load a data set by its name: its splits, with votes and named classes."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,13 +20,14 @@ from huggingface_hub import snapshot_download
 from PIL import Image as PillowImage
 
 from ..images.decode import read_rgb
-from ..images.limits import image_id, is_image, read_file
+from ..images.limits import is_image, read_file
 from ..images.listing import files_in
 from ..models.trees import Trees
 from .class_names import with_named_labels
 from .image_folders import load_image_folder
+from .missing_splits import with_all_splits
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
-from .splits import SPLITS, split_name, split_with
+from .splits import split_name
 from .votes import ID_COLUMNS, trees_in, with_caption_lists, with_votes_column
 
 _TYPE_WORDS = {"parse", "convert", "cast", "Integer"}
@@ -257,38 +257,6 @@ def _with_checked_columns(
     if "label" not in rows.features:
         raise ValueError(f"{where} has columns {rows.column_names}; it needs `label`, `votes` or Galaxy Zoo columns")
     return rows
-
-
-def _names(rows: Dataset) -> list[str]:
-    """Return a name for each row: its id, else the name of its file, else a hash of its image."""
-    if ids := [column for column in ID_COLUMNS if column in rows.column_names]:
-        return [str(key) for key in rows[ids[0]]]
-    files = rows.select_columns(["image"]).cast_column("image", Image(decode=False))
-    images = (row["image"] or {} for row in files)
-    return [
-        image_id(image["path"])
-        if image.get("path")
-        else hashlib.blake2b(image.get("bytes") or b"", digest_size=16).hexdigest()
-        for image in images
-    ]
-
-
-def with_all_splits(data: DatasetDict) -> DatasetDict:
-    """Cut missing splits from the training rows, by a hash of the id, the file name or the image of a row.
-
-    Raises:
-        ValueError: a split would have no rows.
-    """
-    missing = [split for split in SPLITS if split not in data]
-    if not missing:
-        return data
-    train, rows_of = data["train"], {split: [] for split in SPLITS}
-    for row, row_name in enumerate(_names(train)):
-        rows_of[split_with(row_name, missing)].append(row)
-    empty = [split for split in (*missing, "train") if not rows_of[split]]
-    if empty:
-        raise ValueError(f"{len(train)} rows leave none for {' and '.join(empty)}; use a larger data set")
-    return DatasetDict({**data, **{split: train.select(rows_of[split]) for split in [*missing, "train"]}})
 
 
 def read_image(rows: Dataset, place: int) -> PillowImage.Image:

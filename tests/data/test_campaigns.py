@@ -5,7 +5,15 @@ import json
 import pytest
 
 from galaxy_vision.cli import main
-from galaxy_vision.data.campaigns import campaign_names, drawn, load_campaign
+from galaxy_vision.data.campaigns import (
+    campaign_names,
+    column_names,
+    drawn,
+    load_campaign,
+    recognised,
+    tree_of,
+    wanted_trees,
+)
 from galaxy_vision.models.decision_tree import QUESTIONS
 from galaxy_vision.models.tree import DecisionTree
 
@@ -90,3 +98,25 @@ def test_the_list_names_every_campaign_with_its_size(capsys):
     assert {name: DecisionTree.from_dict(tree) for name, tree in read.items()} == {
         name: load_campaign(name).tree for name in SIZES
     }
+
+
+@pytest.mark.parametrize("name", [name for name in SIZES if name not in ("galaxy10_decals", "galaxy_mnist")])
+def test_a_campaign_is_recognised_by_the_columns_of_its_votes(name):
+    columns = [column for column in column_names(tree_of(name)) if column]
+    assert list(recognised(frozenset([*columns, "id_str", "ra", "dec", "image"]))) == [name]
+
+
+def test_campaigns_side_by_side_are_all_recognised_and_columns_of_a_table_without_suffix_are_not_mistaken():
+    names = ["gz2", "gz_decals_dr5", "gz_hubble", "gz_rings"]
+    columns = frozenset(column for name in names for column in column_names(tree_of(name)) if column)
+    assert list(recognised(columns)) == names
+    dr12 = {column.replace("-dr12", "") for column in column_names(tree_of("gz_decals_dr12"))}
+    assert recognised(frozenset(dr12)) is None  # the names of DESI, with bar_yes and how-rounded_completely
+    assert recognised(frozenset(["id", "label", "ring_radius"])) is None
+
+
+def test_trees_are_wanted_by_names_and_a_file(tmp_path):
+    mine = {"questions": [{"name": "kind", "answers": ["ring", "shell", "neither"]}]}
+    (tmp_path / "mine.json").write_text(json.dumps(mine))
+    assert list(wanted_trees("gz_desi, gz2", str(tmp_path / "mine.json"))) == ["gz_desi", "gz2", "mine"]
+    assert wanted_trees(None) is None

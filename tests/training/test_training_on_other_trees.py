@@ -100,9 +100,7 @@ def test_votes_that_are_wanted_and_not_there_are_named(tmp_path):
     images.mkdir()
     rings_of_ones_own(images, 12)
     options = ["--dataset", str(images), "--output_dir", str(tmp_path / "run")]
-    with pytest.raises(
-        SystemExit, match="there are no votes of 'gz_desi', such as a column 'smooth-or-featured_smooth'"
-    ):
+    with pytest.raises(SystemExit, match="no votes of 'gz_desi', such as a column 'smooth-or-featured_smooth'"):
         train("train_classifier", *options, "--campaign", "gz_desi")
 
 
