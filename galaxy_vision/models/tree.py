@@ -15,40 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from .concepts import CONCEPTS, PARTS, WELL_SAMPLED
+from .question import Question, check_names, check_question, question_from
 
 MOST_ANSWERS = 1000
 """Of a tree. Ours: 17 times the largest of Galaxy Zoo, 57 of Hubble; a guard against files that are not trees."""
-
-
-class Question(NamedTuple):
-    """One task of a tree.
-
-    Attributes:
-        name: such as ``"t02_edgeon"``; each name is unique in a tree.
-        answers: in the order of the published columns.
-        parents: (question, answer) pairs, any of which leads to this question; empty for the first one.
-        text: the question as volunteers read it; may be empty.
-        is_multiple: a volunteer may give several answers.
-        is_released: votes on it are in the published tables.
-        concepts: what each answer means, one of :data:`~galaxy_vision.models.concepts.CONCEPTS` or None; empty where
-            no answer means one.
-        words: of each answer that means no concept, a phrase that captions say after "a galaxy with", such as ``"a
-            polar ring"``; empty where it is not said.
-    """
-
-    name: str
-    answers: tuple[str, ...]
-    parents: tuple[tuple[str, str], ...] = ()
-    text: str = ""
-    is_multiple: bool = False
-    is_released: bool = True
-    concepts: tuple[str | None, ...] = ()
-    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,18 +45,12 @@ class DecisionTree:
         names = [question.name for question in self.questions]
         if not names:
             raise ValueError(f"tree {self.name!r} has no question; give at least one with two answers")
-        self._check_names("question", names)
+        check_names(self.name, "question", names)
         if sum(len(question.answers) for question in self.questions) > MOST_ANSWERS:
             raise ValueError(f"tree {self.name!r} has more than {MOST_ANSWERS} answers; is this the right file?")
         known = {(question.name, answer) for question in self.questions for answer in question.answers}
         for question in self.questions:
-            if len(question.answers) < 2:
-                raise ValueError(
-                    f"tree {self.name!r}: question {question.name!r} has {len(question.answers)} answers; give two or "
-                    "more"
-                )
-            self._check_names(f"answer of question {question.name!r}", question.answers)
-            self._check_meanings(question)
+            check_question(self.name, question)
             for parent in question.parents:
                 if tuple(parent) not in known:
                     raise ValueError(
@@ -96,32 +64,6 @@ class DecisionTree:
                 "exactly one is asked first; mend the parents"
             )
         self._order  # noqa: B018 (raises where questions lead to each other in a circle)
-
-    def _check_meanings(self, question: Question) -> None:
-        """Check concepts and words of a question; raise ValueError where they do not fit its answers."""
-        for kind in ("concepts", "words"):
-            values = getattr(question, kind)
-            if values and len(values) != len(question.answers):
-                raise ValueError(
-                    f"tree {self.name!r}: question {question.name!r} has {len(values)} {kind} for its "
-                    f"{len(question.answers)} answers; give one for each, null where there is none"
-                )
-        for concept in question.concepts:
-            if concept is not None and concept not in CONCEPTS:
-                raise ValueError(
-                    f"tree {self.name!r}: concept {concept!r} of question {question.name!r} is not one of "
-                    f"{', '.join(CONCEPTS)}; leave it out, and give words"
-                )
-        if not all(isinstance(words, str) for words in question.words):
-            raise ValueError(f"tree {self.name!r}: the words of question {question.name!r} are not texts; mend them")
-
-    def _check_names(self, kind: str, names) -> None:
-        """Check that names are texts that occur once; raise ValueError otherwise."""
-        for name in names:
-            if not isinstance(name, str) or not name.strip():
-                raise ValueError(f"tree {self.name!r}: {kind} {name!r} has no name; give one")
-            if list(names).count(name) > 1:
-                raise ValueError(f"tree {self.name!r}: {kind} {name!r} is there twice; rename one")
 
     @cached_property
     def _order(self) -> tuple[tuple[slice, tuple[int, ...]], ...]:
@@ -288,17 +230,7 @@ class DecisionTree:
 
     def to_dict(self) -> dict:
         """Return the tree as data for JSON, which :meth:`from_dict` reads."""
-        questions = []
-        for question in self.questions:
-            data = {"name": question.name, "answers": list(question.answers)}
-            data["parents"] = [list(parent) for parent in question.parents]
-            data |= {"text": question.text} if question.text else {}
-            data |= {"multiple": True} if question.is_multiple else {}
-            data |= {} if question.is_released else {"on_hub": False}
-            data |= {"concepts": list(question.concepts)} if question.concepts else {}
-            data |= {"words": list(question.words)} if question.words else {}
-            questions.append(data)
-        return {"name": self.name, "questions": questions}
+        return {"name": self.name, "questions": [question.to_dict() for question in self.questions]}
 
     @classmethod
     def from_dict(cls, data: Mapping) -> "DecisionTree":
@@ -316,29 +248,7 @@ class DecisionTree:
         questions = data.get("questions") if isinstance(data, Mapping) else None
         if not isinstance(name, str) or not isinstance(questions, list):
             raise ValueError('a tree is an object with a list of "questions"; each has a "name" and "answers"')
-        made = []
-        for number, question in enumerate(questions):
-            if not isinstance(question, Mapping) or not isinstance(question.get("answers"), list):
-                raise ValueError(f"tree {name!r}: question {number} is not an object with a list of answers")
-            parents = question.get("parents", [])
-            if not isinstance(parents, list) or not all(
-                isinstance(parent, list | tuple) and len(parent) == 2 and all(isinstance(part, str) for part in parent)
-                for parent in parents
-            ):
-                raise ValueError(f"tree {name!r}: parents of question {number} are not a list of [question, answer]")
-            for kind in ("concepts", "words"):
-                if not isinstance(question.get(kind, []), list):
-                    raise ValueError(f"tree {name!r}: {kind} of question {number} are not a list")
-            made.append(
-                Question(
-                    question.get("name"),
-                    tuple(question["answers"]),
-                    tuple((parent[0], parent[1]) for parent in parents),
-                    question.get("text", ""),
-                    bool(question.get("multiple", False)),
-                    bool(question.get("on_hub", True)),
-                    tuple(question.get("concepts", [])),
-                    tuple(words or "" for words in question.get("words", [])),
-                )
-            )
-        return cls(name, tuple(made))
+        return cls(name, tuple(question_from(question, name, number) for number, question in enumerate(questions)))
+
+
+__all__ = ["DecisionTree", "Question"]

@@ -1,10 +1,8 @@
 """Simulated volunteers: what people answer about a galaxy whose structures are partly hidden by seeing and noise.
 
-Every structure has a *visibility* from 0 to 1: its true contrast, times the share of a pattern of its size that a
-Gaussian seeing preserves (the transfer function), times a factor for its signal to noise. Volunteers answer from
-visibilities and not from the true parameters. The constants are ours: they were set so that the mean fraction of each
-answer is near that of the Galaxy Challenge (to .014 rms, lab_notes.md, "Simulation"); those of questions that Galaxy
-Zoo 2 does not ask are named below.
+Volunteers answer from visibilities (:mod:`.visibility`) and not from the true parameters. The constants are ours: they
+were set so that the mean fraction of each answer is near that of the Galaxy Challenge (to .014 rms, lab_notes.md,
+"Simulation"); those of questions that Galaxy Zoo 2 does not ask are named below.
 
 What volunteers see does not depend on the campaign: concepts have *weights*, and the chance of an answer is its share
 of the weights of all answers that its question offers (Luce 1959, Individual Choice Behavior). A bulge between "none"
@@ -12,20 +10,18 @@ and "obvious" thus goes to the nearer one where a campaign does not offer "small
 """
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
 from ..models.concepts import ASPECTS
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree, Question
-from .parameters import SDSS_PIXEL, GalaxyParameters
+from .parameters import GalaxyParameters
+from .visibility import Visibility, logistic, visibility
 
 MEAN_CLASSIFICATIONS, SPREAD_CLASSIFICATIONS = 44, 7  # volunteers per galaxy (Willett et al. 2013, section 2.3)
 RANDOM_CLICKS = 0.03  # share of answers that have nothing to do with the image
 PERCEPTION_SCATTER = 0.3  # logits; scatter between images of how smooth they seem, beyond their parameters
-HALF_SEEN_SIGNAL = 24.0  # signal to noise at which noise and the 8-bit stretch hide half of a contrast
-R_SKY_NOISE = 0.028  # nanomaggies per SDSS pixel, that of the rendered images
 BULGE_EDGES = (0.13, 0.46, 0.65, 0.80)
 """Square roots of the bulge's share of light at which none, small, moderate, large and dominant bulges part. That of
 moderate and large is ours, the others are those of Galaxy Zoo 2, where moderate and large ones are "obvious"."""
@@ -46,67 +42,6 @@ answer itself of the one question without concepts, on artifacts. Mergers are an
 answer on merging elsewhere."""
 
 
-class Visibility(NamedTuple):
-    """Visibility of the structures of a galaxy, from 0 (hidden) to 1 (obvious); axis_ratio is that after blurring."""
-
-    arms: float
-    bar: float
-    ring: float
-    clumps: float
-    tails: float
-    companion: float
-    dust: float
-    arc: float
-    axis_ratio: float
-    sharpness: float
-
-
-def _logistic(x: float) -> float:
-    return float(1 / (1 + np.exp(-np.clip(x, -30, 30))))
-
-
-def visibility(p: GalaxyParameters) -> Visibility:
-    """Return what can be seen of a galaxy after blur and noise."""
-    radius, sigma = p.radius, p.blur / 2.355  # stored pixels
-    disc_share = 1 - 0.6 * p.bulge_fraction if p.bulge_fraction < 1 else 0.3
-    # Surface brightness of an exponential disc at half its R90, in sigmas of an SDSS pixel.
-    brightness = 0.24 * p.flux * disc_share / (radius**2 * max(p.axis_ratio, 0.1) ** 0.5) / (p.noise * R_SKY_NOISE)
-
-    def seen(contrast: float, period: float, threshold: float) -> float:
-        """Return the share of people who notice a pattern, one half of them if its contrast is at the threshold.
-
-        Args:
-            contrast: contrast of the pattern before the observation.
-            period: length of one period, stored pixels.
-            threshold: contrast after the observation that half of people notice.
-        """
-        transfer = np.exp(-2 * (np.pi * sigma / max(period, 0.5)) ** 2)
-        signal = brightness * max(period * p.pixel_scale / SDSS_PIXEL, 0.5)  # averaged over the pattern's own size
-        observed = contrast * transfer * signal / (signal + HALF_SEEN_SIGNAL)
-        return float(observed**2.5 / (observed**2.5 + threshold**2.5))
-
-    face_on = 0.35 + 0.65 * p.axis_ratio  # lengths across the disc are foreshortened
-    arms = 0.0
-    if p.arm_count:
-        spacing = 2 * np.pi * 0.55 * radius * np.sin(p.pitch_angle) / p.arm_count * face_on
-        arms = seen(p.arm_contrast * (1 - 0.5 * p.bulge_fraction), spacing, 0.09)
-    bar_contrast = 4 * p.bar_strength / (1 + p.bulge_fraction)
-    tails = seen(6 * p.tail_strength, 0.8 * radius, 0.5)
-    separation = p.companion_distance * radius
-    return Visibility(
-        arms=arms,
-        bar=seen(bar_contrast, 1.4 * p.bar_length * radius * face_on, 0.17) if p.bar_length else 0.0,
-        ring=seen(4 * p.ring_strength, 0.7 * p.ring_radius * radius * face_on, 0.4) if p.ring_strength else 0.0,
-        clumps=seen(p.clumpiness, 0.5 * radius * face_on, 0.5),
-        tails=max(tails, seen(p.asymmetry, 1.5 * radius, 0.45)),
-        companion=seen(2 * p.companion_flux, 1.6 * separation, 0.5) if p.companion_flux else 0.0,
-        dust=seen(0.6 * p.dust, 0.3 * radius, 0.6) if p.kind == "edge-on disc" else 0.0,
-        arc=seen(14 * p.arc_strength, 0.6 * radius, 0.4) if p.arc_strength else 0.0,
-        axis_ratio=float(np.sqrt(((p.axis_ratio * 0.5 * radius) ** 2 + sigma**2) / ((0.5 * radius) ** 2 + sigma**2))),
-        sharpness=float(np.exp(-2 * (np.pi * sigma / radius) ** 2) * brightness / (brightness + 8.0)),
-    )
-
-
 def _either(*chances: float) -> float:
     """Return the probability that at least one of independent events happens."""
     return 1 - float(np.prod([1 - chance for chance in chances]))
@@ -114,7 +49,7 @@ def _either(*chances: float) -> float:
 
 def _ordered(value: float, edges: tuple[float, ...], width: float) -> list[float]:
     """Return the shares of ordered answers if people read a value with errors of ``width`` and cut it at ``edges``."""
-    above = [1.0, *(_logistic((value - edge) / width) for edge in edges), 0.0]
+    above = [1.0, *(logistic((value - edge) / width) for edge in edges), 0.0]
     return [high - low for high, low in zip(above[:-1], above[1:], strict=True)]
 
 
@@ -122,12 +57,12 @@ def concept_weights(p: GalaxyParameters, rng: np.random.Generator) -> dict[str, 
     """Return what speaks for each meaning of each of :data:`TOPICS` in the eyes of volunteers, in any unit."""
     visible = visibility(p)
     is_disc = p.bulge_fraction < 1
-    thin = _logistic((0.33 - visible.axis_ratio) / 0.035) * (1.0 if is_disc else 0.35)
+    thin = logistic((0.33 - visible.axis_ratio) / 0.035) * (1.0 if is_disc else 0.35)
     disc_look = (0.20 + 0.30 * visible.sharpness) if is_disc else 0.10
     patterns = (0.98 * visible.arms, 0.75 * visible.bar, 0.8 * visible.ring, 0.8 * visible.clumps)
     featured = _either(disc_look, *patterns, 0.85 * thin)
     featured = _either(featured, 0.6 * visible.tails, 0.35 * visible.companion, 0.6 * visible.dust, 0.2 * visible.arc)
-    featured = _logistic(np.log(featured / (1 - featured + 1e-3)) + rng.normal(0, PERCEPTION_SCATTER))
+    featured = logistic(np.log(featured / (1 - featured + 1e-3)) + rng.normal(0, PERCEPTION_SCATTER))
     if p.kind == "star":
         star = 0.75
     else:
@@ -180,7 +115,7 @@ def concept_weights(p: GalaxyParameters, rng: np.random.Generator) -> dict[str, 
 
 def _bar(p: GalaxyParameters, visible: Visibility) -> dict[str, float]:
     """Return the weights of bars; weak ones are short or have little light."""
-    strong = _logistic((np.sqrt(p.bar_length * p.bar_strength) - STRONG_BAR) / 0.025)
+    strong = logistic((np.sqrt(p.bar_length * p.bar_strength) - STRONG_BAR) / 0.025)
     return {
         "bar": _either(0.06, 0.93 * visible.bar),
         "bar-strong": 0.01 + 0.93 * visible.bar * strong,
@@ -263,7 +198,7 @@ def _merging(visible: Visibility) -> dict[str, float]:
     """Return the weights of merging and of disturbances, which are minor unless most people notice them. Ours."""
     merger = _either(0.015, 0.9 * visible.companion)
     disturbed = _either(0.08, 0.95 * visible.tails**0.5)  # people who are asked for it find it more often than odd
-    major = 0.05 + 0.95 * _logistic((visible.tails - 0.55) / 0.1)
+    major = 0.05 + 0.95 * logistic((visible.tails - 0.55) / 0.1)
     return {
         "merging-none": (1 - merger) * (1 - disturbed),
         "disturbance-minor": (1 - merger) * disturbed * (1 - major),
