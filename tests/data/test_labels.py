@@ -6,14 +6,13 @@ from hypothesis.extra.numpy import arrays
 
 from galaxy_vision.data.campaigns import campaign_names, load_campaign
 from galaxy_vision.data.labels import (
-    SCHEMES,
     UNCERTAIN,
     assign_labels,
     class_names_for,
     labels_of_summary,
 )
 from galaxy_vision.data.scheme_texts import scheme_table, thin_votes, undecidable
-from galaxy_vision.data.schemes import WORDS
+from galaxy_vision.data.schemes import SCHEMES, WORDS
 from galaxy_vision.models.concepts import CONCEPTS
 from galaxy_vision.models.decision_tree import (
     GALAXY_ZOO_2,
