@@ -185,17 +185,15 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         f"The rows of `{args.dataset}`, and the training rows of `{args.unlabelled}` (ids that begin with "
         f"`predicted/`) with the votes that {teachers} expects of {NOMINAL_CLASSIFICATIONS} volunteers"
         f"{', given the bounds on votes that follow from their classes' if bounds else ''}. Predicted votes are not "
-        "measurements: use them for training only."
-        + (
-            f" Training rows of {', '.join(f'`{name}`' for name in args.also)} are added; those whose ids begin with "
-            "`filled/` have predicted votes where theirs are unknown."
-            if args.also
-            else ""
-        ),
+        "measurements: use them for training only.",
         "other",
-        "Licences and citations of the two data sets.",
+        "Licences and citations of the data sets.",
         args.label_scheme,
     )
+    if further:
+        added = f"Training rows of {', '.join(f'`{name}`' for name in args.also)} are training rows here too"
+        filled_ids = "ids that begin with `filled/` have predicted votes where theirs are unknown"
+        card = card._replace(splits=f"Galaxies are split by a hash of their id. {added}; {filled_ids}.")
     rows = tqdm(
         read_rows(list(labelled.values()), filled, unlabelled, votes, args.label_scheme),
         desc="galaxies",
