@@ -4,6 +4,7 @@ What travels with weights imports its siblings only.
 """
 
 import ast
+import re
 import sys
 from graphlib import TopologicalSorter
 
@@ -41,3 +42,18 @@ def test_files_that_travel_with_weights_import_siblings_only():
                 assert node.level == 1 and node.module in siblings, f"{path.name}, line {node.lineno}"
             if isinstance(node, ast.Import):
                 assert not any(alias.name.startswith("galaxy_vision") for alias in node.names), path.name
+
+
+ANSWER = re.compile(r"(t\d\d_\w+_)?a\d\d_[a-z]\w*")
+"""An answer of Galaxy Zoo 2, such as ``a06_bar``."""
+
+
+def test_no_file_but_that_of_galaxy_zoo_2_names_an_answer_where_a_concept_would_do():
+    folders = ("galaxy_vision", "space", "datasets_scripts", "benchmarks")
+    files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
+    named = []
+    for path in {*files, *REPOSITORY.glob("train_*.py")} - {REPOSITORY / "galaxy_vision/models/decision_tree.py"}:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and ANSWER.fullmatch(node.value):
+                named.append(f"{path.name}, line {node.lineno}: {node.value}")
+    assert not named

@@ -13,6 +13,7 @@ from scipy import stats
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.data.campaigns import tree_of
 from galaxy_vision.models.decision_tree import QUESTION_SLICES, question_totals
 
 NAMES = ["elliptical", "spiral", "merger"]
@@ -34,7 +35,9 @@ def image():
 @pytest.fixture(scope="module", params=["resnet10t", "tf_efficientnet_lite0"])
 def saved(request, tmp_path_factory, image):
     folder = tmp_path_factory.mktemp("model")
-    model, processor = make_model(backbone=request.param), GalaxyImageProcessor()
+    # The second one with trees of other campaigns too: whatever a model can have loads everywhere.
+    trees = None if request.param == "resnet10t" else [tree_of(name).to_dict() for name in ("gz_desi", "gz_rings")]
+    model, processor = make_model(backbone=request.param, trees=trees), GalaxyImageProcessor()
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     image.save(folder / "galaxy.png")
