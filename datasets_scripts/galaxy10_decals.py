@@ -94,7 +94,7 @@ def read_rows(file, num_classes: int, args: argparse.Namespace) -> Iterator[dict
 def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, Card]:
     file = open_file(args.images)
     campaign = load_campaign("galaxy10_decals")
-    class_names = list(campaign.tree.questions[0].answers)
+    class_names = list(campaign.tree.first_question.answers)
     card = Card(
         "Galaxy10 DECaLS",
         "Legacy Surveys grz images of 256 px, cut out at 512 px of 0.262 arcsec, and one of ten classes, from votes of "

@@ -60,7 +60,7 @@ def campaign_of(columns: list[str], given: str | None, path: str) -> str:
             "gz_decals_volunteers_5 of Zenodo record 4573248"
         )
     tree = tree_of(fitting[0])
-    first = plain_names(tree)[tree.slices[tree.questions[0].name]]
+    first = plain_names(tree)[tree.slices[tree.first_question.name]]
     if missing := [name for name in first if name not in columns]:
         raise ValueError(f"{path} has no column {', '.join(missing)}; give a table with all answers of this question")
     return fitting[0]

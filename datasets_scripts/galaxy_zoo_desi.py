@@ -79,7 +79,7 @@ def open_table(path: str) -> Table:
     for campaign, end in ((VOTES, ""), (PREDICTIONS, "_fraction")):
         tree = tree_of(campaign)
         names = tuple(f"{name}{end}" for name in plain_names(tree))
-        if set(names[tree.slices[tree.questions[0].name]]) <= set(columns):
+        if set(names[tree.slices[tree.first_question.name]]) <= set(columns):
             counted = [name for name in columns if f"{name}_fraction" in columns and name not in names]
             ignored = [] if end else list(dict.fromkeys(name.rpartition("_")[0] for name in counted))
             texts, numbers = ([name for name in kind if name in columns] for kind in (TEXTS, NUMBERS))

@@ -3,11 +3,12 @@
     python datasets_scripts/predicted_votes.py --model runs/votes --dataset galaxy_zoo_challenge \\
         --unlabelled galaxy_zoo_classes --output_dir galaxy_zoo_student
 
-For self-training (Xie et al. 2020, arXiv:1911.04252). Only training rows of ``--unlabelled`` are taken, and validation
-and test are those of ``--dataset`` alone, so that a student is scored on the same galaxies as its teacher, against
-volunteers' votes. ``--also`` adds the training rows of data sets with votes on some questions only, and votes on the
-others are predicted too: how many volunteers are asked them follows from the known answers. Where class folders are
-cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote contradicts the folder of its galaxy.
+For self-training (Xie et al. 2020, arXiv:1911.04252), with the votes of Galaxy Zoo 2. Only training rows of
+``--unlabelled`` are taken, and validation and test are those of ``--dataset`` alone, so that a student is scored on the
+same galaxies as its teacher, against volunteers' votes. ``--also`` adds the training rows of data sets with votes on
+some questions only, and votes on the others are predicted too: how many volunteers are asked them follows from the
+known answers. Where class folders are cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote
+contradicts the folder of its galaxy.
 """
 
 import argparse
@@ -31,11 +32,13 @@ from galaxy_vision.images.limits import read_file
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.inference.rotations import ROTATIONS, classify
 from galaxy_vision.models.decision_tree import (
+    GALAXY_ZOO_2,
     NOMINAL_CLASSIFICATIONS,
     conditional_fractions,
     question_totals,
     votes_from_conditional,
 )
+from galaxy_vision.models.trees import Trees
 from galaxy_vision.training.checks import labels_of
 
 REMEDY = "build it with a script of this folder"
@@ -57,8 +60,8 @@ def predict(models: Teachers, rows: Dataset, rotations: int) -> tuple[np.ndarray
         for batch in tqdm(batches, desc="predicted votes"):
             pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
             outputs = classify(model, pixels, rotations)
-            own_fractions.append(model.predict_fractions(outputs).conditional)
-            own_certainties.append(question_totals(outputs.vote_concentration))
+            own_fractions.append(model.predict_fractions(outputs, GALAXY_ZOO_2.name).conditional)
+            own_certainties.append(question_totals(model.trees.part(outputs.vote_concentration, GALAXY_ZOO_2.name)))
         fractions = fractions + torch.cat(own_fractions).double().numpy() / len(models)
         log_certainty = log_certainty + np.log(np.concatenate(own_certainties)) / len(models)
     return fractions, np.exp(log_certainty)
@@ -148,7 +151,7 @@ def training_rows(names: list[str], labelled: dict[str, Dataset]) -> list[Datase
     known = {str(key) for rows in labelled.values() for key in rows["id"]}
     further = []
     for name in names:
-        rows = load_training_rows(name)
+        rows = load_training_rows(name, trees=Trees())
         if missing := sorted({"id", "votes"} - set(rows.column_names)):
             raise ValueError(f"also={name!r} has no column {' and '.join(missing)}; {REMEDY}")
         if twice := [key for key in map(str, rows["id"]) if key in known]:
@@ -167,8 +170,15 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
             raise ValueError(f"model={name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         if not model.config.predict_votes:
             raise ValueError(f"model={name!r} was trained without votes; give one that predicts them")
+        if GALAXY_ZOO_2 not in model.trees.values():
+            raise ValueError(
+                f"model={name!r} predicts votes of {', '.join(model.trees)}, and this script adds those of Galaxy "
+                "Zoo 2 only; give another model"
+            )
         models.append((model.to(memory_format=torch.channels_last), processor))
     labelled, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]
+    if labelled.trees not in (None, Trees()):
+        labelled = load_galaxies(args.dataset, trees=Trees())  # of several campaigns, or refused
     for split, rows in labelled.items():
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})

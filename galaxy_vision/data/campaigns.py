@@ -133,7 +133,7 @@ def recognised(columns: frozenset[str]) -> Trees | None:
     candidates: list[tuple[int, int, DecisionTree, set[str]]] = []
     for tree in trees:
         names = column_names(tree)
-        first = set(names[tree.slices[tree.questions[0].name]])
+        first = set(names[tree.slices[tree.first_question.name]])
         asked = {name.rpartition("_")[0] for name in names if name}
         others = {f"{question}_{answer}" for question in asked for answer in all_answers} - set(names)
         if len(first & columns) >= 2 and not others & columns:
@@ -168,5 +168,5 @@ def drawn(tree: DecisionTree) -> str:
             for child in following:
                 draw(child, depth + 1)
 
-    draw(next(question.name for question in tree.questions if not question.parents), 0)
+    draw(tree.first_question.name, 0)
     return "\n".join(lines)

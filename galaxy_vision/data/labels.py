@@ -89,10 +89,6 @@ def default_scheme(trees: Trees = GALAXY_ZOO_2_ALONE) -> str:
     return "hubble"
 
 
-def first_question(tree: DecisionTree) -> Question:
-    return next(question for question in tree.questions if not question.parents)
-
-
 def class_names_for(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]:
     """Return the names of the classes that at least one of the trees can decide, in the order of their labels.
 
@@ -102,7 +98,7 @@ def class_names_for(scheme: str, trees: Trees = GALAXY_ZOO_2_ALONE) -> list[str]
         ValueError: the scheme is unknown, or fewer than two classes are left.
     """
     if scheme == ANSWERS:
-        question = first_question(trees.first)
+        question = trees.first.first_question
         bare = not {"yes", "no"} & set(question.answers)
         return [answer if bare else f"{question.name}: {answer}" for answer in question.answers]
     chosen = get_scheme(scheme)
@@ -191,7 +187,7 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = G
         raise ValueError(f"votes has shape {votes.shape}; its last axis must be the {trees.num_answers} answers")
     if scheme == ANSWERS:
         fractions = trees.first.conditional(trees.part(votes))
-        shares = np.nan_to_num(fractions[..., trees.first.slices[first_question(trees.first).name]])
+        shares = np.nan_to_num(fractions[..., trees.first.slices[trees.first.first_question.name]])
         return np.where(shares.max(axis=-1) >= 0.5, shares.argmax(axis=-1), UNCERTAIN)
     chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
     if debiased is not None:
@@ -203,7 +199,7 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = G
         if len(trees) > 1:
             if not decides_any(tree, chosen):
                 continue
-            rows = is_open & (own[..., tree.slices[first_question(tree).name]].sum(axis=-1) > 0)
+            rows = is_open & (own[..., tree.slices[tree.first_question.name]].sum(axis=-1) > 0)
             is_open = is_open & ~rows
         own_debiased = None if debiased is None else trees.part(debiased, campaign)[rows]
         labels[rows] = _labels_by(tree, chosen, names, own[rows], own_debiased)

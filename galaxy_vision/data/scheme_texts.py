@@ -10,7 +10,6 @@ from .labels import (
     class_names_for,
     conditions_of,
     decides_any,
-    first_question,
     have_no_votes,
     joined,
     missing_concepts,
@@ -67,7 +66,7 @@ def thin_votes(votes, scheme: str = "hubble", trees: Trees = GALAXY_ZOO_2_ALONE)
     others = [name for name, other in SCHEMES.items() if not other.well_sampled and other.classes[0].conditions]
     sentences = []
     for campaign, tree in trees.items():
-        first = first_question(tree).name
+        first = tree.first_question.name
         totals = trees.part(np.asarray(votes, dtype=np.float64), campaign)[..., tree.slices[first]].sum(axis=-1)
         totals = totals[totals > 0]
         share = np.mean(totals < MIN_VOTES) if totals.size else 0

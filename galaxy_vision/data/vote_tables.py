@@ -165,8 +165,7 @@ def counted_votes(table: pa.Table, trees: Trees) -> np.ndarray:
 
 def first_totals(votes: np.ndarray, tree: DecisionTree) -> np.ndarray:
     """Return the number of volunteers who answered the first question, (...,), for votes (..., answers)."""
-    first = next(question.name for question in tree.questions if not question.parents)
-    return votes[..., tree.slices[first]].sum(axis=-1)
+    return votes[..., tree.slices[tree.first_question.name]].sum(axis=-1)
 
 
 def expected_votes(fractions: np.ndarray, tree: DecisionTree, number: float) -> np.ndarray:

@@ -35,7 +35,7 @@ def trees_in(names: Iterable[str], trees: Trees | None = None) -> Trees | None:
         return trees or Trees()
     found = recognised(names)
     for tree in (trees or {}).values():
-        first = column_names(tree)[tree.slices[tree.questions[0].name]]
+        first = column_names(tree)[tree.slices[tree.first_question.name]]
         if not names & set(first):
             others = f"; it has those of {', '.join(found)}" if found else ""
             raise ValueError(f"there are no votes of {tree.name!r}, such as a column {first[0]!r}{others}")
@@ -117,7 +117,7 @@ def _campaign_votes(table: pa.Table, tree: DecisionTree) -> np.ndarray:
         ],
         axis=1,
     )
-    asked = votes[:, tree.slices[tree.questions[0].name]].sum(axis=1)
+    asked = votes[:, tree.slices[tree.first_question.name]].sum(axis=1)
     votes[(asked == 0) & ~(votes < 0).any(axis=1)] = np.nan
     return votes
 

@@ -105,10 +105,9 @@ def evaluate_saved(
 
 def _load(dataset: str, label_scheme: str | None, num_simulated: int, wanted: Trees | None, config) -> Galaxies:
     """Load a data set with the votes that are wanted, or those of the model's trees if it has them."""
-    own = getattr(config, "trees", None)
-    if wanted is None and own is not None:
+    if wanted is None and getattr(config, "predict_votes", False):
         try:
-            return load_galaxies(dataset, label_scheme, num_simulated, trees=Trees.from_list(own))
+            return load_galaxies(dataset, label_scheme, num_simulated, trees=config.decision_trees)
         except ValueError:  # it has no votes, or others; then classes are compared
             pass
     return load_galaxies(dataset, label_scheme, num_simulated, trees=wanted)
@@ -208,6 +207,8 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
         raise ValueError(f"rotations={rotations} is for a classifier, and the model is a captioner; leave it out")
     if "captions" not in data[split].column_names:
         raise ValueError("the data set has no captions, so nothing can be compared; build one by datasets_scripts")
+    if data.trees is None:
+        raise ValueError("the data set has no votes, which judge the captions; build one by datasets_scripts")
     if len(data.trees) > 1:
         raise ValueError(f"the data set has votes of {', '.join(data.trees)}; name one by --campaign")
     tree = data.trees.first

@@ -99,6 +99,11 @@ class DecisionTree:
         """(answers,) int: index of the question of each answer."""
         return np.repeat(np.arange(len(self.questions)), [len(question.answers) for question in self.questions])
 
+    @cached_property
+    def first_question(self) -> Question:
+        """The question that everybody is asked, wherever it stands among the others."""
+        return next(question for question in self.questions if not question.parents)
+
     def question(self, name: str) -> Question:
         """Return a question by its name.
 

@@ -64,7 +64,7 @@ def simulate_galaxy(seed: int, index: int, tree: DecisionTree = GALAXY_ZOO_2) ->
     parameters = draw_parameters(rng)
     pixels = render(parameters, rng)
     votes = vote(parameters, rng, tree)
-    first = next(question.name for question in tree.questions if not question.parents)
+    first = tree.first_question.name
     return SimulatedGalaxy(Image.fromarray(pixels), votes, int(votes[tree.slices[first]].sum()), parameters)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import timm
+import torch
 from torch import nn
 
 from ..inference.loading import refusing
@@ -124,7 +125,7 @@ def take_weights(model, start, source: str) -> str:
     """Copy the weights of a trained classifier that mean the same in a new one.
 
     Those of the class head do if the classes have the same names in the same order and exclude each other in both;
-    those of the vote head if both have one, of the same tree.
+    those of the vote head for the campaigns whose tree both have.
 
     Args:
         source: the trained model's argument and name, for the message.
@@ -132,13 +133,20 @@ def take_weights(model, start, source: str) -> str:
     Returns:
         One line that says which were taken.
     """
+    campaigns = []
+    if start.vote_head is not None and model.vote_head is not None:
+        campaigns = [name for name, tree in model.trees.items() if start.trees.get(name) == tree]
     excludes = start.config.problem_type in (None, SINGLE_LABEL)  # else its classes do not exclude each other
-    means_the_same = {
-        "backbone": True,
-        "classifier": start.config.id2label == model.config.id2label and excludes,
-        "vote_head": start.vote_head is not None and model.vote_head is not None and start.trees == model.trees,
-    }
-    taken = [name for name, same in means_the_same.items() if same]
+    taken = ["backbone"]
+    if start.config.id2label == model.config.id2label and excludes:
+        taken.append("classifier")
     for name in taken:
         getattr(model, name).load_state_dict(getattr(start, name).state_dict())
+    for campaign in campaigns:
+        own, theirs = model.trees.slices[campaign], start.trees.slices[campaign]
+        with torch.no_grad():
+            model.vote_head.weight[own] = start.vote_head.weight[theirs]
+            model.vote_head.bias[own] = start.vote_head.bias[theirs]
+    if campaigns:
+        taken.append("vote_head" + ("" if len(campaigns) == len(model.trees) else f" of {', '.join(campaigns)}"))
     return f"weights taken from {source}: {', '.join(taken)}"

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from galaxy_vision.cli import main
@@ -14,8 +16,10 @@ from galaxy_vision.data.campaigns import (
     tree_of,
     wanted_trees,
 )
+from galaxy_vision.data.votes import votes_of
 from galaxy_vision.models.decision_tree import QUESTIONS
 from galaxy_vision.models.tree import DecisionTree
+from galaxy_vision.models.trees import Trees
 
 SIZES = {  # questions and answers: all, and of the published tables (Masters & Galaxy Zoo Team; the papers cited there)
     "gz2": (11, 37, 10, 30),
@@ -120,3 +124,13 @@ def test_trees_are_wanted_by_names_and_a_file(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(mine))
     assert list(wanted_trees("gz_desi, gz2", str(tmp_path / "mine.json"))) == ["gz_desi", "gz2", "mine"]
     assert wanted_trees(None) is None
+
+
+def test_votes_are_unknown_where_nobody_was_asked_the_first_question_wherever_it_stands_in_the_tree():
+    arms = {"name": "arms", "answers": ["yes", "no"], "parents": [["shape", "disc"]]}
+    tree = DecisionTree.from_dict(
+        {"name": "mine", "questions": [arms, {"name": "shape", "answers": ["smooth", "disc"]}]}
+    )
+    table = pa.table({"arms_yes": [0, 0], "arms_no": [0, 0], "shape_smooth": [9, 0], "shape_disc": [0, 0]})
+    votes = votes_of(table, Trees([tree]))
+    assert votes[0].tolist() == [0, 0, 9, 0] and np.isnan(votes[1]).all()

@@ -12,6 +12,7 @@ from conftest import build, builder
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.data.campaigns import tree_of
 from galaxy_vision.data.load import load_galaxies, load_training_rows
 from galaxy_vision.data.splits import split_of
 from galaxy_vision.data.writer import write_dataset
@@ -25,6 +26,8 @@ from galaxy_vision.models.decision_tree import (
     question_totals,
     votes_from_conditional,
 )
+from galaxy_vision.models.trees import Trees
+from galaxy_vision.training.starting_point import take_weights
 
 
 def all_rows(data):
@@ -297,6 +300,32 @@ def test_several_teachers_predict_the_mean_of_their_fractions(
     assert np.abs(fractions[0] - fractions[1]).max() > 0.05
     assert np.allclose((fractions[0] + fractions[1]) / 2, fractions[2], atol=1e-5)
     assert "that the mean of `" in (tmp_path / "out2" / "README.md").read_text()
+
+
+def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
+    tmp_path, challenge_files, folders_of_images, capsys
+):
+    def teacher(name, *campaigns, start=None):
+        config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, trees=Trees(map(tree_of, campaigns)).to_list())
+        model = GalaxyResNetForImageClassification(config)
+        if start is not None:
+            take_weights(model, start, "the other teacher")
+        model.save_pretrained(tmp_path / name)
+        GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / name)
+        return model
+
+    teacher("both", "gz_desi", "gz2", start=teacher("one", "gz2"))
+    teacher("desi", "gz_desi")
+    build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
+    build("class_folders", tmp_path / "unlabelled", images=folders_of_images)
+    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled", "rotations": 1}
+    data = [
+        build("predicted_votes", tmp_path / f"out-{name}", model=tmp_path / name, **sources)["train"]
+        for name in ("one", "both")
+    ]
+    assert np.array_equal(*(np.array(rows["votes"]) for rows in data), equal_nan=True)
+    said = refused(capsys, "predicted_votes", tmp_path / "none", model=tmp_path / "desi", **sources)
+    assert "predicts votes of gz_desi, and this script adds those of Galaxy Zoo 2 only" in said
 
 
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):

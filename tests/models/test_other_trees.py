@@ -92,6 +92,19 @@ def test_a_vote_head_of_another_tree_is_not_taken_over():
     assert "vote_head" not in taken and "backbone" in taken and torch.equal(model.vote_head.weight, before)
 
 
+def test_of_several_trees_the_rows_of_the_vote_head_of_those_that_both_models_have_are_taken_over():
+    rings, hubble = load_campaign("gz_rings").tree, load_campaign("gz_hubble").released
+    start = classifier(hubble.to_dict(), DESI.to_dict())
+    model = classifier(DESI.to_dict(), rings.to_dict())
+    before = model.vote_head.weight[34:].clone()
+    assert take_weights(model, start, "init_from='x'").endswith("vote_head of gz_desi")
+    ours, theirs = model.trees.slices["gz_desi"], start.trees.slices["gz_desi"]
+    assert ours != theirs
+    assert torch.equal(model.vote_head.weight[ours], start.vote_head.weight[theirs])
+    assert torch.equal(model.vote_head.bias[ours], start.vote_head.bias[theirs])
+    assert torch.equal(model.vote_head.weight[34:], before)
+
+
 def test_a_row_teaches_the_heads_that_it_has_votes_for_and_no_other(pixels):
     rings = load_campaign("gz_rings").tree
     model = classifier(DESI.to_dict(), rings.to_dict())
