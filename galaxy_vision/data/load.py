@@ -28,7 +28,7 @@ from .image_folders import load_image_folder
 from .missing_splits import with_all_splits
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .splits import split_name
-from .votes import ID_COLUMNS, trees_in, with_caption_lists, with_votes_column
+from .votes import ID_COLUMNS, check_whole, trees_in, with_caption_lists, with_votes_column
 
 _TYPE_WORDS = {"parse", "convert", "cast", "Integer"}
 """Words in messages of Arrow for a value of another type than its column; others are for damaged files."""
@@ -165,6 +165,9 @@ def _trees_of_all(data: DatasetDict, name: str, trees: Trees | None) -> Trees | 
     for split, rows in data.items():
         try:
             found[split] = trees_in(rows.column_names, trees)
+            if "votes" not in rows.column_names:
+                for tree in (trees or {}).values():
+                    check_whole(tree, rows.column_names)
         except ValueError as error:
             raise ValueError(f"{split} of dataset={name!r}: {error}; give another --campaign") from error
     (first, expected), *others = found.items()

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,23 @@ def trees_in(names: Iterable[str], trees: Trees | None = None) -> Trees | None:
             others = f"; it has those of {', '.join(found)}" if found else ""
             raise ValueError(f"there are no votes of {tree.name!r}, such as a column {first[0]!r}{others}")
     return trees or found
+
+
+def check_whole(tree: DecisionTree, names: Iterable[str]) -> None:
+    """Check that each question has the columns of all of its answers or of none; raise ValueError otherwise.
+
+    A table that somebody names a tree for has it as a whole: half a question is a misspelt column.
+    """
+    columns, names = column_names(tree), set(names)
+    for question, answers in tree.slices.items():
+        wanted = [column for column in columns[answers] if column]
+        missing = [column for column in wanted if column not in names]
+        if missing and len(missing) < len(wanted):
+            similar = get_close_matches(missing[0], names - set(columns), 1)
+            raise ValueError(
+                f"question {question!r} of {tree.name!r} has a column {next(c for c in wanted if c in names)!r} and "
+                f"none {missing[0]!r}{f'; is it {similar[0]!r}?' if similar else ''}; give all of its answers, or none"
+            )
 
 
 def vote_columns(names: Iterable[str], trees: Trees | None = None) -> list[str]:

@@ -255,7 +255,8 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
             "rmse_known": root(sums["squared_answered"], sums["answered"]),
         }
         above, below = sums["bootstrap"]
-        result["interval_95"] = {rmse: interval_95(np.sqrt(above / np.maximum(below, 1)))} if sums["whole"] else {}
+        drawn = below > 0  # of a few rows, a resample can have none
+        result["interval_95"] = {rmse: interval_95(np.sqrt(above[drawn] / below[drawn]))} if drawn.any() else {}
         result["baseline"] = {
             rmse: root(sums.get("whole_baseline", 0.0), sums["whole"] if "whole_baseline" in sums else 0)
         }

@@ -170,7 +170,7 @@ def check_captioner_rows(args, data: dict, trees: Trees | None, open_stream: Cal
     if len(trees) > 1:
         raise ValueError(
             f"dataset={dataset!r} has votes of {', '.join(trees)}, and captions are judged by those of one campaign; "
-            "name one by --campaign"
+            "name only one by --campaign"
         )
     if not any(len(claims_from_votes(votes, trees.first)) for votes in _votes_of(data["validation"], trees)):
         raise ValueError(

@@ -61,7 +61,7 @@ def test_an_encoder_and_captions_of_different_campaigns_are_refused(two_campaign
         SystemExit, match="predicts votes of gz_desi, gz_rings, and dataset='simulated' has those of gz2"
     ):
         train("train_captioner", *options)
-    with pytest.raises(SystemExit, match="captions are judged by those of one campaign; name one by --campaign"):
+    with pytest.raises(SystemExit, match="captions are judged by those of one campaign; name only one by --campaign"):
         train("train_captioner", *options, "--campaign", "gz_desi,gz_rings")
 
 
@@ -93,6 +93,17 @@ def test_a_tree_of_one_question_is_trained_evaluated_and_predicts(tmp_path, caps
     assert cli(["describe", str(images / "0.png"), "--model", str(run), "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert set(described["votes"]) == {"look_ring", "look_shell", "look_neither"}
+
+
+def test_half_a_question_is_a_mistake_and_its_column_is_named(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    tree = rings_of_ones_own(images, 12)
+    table = images / "metadata.csv"
+    table.write_text(table.read_text().replace("look_shell", "look_shel"))
+    message = "question 'look' of 'look' has a column 'look_ring' and none 'look_shell'; is it 'look_shel'"
+    with pytest.raises(SystemExit, match=message):
+        train("train_classifier", "--dataset", str(images), "--tree", str(tree), "--output_dir", str(tmp_path / "run"))
 
 
 def test_votes_that_are_wanted_and_not_there_are_named(tmp_path):
