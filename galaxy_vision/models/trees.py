@@ -17,6 +17,8 @@ from .tree import MOST_ANSWERS, DecisionTree
 class Trees(Mapping):
     """Campaign -> its :class:`DecisionTree`, in the order of their answers on the last axis.
 
+    They are equal if the answers are: models that were saved with other texts or concepts have the same votes.
+
     Args:
         trees: at least one; each has another name.
 
@@ -46,13 +48,17 @@ class Trees(Mapping):
         return len(self._trees)
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, Trees) and list(self.items()) == list(other.items())
+        return isinstance(other, Trees) and self._answers == other._answers
 
     def __hash__(self) -> int:
         return hash(tuple(self))
 
     def __repr__(self) -> str:
         return f"Trees({', '.join(self)})"
+
+    @cached_property
+    def _answers(self) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+        return [(campaign, tree.answers) for campaign, tree in self.items()]
 
     @cached_property
     def num_answers(self) -> int:

@@ -1,6 +1,7 @@
 """A classifier predicts the votes of any tree, which travels with its weights."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,14 @@ def test_fractions_of_a_model_of_two_trees_are_those_of_the_campaign_that_is_nam
     assert torch.allclose(ring, a / a.sum(1, keepdim=True)) and ring.shape == (6, 2)
     with pytest.raises(ValueError, match="campaign='gz2' is not one of gz_desi, gz_rings; choose one of these"):
         model.predict_fractions(outputs, "gz2")
+
+
+def test_trees_with_other_texts_have_the_same_votes_and_with_other_answers_have_not():
+    first, *others = DESI.questions
+    assert Trees([replace(DESI, questions=(first._replace(text="What is it?"), *others))]) == Trees([DESI])
+    renamed = first._replace(answers=("smooth", "featured-or-disk", "problem"))
+    assert Trees([replace(DESI, questions=(renamed, *others))]) != Trees([DESI])
+    assert Trees([replace(DESI, name="mine")]) != Trees([DESI])
 
 
 def test_trees_without_a_name_of_their_own_are_refused():
