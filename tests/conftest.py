@@ -185,6 +185,16 @@ def builder(name: str):
     return module.main
 
 
+def refused(capsys, name: str, output_dir, **arguments) -> str:
+    """The error line of a build that must fail and leave nothing that loads."""
+    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
+    with pytest.raises(SystemExit) as stopped:
+        builder(name)([*argv, "--output_dir", str(output_dir)])
+    assert stopped.value.code == 2
+    assert not list(output_dir.parent.glob(f"{output_dir.name}*"))
+    return capsys.readouterr().err
+
+
 def build(name: str, output_dir, **arguments):
     """The data set that a builder writes."""
     argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]

@@ -73,8 +73,15 @@ def split_contents(data: dict, trees: Trees | None = None) -> dict[str, str]:
     return {split: _content(rows, trees) for split, rows in data.items()}
 
 
+def update_trees(digest, trees: Trees | None) -> None:
+    """Add the trees to a digest, since votes mean nothing without; those of Galaxy Zoo 2 alone never change."""
+    if trees is not None and trees != Trees():
+        digest.update(json.dumps(trees.to_list()).encode())
+
+
 def _content(rows: Dataset, trees: Trees | None) -> str:
     digest = hashlib.blake2b(digest_size=16)
+    update_trees(digest, trees)
     digest.update(json.dumps(getattr(rows.features.get("label"), "names", None)).encode())
     kept = [name for name in ("image", "label", "votes", "captions") if name in rows.column_names]
     rows = rows.select_columns(kept).cast_column("image", Image(decode=False)).with_format("arrow")

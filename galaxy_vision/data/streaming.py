@@ -22,7 +22,7 @@ from ..models.processing_galaxy_captioner import SPECIAL_TOKENS, build_tokenizer
 from ..models.trees import Trees
 from ..runtime.hardware import available_cores
 from .batches import read_pixels
-from .checks import check_labels, check_references, update_content
+from .checks import check_labels, check_references, update_content, update_trees
 from .load import locate_dataset
 from .parquet_folders import parquet_files
 from .votes import reference_captions, votes_and_labels
@@ -100,6 +100,7 @@ class TrainingStream(torch.utils.data.IterableDataset):
     def _read_statistics(self) -> None:
         """Count rows and classes, and collect words of captions and a sample of votes, without reading images."""
         digest = hashlib.blake2b(json.dumps([self.label_names, self._sizes()]).encode(), digest_size=16)
+        update_trees(digest, self.trees)
         unread = ["image"] if self.with_captions else ["image", "captions"]
         columns = [name for name in self.features if name not in unread]
         rng, keys, sample = np.random.default_rng([self.seed, self.rank]), np.empty(0), None

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import build, builder
+from conftest import build, builder, refused
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
@@ -32,16 +32,6 @@ from galaxy_vision.training.starting_point import take_weights
 
 def all_rows(data):
     return {row["id"]: row for rows in data.values() for row in rows.with_format("numpy")}
-
-
-def refused(capsys, name: str, output_dir, **arguments) -> str:
-    """The error line of a build that must fail and leave nothing that loads."""
-    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
-    with pytest.raises(SystemExit) as stopped:
-        builder(name)([*argv, "--output_dir", str(output_dir)])
-    assert stopped.value.code == 2
-    assert not list(output_dir.parent.glob(f"{output_dir.name}*"))
-    return capsys.readouterr().err
 
 
 def without(files: dict, key: str, change) -> dict:

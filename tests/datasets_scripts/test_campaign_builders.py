@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import REPOSITORY, build, builder
+from conftest import REPOSITORY, build, builder, refused
 from hub_stand_in import TOKEN, Hub
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,16 +66,6 @@ def save_images(path, stems, galaxies):
         for stem, (data, _, _) in zip(stems, galaxies, strict=False):
             archive.writestr(f"images/{stem}.png", data)
     return path
-
-
-def refused(capsys, name: str, output_dir, **arguments) -> str:
-    """The error line of a build that must fail and leave nothing that loads."""
-    argv = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
-    with pytest.raises(SystemExit) as stopped:
-        builder(name)([*argv, "--output_dir", str(output_dir)])
-    assert stopped.value.code == 2
-    assert not list(output_dir.parent.glob(f"{output_dir.name}*"))
-    return capsys.readouterr().err
 
 
 def decals_table(campaign: str, rows: int = 12) -> pd.DataFrame:

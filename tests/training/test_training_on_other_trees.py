@@ -1,6 +1,7 @@
 """The real training scripts on votes of other campaigns, of several at once, and of a tree of one's own."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.reading import parse_claims
 from galaxy_vision.cli import main as cli
 from galaxy_vision.data.campaigns import tree_of, wanted_trees
+from galaxy_vision.data.checks import split_contents
 from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.models.trees import Trees
 
 SMALL = ["--image_size", "32", "--num_simulated", "120", "--epochs", "1", "--batch_size", "16"]
 
@@ -93,6 +96,17 @@ def test_a_tree_of_one_question_is_trained_evaluated_and_predicts(tmp_path, caps
     assert cli(["describe", str(images / "0.png"), "--model", str(run), "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert set(described["votes"]) == {"look_ring", "look_shell", "look_neither"}
+
+
+def test_a_digest_of_rows_changes_with_the_tree_of_their_votes_and_not_for_galaxy_zoo_2():
+    rows = load_galaxies("simulated", num_simulated=120, trees=wanted_trees("gz_desi"))["test"]
+    tree = tree_of("gz_desi")
+    first, *others = tree.questions
+    asked = replace(tree, questions=(first, *(question._replace(text="again") for question in others)))
+    digests = [split_contents({"test": rows}, Trees([each]))["test"] for each in (tree, asked)]
+    assert digests[0] != digests[1]
+    plain = load_galaxies("simulated", num_simulated=120)["test"]
+    assert split_contents({"test": plain}, Trees()) == split_contents({"test": plain})
 
 
 def test_half_a_question_is_a_mistake_and_its_column_is_named(tmp_path):
