@@ -257,8 +257,8 @@ class Checkpoints:
         then = manifest.get("contents", {})
         if changed := [split for split, now in self.contents.items() if then.get(split, now) != now]:
             raise SystemExit(
-                f"error: {checkpoint} is of a run with other rows in the {' and '.join(changed)} split, or other "
-                "questions to them; give data set and tree as they were, or start again in another output_dir"
+                f"error: {checkpoint} is of a run with other rows in the {' and '.join(changed)} split; give the data "
+                "set as it was, with its tree, or start again in another output_dir"
             )
 
     def end_if_terminating(self) -> None:
