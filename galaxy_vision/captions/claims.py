@@ -97,7 +97,8 @@ def claims_from_votes(votes, tree: DecisionTree = GALAXY_ZOO_2) -> Claims:
     and denied (bar, arms, bulge) from .6 only. Finer concepts are claimed from .6: where neither a strong nor a weak
     bar is plain, but both together are, there is "a bar". A question that follows several answers, as those about odd
     features and mergers do, is taken up unless what is claimed before leads elsewhere. What a campaign does not ask is
-    not claimed, and neither is that a galaxy does not merge or has no clumps.
+    not claimed, and neither is that a galaxy does not merge or has no clumps. Of several hedged claims the first is
+    kept.
 
     Args:
         votes: (answers,) votes or conditional fractions; NaN where unknown.
@@ -180,7 +181,9 @@ def _consistent(claims: Iterable[Claim], plan: Plan) -> Claims:
         dropped |= set(arms[1:] if "spiral" not in plan.asks or Claim("spiral") in kept else arms)
     if {"bulge-none", "edge-on-bulge-none"} <= plan.asks.keys():  # "no bulge" says both
         dropped.add(Claim("bulge-none" if "edge-on" in concepts else "edge-on-bulge-none"))
-    return Claims(claim for claim in kept if claim not in dropped)
+    kept = [claim for claim in kept if claim not in dropped]
+    hedged = [claim for claim in kept if claim.hedged]
+    return Claims(claim for claim in kept if claim not in hedged[1:])  # a sentence that doubts twice says little
 
 
 def score_claims(claims: Iterable[Claim], votes, tree: DecisionTree = GALAXY_ZOO_2) -> dict:
