@@ -19,17 +19,26 @@ from galaxy_vision import (
 from galaxy_vision.evaluation.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
 from galaxy_vision.evaluation.evaluate import evaluate_captions, template_captions
 from galaxy_vision.evaluation.objectives import CAPTIONER
+from galaxy_vision.inference.captioning import campaign_to_say
 from galaxy_vision.models.configuration_galaxy_captioner import LIMITS
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.models.strict_loading import GENERATION, check_ranges, check_resnet
 from galaxy_vision.runtime.arguments import arg, parse_arguments
 from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice, check_least
 from galaxy_vision.training.checks import check_captioner_rows
-from galaxy_vision.training.distillation import drawn_references, taught_references, words_to_learn
+from galaxy_vision.training.distillation import drawn_campaign, drawn_references, taught_references, words_to_learn
 from galaxy_vision.training.loop import Run
 from galaxy_vision.training.rows import load_rows
 from galaxy_vision.training.run import finish, fit, parameter_groups, prepare, training_run
-from galaxy_vision.training.starting_point import image_processor, load_trained, other_view, set_defaults, take_over
+from galaxy_vision.training.starting_point import (
+    image_processor,
+    load_trained,
+    other_view,
+    set_defaults,
+    take_over,
+    take_vote_head,
+    trees_to_say,
+)
 
 SCORES = ("claim_f1", "bleu_4")
 """Validation scores that can select the epoch."""
@@ -136,6 +145,7 @@ def train(run: Run) -> dict | None:
         **{name: getattr(args, name) for name in ARCHITECTURE},
         **({name: getattr(start.config, name) for name in ("embedding_size", "attention_size")} if start else {}),
         image_size=args.image_size,
+        trees=start.config.trees if start else trees_to_say(classifier, tree),
         vocab_size=len(tokenizer),
         drop_rate=args.drop_rate,
     )
@@ -145,6 +155,7 @@ def train(run: Run) -> dict | None:
         model.load_state_dict(start.state_dict())
     elif classifier:
         model.encoder.backbone.load_state_dict(classifier.backbone.state_dict())
+        take_vote_head(model.encoder, classifier)
 
     # ------------------------------------------------------------------------------------------------ what is optimised
     teaches = classifier is not None and classifier.config.predict_votes
@@ -152,10 +163,12 @@ def train(run: Run) -> dict | None:
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
         """Draw a reference of each galaxy anew in each epoch; with a teacher, what it would write of this very view."""
         ids = drawn_references(batch["input_ids"], args.num_references, generator)
+        campaign = drawn_campaign(config.decision_trees, tree, args.teacher_share, generator)
         if teaches:
+            taught = classifier.trees[campaign or tree.name]
             with accelerator.autocast():
-                ids = taught_references(classifier, tree, tokenizer, pixels, ids, args.teacher_share, generator)
-        return {"labels": words_to_learn(ids, config.pad_token_id)}
+                ids = taught_references(classifier, taught, tokenizer, pixels, ids, args.teacher_share, generator)
+        return {"labels": words_to_learn(ids, config.pad_token_id), "campaign": campaign}
 
     def trial(batch: dict) -> dict:
         captions = [references["validation"][row]["captions"][0] for row in batch["row"].tolist()]
@@ -167,7 +180,8 @@ def train(run: Run) -> dict | None:
 
     # -------------------------------------------------------------------------------------------------- what is chosen
     def validate(model: GalaxyCaptionerForConditionalGeneration) -> tuple[float, dict] | None:
-        captions = evaluate_captions(accelerator, model, run.loaders["validation"], processor, "validation")
+        said = campaign_to_say(model, tree)
+        captions = evaluate_captions(accelerator, model, run.loaders["validation"], processor, "validation", **said)
         if captions is None:
             return None
         results = CaptionMetric(tree).compute(predictions=captions, references=references["validation"])
@@ -178,9 +192,9 @@ def train(run: Run) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------ what is reported
     def test(model: GalaxyCaptionerForConditionalGeneration) -> dict | None:
-        loader, captions = run.loaders["test"], {}
+        loader, captions, said = run.loaders["test"], {}, campaign_to_say(model, tree)
         for name, how in (("captioner", {}), (f"beam {args.num_beams}", {"num_beams": args.num_beams})):
-            captions[name] = evaluate_captions(accelerator, model, loader, processor, f"test, {name}", **how)
+            captions[name] = evaluate_captions(accelerator, model, loader, processor, f"test, {name}", **how, **said)
         if teaches:
             captions["template, predicted votes"] = template_captions(
                 accelerator, classifier, loader, rows.processor, tree

@@ -24,6 +24,8 @@ CONTRADICTED = {False: 0.3, True: 0.15}
 The keys say whether the claim is hedged. Ours: below :data:`PLAIN` and :data:`HEDGED`, so that the claims made from
 votes are always supported by these votes.
 """
+TELLING = ("kind", "edge-on", "merging", "odd feature", "oddity", "bar", "spiral")
+"""Aspects whose hedged claims say most, in this order. Ours: what the galaxy is, then what few galaxies have."""
 OWN_WORDS = "own words"
 """The aspect of claims that are words of a tree, not concepts."""
 
@@ -97,7 +99,8 @@ def claims_from_votes(votes, tree: DecisionTree = GALAXY_ZOO_2) -> Claims:
     and denied (bar, arms, bulge) from .6 only. Finer concepts are claimed from .6: where neither a strong nor a weak
     bar is plain, but both together are, there is "a bar". A question that follows several answers, as those about odd
     features and mergers do, is taken up unless what is claimed before leads elsewhere. What a campaign does not ask is
-    not claimed, and neither is that a galaxy does not merge or has no clumps.
+    not claimed, and neither is that a galaxy does not merge or has no clumps. Of several hedged claims one is kept,
+    that which says most (:data:`TELLING`).
 
     Args:
         votes: (answers,) votes or conditional fractions; NaN where unknown.
@@ -180,7 +183,14 @@ def _consistent(claims: Iterable[Claim], plan: Plan) -> Claims:
         dropped |= set(arms[1:] if "spiral" not in plan.asks or Claim("spiral") in kept else arms)
     if {"bulge-none", "edge-on-bulge-none"} <= plan.asks.keys():  # "no bulge" says both
         dropped.add(Claim("bulge-none" if "edge-on" in concepts else "edge-on-bulge-none"))
-    return Claims(claim for claim in kept if claim not in dropped)
+    kept = [claim for claim in kept if claim not in dropped]
+    hedged = sorted((claim for claim in kept if claim.hedged), key=_tells)
+    return Claims(claim for claim in kept if claim not in hedged[1:])  # a sentence that doubts twice says little
+
+
+def _tells(claim: Claim) -> int:
+    """Return the rank of a hedged claim among those of which one is kept; the others have the last."""
+    return TELLING.index(claim.aspect) if claim.aspect in TELLING else len(TELLING)
 
 
 def score_claims(claims: Iterable[Claim], votes, tree: DecisionTree = GALAXY_ZOO_2) -> dict:

@@ -20,6 +20,7 @@ from ..data.labels import assign_labels, class_names_for
 from ..data.load import Galaxies, class_counts, load_galaxies
 from ..data.schemes import SCHEMES
 from ..data.twins import without_twins
+from ..inference.captioning import campaign_to_say
 from ..inference.loading import load_captioner, load_classifier, refusing
 from ..inference.rotations import check_rotations
 from ..models.image_processing_galaxy import GalaxyImageProcessor
@@ -217,7 +218,7 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
     rows = _pixels(accelerator, data, split, processor.image_processor)
     size = processor.image_processor.size["height"]
     loader = accelerator.prepare(make_loader(rows, size, batch_size, shuffle=False))
-    captions = evaluate_captions(accelerator, model, loader, processor, split)
+    captions = evaluate_captions(accelerator, model, loader, processor, split, **campaign_to_say(model, tree))
     if captions is None:
         return None
     columns = ["captions", "votes"]

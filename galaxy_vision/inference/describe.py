@@ -7,6 +7,7 @@ from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree
 from ..runtime.shipped import CAPTIONER, CLASSIFIER
 from .answer_names import answer_names, question_text
+from .captioning import votes_to_say
 from .loading import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
@@ -80,7 +81,8 @@ class Describer:
         probabilities = outputs.logits.float().softmax(-1)[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"])
+        said = votes_to_say(self.captioner, self.classifier, outputs, self.campaign)
+        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], **said)
         votes = self._votes(outputs)
         return {
             "class": labels[best],

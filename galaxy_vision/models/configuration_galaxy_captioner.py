@@ -4,9 +4,11 @@ from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
 from .strict_loading import StrictSettings, check_ranges
+from .trees import Trees
 
-FORMAT_VERSION = 1
-"""Version of the fields. Increased with each field without which older code would read a saved model wrongly."""
+FORMAT_VERSION = 2
+"""Version of the fields. Increased with each field without which older code would read a saved model wrongly; a model
+has the least that it needs, 2 where it reads votes."""
 
 LIMITS = {
     "image_size": (32, 4096),
@@ -34,6 +36,8 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
         hidden_size: size of the LSTM and of the features of a place.
         embedding_size: size of the embedding of a word.
         attention_size: size in which the state of the LSTM and a place are compared.
+        trees: whose votes are predicted and read before a caption is written, as :meth:`Trees.to_list` writes them,
+            with the same answers in all campaigns; None for a captioner that sees the image alone.
         drop_rate: dropout of the encoder's output, and of the features that score words.
         tie_word_embeddings: score words with the embedding matrix.
         use_cache: return the state after the last word, so that the next call reads only the words that follow.
@@ -54,6 +58,7 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
     hidden_size: int = 256
     embedding_size: int = 128
     attention_size: int = 128
+    trees: list | None = None
     drop_rate: float = 0.1
     tie_word_embeddings: bool = False
     is_encoder_decoder: bool = True
@@ -62,14 +67,31 @@ class GalaxyCaptionerConfig(StrictSettings, PretrainedConfig):
     bos_token_id: int | None = 2
     eos_token_id: int | list[int] | None = 3
     decoder_start_token_id: int | None = 2
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
 
     def validate_format(self):
         """Check the version of the fields; raise ValueError for a model that was saved by a newer galaxy_vision."""
+        if self.trees is not None:
+            self.format_version = max(self.format_version, 2)
         if self.format_version > FORMAT_VERSION:
             raise ValueError(
                 f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision"
             )
+
+    def validate_trees(self):
+        """Check the trees; raise ValueError for what is not one, and for campaigns with other answers."""
+        if self.trees is None:
+            return
+        trees = Trees.from_list(self.trees)
+        if others := [campaign for campaign, tree in trees.items() if tree.answers != trees.first.answers]:
+            raise ValueError(
+                f"trees of {others[0]!r} and {trees.first.name!r} have different answers; a captioner reads one kind"
+            )
+
+    @property
+    def decision_trees(self) -> Trees | None:
+        """The trees whose votes are read; None for a captioner that sees the image alone."""
+        return None if self.trees is None else Trees.from_list(self.trees)
 
     def validate_sizes(self):
         """Check sizes and the dropout rate; raise ValueError for values that a captioner cannot have."""

@@ -15,6 +15,8 @@ COVERED = {
 }
 """Settings of a generation that our searches follow; all others must have their defaults."""
 
+OF_THE_ENCODER = ("encoder_outputs", "use_cache", "votes", "campaign")
+
 
 def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, generation_config, **others) -> bool:
     """Return whether our searches do all that is asked; if not, GenerationMixin searches.
@@ -26,12 +28,12 @@ def covers(model: nn.Module, input_ids, logits_processor, stopping_criteria, gen
         logits_processor: processors of scores; only those of a minimum length are covered.
         stopping_criteria: only eos and a maximum length are covered.
         generation_config: complete, as GenerationMixin gives it to its own searches.
-        others: the other arguments of these searches.
+        others: the other arguments of these searches; what the encoder took of them does not matter any more.
     """
     settings = generation_config
     if not _has_covered_settings(settings):
         return False
-    asked = {name: value for name, value in others.items() if name not in ("encoder_outputs", "use_cache")}
+    asked = {name: value for name, value in others.items() if name not in OF_THE_ENCODER}
     if any(value is not None and value is not False for value in asked.values()):
         return False
     if not all(_is_minimum_length(processor, settings) for processor in logits_processor):

@@ -20,6 +20,7 @@ from .configuration_galaxy_captioner import GalaxyCaptionerConfig
 from .generation_coverage import covers
 from .generation_galaxy_captioner import Decoder, beam_search, greedy_search
 from .strict_loading import StrictLoading, check_resnet
+from .tree import DecisionTree
 
 MAX_NEW_TOKENS = 48
 """Default maximum of words in a caption. Ours: no caption of ``galaxy_vision.captions`` is as long."""
@@ -115,6 +116,11 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
     def _supports_default_dynamic_cache(cls) -> bool:
         return False  # the state is a DecoderState; generate() must not make another cache
 
+    def reads(self, tree: DecisionTree) -> bool:
+        """Return whether captions can be written from votes of this tree."""
+        trees = self.config.decision_trees
+        return trees is not None and tree.answers == trees.first.answers
+
     def get_encoder(self, *args, **kwargs) -> nn.Module:
         return self.encoder
 
@@ -137,6 +143,9 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
         """Write captions, as in transformers: ``generate(pixel_values=...)``.
+
+        A captioner that reads votes says those of the first of its campaigns, those of another one by
+        ``campaign="gz_challenge"``, or what a classifier predicts by ``votes=predict_fractions(...).conditional``.
 
         Captions continue ``decoder_input_ids`` if given, padded on either side.
 
@@ -190,6 +199,8 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
         decoder_attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         encoder_outputs: BaseModelOutput | None = None,
+        votes: torch.Tensor | None = None,
+        campaign: str | None = None,
         cache: DecoderState | None = None,
         past_key_values: DecoderState | None = None,
         use_cache: bool | None = None,
@@ -205,6 +216,7 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
             decoder_attention_mask: (B, T), 0 for padding, which is not read.
             labels: (B, T) the words to be written, eos last, -100 for padding.
             encoder_outputs: output of the encoder, which then does not run again.
+            votes, campaign: see :class:`GalaxyEncoder`.
             cache: the state after earlier words, which is updated in place.
             past_key_values: the same, as it was named before transformers 5.24.
             use_cache: return the state.
@@ -226,7 +238,7 @@ class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, Ge
             output_hidden_states = self.config.output_hidden_states
         state = cache if cache is not None else past_key_values
         if encoder_outputs is None and pixel_values is not None:
-            encoder_outputs = self.encoder(pixel_values, output_hidden_states=output_hidden_states)
+            encoder_outputs = self.encoder(pixel_values, votes, campaign, output_hidden_states)
         if encoder_outputs is None and state is None:
             raise ValueError("neither pixel_values nor encoder_outputs were given; give one of them")
         if decoder_input_ids is None:

@@ -14,6 +14,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_galaxy_resnet import GalaxyResNetConfig
 from .losses import SINGLE_LABEL, label_loss, problem_of, vote_loss
 from .strict_loading import StrictLoading, check_backbone, keep_initialisation
+from .vote_fractions import concentration_of, totals_of
 
 try:  # transformers does not require the packages that remote code imports inside try
     from scipy.special import betaincinv
@@ -179,9 +180,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         logits = self.classifier(features)  # (B, classes)
         concentration = None
         if self.vote_head is not None:
-            # Within a question, the softmax of the raw output is the expected fraction, and its scale the certainty.
-            # The limits, e^-6 to e^7 votes, keep lgamma and its gradient finite.
-            concentration = self.vote_head(features).float().clamp(-6.0, 7.0).exp()  # (B, answers)
+            concentration = concentration_of(self.vote_head(features))  # (B, answers)
         loss = None
         if labels is not None:
             problem = problem_of(self.config, labels)
@@ -220,10 +219,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             )
         tree = self.trees.named(campaign)
         concentration = self.trees.part(outputs.vote_concentration, campaign).float()
-        total = torch.cat(
-            [concentration[:, s].sum(1, keepdim=True).expand(-1, s.stop - s.start) for s in tree.slices.values()],
-            dim=1,
-        )
+        total = totals_of(concentration, tree)
         conditional = concentration / total
         a, rest = concentration.double().cpu().numpy(), (total - concentration).double().cpu().numpy()
         if betaincinv is None:

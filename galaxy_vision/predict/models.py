@@ -20,6 +20,7 @@ from ..images.decode import read_rgb
 from ..images.framing import parse_frame
 from ..images.limits import FITS_STARTS
 from ..images.observation import observe
+from ..inference.captioning import votes_to_say
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
@@ -155,7 +156,10 @@ class Models:
     def _outputs(self, compute: Callable, pixels: list[torch.Tensor]) -> tuple:
         """Return the classifier's output for a batch, and the tokens of its captions (None without a captioner)."""
         outputs = classify(compute, pixels[0], self.args.rotations)
-        return outputs, self.captioner.generate(pixel_values=pixels[1]) if self.args.captioner else None
+        if not self.args.captioner:
+            return outputs, None
+        said = votes_to_say(self.captioner, self.classifier, outputs, next(iter(self.trees or ()), None))
+        return outputs, self.captioner.generate(pixel_values=pixels[1], **said)
 
     @torch.inference_mode()
     def describe(self, rows: list[Row], decoded: list[Decoded]) -> pa.Table:

@@ -5,12 +5,30 @@ import torch
 from ..captions.claims import claims_from_votes
 from ..captions.writing import write_captions
 from ..models.tree import DecisionTree
+from ..models.trees import Trees
 
 
 def drawn_references(input_ids: torch.Tensor, num_references: int, generator: torch.Generator) -> torch.Tensor:
     """One of the first ``num_references`` references (B, R, T) of each galaxy, drawn at random: (B, T)."""
     choice = torch.randint(0, num_references, (len(input_ids),), generator=generator)
     return input_ids[torch.arange(len(choice)), choice.to(input_ids.device)]
+
+
+def drawn_campaign(trees: Trees | None, tree: DecisionTree, share: float, generator: torch.Generator) -> str | None:
+    """Return the campaign whose votes a captioner reads of a batch: one of its trees, drawn at random.
+
+    Where not all references are taught, some are of the votes of ``tree``, and the captioner reads these.
+
+    Args:
+        trees: those of the captioner; None if it does not read votes.
+        tree: of the votes of the data set.
+        share: of the references that are taught.
+    """
+    if trees is None:
+        return None
+    if share < 1:
+        return tree.name if tree.name in trees else None
+    return list(trees)[int(torch.randint(0, len(trees), (), generator=generator))]
 
 
 @torch.no_grad()

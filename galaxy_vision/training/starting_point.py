@@ -7,9 +7,13 @@ import torch
 from torch import nn
 
 from ..inference.loading import refusing
+from ..models.caption_encoder import GalaxyEncoder
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
+from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.strict_loading import check_resnet
+from ..models.tree import DecisionTree
+from ..models.trees import Trees
 from ..runtime.shipped import model_source
 
 NUM_CHANNELS = 3
@@ -44,6 +48,27 @@ def load_trained(kind: type, argument: str, name: str):
         except ValueError as error:
             raise SystemExit(f"error: encoder={name!r} has {error}") from error
     return loaded
+
+
+def trees_to_say(classifier: GalaxyResNetForImageClassification | None, tree: DecisionTree) -> list | None:
+    """Return the trees of a teacher that have the answers of a tree, as data of a captioner's configuration.
+
+    Those are the campaigns whose votes the captioner reads; None where the teacher has none, or there is no teacher.
+    """
+    if classifier is None or not classifier.config.predict_votes:
+        return None
+    same = [known for known in classifier.trees.values() if known.answers == tree.answers]
+    return Trees(same).to_list() if same else None
+
+
+def take_vote_head(encoder: GalaxyEncoder, classifier: GalaxyResNetForImageClassification) -> None:
+    """Copy the part of a classifier's vote head that a captioner reads, which then does not learn."""
+    if encoder.trees is None:
+        return
+    parts = [classifier.trees.slices[campaign] for campaign in encoder.trees]
+    for own, its in zip(encoder.vote_head.parameters(), classifier.vote_head.parameters(), strict=True):
+        own.data.copy_(torch.cat([its.data[part] for part in parts]))
+    encoder.vote_head.requires_grad_(False)
 
 
 def load_timm_backbone(name: str) -> nn.Module:

@@ -66,6 +66,14 @@ def test_the_encoder_starts_from_the_classifier_and_stays_while_frozen(classifie
     assert all(torch.equal(trained[f"encoder.backbone.{name}"], value) for name, value in known.items())
 
 
+def test_a_captioner_reads_the_votes_that_its_teacher_predicts(run, classifier):
+    teacher = GalaxyResNetForImageClassification.from_pretrained(classifier)
+    captioner = GalaxyCaptionerForConditionalGeneration.from_pretrained(run[0])
+    assert captioner.config.decision_trees == teacher.trees
+    assert torch.equal(captioner.encoder.vote_head.weight, teacher.vote_head.weight)
+    assert torch.equal(captioner.encoder.vote_head.bias, teacher.vote_head.bias)
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(run, classifier, tmp_path):
     extra = ["--encoder", str(classifier), "--output_dir", str(tmp_path), "--checkpoint_every", "3"]
     with pytest.raises(SystemExit, match="130"):
