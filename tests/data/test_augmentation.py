@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from galaxy_vision import GalaxyImageProcessor
 from galaxy_vision.data.augmentation import MAX_BLUR, Augmentation, augment
-from galaxy_vision.training.arguments import MOST, TrainingRun
+from galaxy_vision.training.arguments import TrainingRun
+from galaxy_vision.training.limits import MOST
 from galaxy_vision.training.rows import with_margin
 
 STILL = {"max_zoom": 1.0, "max_shift": 0.0}
