@@ -9,10 +9,10 @@ from galaxy_vision.data.splits import split_of
 
 
 def test_class_folders_become_labels(tmp_path, galaxies):
-    for place, (jpeg, _, _) in enumerate(galaxies):
-        folder = tmp_path / "images" / ("spiral" if place % 3 else "smooth_round")
+    for index, (jpeg, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("spiral" if index % 3 else "smooth_round")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{place}.jpg").write_bytes(jpeg)
+        (folder / f"{index}.jpg").write_bytes(jpeg)
     data = build("class_folders", tmp_path / "out", images=tmp_path / "images")
     names = data["train"].features["label"].names
     assert names == ["smooth_round", "spiral"]
@@ -23,7 +23,7 @@ def test_class_folders_become_labels(tmp_path, galaxies):
 
 def test_class_folders_with_the_same_file_names_keep_both_in_one_split(tmp_path, galaxies):
     names = [("arms", "1.jpg"), ("arms", "2.jpg"), ("arms", "2.png"), ("round", "1.jpg"), ("round", "3.jpg")]
-    names += [("round", f"more{place}.jpg") for place in range(40)]
+    names += [("round", f"more{index}.jpg") for index in range(40)]
     for (folder, name), (data, _, _) in zip(names, galaxies, strict=False):
         (tmp_path / "images" / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / folder / name).write_bytes(data)
@@ -40,8 +40,8 @@ def test_class_folders_in_a_zip_are_named_by_their_path_and_keep_their_splits(tm
     folders = ("Train/spiral/barred", "Train/spiral/plain", "Train/round", "Test/round", "Test/spiral/barred")
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for number, folder in enumerate(folders):
-            for place in range(20):
-                archive.writestr(f"cutouts/{folder}/{place}.jpg", galaxies[(20 * number + place) % 60][0])
+            for index in range(20):
+                archive.writestr(f"cutouts/{folder}/{index}.jpg", galaxies[(20 * number + index) % 60][0])
         archive.writestr("__MACOSX/cutouts/Train/round/._0.jpg", b"x")
     data = build("class_folders", tmp_path / "out", images=tmp_path / "images.zip")
     names = data["train"].features["label"].names
@@ -62,8 +62,8 @@ def test_class_folders_that_cannot_be_meant_are_refused(tmp_path, galaxies, caps
         for folder in {"one": ["a"], "beside": ["a", "b", "."], "nested": ["a", "a/b", "c"]}[name]:
             (tmp_path / name / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / name / folder / f"{len(folder)}.jpg").write_bytes(galaxies[0][0])
-    said = refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "one")
-    assert "one class only: its 1 images lie in a; put those of each class into a folder of its name" in said
+    error = refused(capsys, "class_folders", tmp_path / "out", images=tmp_path / "one")
+    assert "one class only: its 1 images lie in a; put those of each class into a folder of its name" in error
     assert "images beside class folders, such as 1.jpg" in refused(
         capsys, "class_folders", tmp_path / "out", images=tmp_path / "beside"
     )

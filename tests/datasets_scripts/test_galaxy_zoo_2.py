@@ -13,18 +13,18 @@ from galaxy_vision.models.decision_tree import (
 def test_gz2_counts_arrive_as_votes_with_their_ids(tmp_path, gz2_files, galaxies):
     rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **gz2_files))
     assert len(rows) == len(galaxies)
-    for place, (_, votes, number) in enumerate(galaxies):
-        row = rows[str(587722981736120320 + 7 * place)]
+    for index, (_, votes, number) in enumerate(galaxies):
+        row = rows[str(587722981736120320 + 7 * index)]
         assert row["votes"].tolist() == votes.tolist()
         assert row["num_classifications"] == number
-        assert row["asset_id"] == str(place + 1)
+        assert row["asset_id"] == str(index + 1)
 
 
 def test_a_partial_gz2_export_gives_the_expected_votes(tmp_path, gz2_files, galaxies):
     files = without(gz2_files, "labels", lambda t: t.drop(columns=[f"{a}_count" for a in ANSWERS]))
     rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **files))
-    for place, (_, votes, _) in enumerate(galaxies):
-        assert np.allclose(rows[str(587722981736120320 + 7 * place)]["votes"], votes, atol=1e-3)
+    for index, (_, votes, _) in enumerate(galaxies):
+        assert np.allclose(rows[str(587722981736120320 + 7 * index)]["votes"], votes, atol=1e-3)
 
 
 def test_ids_that_were_floats_are_refused(tmp_path, capsys, gz2_files):
@@ -41,7 +41,7 @@ def test_an_objid_with_two_images_and_an_image_of_two_objids_are_dropped_and_lis
 
     files = without(gz2_files, "mapping", contradict)
     rows = all_rows(build("galaxy_zoo_2", tmp_path / "out", **files))
-    ids = [str(587722981736120320 + 7 * place) for place in range(60)]
+    ids = [str(587722981736120320 + 7 * index) for index in range(60)]
     assert set(ids) - set(rows) == {ids[4], ids[8]}
     assert rows[ids[5]]["asset_id"] == "6"
     listed = (tmp_path / "out" / "dropped.tsv").read_text().splitlines()

@@ -24,7 +24,7 @@ def test_the_challenge_keeps_images_byte_for_byte_and_fractions_exactly(tmp_path
     rows = all_rows(data)
     assert len(rows) == len(galaxies)
     raw = data["train"].with_format("arrow")["image"].to_pylist()
-    assert {each["bytes"] for each in raw} <= {jpeg for jpeg, _, _ in galaxies}
+    assert {image["bytes"] for image in raw} <= {jpeg for jpeg, _, _ in galaxies}
     table = pd.read_csv(challenge_files["labels"], dtype={"GalaxyID": str}).set_index("GalaxyID")
     for galaxy_id, row in rows.items():
         again = kaggle_from_conditional(conditional_fractions(row["votes"]))
@@ -90,9 +90,9 @@ def test_the_card_counts_what_came_in_and_what_was_dropped(tmp_path, challenge_f
     files = without(challenge_files, "labels", spoil)
     broken = tmp_path / "broken.zip"
     with zipfile.ZipFile(files["images"]) as source, zipfile.ZipFile(broken, "w") as target:
-        for place, name in enumerate(source.namelist()):
-            if place != 1:  # the second galaxy has no image, the third half of one
-                target.writestr(name, source.read(name)[: 1500 if place == 2 else None])
+        for index, name in enumerate(source.namelist()):
+            if index != 1:  # the second galaxy has no image, the third half of one
+                target.writestr(name, source.read(name)[: 1500 if index == 2 else None])
     data = build("galaxy_zoo_challenge", tmp_path / "out", **(files | {"images": broken}))
     assert sum(len(rows) for rows in data.values()) == 57
     card = (tmp_path / "out" / "README.md").read_text()

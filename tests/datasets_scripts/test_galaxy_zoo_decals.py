@@ -102,22 +102,22 @@ def test_tables_of_another_campaign_or_of_none_are_refused(tmp_path, galaxies, c
     table = decals_table("gz_decals_dr5")
     files = {"images": save_images(tmp_path / "images.zip", table["iauname"], galaxies)}
     labels = save(table, tmp_path / "table.parquet")
-    said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, campaign="gz_decals_dr12", **files)
-    assert "is not a table of gz_decals_dr12: of the columns bar_yes and bar_strong it has bar_strong" in said
+    error = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, campaign="gz_decals_dr12", **files)
+    assert "is not a table of gz_decals_dr12: of the columns bar_yes and bar_strong it has bar_strong" in error
     labels = save(table.drop(columns=["bar_strong"]), tmp_path / "none.csv")
     assert "it has neither" in refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
     labels = save(table.drop(columns=["smooth-or-featured_smooth"]), tmp_path / "first.csv")
-    said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
-    assert "has no column smooth-or-featured_smooth" in said
+    error = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
+    assert "has no column smooth-or-featured_smooth" in error
     (tmp_path / "broken.parquet").write_bytes((tmp_path / "table.parquet").read_bytes()[:500])
-    said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=tmp_path / "broken.parquet", **files)
-    assert "broken.parquet is not a Parquet file" in said
+    error = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=tmp_path / "broken.parquet", **files)
+    assert "broken.parquet is not a Parquet file" in error
     labels = save(table.assign(bar_weak=np.inf), tmp_path / "infinite.parquet")
-    said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
-    assert "column bar_weak: holds an infinite value" in said
+    error = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
+    assert "column bar_weak: holds an infinite value" in error
     labels = save(table.assign(iauname=1.5), tmp_path / "floats.parquet")
-    said = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
-    assert "column iauname: holds double values; export it as text or integers" in said
+    error = refused(capsys, "galaxy_zoo_decals", tmp_path / "out", labels=labels, **files)
+    assert "column iauname: holds double values; export it as text or integers" in error
 
 
 def test_a_question_that_a_table_lacks_is_unknown_and_said(tmp_path, galaxies, capsys):
@@ -125,8 +125,8 @@ def test_a_question_that_a_table_lacks_is_unknown_and_said(tmp_path, galaxies, c
     labels = save(table.drop(columns="how-rounded_completely"), tmp_path / "table.csv")
     images = save_images(tmp_path / "images.zip", table["iauname"], galaxies)
     rows = stored(build("galaxy_zoo_decals", tmp_path / "out", images=images, labels=labels))
-    said = "lacks answers of how-rounded-dr12: these questions are unknown"
-    assert said in capsys.readouterr().out and said in (tmp_path / "out" / "README.md").read_text()
+    sentence = "lacks answers of how-rounded-dr12: these questions are unknown"
+    assert sentence in capsys.readouterr().out and sentence in (tmp_path / "out" / "README.md").read_text()
     assert (
         rows[[f"how-rounded-dr12_{answer}" for answer in ("completely", "in-between", "cigar-shaped")]]
         .isna()

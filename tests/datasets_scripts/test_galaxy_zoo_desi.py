@@ -22,8 +22,9 @@ def test_votes_of_gzd_8_need_no_totals_and_leave_out_anything_odd(tmp_path, gala
     labels = save(pd.DataFrame(table), tmp_path / "gz_desi_gzd8_volunteer_core_catalog.parquet")
     images = save_images(tmp_path / "images.zip", table["dr8_id"], galaxies)
     rows = stored(build("galaxy_zoo_desi", tmp_path / "out", images=images, labels=labels))
-    said = capsys.readouterr().out
-    assert "has the votes of gz_decals_dr8" in said and "The table's anything-odd is not in the published tree" in said
+    printed = capsys.readouterr().out
+    assert "has the votes of gz_decals_dr8" in printed
+    assert "The table's anything-odd is not in the published tree" in printed
     np.testing.assert_array_equal(rows.loc[table["dr8_id"], list(column_names(tree))], votes)
     assert (rows["num_classifications"] == 40).all()
     card = (tmp_path / "out" / "README.md").read_text()
@@ -72,11 +73,11 @@ def test_a_catalogue_of_desi_without_ids_or_votes_is_refused(tmp_path, galaxies,
     table = friendly_catalogue(5)
     files = {"images": save_images(tmp_path / "images.zip", table["dr8_id"], galaxies)}
     labels = save(table.drop(columns=["dr8_id", "objid"]), tmp_path / "ids.parquet")
-    said = refused(capsys, "galaxy_zoo_desi", tmp_path / "out", labels=labels, **files)
-    assert "has no column dr8_id, nor brickid and objid" in said
+    error = refused(capsys, "galaxy_zoo_desi", tmp_path / "out", labels=labels, **files)
+    assert "has no column dr8_id, nor brickid and objid" in error
     labels = save(table[["dr8_id", "ra", "dec"]], tmp_path / "votes.parquet")
-    said = refused(capsys, "galaxy_zoo_desi", tmp_path / "out", labels=labels, **files)
-    assert "has no column smooth-or-featured_smooth, nor smooth-or-featured_smooth_fraction" in said
+    error = refused(capsys, "galaxy_zoo_desi", tmp_path / "out", labels=labels, **files)
+    assert "has no column smooth-or-featured_smooth, nor smooth-or-featured_smooth_fraction" in error
     labels = save(table.drop(columns="ra"), tmp_path / "position.parquet")
-    said = refused(capsys, "galaxy_zoo_desi", tmp_path / "out", labels=labels, split_by="position", **files)
-    assert "has no columns ra and dec; give --split_by id" in said
+    error = refused(capsys, "galaxy_zoo_desi", tmp_path / "out", labels=labels, split_by="position", **files)
+    assert "has no columns ra and dec; give --split_by id" in error

@@ -179,8 +179,8 @@ def test_galaxies_without_positions_keep_their_splits(tmp_path, galaxies, capsys
     ids = [f"{index:024x}" for index in range(8)]  # of UKIDSS: 24 hexadecimal digits
     data = hub_file(ids, galaxies, hub_columns_of("gz_ukidss", counts(tree_of("gz_ukidss"), 0, 8)), "gz_ukidss", False)
     repo = saved_files(tmp_path / "gz_ukidss", {"data/train-0.parquet": data})
-    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, split_by="position")
-    assert "has no columns ra and dec; give --split_by source" in said
+    error = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, split_by="position")
+    assert "has no columns ra and dec; give --split_by source" in error
     rows = stored(build("galaxy_zoo_hub", tmp_path / "kept", repo=repo))
     assert all(split_of(key) == split for key, split in rows["split"].items()) and set(rows.index) == set(ids)
 
@@ -188,20 +188,20 @@ def test_galaxies_without_positions_keep_their_splits(tmp_path, galaxies, capsys
 def test_sources_that_cannot_be_used_are_refused_in_one_line(tmp_path, galaxies, capsys):
     files, _ = desi_like(galaxies)
     repo = saved_files(tmp_path / "gz_desi", files)
-    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, config="evo")
-    assert "has no configuration 'evo'; give --config with one of default, tiny" in said
+    error = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, config="evo")
+    assert "has no configuration 'evo'; give --config with one of default, tiny" in error
     other = {"data/train.parquet": hub_file(["1"], galaxies, {}, "gz_rings", label=[1])}
-    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=saved_files(tmp_path / "rings", other))
-    assert "has no columns of a campaign" in said
+    error = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=saved_files(tmp_path / "rings", other))
+    assert "has no columns of a campaign" in error
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "train.csv").write_text("id_str,x\na,1\n")
-    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=tmp_path / "csv")
-    assert "is a data set of csv" in said
+    error = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=tmp_path / "csv")
+    assert "is a data set of csv" in error
     assert "cannot be read" in refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo="nobody/nothing")
     broken = files["data/train-00000-of-00001.parquet"][:-100]
     repo = saved_files(tmp_path / "broken", files | {"data/train-00000-of-00001.parquet": broken})
-    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, config="default")
-    assert "cannot be read: Could not open Parquet" in said or "cannot be read: Parquet magic" in said
+    error = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=repo, config="default")
+    assert "cannot be read: Could not open Parquet" in error or "cannot be read: Parquet magic" in error
 
 
 def test_files_of_one_source_with_different_columns_are_refused(tmp_path, galaxies, capsys):
@@ -209,8 +209,8 @@ def test_files_of_one_source_with_different_columns_are_refused(tmp_path, galaxi
     files = {"data/train-0.parquet": hub_file(["1_1", "1_2"], galaxies, columns, "gz_desi")}
     del columns["bar-dr5_weak"]
     files["data/train-1.parquet"] = hub_file(["1_3", "1_4"], galaxies, columns, "gz_desi")
-    said = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=saved_files(tmp_path / "repo", files))
-    assert "train-1.parquet" in said and "has no column bar-dr5_weak, which others have" in said
+    error = refused(capsys, "galaxy_zoo_hub", tmp_path / "out", repo=saved_files(tmp_path / "repo", files))
+    assert "train-1.parquet" in error and "has no column bar-dr5_weak, which others have" in error
 
 
 def test_damaged_images_and_rows_without_votes_are_listed(tmp_path, galaxies):

@@ -28,10 +28,10 @@ from galaxy_vision.training.starting_point import take_weights
 
 @pytest.fixture
 def folders_of_images(tmp_path, galaxies):
-    for place, (data, _, _) in enumerate(galaxies):
-        folder = tmp_path / "images" / ("spiral" if place % 3 else "smooth_round")
+    for index, (data, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("spiral" if index % 3 else "smooth_round")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"other{place}.jpg").write_bytes(data)
+        (folder / f"other{index}.jpg").write_bytes(data)
     return tmp_path / "images"
 
 
@@ -152,14 +152,14 @@ def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
         for name in ("one", "both")
     ]
     assert np.array_equal(*(np.array(rows["votes"]) for rows in data), equal_nan=True)
-    said = refused(capsys, "predicted_votes", tmp_path / "none", model=tmp_path / "desi", **sources)
-    assert "predicts votes of gz_desi, and this script adds those of Galaxy Zoo 2 only" in said
+    error = refused(capsys, "predicted_votes", tmp_path / "none", model=tmp_path / "desi", **sources)
+    assert "predicts votes of gz_desi, and this script adds those of Galaxy Zoo 2 only" in error
 
 
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):
     folder = tmp_path / "unlabelled"
     build("class_folders", folder, images=folders_of_images)
-    said = refused(
+    error = refused(
         capsys, "predicted_votes", tmp_path / "out", model=classifier_run[0], dataset=folder, unlabelled=folder
     )
-    assert "has no column votes; build it with a script of this folder" in said
+    assert "has no column votes; build it with a script of this folder" in error

@@ -23,34 +23,34 @@ def test_a_missing_column_is_named(tmp_path, capsys, challenge_files, gz2_files)
 
 
 def test_a_cell_that_is_no_number_is_named_with_file_line_and_column(tmp_path, capsys, challenge_files, gz2_files):
-    def spoiled(column, place, value):
+    def spoiled(column, row, value):
         return lambda table: table.astype({column: object}).assign(
-            **{column: lambda t: t[column].where(np.arange(len(t)) != place, value)}
+            **{column: lambda t: t[column].where(np.arange(len(t)) != row, value)}
         )
 
     files = without(challenge_files, "labels", spoiled("Class3.1", 7, "n/a?"))
-    said = refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
-    assert f"{files['labels']}, line 9, column Class3.1: 'n/a?' is not a number" in said
+    error = refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
+    assert f"{files['labels']}, line 9, column Class3.1: 'n/a?' is not a number" in error
     files = without(challenge_files, "labels", spoiled("GalaxyID", 0, "1.00008e5"))
-    said = refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
-    assert f"{files['labels']}, line 2, column GalaxyID: '1.00008e5' is not an integer" in said
+    error = refused(capsys, "galaxy_zoo_challenge", tmp_path / "out", **files)
+    assert f"{files['labels']}, line 2, column GalaxyID: '1.00008e5' is not an integer" in error
     column = f"{ANSWERS[5]}_count"
     files = without(gz2_files, "labels", spoiled(column, 59, "many"))
-    said = refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
-    assert f"line 61, column {column}: 'many' is not a number" in said
+    error = refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
+    assert f"line 61, column {column}: 'many' is not a number" in error
     files = without(gz2_files, "mapping", spoiled("asset_id", 2, ""))
     assert "line 4, column asset_id: '' is not an integer" in refused(capsys, "galaxy_zoo_2", tmp_path / "out", **files)
 
 
 @pytest.mark.parametrize(
-    "content, said", [(b"", "is empty"), (b"a,b\n1,2,3\n1,2,3,4\n", "no column"), (b"\xff\xfe\x00", "not a CSV")]
+    "content, reason", [(b"", "is empty"), (b"a,b\n1,2,3\n1,2,3,4\n", "no column"), (b"\xff\xfe\x00", "not a CSV")]
 )
-def test_a_table_that_is_none_is_named(tmp_path, capsys, challenge_files, gz2_files, content, said):
+def test_a_table_that_is_none_is_named(tmp_path, capsys, challenge_files, gz2_files, content, reason):
     table = tmp_path / "table.csv"
     table.write_bytes(content)
     for name, files in (("galaxy_zoo_challenge", challenge_files), ("galaxy_zoo_2", gz2_files)):
         error = refused(capsys, name, tmp_path / "out", **(files | {"labels": table}))
-        assert str(table) in error and said in error
+        assert str(table) in error and reason in error
 
 
 def test_tables_may_be_separated_by_semicolons_and_tabs(tmp_path, challenge_files, gz2_files):
