@@ -13,24 +13,19 @@ from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.evaluation.evaluate import Examples, evaluate
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CLASSIFIER
-from galaxy_vision.evaluation.tables import summary_table
 from galaxy_vision.evaluation.votes import VoteMetrics
-from galaxy_vision.models.strict_loading import check_backbone
 from galaxy_vision.models.trees import Trees
 from galaxy_vision.runtime.arguments import arg, parse_arguments
-from galaxy_vision.training.arguments import DEFAULT_BACKBONE, TrainingRun, check_choice
+from galaxy_vision.training.arguments import TrainingRun
 from galaxy_vision.training.checks import check_classifier_rows
+from galaxy_vision.training.limits import check_choice, check_pretrained_backbone
 from galaxy_vision.training.loop import Run
 from galaxy_vision.training.rows import load_rows
 from galaxy_vision.training.run import finish, fit, parameter_groups, prepare, training_run
 from galaxy_vision.training.starting_point import (
-    architecture,
-    image_processor,
-    load_timm_backbone,
-    load_trained,
-    other_view,
-    set_defaults,
-    take_over,
+    load_pretrained_backbone,
+    load_start,
+    settled_image_processor,
     take_weights,
 )
 
@@ -66,13 +61,7 @@ class Arguments(TrainingRun):
         super().__post_init__()
         check_choice(self, "select_by", SCORES)
         check_choice(self, "class_weighting", tuple(CLASS_WEIGHTINGS))
-        if self.pretrained_backbone:
-            if self.init_from:
-                raise ValueError("init_from and pretrained_backbone are two models to start from; give one of them")
-            try:
-                check_backbone(self.pretrained_backbone)
-            except ValueError as error:
-                raise ValueError(f"pretrained_{error}") from error  # which begins with "backbone="
+        check_pretrained_backbone(self)
 
 
 def main(argv: list[str] | None = None) -> dict | None:
@@ -85,24 +74,13 @@ def train(run: Run) -> dict | None:
     args, accelerator = run.args, run.accelerator
 
     # --------------------------------------------------------------------------------------------------- starting point
-    start = backbone = None
-    if args.init_from:
-        start = load_trained(GalaxyResNetForImageClassification, "init_from", args.init_from)
-        accelerator.print(take_over(args, {"backbone": start.config.backbone}, f"init_from={args.init_from!r}"))
-    elif args.pretrained_backbone:
-        settings = {"backbone": architecture(args.pretrained_backbone)}
-        accelerator.print(take_over(args, settings, f"pretrained_backbone={args.pretrained_backbone!r}"))
-        backbone = load_timm_backbone(args.pretrained_backbone)
-    set_defaults(args, backbone=DEFAULT_BACKBONE)
-    if start and (differing := other_view(args, args.init_from, f"init_from={args.init_from!r}")):
-        accelerator.print(differing)
-    processor = image_processor(args)
+    start = load_start(run, GalaxyResNetForImageClassification, ("backbone",))
+    backbone = load_pretrained_backbone(run)
+    processor = settled_image_processor(run)
 
     # ------------------------------------------------------------------------------------------------------------- data
     rows = load_rows(run, processor, check_classifier_rows)
-    has_votes, doubts = rows.checked
-    for doubt in doubts:
-        accelerator.print(doubt)
+    has_votes = rows.has_votes
 
     # ------------------------------------------------------------------------------------------------------------ model
     config = GalaxyResNetConfig(
@@ -121,31 +99,21 @@ def train(run: Run) -> dict | None:
         model.backbone.load_state_dict(backbone.state_dict())
 
     # ------------------------------------------------------------------------------------------------ what is optimised
-    weights = (
-        torch.tensor(rows.class_counts, dtype=torch.float32).clamp_min(1) ** CLASS_WEIGHTINGS[args.class_weighting]
-    )
+    counts = torch.tensor(rows.class_counts, dtype=torch.float32).clamp_min(1)
+    weights = counts ** CLASS_WEIGHTINGS[args.class_weighting]
     class_weights = (weights / weights.mean()).to(accelerator.device)
 
     def targets(batch: dict, pixels: torch.Tensor, generator: torch.Generator) -> dict:
-        return {
-            "labels": batch["labels"],
-            "votes": batch["votes"] if has_votes else None,
-            "trees": rows.trees,
-            "class_weights": class_weights,
-        }
+        votes = batch["votes"] if has_votes else None
+        return {"labels": batch["labels"], "votes": votes, "trees": rows.trees, "class_weights": class_weights}
 
-    def trial(batch: dict) -> dict:
-        return {name: batch[name] for name in (("labels", "votes") if has_votes else ("labels",))}
-
-    run = prepare(run, rows, model, parameter_groups(model, args), CLASSIFIER, targets, trial)
+    run = prepare(run, rows, model, parameter_groups(model, args), CLASSIFIER, targets)
 
     # -------------------------------------------------------------------------------------------------- what is chosen
-    train_votes = rows.train_votes if has_votes else None
-
     def metrics() -> dict:
         counts = rows.class_counts.tolist()
         metrics = {"classes": GalaxyMetric("classes", label_names=rows.class_names, train_class_counts=counts)}
-        return metrics | ({"votes": VoteMetrics(rows.trees, train_votes)} if has_votes else {})
+        return metrics | ({"votes": VoteMetrics(rows.trees, rows.train_votes)} if has_votes else {})
 
     def validate(model: GalaxyResNetForImageClassification) -> tuple[float, dict] | None:
         results = evaluate(accelerator, model, run.loaders["validation"], processor, metrics(), "validation")
@@ -162,7 +130,7 @@ def train(run: Run) -> dict | None:
         examples = {"examples": Examples(rows.class_names)}
         return evaluate(accelerator, model, run.loaders["test"], processor, metrics() | examples, "test")
 
-    return finish(run, rows, GalaxyResNetForImageClassification, processor, test, summary_table)
+    return finish(run, rows, GalaxyResNetForImageClassification, processor, test)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from galaxy_vision import read_rgb
 from galaxy_vision.images.surveys import SURVEYS
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.simulation.parameters import IMAGE_SIZE, SDSS_PIXEL, GalaxyParameters, draw_parameters
-from galaxy_vision.simulation.render import _galaxy, render
+from galaxy_vision.simulation.render import render
+from galaxy_vision.simulation.structures import draw_galaxy
 
 SEEING = {"sdss": 1.3, "legacy": 1.2, "panstarrs": 1.19}  # arcsec
 LARGEST = 9.0  # arcsec, petroR90
@@ -63,7 +64,7 @@ def main() -> None:
         if parameters.kind == "star" or parameters.petro_r90 > LARGEST:
             continue
         images = {("Galaxy Zoo", ""): Image.fromarray(render(parameters, np.random.default_rng([args.seed, index, 1])))}
-        scene = _galaxy(parameters, np.random.default_rng([args.seed, index, 1]))
+        scene = draw_galaxy(parameters, np.random.default_rng([args.seed, index, 1]))
         for name in SEEING:
             data = observed(scene, parameters, name, rng)
             images[name, "none"] = read_rgb(data)

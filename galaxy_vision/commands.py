@@ -120,7 +120,6 @@ def _load_describer(args: argparse.Namespace):
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Print the table of scores, and write all of them to ``--output``, on the main process only."""
-    from .evaluation.caption_metrics import caption_table
     from .evaluation.saved import evaluate_saved
     from .evaluation.tables import summary_table
 
@@ -138,7 +137,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         print(f"{results['twins_left_out']} more are in {', '.join(args.without_twins_of)} too and were left out")
     if "note" in results:
         print(f"note: {results['note']}")
-    print(caption_table(results["captions"]) if "captions" in results else summary_table(results))
+    print(summary_table(results))
     if args.output:
         write_json(Path(args.output), results)
     return 0

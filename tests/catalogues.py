@@ -35,11 +35,11 @@ def found(path: Path, columns: Columns = NO_COLUMNS) -> list[tuple[str, bytes]]:
 
 def images_in(folder: Path, galaxies) -> Path:
     """60 images in nested folders, one of them damaged, one empty, and labels beside."""
-    for place, (data, *_) in enumerate(galaxies):
-        inside = folder / ("north" if place < 25 else "south/deep")
+    for index, (data, *_) in enumerate(galaxies):
+        inside = folder / ("north" if index < 25 else "south/deep")
         inside.mkdir(parents=True, exist_ok=True)
-        (inside / f"{FIRST_ID + place}.jpg").write_bytes({7: data[: len(data) // 2], 30: b""}.get(place, data))
-        (inside / f"{FIRST_ID + place}.json").write_text("{}")
+        (inside / f"{FIRST_ID + index}.jpg").write_bytes({7: data[: len(data) // 2], 30: b""}.get(index, data))
+        (inside / f"{FIRST_ID + index}.json").write_text("{}")
     return folder
 
 
@@ -65,7 +65,7 @@ def make_parquet(images: Path, path: Path, kind: str) -> Path:
     for number, some in enumerate((files[:25], files[25:])):
         data = [{"bytes": file.read_bytes(), "path": None} for file in some]
         if kind == "bytes":
-            data = [each["bytes"] for each in data]
+            data = [content["bytes"] for content in data]
         if kind == "paths":
             data = [str(file) for file in some]
         table = pa.table({"id": [int(file.stem) for file in some], "image": data})

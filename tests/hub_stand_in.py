@@ -115,12 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not below:
             return self.refuse(404, "EntryNotFound")
         folders = {
-            name[: len(inside) + at] for name in below for at, each in enumerate(name[len(inside) :]) if each == "/"
+            name[: len(inside) + at] for name in below for at, letter in enumerate(name[len(inside) :]) if letter == "/"
         }
         entries = [_folder(name) for name in sorted(folders)] + [
             _entry(name, data) for name, data in sorted(below.items())
         ]
-        return self.answer(200, [each for each in entries if recursive or "/" not in each["path"][len(inside) :]])
+        return self.answer(200, [entry for entry in entries if recursive or "/" not in entry["path"][len(inside) :]])
 
     def resolve(self, kind: str, repo_id: str, revision: str, name: str) -> None:
         if (repo := self.repo(kind, repo_id)) is None:
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)["paths"] if body.startswith(b"{") else parse_qs(body.decode())["paths"]
             files = repo["commits"][sha]
             found = [_entry(name, files[name]) for name in asked if name in files]
-            found += [_folder(name) for name in asked if any(each.startswith(name + "/") for each in files)]
+            found += [_folder(name) for name in asked if any(file.startswith(name + "/") for file in files)]
             return self.answer(200, found)
         if not self.trusted():
             return self.refuse(401, "Invalid credentials")
@@ -164,20 +164,20 @@ class _Handler(BaseHTTPRequestHandler):
             return self.create(json.loads(body))
         if LFS.fullmatch(path):
             objects = json.loads(body)["objects"]
-            upload = {each["oid"]: {"upload": {"href": f"{self.server.url}/lfs/{each['oid']}"}} for each in objects}
+            upload = {entry["oid"]: {"upload": {"href": f"{self.server.url}/lfs/{entry['oid']}"}} for entry in objects}
             return self.answer(
-                200, {"objects": [each | {"actions": upload[each["oid"]]} for each in objects], "transfer": "basic"}
+                200, {"objects": [entry | {"actions": upload[entry["oid"]]} for entry in objects], "transfer": "basic"}
             )
         if found is None or (repo := self.repo(KINDS[found[1]], found[2])) is None:
             return self.refuse(404, "RepoNotFound")
         if found[3] == "preupload":
             files = [
                 {
-                    "path": each["path"],
-                    "uploadMode": "lfs" if each["size"] > 50_000 else "regular",
+                    "path": entry["path"],
+                    "uploadMode": "lfs" if entry["size"] > 50_000 else "regular",
                     "shouldIgnore": False,
                 }
-                for each in json.loads(body)["files"]
+                for entry in json.loads(body)["files"]
             ]
             return self.answer(200, {"files": files})
         files = dict(repo["commits"][repo["head"]])

@@ -26,9 +26,9 @@ def encoded(image, kind: str, **options) -> bytes:
 
 def fits_file(*arrays, primary=None, **options) -> bytes:
     hdus = fits.HDUList([fits.PrimaryHDU(primary)])
-    for place, array in enumerate(arrays):
+    for number, array in enumerate(arrays):
         kind = fits.CompImageHDU if options else fits.ImageHDU
-        hdus.append(kind(array, name=f"BAND{place}", **options))
+        hdus.append(kind(array, name=f"BAND{number}", **options))
     file = io.BytesIO()
     hdus.writeto(file)
     return file.getvalue()

@@ -32,8 +32,8 @@ CAPTIONS = [
 def save_tiny_models(folder: Path, **settings) -> dict[str, str]:
     """Both models in ``folder``, the classifier with these settings; returns the environment variables of them."""
     torch.manual_seed(0)
-    names = [each.name for each in get_scheme("hubble").classes]
-    labels = {"id2label": dict(enumerate(names)), "label2id": {name: place for place, name in enumerate(names)}}
+    names = [morphology.name for morphology in get_scheme("hubble").classes]
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
     config = GalaxyResNetConfig(backbone="resnet10t", **labels, **settings)
     GalaxyResNetForImageClassification(config).save_pretrained(folder / "classifier")
     GalaxyImageProcessor().save_pretrained(folder / "classifier")

@@ -65,14 +65,14 @@ def zipped(names: list[str]) -> bytes:
 
 def run_builder(name: str, folder, **files) -> None:
     """Build; it must end with a data set that counts every row, or with status 2 and one line."""
-    said, target = io.StringIO(), folder / f"out-{time.monotonic_ns()}"
+    printed, target = io.StringIO(), folder / f"out-{time.monotonic_ns()}"
     argv = [part for key, value in files.items() for part in (f"--{key}", str(value))]
-    with soon(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    with soon(), contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
         try:
             builder(name)([*argv, "--output_dir", str(target)])
         except SystemExit as stop:
             assert stop.code == 2
-            lines = [line for line in said.getvalue().replace("\r", "\n").splitlines() if line.startswith("error: ")]
+            lines = [line for line in printed.getvalue().replace("\r", "\n").splitlines() if line.startswith("error: ")]
             assert len(lines) == 1 and len(lines[0]) < 1500
             assert not target.exists()
             return
@@ -93,6 +93,6 @@ def challenge_table() -> bytes:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=8), each, max_size=3),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=8), values, max_size=3),
     max_leaves=5,
 )

@@ -57,3 +57,19 @@ def test_no_file_but_that_of_galaxy_zoo_2_names_an_answer_where_a_concept_would_
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and ANSWER.fullmatch(node.value):
                 named.append(f"{path.name}, line {node.lineno}: {node.value}")
     assert not named
+
+
+RIDDLES = {"each", "place", "said"}
+"""Names that do not say what they hold: it is an image, an index, a message."""
+
+
+def test_nothing_bears_a_name_that_does_not_say_what_it_is():
+    files = [path for path in REPOSITORY.rglob("*.py") if "checkpoints" not in path.relative_to(REPOSITORY).parts]
+    named = []
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+                    if name in RIDDLES:
+                        named.append(f"{path.relative_to(REPOSITORY)}, line {node.lineno}: {name}")
+    assert files and not named

@@ -47,7 +47,7 @@ def tiff(**tags: int) -> bytes:
         int(k[1:]): v for k, v in tags.items()
     }
     entries = [(tag, *(value if isinstance(value, tuple) else (4, 1, value))) for tag, value in sorted(known.items())]
-    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *each) for each in entries) + bytes(4)
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
     return (b"II*\0" + struct.pack("<I", 8) + directory).ljust(200, b"\0") + bytes(64)
 
 

@@ -35,7 +35,7 @@ NVIDIA = ("cuda", "nvidia")
 
 def requirements(text: str) -> dict[str, Requirement]:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return {canonicalize_name(each.name): each for each in map(Requirement, lines)}
+    return {canonicalize_name(requirement.name): requirement for requirement in map(Requirement, lines)}
 
 
 def declared(extra: str | None = None) -> dict[str, Requirement]:
@@ -60,7 +60,7 @@ def locked() -> dict[str, Requirement]:
 def test_every_floor_is_met_by_what_is_listed_and_by_what_is_locked():
     versions, locks = listed(), locked()
     for name, floor in declared("space").items():
-        assert [each.operator for each in floor.specifier] == [">="], f"{name} has no floor, or more than one"
+        assert [part.operator for part in floor.specifier] == [">="], f"{name} has no floor, or more than one"
         assert floor.specifier.contains(next(iter(locks[name].specifier)).version), name
         if name in declared():
             assert floor.specifier.contains(versions[name][0]), name
@@ -68,8 +68,8 @@ def test_every_floor_is_met_by_what_is_listed_and_by_what_is_locked():
 
 def test_the_lock_of_the_space_pins_the_versions_that_are_listed():
     versions = listed()
-    for name, each in locked().items():
-        (pin,) = each.specifier
+    for name, requirement in locked().items():
+        (pin,) = requirement.specifier
         assert pin.operator == "==" and Version(pin.version), name
         if name in versions:
             assert Version(versions[name][0]) == Version(pin.version), name
@@ -77,8 +77,8 @@ def test_the_lock_of_the_space_pins_the_versions_that_are_listed():
 
 def test_the_requirements_of_the_space_are_floors_of_setup_cfg():
     floors = declared("space")
-    for name, each in requirements((REPOSITORY / "space/requirements.txt").read_text()).items():
-        assert each.specifier == floors[name].specifier, name
+    for name, requirement in requirements((REPOSITORY / "space/requirements.txt").read_text()).items():
+        assert requirement.specifier == floors[name].specifier, name
 
 
 @pytest.mark.parametrize("name", listed())

@@ -73,13 +73,13 @@ def tarred(names: list[str]) -> bytes:
 
 def gz2_table() -> bytes:
     rows = pd.DataFrame(5, index=range(3), columns=[f"{answer}_count" for answer in ANSWERS])
-    rows.insert(0, "dr7objid", [587722981736120320 + place for place in range(3)])
+    rows.insert(0, "dr7objid", [587722981736120320 + row for row in range(3)])
     rows.insert(1, "total_classifications", 40)
     return rows.to_csv(index=False).encode()
 
 
 MAPPING = "objid,sample,asset_id\n" + "".join(
-    f"{587722981736120320 + place},original,{place + 1}\n" for place in range(3)
+    f"{587722981736120320 + index},original,{index + 1}\n" for index in range(3)
 )
 
 
@@ -144,12 +144,12 @@ NAMES = sorted(TrainingRun.__dataclass_fields__)
 
 
 def read_arguments(path) -> None:
-    said = io.StringIO()
-    with soon(), contextlib.redirect_stderr(said):
+    printed = io.StringIO()
+    with soon(), contextlib.redirect_stderr(printed):
         try:
             args = parse_arguments(TrainingRun, "", [str(path)])
         except SystemExit as stop:
-            assert stop.code == 2 and "error: " in said.getvalue().splitlines()[-1]
+            assert stop.code == 2 and "error: " in printed.getvalue().splitlines()[-1]
             return
     for name, field in TrainingRun.__dataclass_fields__.items():
         default, value = field.default, getattr(args, name)

@@ -97,7 +97,9 @@ def test_describe_gives_the_votes_of_another_tree_under_its_published_names(desi
     for name, numbers in known.items():
         assert [row["votes"][name][kind] for kind in KINDS] == pytest.approx(list(numbers.values()), abs=1e-6)
     first = row["answers"][0]
-    assert first["answer"] in known and first["question"] in {question_text(DESI, each) for each in DESI.questions}
+    assert first["answer"] in known and first["question"] in {
+        question_text(DESI, question) for question in DESI.questions
+    }
     text = described(capsys, images / "0.jpg", *models(desi, captioner)).out
     assert f"{answer_words(DESI)[first['answer']]:18} {first['question']}" in text and "volunteers of" not in text
 

@@ -61,7 +61,7 @@ def tiff(
     tags |= {338: ("H", [extra])} if extra is not None else {}
     tags |= {339: ("H", [FORMATS[array.dtype.kind]] * channels)} if sample_format else {}
     if tags[262][1] == [PALETTE]:
-        tags[320] = ("H", [257 * (place % 256) for place in range(3 << (bits or 8 * array.itemsize))][: 3 << 16])
+        tags[320] = ("H", [257 * (index % 256) for index in range(3 << (bits or 8 * array.itemsize))][: 3 << 16])
     return _written(tags, strips, order, big)
 
 
@@ -74,9 +74,9 @@ def _packed(plane: np.ndarray, bits: int) -> bytes:
 def _written(tags: dict, strips: list[bytes], order: str, big: bool) -> bytes:
     word, types = ("Q" if big else "I"), {"H": 3, "I": 4}
     entry, start = (20, 16) if big else (12, 8)
-    place = start + (8 if big else 2) + entry * len(tags) + (8 if big else 4)
+    behind = start + (8 if big else 2) + entry * len(tags) + (8 if big else 4)
     longer, entries = b"", []
-    first = place + sum(
+    first = behind + sum(
         _size(kind, values or strips)
         for kind, values in tags.values()
         if _size(kind, values or strips) > entry // 2 - 2
@@ -87,7 +87,7 @@ def _written(tags: dict, strips: list[bytes], order: str, big: bool) -> bytes:
         data = struct.pack(f"{order}{len(values)}{kind}", *values)
         room = entry // 2 - 2
         if len(data) > room:
-            entries.append(struct.pack(f"{order}HH{word}{word}", tag, types[kind], len(values), place + len(longer)))
+            entries.append(struct.pack(f"{order}HH{word}{word}", tag, types[kind], len(values), behind + len(longer)))
             longer += data
         else:
             entries.append(struct.pack(f"{order}HH{word}", tag, types[kind], len(values)) + data.ljust(room, b"\0"))

@@ -123,7 +123,7 @@ def promises_all_but(does_not_apply: dict[str, str]):
 
     def decorate(cls):
         tests = [name for name in dir(cls) if name.startswith("test_") and callable(getattr(cls, name))]
-        if unknown := [each for each in does_not_apply if not any(fnmatchcase(name, each) for name in tests)]:
+        if unknown := [left for left in does_not_apply if not any(fnmatchcase(name, left) for name in tests)]:
             raise ValueError(f"{cls.__name__} has no test of the name {unknown[0]!r}; take it off the list")
         for name in tests:
             if getattr(getattr(cls, name), "__unittest_skip__", False):
@@ -167,16 +167,17 @@ def fetched() -> Path:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "galaxy-vision")
     folder = cache / f"transformers-{transformers.__version__}"
-    said = Path(os.environ["GALAXY_VISION_TEST_CACHE"], "transformers-tests.failed")  # all workers of a run skip alike
+    # All workers of a run skip alike.
+    failure = Path(os.environ["GALAXY_VISION_TEST_CACHE"], "transformers-tests.failed")
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if said.exists():
-            raise OSError(said.read_text())
+        if failure.exists():
+            raise OSError(failure.read_text())
         try:
             if not (folder / COMPLETE).exists():
                 _fetch(folder)
         except OSError as error:
-            said.write_text(str(error))
+            failure.write_text(str(error))
             raise
     return folder
 

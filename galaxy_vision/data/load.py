@@ -262,17 +262,17 @@ def _with_checked_columns(
     return rows
 
 
-def read_image(rows: Dataset, place: int) -> PillowImage.Image:
+def read_image(rows: Dataset, row: int) -> PillowImage.Image:
     """Return the image of a row by ``read_rgb``; ``datasets`` would decode FITS and 16-bit files otherwise.
 
     Args:
         rows: rows with a column ``image``.
-        place: index of the row.
+        row: its index.
 
     Raises:
         ValueError: the image cannot be read.
     """
-    image = rows.select([place]).select_columns(["image"]).cast_column("image", Image(decode=False))[0]["image"]
+    image = rows.select([row]).select_columns(["image"]).cast_column("image", Image(decode=False))[0]["image"]
     return read_rgb(image["bytes"] if image["bytes"] is not None else read_file(image["path"]))
 
 

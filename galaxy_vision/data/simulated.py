@@ -26,7 +26,7 @@ from .writer import write_dataset
 VERSION = 3
 """Version of the simulation. Increased when its galaxies change, so that old caches are not used."""
 JPEG_QUALITY = 90
-"""Quality of the stored JPEG. Ours: that of ``simulation.render``, which imitates the cut-out service of SDSS."""
+"""Quality of the stored JPEG. Ours: that of ``simulation.camera``, which imitates the cut-out service of SDSS."""
 
 
 def _draw(index: int, seed: int, trees: Trees) -> dict:

@@ -217,21 +217,21 @@ def score_beside_rivals(
     references: list[dict],
     validation: list[dict],
     tree: DecisionTree = GALAXY_ZOO_2,
-) -> tuple[dict[str, dict], dict[str, str]]:
+) -> dict:
     """Score captions beside constant captions, a lower bound, and captions of the true votes, an upper bound.
 
     Args:
-        captions: one text per row, by the name of the captioner.
+        captions: one text per row, by the name of the captioner, ``"captioner"`` among them.
         references: ``{"captions": [text, ...], "votes": (answers,)}`` of every row.
         validation: references of the rows on which the constant captions are chosen.
         tree: of the votes.
 
     Returns:
-        Scores by name, of ``captions``, of two constant captions and of captions written from the true votes; and the
-        constant captions.
+        ``captions``: scores by name, of the given ones, of two constant captions and of captions written from the true
+        votes; ``constants``: the constant captions; ``examples``: the captions of ``"captioner"``; and ``rows``.
     """
     constants = best_constants(validation, tree=tree)
-    captions = captions | {
+    rivals = {
         "constant, best claims": [constants["claim_f1"]] * len(references),
         "constant, best BLEU": [constants["bleu_4"]] * len(references),
         # Written with other seeds than the references, which would otherwise have a BLEU of 1.
@@ -241,38 +241,7 @@ def score_beside_rivals(
         ],
     }
     metric = CaptionMetric(tree)
-    scores = {name: metric.compute(predictions=texts, references=references) for name, texts in captions.items()}
-    return scores, constants
-
-
-_TITLES = {
-    "claim_f1": "claim F1",
-    "claim_precision": "precision",
-    "claim_recall": "recall",
-    "contradicted": "contradicted",
-    "ungrounded": "ungrounded",
-    "undecided": "undecided",
-    "soft_support": "soft support",
-    "bleu_1": "BLEU-1",
-    "bleu_2": "BLEU-2",
-    "bleu_3": "BLEU-3",
-    "bleu_4": "BLEU-4",
-    "chrf": "chrF",
-    "cider_d": "CIDEr-D",
-    "distinct": "distinct",
-    "commonest_share": "commonest",
-}
-
-
-def caption_table(results: dict[str, dict]) -> str:
-    """Return the Markdown table of the captioner and its baselines: a column for each of them, a row for each score."""
-    names = list(results)
-    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for key, title in _TITLES.items():
-        values = (results[name][key] for name in names)
-        lines.append(f"| {title} | " + " | ".join(map(_cell, values)) + " |")
-    return "\n".join(lines)
-
-
-def _cell(value: float | int | None) -> str:
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    scores = {
+        name: metric.compute(predictions=texts, references=references) for name, texts in (captions | rivals).items()
+    }
+    return {"captions": scores, "constants": constants, "examples": captions["captioner"], "rows": len(references)}

@@ -7,8 +7,8 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..runtime.files import written_whole
-from .caption_metrics import caption_table
 from .sums import CLASS_SCORES
+from .tables import caption_table
 from .votes import by_campaign, error_of_all
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")

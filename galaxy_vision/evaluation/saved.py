@@ -223,8 +223,7 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
         return None
     columns = ["captions", "votes"]
     references = {name: data[name].select_columns(columns).to_list() for name in {split, "validation"}}
-    scores, constants = score_beside_rivals({"captioner": captions}, references[split], references["validation"], tree)
-    return {"captions": scores, "constants": constants, "examples": captions, "rows": len(captions)}
+    return score_beside_rivals({"captioner": captions}, references[split], references["validation"], tree)
 
 
 def _pixels(accelerator, data, split: str, processor: GalaxyImageProcessor) -> Dataset:

@@ -1,11 +1,34 @@
-"""Write the table of a classifier's scores that ends a run."""
+"""Write the table of scores that ends a run, of a classifier or a captioner."""
 
 from .sums import CLASS_SCORES
 from .votes import by_campaign, error_of_all
 
+_TITLES = {
+    "claim_f1": "claim F1",
+    "claim_precision": "precision",
+    "claim_recall": "recall",
+    "contradicted": "contradicted",
+    "ungrounded": "ungrounded",
+    "undecided": "undecided",
+    "soft_support": "soft support",
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "chrf": "chrF",
+    "cider_d": "CIDEr-D",
+    "distinct": "distinct",
+    "commonest_share": "commonest",
+}
+
 
 def summary_table(results: dict) -> str:
-    """Return the short table of scores, their 95 % intervals and those of a constant answer."""
+    """Return the short table of the scores in metrics.json."""
+    return caption_table(results["captions"]) if "captions" in results else classifier_table(results)
+
+
+def classifier_table(results: dict) -> str:
+    """Return the table of a classifier's scores, their 95 % intervals and those of a constant answer."""
     lines = [f"{'':32}{'score':>8}  {'95 % interval':^17}{'constant':>9}"]
 
     def show(name: str, value, interval=None, baseline=None) -> None:
@@ -36,3 +59,17 @@ def summary_table(results: dict) -> str:
 
 def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def caption_table(results: dict[str, dict]) -> str:
+    """Return the Markdown table of the captioner and its baselines: a column for each of them, a row for each score."""
+    names = list(results)
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for key, title in _TITLES.items():
+        values = (results[name][key] for name in names)
+        lines.append(f"| {title} | " + " | ".join(map(_cell, values)) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ ROWS_AT_ONCE = 256  # the steps of the stretch take ten times the memory of the 
 SOFTENING = 5.8
 """Sky sigmas at which the asinh stretch turns from linear to logarithmic.
 
-That of Galaxy Zoo 2 images: ``LUPTON_STRETCH / LUPTON_Q`` of :mod:`galaxy_vision.simulation.render`, which were fitted
+That of Galaxy Zoo 2 images: ``LUPTON_STRETCH / LUPTON_Q`` of :mod:`galaxy_vision.simulation.camera`, which were fitted
 to them, over the sky noise in r there.
 """
 INFINITE = 1e100  # larger values are not fluxes, and differences of the largest would overflow

@@ -44,7 +44,7 @@ class Survey(NamedTuple):
 WHITE = 74.0
 """Brightness that is white, in units of the softening.
 
-``WHITE / (LUPTON_STRETCH / LUPTON_Q)`` of :mod:`galaxy_vision.simulation.render`, which were fitted to Galaxy Zoo 2.
+``WHITE / (LUPTON_STRETCH / LUPTON_Q)`` of :mod:`galaxy_vision.simulation.camera`, which were fitted to Galaxy Zoo 2.
 """
 
 
@@ -66,7 +66,7 @@ _VIS_NOISE = 10 ** (0.4 * (22.5 - 25.6)) / 10 / math.sqrt(math.pi * 0.65**2)
 
 SURVEYS = {
     # Pixels: Gunn et al. 1998. Frames are in nanomaggies (data model of SDSS "frame"). Noise per pixel and weights:
-    # SKY_NOISE and BAND_WEIGHTS of simulation/render.py, fitted to Galaxy Zoo 2.
+    # SKY_NOISE and BAND_WEIGHTS of simulation/camera.py, fitted to Galaxy Zoo 2.
     "sdss": Survey(("i", "r", "g"), 0.396, (0.039 / 0.396, 0.028 / 0.396, 0.016 / 0.396), (0.855, 1.0, 1.46)),
     # Pixels: bricks of the Legacy Surveys, 0.262 arcsec. Depths 22.5, 23.4, 24.0 for a galaxy of 0.45 arcsec (Dey et
     # al. 2019), which in a seeing of 1.2 arcsec is about 1.4 wide. Ours: the weight of z is that of i in SDSS, lowered

@@ -34,7 +34,7 @@ class GalaxyEncoder(nn.Module):
         self.trees = config.decision_trees
         if self.trees:
             size, answers = config.hidden_size, len(self.trees.first.answers)
-            self.vote_head = nn.Linear(last, self.trees.num_answers)
+            self.vote_head = nn.Linear(last, self.trees.num_answers).requires_grad_(False)  # a teacher's
             self.read_votes = nn.Sequential(nn.Linear(answers, size), nn.GELU(), nn.Linear(size, size))
         self.norm, self.dropout = nn.LayerNorm(config.hidden_size), nn.Dropout(config.drop_rate)
 

@@ -1,51 +1,12 @@
 """Arguments that both training scripts have."""
 
-import importlib.util
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
-from ..data.augmentation import MAX_BLUR, Augmentation
+from ..data.augmentation import Augmentation
 from ..data.campaigns import wanted_trees
-from ..data.labels import ANSWERS
-from ..data.schemes import SCHEMES
-from ..models.configuration_galaxy_resnet import LIMITS
-from ..models.strict_loading import STRIDE, check_backbone, check_ranges
 from ..models.trees import Trees
 from ..runtime.arguments import arg
-from ..runtime.hardware import PRECISIONS
-from ..runtime.hub import check_repo_id
-
-DEFAULT_BACKBONE = "resnet10t"
-"""Where neither the user nor a model that the run starts from names one."""
-
-CHOICES = {
-    "label_scheme": (None, *SCHEMES, ANSWERS),
-    "mixed_precision": PRECISIONS,
-    "tracker": (None, "tensorboard", "trackio", "wandb"),
-}
-LEAST = {"epochs": 1, "batch_size": 1, "accumulation_steps": 1, "num_simulated": 1, "shuffle_buffer": 1}
-LEAST |= {"max_rows": 0, "patience": 0, "checkpoint_every": 0, "stop_after": 0, "weight_decay": 0}
-LEAST |= {"max_zoom": 1, "max_shift": 0, "margin": 1, "max_blur": 0, "max_noise": 0, "max_brightness": 1}
-LEAST |= {"max_colour": 1, "grey_share": 0}
-MOST = {"max_zoom": 4, "max_shift": 0.5, "max_blur": MAX_BLUR, "max_noise": 1, "max_brightness": 4, "max_colour": 4}
-MOST |= {"grey_share": 1}
-"""Beyond these a view shows another galaxy, or none."""
-BELOW_ONE = ("warmup_fraction", "drop_rate", "ema_decay")
-"""Numbers from 0 to below 1."""
-
-
-def check_least(args, least: dict[str, float]) -> None:
-    """Check that numbers are not below their least values; raise ValueError otherwise."""
-    for name, limit in least.items():
-        if getattr(args, name) < limit:
-            raise ValueError(f"{name}={getattr(args, name)} is below {limit}")
-
-
-def check_choice(args, name: str, choices: tuple) -> None:
-    """Check that an argument is one of its choices, of which None is not shown; raise ValueError otherwise."""
-    if getattr(args, name) not in choices:
-        shown = ", ".join(choice for choice in choices if choice)
-        raise ValueError(f"{name}={getattr(args, name)!r} is not one of {shown}")
+from .limits import check_run
 
 
 @dataclass
@@ -121,54 +82,7 @@ class TrainingRun:
     def __post_init__(self):
         # Arguments that nobody gave, set by a default or by the model that the run starts from.
         self.resolved: set[str] = set()
-        for name, value in asdict(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name}={value} is not a finite number")
-        check_least(self, LEAST)
-        for name, choices in CHOICES.items():
-            check_choice(self, name, choices)
-        for name in ("learning_rate", "max_grad_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} is not above 0, so nothing would be learned")
-        for name in BELOW_ONE:
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name}={getattr(self, name)} is outside 0 <= {name} < 1")
-        if not 0.0 < self.crop_fraction <= 1.0:
-            raise ValueError(f"crop_fraction={self.crop_fraction} is outside 0 < crop_fraction <= 1")
-        self._check_views()
-        if self.image_size < STRIDE:
-            raise ValueError(
-                f"image_size={self.image_size} is smaller than the backbone's stride of {STRIDE}; use {STRIDE} or more"
-            )
-        check_ranges(self, {"image_size": LIMITS["image_size"]})
-        if self.backbone is not None:
-            check_backbone(self.backbone)
-        self.trees  # noqa: B018 (raises for what is not a campaign or a tree)
-        if self.tracker and importlib.util.find_spec(self.tracker) is None:  # Accelerate would go on and track nothing
-            raise ValueError(f"tracker={self.tracker!r} is not installed; pip install {self.tracker}, or leave it out")
-        if self.streaming and self.max_rows:
-            raise ValueError(
-                f"max_rows={self.max_rows} does not go with streaming, which passes through all rows; leave one out"
-            )
-        if self.streaming and self.also:
-            raise ValueError(f"also={self.also!r} does not go with streaming, which reads one data set; leave one out")
-        if self.push_to_hub and not self.hub_model_id:
-            raise ValueError("push_to_hub needs hub_model_id, such as someone/galaxies")
-        if self.push_to_hub:
-            check_repo_id("hub_model_id", self.hub_model_id)
-
-    def _check_views(self) -> None:
-        """Check the limits of the augmentation; raise ValueError otherwise."""
-        for name, limit in MOST.items():
-            if getattr(self, name) > limit:
-                raise ValueError(f"{name}={getattr(self, name)} is above {limit}")
-        if self.margin * self.crop_fraction > 1 + 1e-9:
-            raise ValueError(
-                f"margin={self.margin} is above {1 / self.crop_fraction:.4g}, 1 / crop_fraction: there is no more of "
-                "the image; give less"
-            )
-        if self.margin > 1 and not self.augmentation:
-            raise ValueError(f"margin={self.margin} is for the augmentation, which is off; leave it out")
+        check_run(self)
 
     @property
     def trees(self) -> Trees | None:

@@ -12,6 +12,7 @@ from ..data.scheme_texts import thin_votes, undecidable
 from ..data.votes import votes_of
 from ..evaluation.metrics import published_values
 from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.tree import DecisionTree
 from ..models.trees import Trees
 
 
@@ -135,7 +136,9 @@ def _answered(votes: np.ndarray, trees: Trees) -> np.ndarray:
     return np.concatenate(totals, 1) > 0  # NaN is not
 
 
-def check_captioner_rows(args, data: dict, trees: Trees | None, open_stream: Callable | None = None) -> None:
+def check_captioner_rows(
+    args, data: dict, trees: Trees | None, open_stream: Callable | None = None
+) -> tuple[bool, list[str]]:
     """Refuse rows of which no captioner can be learned, or by which no epoch can be chosen.
 
     Args:
@@ -144,6 +147,9 @@ def check_captioner_rows(args, data: dict, trees: Trees | None, open_stream: Cal
         trees: whose votes they have; None without votes.
         open_stream: opens the :class:`~galaxy_vision.data.streaming.TrainingStream` of the training rows, if they are
             streamed; last, since that reads all of them.
+
+    Returns:
+        As :func:`check_classifier_rows`: that votes are known, and no doubts.
 
     Raises:
         ValueError: there are no captions, or no votes, by which captions are judged; a row has none, or fewer than are
@@ -179,3 +185,28 @@ def check_captioner_rows(args, data: dict, trees: Trees | None, open_stream: Cal
         )
     if open_stream is not None:
         check_number_of_captions(dataset, "train", *open_stream().captions_per_row, args.num_references)
+    return True, []
+
+
+def check_captioner_start(args, tree: DecisionTree, tokenizer, processor, classifier) -> None:
+    """Refuse a captioner to start from that has other words, and a classifier that predicts votes of other campaigns.
+
+    Args:
+        args: names them, and the data set.
+        tree: that of the data set.
+        tokenizer: that of the data set.
+        processor: that of the captioner to start from; None without one.
+        classifier: the trained classifier; None without one.
+
+    Raises:
+        SystemExit: one of them is refused.
+    """
+    if processor is not None and processor.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise SystemExit(
+            f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out"
+        )
+    if classifier is not None and classifier.config.predict_votes and tree not in classifier.trees.values():
+        raise SystemExit(
+            f"error: encoder={args.encoder!r} predicts votes of {', '.join(classifier.trees)}, and "
+            f"dataset={args.dataset!r} has those of {tree.name}; give another model"
+        )

@@ -34,7 +34,7 @@ class Rows:
         tokenizer: of the words of the training captions, where captions were asked for.
         contents: split -> digest, by which a resumed run knows its rows.
         fingerprints: split -> that of ``datasets``.
-        checked: what the check of the rows returned.
+        has_votes: whether votes are learned.
     """
 
     data: dict
@@ -45,7 +45,7 @@ class Rows:
     tokenizer: PreTrainedTokenizerBase | None
     contents: dict[str, str]
     fingerprints: dict[str, str]
-    checked: object
+    has_votes: bool
 
     @property
     def class_names(self) -> list[str]:
@@ -63,15 +63,23 @@ class Rows:
         train = self.cached["train"]
         return train.class_counts if "train" not in self.data else class_counts(train, len(self.class_names))
 
-    def references(self, split: str) -> list[dict]:
-        """``captions`` and ``votes`` of each row of a split."""
-        return self.cached[split].select_columns(["captions", "votes"]).to_list()
-
-    @property
+    @cached_property
     def train_votes(self) -> np.ndarray:
         """(N, answers) votes of the training rows; of a stream a sample."""
         train = self.cached["train"]
         return train.votes if "train" not in self.data else train.with_format("numpy")["votes"][:]
+
+    def references(self, split: str) -> list[dict]:
+        """``captions`` and ``votes`` of each row of a split."""
+        return self.cached[split].select_columns(["captions", "votes"]).to_list()
+
+    def validation_targets(self, batch: dict) -> dict:
+        """Return what ``forward`` takes for a loss beside ``pixel_values``, of a batch of the validation split."""
+        if self.tokenizer is None:
+            return {name: batch[name] for name in (("labels", "votes") if self.has_votes else ("labels",))}
+        rows = self.cached["validation"].select_columns(["captions"])[batch["row"].tolist()]
+        captions = [references[0] for references in rows["captions"]]
+        return {"labels": self.tokenizer(captions, padding=True, return_tensors="pt")["input_ids"]}
 
 
 def with_margin(processor: GalaxyImageProcessor, margin: float) -> GalaxyImageProcessor:
@@ -90,9 +98,9 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     Args:
         processor: cuts and resizes.
-        check: ``check(args, data, trees, open_stream)`` refuses rows of which nothing can be learned, by a ValueError;
-            ``open_stream`` opens the stream of training rows, after whatever can be checked without it; None unless
-            they are streamed.
+        check: ``check(args, data, trees, open_stream)`` refuses rows of which nothing can be learned, by a ValueError,
+            and returns whether votes are learned, and lines of doubt, which are printed. ``open_stream`` opens the
+            stream of training rows, after whatever can be checked without it; None unless they are streamed.
         with_captions: training batches have ``input_ids`` (B, references, T).
 
     Raises:
@@ -115,7 +123,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
         return TrainingStream(run, data["test"].features["label"].names, trees, wider, with_captions)
 
     with refusals_in_one_line():
-        checked = check(args, data, trees, open_stream if args.streaming else None)
+        has_votes, doubts = check(args, data, trees, open_stream if args.streaming else None)
         stream = open_stream() if args.streaming else None
         with accelerator.main_process_first():
             cutters = {split: processor for split in SPLITS} | {"train": wider}
@@ -135,4 +143,6 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
         )
         for split, rows in cached.items()
     }
-    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, checked)
+    for doubt in doubts:
+        accelerator.print(doubt)
+    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes)

@@ -17,6 +17,7 @@ from ..data.splits import SPLITS
 from ..evaluation.objectives import Objective
 from ..evaluation.publish import push_at_the_end
 from ..evaluation.report import finish_run
+from ..evaluation.tables import summary_table
 from ..runtime.accelerator import make_accelerator, settle_precision, training_gain
 from ..runtime.files import sole_run
 from ..runtime.orderly_end import orderly_end, refusals_in_one_line
@@ -71,7 +72,7 @@ def parameter_groups(
 
 
 def prepare(
-    run: Run, rows: Rows, model: nn.Module, groups: list[dict], objective: Objective, targets: Callable, trial: Callable
+    run: Run, rows: Rows, model: nn.Module, groups: list[dict], objective: Objective, targets: Callable
 ) -> RunState:
     """Make a model ready to learn: precision, averaged weights, optimiser, schedule, checkpoints; resume if asked to.
 
@@ -79,8 +80,6 @@ def prepare(
         groups: its weights for the optimiser, as of :func:`parameter_groups`.
         objective: the loss.
         targets: as of :class:`~galaxy_vision.training.loop.RunState`.
-        trial: a batch of the validation split -> what ``forward`` takes of it beside ``pixel_values`` for a loss; on it
-            the precision is measured.
     """
     args, accelerator = run.args, run.accelerator
     model = model.to(accelerator.device, memory_format=torch.channels_last)
@@ -88,7 +87,8 @@ def prepare(
 
     def gain() -> float:
         batch = next(iter(rows.loaders["validation"]))
-        return training_gain(model, {"pixel_values": rows.processor.normalize_pixels(batch["pixels"])} | trial(batch))
+        pixels = rows.processor.normalize_pixels(batch["pixels"])
+        return training_gain(model, {"pixel_values": pixels} | rows.validation_targets(batch))
 
     recorded = checkpoint_precision(Path(args.output_dir)) if args.resume else None
     settle_precision(accelerator, args.mixed_precision, gain, recorded)
@@ -167,14 +167,13 @@ def fit(run: RunState, validate: Callable, begin_epoch: Callable[[int], None] | 
             checkpoints.end_if_terminating()
 
 
-def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable, table: Callable) -> dict | None:
+def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable) -> dict | None:
     """Test the weights of the best epoch, once; save and report; push if asked to.
 
     Args:
         kind: class of the model.
         processor: is saved beside it.
         test: model -> scores on the test split, on the main process; None on the others.
-        table: scores -> the lines that are printed.
 
     Returns:
         The content of metrics.json on the main process; None on the others.
@@ -206,7 +205,7 @@ def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable, tab
         }
         finish_run(args, accelerator, rows.data, rows.trees, results)
         print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
-        print(table(results))
+        print(summary_table(results))
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -15,6 +15,10 @@ from ..models.strict_loading import check_resnet
 from ..models.tree import DecisionTree
 from ..models.trees import Trees
 from ..runtime.shipped import model_source
+from .loop import Run
+
+DEFAULT_BACKBONE = "resnet10t"
+"""Where neither the user nor a model that the run starts from names one."""
 
 NUM_CHANNELS = 3
 """Of the pixels that a run trains on."""
@@ -62,26 +66,12 @@ def trees_to_say(classifier: GalaxyResNetForImageClassification | None, tree: De
 
 
 def take_vote_head(encoder: GalaxyEncoder, classifier: GalaxyResNetForImageClassification) -> None:
-    """Copy the part of a classifier's vote head that a captioner reads, which then does not learn."""
+    """Copy the part of a classifier's vote head that a captioner reads, and which does not learn."""
     if encoder.trees is None:
         return
     parts = [classifier.trees.slices[campaign] for campaign in encoder.trees]
     for own, its in zip(encoder.vote_head.parameters(), classifier.vote_head.parameters(), strict=True):
         own.data.copy_(torch.cat([its.data[part] for part in parts]))
-    encoder.vote_head.requires_grad_(False)
-
-
-def load_timm_backbone(name: str) -> nn.Module:
-    """Load a model of timm with the weights of that name; end the run with one line where that fails.
-
-    Raises:
-        SystemExit: there are no such weights, or they cannot be downloaded.
-    """
-    try:
-        return timm.create_model(name, pretrained=True, num_classes=0)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise SystemExit(f"error: pretrained_backbone={name!r} cannot be loaded: {reason}") from error
 
 
 def take_over(args, settings: dict, source: str) -> str:
@@ -120,16 +110,86 @@ def architecture(backbone: str) -> str:
     return backbone.split(".")[0]
 
 
-def set_defaults(args, **defaults) -> None:
-    """Set the arguments that neither the user nor a model has set."""
-    for name, value in defaults.items():
+def load_start(run: Run, kind: type, settings: tuple[str, ...] = ()):
+    """Load the model, or processor, that ``--init_from`` names, and take over what it was trained with.
+
+    Args:
+        run: its arguments are changed.
+        kind: class, of which ``from_pretrained`` is called.
+        settings: names of arguments that are those of the model.
+
+    Returns:
+        An instance of ``kind``; None without ``--init_from``.
+
+    Raises:
+        SystemExit: it cannot be loaded, or an argument was given that contradicts it.
+    """
+    name = run.args.init_from
+    if not name:
+        return None
+    start = load_trained(kind, "init_from", name)
+    if settings:
+        taken = {setting: getattr(start.config, setting) for setting in settings}
+        run.accelerator.print(take_over(run.args, taken, f"init_from={name!r}"))
+    return start
+
+
+def load_pretrained_backbone(run: Run) -> nn.Module | None:
+    """Load the model of timm, with its weights, that ``--pretrained_backbone`` names; None without one.
+
+    Raises:
+        SystemExit: there are no such weights, they cannot be downloaded, or another ``--backbone`` was given.
+    """
+    name = run.args.pretrained_backbone
+    if not name:
+        return None
+    settings = {"backbone": architecture(name)}
+    run.accelerator.print(take_over(run.args, settings, f"pretrained_backbone={name!r}"))
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise SystemExit(f"error: pretrained_backbone={name!r} cannot be loaded: {reason}") from error
+
+
+def load_encoder(run: Run) -> GalaxyResNetForImageClassification | None:
+    """Load the classifier that ``--encoder`` names, and see images as it does; None without one.
+
+    Its backbone is that of the captioner, unless the captioner itself starts from a trained one.
+
+    Raises:
+        SystemExit: it cannot be loaded, or an argument was given that contradicts it.
+    """
+    args, name = run.args, run.args.encoder
+    if not name:
+        return None
+    classifier = load_trained(GalaxyResNetForImageClassification, "encoder", name).eval()
+    processor = load_trained(GalaxyImageProcessor, "encoder", name)
+    settings = {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction}
+    settings |= {} if args.init_from else {"backbone": classifier.config.backbone}
+    run.accelerator.print(take_over(args, settings, f"encoder={name!r}"))
+    return classifier.to(run.accelerator.device, memory_format=torch.channels_last)
+
+
+def settled_image_processor(run: Run, **defaults) -> GalaxyImageProcessor:
+    """Give the arguments that nobody has set their defaults, and make the processor that cuts and resizes by them.
+
+    Args:
+        defaults: of arguments beside ``backbone``.
+    """
+    args = run.args
+    for name, value in ({"backbone": DEFAULT_BACKBONE} | defaults).items():
         if getattr(args, name) is None:
             setattr(args, name, value)
             args.resolved.add(name)
+    if args.init_from and (differing := _other_view(args, args.init_from)):
+        run.accelerator.print(differing)
+    size = {"height": args.image_size, "width": args.image_size}
+    return GalaxyImageProcessor(size=size, crop_fraction=args.crop_fraction)
 
 
-def other_view(args, name: str, source: str) -> str | None:
-    """Say in one line where a model has seen images at another size or crop; None where not, or not known."""
+def _other_view(args, name: str) -> str | None:
+    """Say in one line where the model has seen images at another size or crop; None where not, or not known."""
     try:
         processor = GalaxyImageProcessor.from_pretrained(model_source(name))
     except (OSError, ValueError):
@@ -137,13 +197,7 @@ def other_view(args, name: str, source: str) -> str | None:
     then = {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction}
     now = {setting: getattr(args, setting) for setting in then}
     changed = [f"{setting}={then[setting]}, here {now[setting]}" for setting in then if then[setting] != now[setting]]
-    return f"{source} was trained at {' and '.join(changed)}" if changed else None
-
-
-def image_processor(args) -> GalaxyImageProcessor:
-    """Make the processor that cuts and resizes as the arguments say."""
-    size = {"height": args.image_size, "width": args.image_size}
-    return GalaxyImageProcessor(size=size, crop_fraction=args.crop_fraction)
+    return f"init_from={name!r} was trained at {' and '.join(changed)}" if changed else None
 
 
 def take_weights(model, start, source: str) -> str:

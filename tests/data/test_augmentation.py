@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from galaxy_vision import GalaxyImageProcessor
 from galaxy_vision.data.augmentation import MAX_BLUR, Augmentation, augment
-from galaxy_vision.training.arguments import MOST, TrainingRun
+from galaxy_vision.training.arguments import TrainingRun
+from galaxy_vision.training.limits import MOST
 from galaxy_vision.training.rows import with_margin
 
 STILL = {"max_zoom": 1.0, "max_shift": 0.0}
@@ -38,16 +39,16 @@ def test_a_whole_batch_is_augmented_as_one_image_after_the_other():
     angle, zoom, dx, dy = torch.rand(4, 12, generator=drawn).double().numpy()
     mirror = torch.randint(0, 2, (12,), generator=drawn).numpy() * 2.0 - 1.0
     assert {-1.0, 1.0} <= set(mirror)
-    for place in range(12):
-        shift = np.array([0.04 * (2 * dx[place] - 1), 0.04 * (2 * dy[place] - 1)]) * size
+    for index in range(12):
+        shift = np.array([0.04 * (2 * dx[index] - 1), 0.04 * (2 * dy[index] - 1)]) * size
         known = turned_one_by_one(
-            images[place].double().numpy(),
-            2 * np.pi * angle[place],
-            mirror[place],
-            1.15 ** (2 * zoom[place] - 1),
+            images[index].double().numpy(),
+            2 * np.pi * angle[index],
+            mirror[index],
+            1.15 ** (2 * zoom[index] - 1),
             shift,
         )
-        assert np.abs(batch[place].numpy() - known).max() < 1e-4
+        assert np.abs(batch[index].numpy() - known).max() < 1e-4
 
 
 def test_augmentation_keeps_the_galaxy_and_its_light_and_repeats():

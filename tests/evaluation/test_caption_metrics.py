@@ -9,14 +9,8 @@ from known_votes import SPIRAL, votes_of
 from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.data.campaigns import load_campaign
-from galaxy_vision.evaluation.caption_metrics import (
-    CaptionMetric,
-    best_constants,
-    bleu,
-    caption_table,
-    cider_d,
-    tokenize,
-)
+from galaxy_vision.evaluation.caption_metrics import CaptionMetric, best_constants, bleu, cider_d, tokenize
+from galaxy_vision.evaluation.tables import caption_table
 from galaxy_vision.models.tree import DecisionTree, Question
 
 ROUND = votes_of(a01=0.9, a02=0.1, a16=0.8, a17=0.2, a15=1)

@@ -82,8 +82,8 @@ def test_other_names_numbers_and_sizes_of_images_leave_the_first_image_in_grey()
 )
 def test_a_band_is_found_by_the_filter_of_its_extension(values):
     hdus = [
-        extension(GRADIENTS[name], f"IM{place}", **{key: text.format(name) for key, text in values.items()})
-        for place, name in enumerate("rgzi")
+        extension(GRADIENTS[name], f"IM{number}", **{key: text.format(name) for key, text in values.items()})
+        for number, name in enumerate("rgzi")
     ]
     assert seen(read_rgb(file_of(*hdus), bands=["i", "r", "g"], **LINEAR)) == ["i", "r", "g"]
 
@@ -116,7 +116,7 @@ def cube(order: str, named: bool) -> bytes:
     hdu = fits.PrimaryHDU(np.stack([GRADIENTS[name] for name in order]).astype(np.float32))
     if named:
         hdu.header["BANDS"] = order
-        hdu.header.update({f"BAND{place}": name for place, name in enumerate(order)})
+        hdu.header.update({f"BAND{number}": name for number, name in enumerate(order)})
     file = io.BytesIO()
     hdu.writeto(file)
     return file.getvalue()

@@ -293,8 +293,8 @@ def test_spoiled_bytes_raise_nothing_but_value_errors():
     dice, refused = np.random.default_rng(1), 0
     for trial in range(420):
         data = bytearray(good[trial % len(good)])
-        for place in dice.integers(0, min(len(data), 3000), 4):
-            data[place] = dice.integers(256)
+        for offset in dice.integers(0, min(len(data), 3000), 4):
+            data[offset] = dice.integers(256)
         try:
             assert read_rgb(bytes(data)).mode == "RGB"
         except ValueError:

@@ -129,7 +129,7 @@ def test_no_preset_depends_on_the_unit(factor):
 
 def test_the_preset_of_sdss_is_the_stretch_of_the_simulated_pictures_in_units_of_the_sky():
     """Both were fitted to Galaxy Zoo 2; the numbers of one follow from those of the other."""
-    from galaxy_vision.simulation.render import BAND_WEIGHTS, LUPTON_Q, LUPTON_STRETCH, SKY_NOISE, WHITE
+    from galaxy_vision.simulation.camera import BAND_WEIGHTS, LUPTON_Q, LUPTON_STRETCH, SKY_NOISE, WHITE
 
     stretch = SURVEYS["sdss"].stretch
     assert stretch.softening == pytest.approx(LUPTON_STRETCH / LUPTON_Q / SKY_NOISE[1], rel=0.02)

@@ -56,9 +56,9 @@ def images(saved):
 def test_every_image_of_a_batch_gets_its_own_captions(saved, captions, images, asked, batch_size):
     _, model, processor = saved
     alone = [model.generate(**processor(read_rgb(image)), **asked) for image in images]
-    alone = [each if isinstance(each, torch.Tensor) else each["sequences"] for each in alone]
-    known = [[{"generated_text": text} for text in processor.batch_decode(each)] for each in alone]
-    assert all(len(each) == asked.get("num_return_sequences", 1) for each in known)
+    alone = [output if isinstance(output, torch.Tensor) else output["sequences"] for output in alone]
+    known = [[{"generated_text": text} for text in processor.batch_decode(output)] for output in alone]
+    assert all(len(output) == asked.get("num_return_sequences", 1) for output in known)
     assert captions(images, batch_size=batch_size, **asked) == known
     assert captions(tuple(images), batch_size=batch_size, generate_kwargs=asked) == known
     assert [captions(image, **asked) for image in images] == known
@@ -69,8 +69,8 @@ def test_every_image_of_a_batch_gets_its_own_captions(saved, captions, images, a
 
 
 def test_sampled_captions_of_a_batch_are_as_many_for_each_image(captions, images):
-    said = captions(images, batch_size=2, do_sample=True, num_return_sequences=4)
-    assert [len(each) for each in said] == [4, 4, 4]
+    written = captions(images, batch_size=2, do_sample=True, num_return_sequences=4)
+    assert [len(texts) for texts in written] == [4, 4, 4]
 
 
 def test_settings_are_obeyed_given_directly_in_generate_kwargs_and_when_it_is_made(saved, captions, images):
@@ -136,8 +136,8 @@ def test_the_standard_pipeline_says_what_ours_says(saved, captions, standard, im
     known = captions(images[0], max_new_tokens=6)[0]["generated_text"]
     assert standard(picture, text="", max_new_tokens=6)[0]["generated_text"] == known
     several = standard(images=images[:2], text=["", ""], max_new_tokens=6, generate_kwargs={"num_beams": 3})
-    beams = [each[0]["generated_text"] for each in captions(images[:2], max_new_tokens=6, num_beams=3)]
-    assert [each["generated_text"] for each in several] == beams
+    beams = [caption[0]["generated_text"] for caption in captions(images[:2], max_new_tokens=6, num_beams=3)]
+    assert [caption["generated_text"] for caption in several] == beams
     begun = standard(picture, text="a smooth", max_new_tokens=6)[0]["generated_text"]
     assert begun.startswith("a smooth")
     rows = [{"images": image, "text": text} for image, text in zip(images[:2], ("a smooth", ""), strict=True)]
@@ -152,13 +152,13 @@ def test_the_standard_pipeline_refuses_questions_in_one_sentence(standard, image
     question = [
         {"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "What is it?"}]}
     ]
-    for asked, said in (
+    for asked, reason in (
         ({"images": picture, "text": "What is it?"}, "takes no question"),
         ({"text": question}, "takes no question"),
         ({"images": images[0]}, "takes no question: give an image with text=''"),  # the path is taken for a text
         ({"images": picture}, "must provide text"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=reason):
             standard(**asked)
 
 

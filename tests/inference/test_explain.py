@@ -130,11 +130,11 @@ def test_a_batch_gives_what_each_image_gives_alone(classifier):
 def test_no_target_is_the_predicted_class_also_under_inference_mode_and_in_bf16(classifier):
     processor, image = GalaxyImageProcessor(), noise((120, 120), 3)
     with torch.inference_mode():
-        said = int(classifier(**processor(image, return_tensors="pt")).logits.argmax())
+        predicted = int(classifier(**processor(image, return_tensors="pt")).logits.argmax())
         heat = explain(classifier, processor, image)
-    assert np.array_equal(heat, explain(classifier, processor, image, said))
+    assert np.array_equal(heat, explain(classifier, processor, image, predicted))
     half = copy.deepcopy(classifier).to(torch.bfloat16)
-    assert explain(half, processor, image, said).max() > 0.5
+    assert explain(half, processor, image, predicted).max() > 0.5
     assert next(half.parameters()).dtype == torch.bfloat16
 
 
@@ -176,20 +176,20 @@ def test_wrong_calls_name_what_is_allowed(classifier):
 def test_each_word_has_the_attention_that_generate_used_in_its_place_on_the_image(captioner):
     model, processor = captioner
     image = noise((150, 200), 5)
-    said = caption_attention(model, processor, image, max_new_tokens=6)
+    explained = caption_attention(model, processor, image, max_new_tokens=6)
     pixels = processor(image)["pixel_values"]
     written = model.generate(
         pixel_values=pixels, max_new_tokens=6, return_dict_in_generate=True, output_attentions=True
     )
-    assert said.caption == processor.batch_decode(written.sequences)[0]
-    attention = torch.cat([step[0] for step in written.cross_attentions], 1)[0][: len(said.words)]
-    assert said.maps.shape == (len(said.words), 200, 150) and said.maps.max() == 1
+    assert explained.caption == processor.batch_decode(written.sequences)[0]
+    attention = torch.cat([step[0] for step in written.cross_attentions], 1)[0][: len(explained.words)]
+    assert explained.maps.shape == (len(explained.words), 200, 150) and explained.maps.max() == 1
     side = model.config.grid_size
     centres = (np.arange(side) + 0.5) * 90 / side  # the crop is 0.6 of 150 px
     rows, columns = (centres + 55).astype(int), (centres + 30).astype(int)
-    seen = said.maps[:, rows][:, :, columns].reshape(len(said.words), -1)
+    seen = explained.maps[:, rows][:, :, columns].reshape(len(explained.words), -1)
     assert np.allclose(seen * float(attention.max()), attention.numpy(), atol=1e-5)
-    assert said.maps[:, :54].max() == 0 and said.maps[:, :, :29].max() == 0
+    assert explained.maps[:, :54].max() == 0 and explained.maps[:, :, :29].max() == 0
 
 
 def test_an_overlay_shows_the_image_where_it_is_cold_and_the_colour_where_it_is_hot():

@@ -27,8 +27,8 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def images(tmp_path_factory, galaxies):
     folder = tmp_path_factory.mktemp("images")
-    for place, (data, *_) in enumerate(galaxies[:20]):
-        (folder / f"{place:02}.jpg").write_bytes(data if place != 7 else data[: len(data) // 2])
+    for index, (data, *_) in enumerate(galaxies[:20]):
+        (folder / f"{index:02}.jpg").write_bytes(data if index != 7 else data[: len(data) // 2])
     return folder
 
 
@@ -53,8 +53,8 @@ def both(model, images, tmp_path_factory):
     """Folder and rows of the same run by each backend."""
     folders = [tmp_path_factory.mktemp(backend) for backend in ("torch", "openvino")]
     return [
-        (each, predict(model, images, each, "--embedding", "--backend", name))
-        for each, name in zip(folders, ("torch", "openvino"), strict=True)
+        (folder, predict(model, images, folder, "--embedding", "--backend", name))
+        for folder, name in zip(folders, ("torch", "openvino"), strict=True)
     ]
 
 
@@ -72,15 +72,15 @@ def test_a_written_graph_says_what_the_model_says_of_batches_of_any_length(votes
         pixels = torch.randn(count, 3, 32, 32)
         with torch.inference_mode():
             known, features = classifier(pixel_values=pixels), classifier.backbone(pixels)
-        said = graph({"pixel_values": pixels.numpy()})
-        assert [each.any_name for each in graph.outputs] == ["logits"] + ["vote_concentration"] * votes + ["features"]
+        computed = graph({"pixel_values": pixels.numpy()})
+        assert [port.any_name for port in graph.outputs] == ["logits"] + ["vote_concentration"] * votes + ["features"]
         for name, value in (
             ("logits", known.logits),
             ("vote_concentration", known.vote_concentration),
             ("features", features),
         ):
             if value is not None:
-                assert np.allclose(said[name], value, rtol=1e-4, atol=1e-4), name
+                assert np.allclose(computed[name], value, rtol=1e-4, atol=1e-4), name
     assert json.loads((tmp_path / "graph" / "config.json").read_text())["predict_votes"] is votes
     assert GalaxyImageProcessor.from_pretrained(tmp_path / "graph").size["height"] == 32
 
@@ -91,13 +91,13 @@ def test_the_graph_takes_the_size_of_the_processor_only(model):
 
 
 def test_a_prediction_by_openvino_has_the_classes_and_numbers_of_torch(both):
-    known, said = (table for _, table in both)
+    known, exported = (table for _, table in both)
     numbers = [name for name in known.columns if known[name].dtype.kind == "f"]
     assert len(numbers) > 100 and (known["status"] == "ok").sum() == 19
-    assert np.allclose(known[numbers], said[numbers], rtol=1e-4, atol=1e-5, equal_nan=True)
+    assert np.allclose(known[numbers], exported[numbers], rtol=1e-4, atol=1e-5, equal_nan=True)
     others = [name for name in known.columns if name not in (*numbers, "embedding")]
-    pd.testing.assert_frame_equal(known[others], said[others])
-    assert np.allclose(np.stack(known["embedding"].dropna()), np.stack(said["embedding"].dropna()), atol=1e-4)
+    pd.testing.assert_frame_equal(known[others], exported[others])
+    assert np.allclose(np.stack(known["embedding"].dropna()), np.stack(exported["embedding"].dropna()), atol=1e-4)
 
 
 def test_turned_images_are_averaged_as_by_torch(model, images, tmp_path):

@@ -33,20 +33,20 @@ def test_one_rotation_is_the_model_itself(model, pixels):
 def test_a_turned_image_gets_the_same_answer(model, pixels, rotations):
     straight = classify(model, pixels, rotations)
     turned = [torch.rot90(pixels, 1, (-2, -1))] + ([pixels.flip(-1)] if rotations == 8 else [])
-    for each in turned:
-        again = classify(model, each, rotations)
+    for image in turned:
+        again = classify(model, image, rotations)
         torch.testing.assert_close(again.logits, straight.logits)
         torch.testing.assert_close(again.vote_concentration, straight.vote_concentration)
-        assert not torch.allclose(model(pixel_values=each).logits, model(pixel_values=pixels).logits)
+        assert not torch.allclose(model(pixel_values=image).logits, model(pixel_values=pixels).logits)
 
 
 @torch.inference_mode()
 def test_probabilities_and_fractions_are_means_over_the_rotations(model, pixels):
     got = classify(model, pixels, 4)
     outputs = [model(pixel_values=torch.rot90(pixels, turns, (-2, -1))) for turns in range(4)]
-    known = torch.stack([each.logits.softmax(-1) for each in outputs]).mean(0)
+    known = torch.stack([output.logits.softmax(-1) for output in outputs]).mean(0)
     torch.testing.assert_close(got.logits.softmax(-1), known)
-    fractions = [conditional_fractions(each.vote_concentration.numpy()) for each in outputs]
+    fractions = [conditional_fractions(output.vote_concentration.numpy()) for output in outputs]
     np.testing.assert_allclose(
         conditional_fractions(got.vote_concentration.numpy()), np.mean(fractions, axis=0), rtol=1e-4
     )

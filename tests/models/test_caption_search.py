@@ -40,26 +40,26 @@ def model_of(seed: int, vocab_size: int, use_attention: bool):
 
 def own(model, encoded, **asked) -> list[tuple]:
     """What our searches return while ``generate()`` runs; the last is what it returned."""
-    said = []
+    sequences = []
 
     def spied(search):
         def spy(*arguments):
-            said.append(search(*arguments))
-            return said[-1]
+            sequences.append(search(*arguments))
+            return sequences[-1]
 
         return spy
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("greedy_search", "beam_search"):
             patch.setattr(modeling, name, spied(getattr(modeling, name)))
-        said.append(model.generate(encoder_outputs=BaseModelOutput(last_hidden_state=encoded), **asked))
-    return said
+        sequences.append(model.generate(encoder_outputs=BaseModelOutput(last_hidden_state=encoded), **asked))
+    return sequences
 
 
 def of_mixin(model, encoded, **asked):
     """With scores, which our searches leave to GenerationMixin."""
-    said = BaseModelOutput(last_hidden_state=encoded)
-    return model.generate(encoder_outputs=said, return_dict_in_generate=True, output_scores=True, **asked)
+    outputs = BaseModelOutput(last_hidden_state=encoded)
+    return model.generate(encoder_outputs=outputs, return_dict_in_generate=True, output_scores=True, **asked)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -106,9 +106,9 @@ def test_captions_of_the_published_weights_are_those_of_generation_mixin(num_bea
     model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False).eval()
     processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     with torch.no_grad():
-        encoded = model.encoder(processor([simulate_galaxy(3, place).image for place in range(12)])["pixel_values"])[0]
-    said, known = own(model, encoded, num_beams=num_beams), of_mixin(model, encoded, num_beams=num_beams)
-    assert len(said) == 2 and torch.equal(said[-1], known.sequences)
+        encoded = model.encoder(processor([simulate_galaxy(3, index).image for index in range(12)])["pixel_values"])[0]
+    written, known = own(model, encoded, num_beams=num_beams), of_mixin(model, encoded, num_beams=num_beams)
+    assert len(written) == 2 and torch.equal(written[-1], known.sequences)
 
 
 @pytest.mark.parametrize("use_attention", [True, False])
@@ -120,7 +120,7 @@ def test_every_word_is_scored_as_by_the_model_with_autocast_too(use_attention, b
         encoded = model.encoder(image).last_hidden_state
         known = model(encoder_outputs=BaseModelOutput(last_hidden_state=encoded), decoder_input_ids=ids).logits.float()
         decoder = Decoder(model.decoder, model.words, encoded)
-        scores = torch.stack([decoder(ids[:, place]) for place in range(9)], 1)
+        scores = torch.stack([decoder(ids[:, step]) for step in range(9)], 1)
         written = model.generate(pixel_values=image, num_beams=3, max_new_tokens=6)
     assert scores.dtype is torch.float32 and written.shape[0] == 6
     assert (scores - known).abs().max() < (0.05 * known.std() if bf16 else 1e-4)

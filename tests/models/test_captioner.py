@@ -39,7 +39,7 @@ def log_probabilities(model, pixel_values, sequences) -> list[float]:
 
 def cut(ids, config) -> tuple[int, ...]:
     """Without the start token, up to and with the first eos."""
-    words = [int(each) for each in ids][1:]
+    words = [int(word) for word in ids][1:]
     return tuple(words[: words.index(config.eos_token_id) + 1] if config.eos_token_id in words else words)
 
 
@@ -53,11 +53,11 @@ def stateless_beam_search(model, pixel_values, beams: int, longest: int) -> tupl
             for (words, before), row in zip(alive, scores, strict=True)
             for word, score in enumerate(row)
         ]
-        grown = sorted(grown, key=lambda each: -each[1])[: 2 * beams]
+        grown = sorted(grown, key=lambda beam: -beam[1])[: 2 * beams]
         # As generate() does: only the best `beams` of the candidates may finish.
-        done += [each for each in grown[:beams] if each[0][-1] == model.config.eos_token_id]
-        alive = [each for each in grown if each[0][-1] != model.config.eos_token_id][:beams]
-    return max(done + alive, key=lambda each: each[1] / len(each[0]))[0]
+        done += [beam for beam in grown[:beams] if beam[0][-1] == model.config.eos_token_id]
+        alive = [beam for beam in grown if beam[0][-1] != model.config.eos_token_id][:beams]
+    return max(done + alive, key=lambda beam: beam[1] / len(beam[0]))[0]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -91,7 +91,7 @@ def test_a_beam_search_that_does_not_reorder_its_state_goes_wrong():
     def keep_order(self, rows):
         return None if len(rows) == len(self.hidden) else take(self, rows)
 
-    for place, without, asked in (
+    for method, without, asked in (
         ("models.generation_galaxy_captioner.Decoder.take", keep_order, {}),
         (
             "models.modeling_galaxy_captioner.DecoderState.reorder_cache",
@@ -104,11 +104,11 @@ def test_a_beam_search_that_does_not_reorder_its_state_goes_wrong():
             model, image = make_model(seed, vocab_size=9), pixels(3, seed)
             known = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(f"galaxy_vision.{place}", without)
+                patch.setattr(f"galaxy_vision.{method}", without)
                 wrong = model.generate(pixel_values=image, num_beams=3, max_new_tokens=7, **asked)
             wrong = wrong["sequences"] if asked else wrong
             differing += known.shape != wrong.shape or not torch.equal(known, wrong)
-        assert differing > 0, place
+        assert differing > 0, method
 
 
 def test_greedy_search_takes_the_best_word_and_reads_each_word_and_image_once():
@@ -191,12 +191,12 @@ def test_auto_classes_and_the_pipeline_load_what_was_saved(saved):
         assert torch.equal(loaded.state_dict()[name], value), name
     assert isinstance(AutoProcessor.from_pretrained(folder, trust_remote_code=False), GalaxyCaptionerProcessor)
     assert AutoTokenizer.from_pretrained(folder).get_vocab() == processor.tokenizer.get_vocab()
-    said = pipeline("galaxy-captioning", model=str(folder), trust_remote_code=False)(
+    captions = pipeline("galaxy-captioning", model=str(folder), trust_remote_code=False)(
         str(folder / "galaxy.png"), max_new_tokens=9
     )
     ready = processor(Image.open(folder / "galaxy.png"))
     known = processor.batch_decode(model.generate(**ready, max_new_tokens=9))
-    assert said == [{"generated_text": known[0]}]
+    assert captions == [{"generated_text": known[0]}]
 
 
 def test_the_longest_caption_is_that_of_the_model_wherever_it_writes(saved, tmp_path):
@@ -211,8 +211,8 @@ def test_the_longest_caption_is_that_of_the_model_wherever_it_writes(saved, tmp_
     again = AutoModelForImageTextToText.from_pretrained(tmp_path, trust_remote_code=False)
     assert len(caption_attention(again, processor, image).words) == 5
     assert len(caption_attention(again, processor, image, max_new_tokens=3).words) == 3
-    said = pipeline("galaxy-captioning", model=str(tmp_path), trust_remote_code=False)(str(folder / "galaxy.png"))
-    assert said == [{"generated_text": processor.batch_decode(again.generate(**processor(image)))[0]}]
+    captions = pipeline("galaxy-captioning", model=str(tmp_path), trust_remote_code=False)(str(folder / "galaxy.png"))
+    assert captions == [{"generated_text": processor.batch_decode(again.generate(**processor(image)))[0]}]
     assert again.generate(**processor(image)).shape[1] == 1 + 5
 
 

@@ -55,7 +55,8 @@ def test_float64_is_not_shortened_on_the_way():
         encoded = model.encoder(pixels(2).double()).last_hidden_state
         nudged = model.encoder(pixels(2).double() + 1e-9).last_hidden_state  # nothing to float32
         scores, others = (
-            model(encoder_outputs=BaseModelOutput(each), decoder_input_ids=WORDS).logits for each in (encoded, nudged)
+            model(encoder_outputs=BaseModelOutput(states), decoder_input_ids=WORDS).logits
+            for states in (encoded, nudged)
         )
     assert 0 < (scores - others).abs().max() < 1e-5
     assert model(pixel_values=pixels(2), labels=WORDS).loss.dtype is torch.float64
@@ -100,20 +101,20 @@ def test_training_in_bf16_learns():
 def test_a_model_loads_in_the_type_it_was_saved_in(dtype, tmp_path):
     make_model(vocab_size=20).to(dtype).save_pretrained(tmp_path)
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path, trust_remote_code=False)
-    assert {each.dtype for each in loaded.parameters()} == {dtype}
+    assert {weight.dtype for weight in loaded.parameters()} == {dtype}
     assert len(loaded.generate(pixel_values=pixels(1), max_new_tokens=3)) == 1
 
 
 def test_pixels_that_are_not_such_pixels_are_refused_in_one_sentence():
     model = make_model(vocab_size=20)
-    for wrong, said in (
+    for wrong, reason in (
         (pixels(1)[0], r"shape \[3, 64, 64\] are not \(images, 3, height, width\)"),
         (pixels(1)[:, :1], r"shape \[1, 1, 64, 64\]"),
         (pixels(1).byte(), "uint8 are not normalised"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=reason):
             model(pixel_values=wrong, decoder_input_ids=WORDS[:1])
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=reason):
             model.generate(pixel_values=wrong)
     with pytest.raises(ValueError, match="words of 2 captions for 3 images"):
         model(pixel_values=pixels(3), decoder_input_ids=WORDS)
@@ -153,7 +154,7 @@ def test_hidden_states_are_those_of_the_resnet_and_of_the_lstm():
     plain, found = model(**asked), model(**asked, output_hidden_states=True)
     assert plain.encoder_hidden_states is None and plain.decoder_hidden_states is None
     assert torch.equal(plain.logits, found.logits)
-    sizes = [each.shape[-1] for each in found.encoder_hidden_states[:-1]]
+    sizes = [states.shape[-1] for states in found.encoder_hidden_states[:-1]]
     assert sizes == [32, 16, 8, 4, 2]  # stem and four stages of 64 px
     assert torch.equal(found.encoder_hidden_states[-1], found.encoder_last_hidden_state)
     embedded, hidden = found.decoder_hidden_states
@@ -209,7 +210,7 @@ def test_generate_hands_the_keywords_of_forward_on():
             use_cache=False,
             return_dict_in_generate=True,
         )
-    assert all(each["output_hidden_states"] and each["use_cache"] is False for each in read)
+    assert all(keywords["output_hidden_states"] and keywords["use_cache"] is False for keywords in read)
     kept = model.prepare_inputs_for_generation(WORDS, output_attentions=True, labels=WORDS, pixel_values=None)
     assert set(kept) == {"output_attentions", "decoder_input_ids"}
 
@@ -271,7 +272,7 @@ def test_a_caption_may_end_with_several_words_or_with_none(tmp_path):
     for num_beams in (1, 3):
         written = several.generate(pixel_values=pixels(6), max_new_tokens=30, num_beams=num_beams)
         for row in written.tolist():
-            ends = [place for place, word in enumerate(row) if word in (3, 5)]
+            ends = [position for position, word in enumerate(row) if word in (3, 5)]
             assert not ends or set(row[ends[0] + 1 :]) <= {1}
     several.save_pretrained(tmp_path)
     loaded = GalaxyCaptionerForConditionalGeneration.from_pretrained(tmp_path)
@@ -284,9 +285,9 @@ def test_attention_is_that_of_the_words_before_any_end(tmp_path):
         _, model, processor = save_small(tmp_path, seed=6, eos_token_id=ends)
         image = Image.open(tmp_path / "galaxy.png")
         written = model.generate(**processor(image), max_new_tokens=12)[0, 1:].tolist()
-        ended = [place for place, word in enumerate(written) if word in (ends or []) or word == 1]
-        said = caption_attention(model, processor, image, max_new_tokens=12)
-        assert len(said.words) == (ended[0] if ended else 12)
+        ended = [position for position, word in enumerate(written) if word in (ends or []) or word == 1]
+        explained = caption_attention(model, processor, image, max_new_tokens=12)
+        assert len(explained.words) == (ended[0] if ended else 12)
 
 
 def test_words_that_are_not_in_the_vocabulary_cannot_be_special_ones():
@@ -354,9 +355,9 @@ def test_one_step_of_the_decoder_exports_and_fits_every_word():
         assert len(leaves) == 5 and type(pytree.tree_unflatten(leaves, tree)) is type(state)
         exported = torch.export.export(Step(), (WORDS[:, :1], state)).module()
         state = model.decoder.start(model.encoder(pixels(2)).last_hidden_state)
-        for place in range(4):
-            scores, state = exported(WORDS[:, place : place + 1], state)
-            assert torch.allclose(scores[:, 0], known[:, place], atol=1e-5)
+        for step in range(4):
+            scores, state = exported(WORDS[:, step : step + 1], state)
+            assert torch.allclose(scores[:, 0], known[:, step], atol=1e-5)
     assert state.get_seq_length() == 4
 
 
@@ -379,8 +380,8 @@ def test_beginnings_of_captions_are_gone_on_from_whichever_side_they_are_padded_
         ].tolist()
         for row, words in enumerate(beginnings)
     ]
-    for words, said in zip(beginnings, alone, strict=True):
-        assert said[: len(words)] == words
+    for words, caption in zip(beginnings, alone, strict=True):
+        assert caption[: len(words)] == words
     right = torch.tensor([words + [1] * (5 - len(words)) for words in beginnings])  # wider than the longest
     left = torch.tensor([[1] * (4 - len(words)) + words for words in beginnings])
     for given in (
@@ -390,8 +391,8 @@ def test_beginnings_of_captions_are_gone_on_from_whichever_side_they_are_padded_
         {"decoder_input_ids": right[:, 1:], "decoder_attention_mask": (right != 1)[:, 1:]},  # the start token is added
     ):
         found = model.generate(pixel_values=pixels(3), **given, **asked).tolist()
-        for row, said in enumerate(alone):
-            assert [word for word in found[row] if word > 1] == [word for word in said if word > 1]
+        for row, caption in enumerate(alone):
+            assert [word for word in found[row] if word > 1] == [word for word in caption if word > 1]
 
 
 # ------------------------------------------------------------------------------------------------------------- training

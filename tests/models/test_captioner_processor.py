@@ -29,8 +29,8 @@ def chat(*content, role: str = "user") -> dict:
 def test_text_is_the_beginning_that_generate_goes_on_from(saved, image):
     _, model, processor = saved
     for text in ("a smooth", "A barred spiral", "an edge-on disc galaxy"):
-        said = processor.batch_decode(model.generate(**processor(image, text=text), max_new_tokens=5))[0]
-        assert said.startswith(text.lower()), said
+        caption = processor.batch_decode(model.generate(**processor(image, text=text), max_new_tokens=5))[0]
+        assert caption.startswith(text.lower()), caption
     whole = model.generate(**processor(image), max_new_tokens=9)
     assert torch.equal(model.generate(**processor(image, text=""), max_new_tokens=9), whole)
     again = model.generate(**processor(image), decoder_input_ids=whole[:, :4], max_length=10)
@@ -43,9 +43,9 @@ def test_beginnings_of_several_lengths_go_on_as_each_alone(saved, image, num_bea
     images, texts = [image, image.rotate(90), image.crop((0, 0, 80, 80))], ["a", "a barred spiral galaxy with", ""]
     asked = {"num_beams": num_beams, "max_new_tokens": 5}
     together = processor.batch_decode(model.generate(**processor(images, text=texts), **asked))
-    for place, said in enumerate(together):
-        alone = model.generate(**processor(images[place], text=texts[place]), **asked)
-        assert said == processor.batch_decode(alone)[0]
+    for index, caption in enumerate(together):
+        alone = model.generate(**processor(images[index], text=texts[index]), **asked)
+        assert caption == processor.batch_decode(alone)[0]
 
 
 def test_a_question_is_refused_in_one_sentence(saved, image):
@@ -160,11 +160,11 @@ def test_a_chat_of_one_image_is_described_and_a_question_in_it_is_refused(saved,
     assert processor.apply_chat_template(begun, tokenize=True, return_tensors="pt").shape == (1, 3)
     both = processor.apply_chat_template([[chat(picture)], begun], **asked)
     assert len(both["pixel_values"]) == 2 and len(model.generate(**both, max_new_tokens=2)) == 2
-    for wrong, said in (
+    for wrong, reason in (
         ([chat(picture, {"type": "text", "text": "What is it?"})], "takes no question"),
         ([{"role": "system", "content": "Be brief."}, chat(picture)], "takes no question"),
         ([chat()], "has 0 images"),
         ([chat(picture, picture)], "has 2 images"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=reason):
             processor.apply_chat_template(wrong, **asked)

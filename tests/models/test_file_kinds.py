@@ -53,14 +53,14 @@ def test_a_grey_tiff_of_any_type_and_layout_is_right_or_refused(kind):
     for order, _, deflate, tiled in LAYOUTS:
         for photometric, known in ((GREY, bright), (GREY_WHITE_IS_ZERO, dark)):
             data = tiff(counts, order=order, deflate=deflate, tiled=tiled, photometric=photometric)
-            said = outcome(data, known)
+            found = outcome(data, known)
             expected = photometric == GREY and (
                 kind == "u2" or (kind in ("i2", "i4", "f4") and (order == "<" or not deflate))
             )
-            assert (said == "right") == (expected or kind == "u1"), (order, deflate, tiled, photometric, said)
-            assert said == "right" or said.startswith("TIFF of one channel of"), said
-            if said != "right" and photometric == GREY_WHITE_IS_ZERO:
-                assert "white is zero" in said
+            assert (found == "right") == (expected or kind == "u1"), (order, deflate, tiled, photometric, found)
+            assert found == "right" or found.startswith("TIFF of one channel of"), found
+            if found != "right" and photometric == GREY_WHITE_IS_ZERO:
+                assert "white is zero" in found
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -69,10 +69,10 @@ def test_a_colour_tiff_of_any_type_and_layout_is_right_or_refused(kind, channels
     for order, planar, deflate, tiled in LAYOUTS:
         extra = 2 if channels == 4 else None
         options = {"order": order, "planar": planar, "deflate": deflate, "tiled": tiled, "extra": extra}
-        said = outcome(tiff(colours(kind, channels), photometric=photometric, **options), COLOURS)
+        found = outcome(tiff(colours(kind, channels), photometric=photometric, **options), COLOURS)
         sixteen = kind == "u2" and (deflate or not planar)
-        assert (said == "right") == (photometric == RGB and (kind == "u1" or sixteen)), (options, said)
-        assert said == "right" or said.startswith(f"TIFF of {channels} channels of"), said
+        assert (found == "right") == (photometric == RGB and (kind == "u1" or sixteen)), (options, found)
+        assert found == "right" or found.startswith(f"TIFF of {channels} channels of"), found
 
 
 def test_cmyk_palettes_few_bits_and_grey_with_opacity_are_right_or_refused():
@@ -81,8 +81,8 @@ def test_cmyk_palettes_few_bits_and_grey_with_opacity_are_right_or_refused():
     for planar, deflate in itertools.product([False, True], repeat=2):
         layout = {"planar": planar, "deflate": deflate}
         assert outcome(tiff(np.asarray(ink), photometric=CMYK, **layout), known) == "right"
-        said = outcome(tiff(np.asarray(ink) * np.uint16(257), photometric=CMYK, **layout), known)
-        assert (said == "right") == (deflate or not planar), said
+        found = outcome(tiff(np.asarray(ink) * np.uint16(257), photometric=CMYK, **layout), known)
+        assert (found == "right") == (deflate or not planar), found
     grey = COLOURS.min(-1)  # mostly dark
     for bits in (1, 2, 4):
         few = grey >> (8 - bits)

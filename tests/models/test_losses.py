@@ -15,10 +15,10 @@ def test_the_loss_equals_scipy_for_whole_votes():
     votes = RNG.integers(0, 12, (4, 37))
     ours = dirichlet_multinomial_nll(torch.tensor(concentration), torch.tensor(votes, dtype=torch.float64)).numpy()
     for row in range(4):
-        for place, answers in enumerate(QUESTION_SLICES.values()):
+        for question, answers in enumerate(QUESTION_SLICES.values()):
             k = votes[row, answers]
             known = -stats.dirichlet_multinomial(concentration[row, answers], k.sum()).logpmf(k)
-            assert ours[row, place] == pytest.approx(known, rel=1e-4, abs=1e-4)
+            assert ours[row, question] == pytest.approx(known, rel=1e-4, abs=1e-4)
 
 
 def test_the_loss_of_fractional_votes_is_the_beta_binomial_of_two_answers():

@@ -87,8 +87,8 @@ class TestClassifier(modeling.ModelTesterMixin, unittest.TestCase):
             config.output_hidden_states = by_config
             for model_class in self.all_model_classes:
                 model = model_class(config).to(modeling.torch_device).eval()
-                said = model(**inputs) if by_config else model(**inputs, output_hidden_states=True)
-                assert [tuple(each.shape[1:]) for each in said.hidden_states] == MAPS
+                outputs = model(**inputs) if by_config else model(**inputs, output_hidden_states=True)
+                assert [tuple(states.shape[1:]) for states in outputs.hidden_states] == MAPS
                 assert by_config or model(**inputs).hidden_states is None
 
 

@@ -21,7 +21,7 @@ NAMES = ["elliptical", "spiral", "merger"]
 
 def make_model(**settings) -> GalaxyResNetForImageClassification:
     torch.manual_seed(0)
-    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: place for place, name in enumerate(NAMES)}}
+    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: index for index, name in enumerate(NAMES)}}
     return GalaxyResNetForImageClassification(
         GalaxyResNetConfig(**({"backbone": "resnet10t"} | labels | settings))
     ).eval()
@@ -99,10 +99,10 @@ def test_the_package_and_the_builders_start_without_torch():
 
 def test_the_pipeline_classifies_a_path_as_the_model_does(saved, image):
     folder, model, processor = saved
-    said = pipeline("image-classification", str(folder), trust_remote_code=False)(str(folder / "galaxy.png"))
+    answers = pipeline("image-classification", str(folder), trust_remote_code=False)(str(folder / "galaxy.png"))
     with torch.no_grad():
         known = model(**processor(image, return_tensors="pt")).logits.softmax(-1)[0]
-    assert {each["label"]: each["score"] for each in said} == pytest.approx(
+    assert {answer["label"]: answer["score"] for answer in answers} == pytest.approx(
         dict(zip(NAMES, known.tolist(), strict=True)), abs=1e-5
     )
 
@@ -141,14 +141,14 @@ def test_a_saved_folder_runs_where_the_package_is_not_installed(saved, tmp_path)
 def test_predicted_fractions_are_the_mean_and_quantiles_of_beta_marginals():
     model = make_model()
     outputs = model(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)))
-    said = model.predict_fractions(outputs)
+    fractions = model.predict_fractions(outputs)
     a = outputs.vote_concentration.detach().double().numpy()
     rest = question_totals(a) - a
-    assert np.allclose(question_totals(said.conditional.numpy()), 1, atol=1e-6)
-    assert np.allclose(said.lower, stats.beta.ppf(0.05, a, rest), atol=1e-5)
-    assert np.allclose(said.upper, stats.beta.ppf(0.95, a, rest), atol=1e-5)
-    spiral = said.conditional[:, 1] * said.conditional[:, 4]
-    assert torch.allclose(said.reach[:, QUESTION_SLICES["t04_spiral"].start], spiral)
+    assert np.allclose(question_totals(fractions.conditional.numpy()), 1, atol=1e-6)
+    assert np.allclose(fractions.lower, stats.beta.ppf(0.05, a, rest), atol=1e-5)
+    assert np.allclose(fractions.upper, stats.beta.ppf(0.95, a, rest), atol=1e-5)
+    spiral = fractions.conditional[:, 1] * fractions.conditional[:, 4]
+    assert torch.allclose(fractions.reach[:, QUESTION_SLICES["t04_spiral"].start], spiral)
 
 
 def test_the_loss_is_the_sum_of_what_is_given_and_uncertain_rows_teach_votes_only():

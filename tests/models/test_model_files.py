@@ -193,9 +193,9 @@ def test_the_console_script_the_scripts_and_the_pipeline_refuse_it_too(saved, tm
     kind, folder = saved
     change_weights(folder, lambda weights: weights.pop(HEADS[kind]))
     assert cli(["evaluate", "--model", str(folder), "--dataset", "simulated", "--num_simulated", "200"]) == 2
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     if kind == "classifier":
-        assert "1 missing" in said
+        assert "1 missing" in printed
         assert cli(["describe", "x.jpg", "--model", str(folder), "--captioner", str(folder)]) == 2
         assert "1 missing" in capsys.readouterr().err
         with pytest.raises(ValueError, match="1 missing"):

@@ -96,13 +96,13 @@ def test_metrics_of_trainer_are_given_logits(saved, tmp_path):
 
     model = GalaxyResNetForImageClassification.from_pretrained(saved)
     run = trainer(model, tmp_path / "run", list(range(7)), compute_metrics=compute_metrics)
-    said = run.evaluate()
+    results = run.evaluate()
     logits, labels = seen[0]
     assert logits.shape == (7, 7) and labels.tolist() == list(range(7))
     with torch.no_grad():
         known = model.eval()(rows([0] * 7)["pixel_values"][:]).logits
     assert np.allclose(logits, known, atol=1e-5)
-    assert said["eval_accuracy"] == pytest.approx(float((known.argmax(-1) == torch.arange(7)).float().mean()))
+    assert results["eval_accuracy"] == pytest.approx(float((known.argmax(-1) == torch.arange(7)).float().mean()))
 
 
 def test_steps_that_are_accumulated_weigh_as_one(saved, tmp_path):
@@ -187,8 +187,10 @@ def test_a_problem_is_learned_saved_and_read_as_what_it_is(tmp_path, settings, l
         logits = model.eval()(
             **GalaxyImageProcessor(size={"height": 32, "width": 32})(image, return_tensors="pt")
         ).logits[0]
-    said = {each["label"]: each["score"] for each in classify(image)}
-    assert [said[name] for name in model.config.id2label.values()] == pytest.approx(scores(logits).tolist(), abs=1e-4)
+    answers = {answer["label"]: answer["score"] for answer in classify(image)}
+    assert [answers[name] for name in model.config.id2label.values()] == pytest.approx(
+        scores(logits).tolist(), abs=1e-4
+    )
     if kept is None:
         load_classifier(tmp_path / "saved")
     else:  # our own commands read classes by softmax
@@ -228,7 +230,7 @@ def test_hidden_states_and_tuples_are_returned_where_they_are_asked_for():
     model, pixels = small(num_labels=3), torch.rand(2, 3, 64, 64)
     plain, with_maps = model(pixels), model(pixels, output_hidden_states=True)
     assert torch.equal(plain.logits, with_maps.logits)
-    assert plain.hidden_states is None and [each.shape[-1] for each in with_maps.hidden_states] == [32, 16, 8, 4, 2]
+    assert plain.hidden_states is None and [states.shape[-1] for states in with_maps.hidden_states] == [32, 16, 8, 4, 2]
     for output in (model(pixels, return_dict=False), model(pixels, labels=torch.tensor([0, 1]), return_dict=False)[1:]):
         assert isinstance(output, tuple) and torch.equal(output[0], plain.logits)
     model.config.return_dict = False

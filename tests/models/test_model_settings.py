@@ -172,8 +172,8 @@ SETTINGS = [  # model, file, what is changed in it, what is said
 def test_settings_that_no_model_has(folder, kind, name, values, sentence):
     path = folder / kind / name
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
-    said = refused(kind, folder)
-    assert said and sentence in said and len(said.splitlines()[0]) < 600
+    error = refused(kind, folder)
+    assert error and sentence in error and len(error.splitlines()[0]) < 600
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)

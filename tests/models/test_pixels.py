@@ -177,7 +177,7 @@ def cut(values) -> Image.Image:
 
 def test_what_a_standard_pipeline_leaves_of_deep_images_is_refused_or_warned_of(galaxies):
     """Its load_image has cut them to 8 bits before the processor sees them."""
-    said = {"refused": 0, "warned": 0}
+    tally = {"refused": 0, "warned": 0}
     for data, _, _ in galaxies:
         flux = 5.8 * np.sinh(
             np.asarray(Image.open(io.BytesIO(data)).convert("L")) / 255 * np.arcsinh(500 / 5.8)
@@ -187,10 +187,10 @@ def test_what_a_standard_pipeline_leaves_of_deep_images_is_refused_or_warned_of(
                 warnings.simplefilter("always")
                 try:
                     GalaxyImageProcessor()(cut(counts))
-                    said["warned"] += bool(warned)
+                    tally["warned"] += bool(warned)
                 except ValueError:
-                    said["refused"] += 1
-    assert said["refused"] + said["warned"] == 3 * len(galaxies) and said["refused"] > len(galaxies)
+                    tally["refused"] += 1
+    assert tally["refused"] + tally["warned"] == 3 * len(galaxies) and tally["refused"] > len(galaxies)
 
 
 DEEP_FORMS = {
@@ -258,7 +258,7 @@ def test_the_processor_refuses_what_may_mean_several_things(name):
 
 def test_a_batch_of_one_array_is_its_images():
     batch = np.stack([RGB, RGB[::-1]])
-    known = torch.cat([GalaxyImageProcessor()(each, return_tensors="pt").pixel_values for each in batch])
+    known = torch.cat([GalaxyImageProcessor()(image, return_tensors="pt").pixel_values for image in batch])
     assert torch.equal(GalaxyImageProcessor()(batch, return_tensors="pt").pixel_values, known)
 
 

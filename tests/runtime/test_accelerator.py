@@ -97,8 +97,8 @@ def test_all_processes_take_the_choice_of_the_main_one(tmp_path):
 def test_a_notebook_runs_everything_one_after_the_other_each_with_another_precision(tmp_path, galaxies):
     folders = {name: str(tmp_path / name) for name in ("classifier", "captioner", "images", "predicted")}
     (tmp_path / "images").mkdir()
-    for place, (data, *_) in enumerate(galaxies[:3]):
-        (tmp_path / "images" / f"{place}.jpg").write_bytes(data)
+    for index, (data, *_) in enumerate(galaxies[:3]):
+        (tmp_path / "images" / f"{index}.jpg").write_bytes(data)
     captioner = [*CAPTIONER, "--max_rows", "30", "--epochs", "1", "--encoder", folders["classifier"]]
     train("train_classifier", *TINY, "--mixed_precision", "no", "--output_dir", folders["classifier"])
     train("train_captioner", *captioner, "--mixed_precision", "bf16", "--output_dir", folders["captioner"])
@@ -109,14 +109,14 @@ def test_a_notebook_runs_everything_one_after_the_other_each_with_another_precis
     assert evaluate_saved(folders["classifier"], mixed_precision="no", **settings)["mixed_precision"] == "no"
     assert evaluate_saved(folders["captioner"], **settings)["mixed_precision"] == "bf16"  # as it was trained
     recorded = {name: json.loads((tmp_path / name / "run.json").read_text()) for name in ("classifier", "captioner")}
-    assert {name: each["hardware"]["mixed_precision"] for name, each in recorded.items()} == {
+    assert {name: run["hardware"]["mixed_precision"] for name, run in recorded.items()} == {
         "classifier": "no",
         "captioner": "bf16",
     }
 
 
 @pytest.mark.parametrize(
-    ("native", "gain", "precision", "said"),
+    ("native", "gain", "precision", "line"),
     [
         (True, 1.8, "bf16", "precision: bf16 (1.8 times fp32 on this machine)"),
         (True, 0.8, "no", "precision: fp32 (bf16 is 0.8 times as fast here)"),
@@ -124,13 +124,13 @@ def test_a_notebook_runs_everything_one_after_the_other_each_with_another_precis
         (False, None, "no", "precision: fp32 (without instructions for bf16)"),
     ],
 )
-def test_auto_is_the_faster_one_and_says_so_in_one_line(native, gain, precision, said, answer, tmp_path, capsys):
+def test_auto_is_the_faster_one_and_says_so_in_one_line(native, gain, precision, line, answer, tmp_path, capsys):
     answer(native)
     accelerator = make_accelerator("auto", 1, None, tmp_path)
     capsys.readouterr()
     settle_precision(accelerator, "auto", lambda: gain if native else pytest.fail("emulated bf16 is not measured"))
     assert accelerator.mixed_precision == precision
-    assert capsys.readouterr().out == f"{said}\n"
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_a_prediction_that_goes_on_keeps_the_precision_of_its_parts(
     if backend == "openvino":
         pytest.importorskip("openvino")
     (tmp_path / "images").mkdir()
-    for place, (data, *_) in enumerate(galaxies[:4]):
-        (tmp_path / "images" / f"{place}.jpg").write_bytes(data)
+    for index, (data, *_) in enumerate(galaxies[:4]):
+        (tmp_path / "images" / f"{index}.jpg").write_bytes(data)
     argv = [
         "--model",
         str(classifier_run[0]),

@@ -46,8 +46,8 @@ def interrupted(log: str, name: str, argv: list[str], module: str | None, functi
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("galaxy_vision.evaluation.report.write_report", lambda *arguments: [])
         script = load_script(name)
-        place = import_module(module) if module else script
-        patch.setattr(place, function, terminating(getattr(place, function), call))
+        owner = import_module(module) if module else script
+        patch.setattr(owner, function, terminating(getattr(owner, function), call))
         script.main(argv)
 
 

@@ -64,17 +64,17 @@ def test_a_galaxy_depends_on_seed_and_index_alone(sky):
 def test_volunteers_obey_the_tree(sky):
     for galaxy in sky:
         totals = {stem[:3]: galaxy.votes[places].sum() for stem, places in QUESTION_SLICES.items()}
-        said = {name: galaxy.votes[answer_index(name)] for name in ("a01", "a02", "a04", "a05", "a08", "a14")}
+        votes = {name: galaxy.votes[answer_index(name)] for name in ("a01", "a02", "a04", "a05", "a08", "a14")}
         assert galaxy.votes.dtype == np.float32 and galaxy.votes.shape == (37,)
         assert (galaxy.votes == galaxy.votes.round()).all() and (galaxy.votes >= 0).all()
         assert 20 <= totals["t01"] == galaxy.num_classifications <= 70
-        assert totals["t02"] == said["a02"]
-        assert totals["t03"] == totals["t04"] == totals["t05"] == said["a05"]
-        assert totals["t06"] == said["a01"] + said["a02"]
-        assert totals["t07"] == said["a01"]
-        assert totals["t08"] == said["a14"]
-        assert totals["t09"] == said["a04"]
-        assert totals["t10"] == totals["t11"] == said["a08"]
+        assert totals["t02"] == votes["a02"]
+        assert totals["t03"] == totals["t04"] == totals["t05"] == votes["a05"]
+        assert totals["t06"] == votes["a01"] + votes["a02"]
+        assert totals["t07"] == votes["a01"]
+        assert totals["t08"] == votes["a14"]
+        assert totals["t09"] == votes["a04"]
+        assert totals["t10"] == totals["t11"] == votes["a08"]
 
 
 def test_every_kind_and_every_answer_occurs(sky):

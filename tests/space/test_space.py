@@ -26,10 +26,10 @@ def client(demo_server):
 
 
 def test_describe_says_everything_of_an_image(client):
-    said = client.predict(handle_file(EXAMPLES[0]), api_name="/describe")
-    assert said["image"] == EXAMPLES[0].name and said["doubts"] == []
-    assert said["probability"] == max(said["probabilities"].values())
-    assert len(said["votes"]) == 37 and said["caption"]
+    answer = client.predict(handle_file(EXAMPLES[0]), api_name="/describe")
+    assert answer["image"] == EXAMPLES[0].name and answer["doubts"] == []
+    assert answer["probability"] == max(answer["probabilities"].values())
+    assert len(answer["votes"]) == 37 and answer["caption"]
 
 
 def test_explain_returns_the_image_under_its_heat_map(client):
@@ -62,9 +62,10 @@ def test_a_wide_field_is_framed_and_another_frame_can_be_asked_for(client, tmp_p
     wide = Image.new("RGB", (300, 240), (6, 6, 6))
     wide.paste(small, (150, 60))
     wide.save(tmp_path / "wide.png")
-    said = client.predict(handle_file(tmp_path / "wide.png"), api_name="/describe")
-    assert abs(said["frame"]["x"] - 194.5) < 4 and abs(said["frame"]["y"] - 104.5) < 4 and said["size"] == [300, 240]
-    assert "framed" in said["reading"]
+    answer = client.predict(handle_file(tmp_path / "wide.png"), api_name="/describe")
+    frame = answer["frame"]
+    assert abs(frame["x"] - 194.5) < 4 and abs(frame["y"] - 104.5) < 4 and answer["size"] == [300, 240]
+    assert "framed" in answer["reading"]
     given = client.predict(handle_file(tmp_path / "wide.png"), frame="194.5,104.5,10.6", api_name="/describe")
     assert given["frame"]["petro_r90"] == 10.6 and given["frame"]["box"] == [150, 60, 240, 150]
     with pytest.raises(AppError, match="frame='nowhere' is not auto"):
@@ -77,8 +78,8 @@ def test_answers_of_many_users_at_once_belong_to_their_images(demo_server):
 
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(ask, EXAMPLES[:6] * 2))
-    assert [said["image"] for said in together] == [path.name for path in EXAMPLES[:6]] * 2
-    assert together[:6] == together[6:] and len({said["probability"] for said in together}) == 6
+    assert [answer["image"] for answer in together] == [path.name for path in EXAMPLES[:6]] * 2
+    assert together[:6] == together[6:] and len({answer["probability"] for answer in together}) == 6
 
 
 def test_without_models_the_page_says_how_to_get_one_and_works_when_they_come_and_old_files_go(tmp_path):
@@ -120,16 +121,16 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
     address, folder = held_server
     server = httpx.Client(base_url=address, timeout=120)
     config = server.get("/config").json()
-    ids = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+    ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
 
     def start(name, event, data, **more) -> str:
         """As the page does it: the event's id."""
-        numbers = [each["id"] for each in config["dependencies"] if [ids[name], event] in each["targets"]]
+        numbers = [handler["id"] for handler in config["dependencies"] if [ids[name], event] in handler["targets"]]
         body = {"data": data, "fn_index": numbers[0], "session_hash": work, **more}
         return server.post("/gradio_api/queue/join", json=body).raise_for_status().json()["event_id"]
 
-    def pick(place: int) -> str:
-        return start("gv-examples", "select", [None], event_data={"index": place, "value": None})
+    def pick(index: int) -> str:
+        return start("gv-examples", "select", [None], event_data={"index": index, "value": None})
 
     def answers():
         """Pairs of an event's id and its outputs, as they come."""
@@ -139,8 +140,8 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
                     assert message["success"], message
                     yield message["event_id"], message["output"]["data"]
 
-    for place in (2, 1):
-        pick(place)
+    for index in (2, 1):
+        pick(index)
         assert len(list(answers())) == 1
     (folder / f"hold-{work}").touch()
     (folder / "held").unlink(missing_ok=True)
@@ -161,7 +162,7 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
     if work == "figure":  # it was asked for when that galaxy was shown, and bears its name
         assert came[late][0]["orig_name"] == f"{EXAMPLES[1].stem}.png"
     else:  # nothing is changed
-        assert all(each is None or each["__type__"] == "update" and "value" not in each for each in came[late])
+        assert all(data is None or data["__type__"] == "update" and "value" not in data for data in came[late])
     start("gv-json", "click", [None, "spiral", "gradcam"])
     ((_, (file,)),) = answers()
     assert file["orig_name"] == f"{EXAMPLES[2].stem}.json"

@@ -71,9 +71,9 @@ def opened(browser, demo_server):
 def page(opened):
     """That page, after a click on an example that no test before has left there."""
     opened.get_by_role("tab", name="One galaxy").click()
-    place = next(PLACES)
-    opened.locator("#gv-examples button").nth(place).click()
-    wait_for_image(opened, EXAMPLES[place].name)
+    index = next(PLACES)
+    opened.locator("#gv-examples button").nth(index).click()
+    wait_for_image(opened, EXAMPLES[index].name)
     return opened
 
 
@@ -158,9 +158,9 @@ def test_the_method_picker_redraws_the_heat_map(page):
 def test_figure_and_json_are_of_what_is_shown(page):
     name = page.locator(".gv-viewer img").first.get_attribute("alt").removeprefix("The image ")
     with open(download(page, "#gv-json")) as file:
-        said = json.load(file)
-    assert said["image"] == name and len(said["votes"]) == 37
-    assert said["class"].lower() == page.inner_text(".gv-class span").lower()
+        answer = json.load(file)
+    assert answer["image"] == name and len(answer["votes"]) == 37
+    assert answer["class"].lower() == page.inner_text(".gv-class span").lower()
     figure = Image.open(download(page, "#gv-figure"))
     assert figure.format == "PNG" and figure.size == (1210, 935)
 
@@ -200,7 +200,7 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(page):
         if reached[-1] == "gv-json":
             break
     wanted = ["gv-upload", "gv-examples", "gv-word", "gv-target", "gv-method", "gv-opacity", "gv-figure", "gv-json"]
-    assert [name for name, _ in itertools.groupby(each for each in reached if each in wanted)] == wanted, reached
+    assert [name for name, _ in itertools.groupby(name for name in reached if name in wanted)] == wanted, reached
 
 
 def test_every_picture_has_an_alternative_text(page):

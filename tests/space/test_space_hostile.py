@@ -112,12 +112,12 @@ UNUSUAL = {
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_unusual_images_are_described_as_the_plain_picture_would_be(client, tmp_path, name):
     data, plain, reading = UNUSUAL[name]
-    said = client.predict(sent(tmp_path, name, data), api_name="/describe")
-    assert reading in said["reading"] and said["caption"]
+    answer = client.predict(sent(tmp_path, name, data), api_name="/describe")
+    assert reading in answer["reading"] and answer["caption"]
     if plain:
         expected = client.predict(sent(tmp_path, "plain.png", encoded(plain, "PNG")), api_name="/describe")
-        assert said["size"] == expected["size"] and said["class"] == expected["class"]
-        assert said["probabilities"] == pytest.approx(expected["probabilities"], abs=0.01 if "cmyk" in name else 1e-6)
+        assert answer["size"] == expected["size"] and answer["class"] == expected["class"]
+        assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=0.01 if "cmyk" in name else 1e-6)
 
 
 def test_a_zip_may_name_any_path_and_nothing_is_written(client, demo_server, tmp_path):
@@ -139,12 +139,12 @@ def lying(size: int) -> bytes:
 
 ZIPS = {
     "of zeros": (
-        zipped(**{f"{place}.png": bytes(MAX_BYTES) for place in range(5)}),
+        zipped(**{f"{index}.png": bytes(MAX_BYTES) for index in range(5)}),
         "320 MiB unpacked are more than the limit of 256",
     ),
-    "of many": (zipped(**{f"{place}.png": b"" for place in range(201)}), "201 images are more than the limit of 200"),
+    "of many": (zipped(**{f"{index}.png": b"" for index in range(201)}), "201 images are more than the limit of 200"),
     "of very many": (
-        zipped(**{f"{place:0100}.txt": b"" for place in range(7500)}),
+        zipped(**{f"{index:0100}.txt": b"" for index in range(7500)}),
         "lists more than about 10,000 files",
     ),
     "of nothing": (zipped(), "There is no image in these files"),
@@ -220,25 +220,27 @@ def test_no_file_of_the_server_and_no_address_can_be_given_as_input(demo_server)
 def test_no_event_of_page_or_api_takes_a_path_instead_of_an_upload(demo_server):
     address, folder = demo_server
     config = httpx.get(f"{address}/config").json()
-    kinds = {each["id"]: each["type"] for each in config["components"]}
-    many = {each["id"] for each in config["components"] if each["props"].get("file_count") == "multiple"}
+    kinds = {part["id"]: part["type"] for part in config["components"]}
+    many = {part["id"] for part in config["components"] if part["props"].get("file_count") == "multiple"}
     takers = [
-        each for each in config["dependencies"] if {"uploadbutton", "file"} & {kinds[place] for place in each["inputs"]}
+        event
+        for event in config["dependencies"]
+        if {"uploadbutton", "file"} & {kinds[component] for component in event["inputs"]}
     ]
     assert len(takers) >= 6
     for number, taker in enumerate(takers):
         file = {"path": str(folder / "secret.jpg"), "meta": {"_type": "gradio.FileData"}}
         given = {
-            place: [file] if place in many else file
-            for place in taker["inputs"]
-            if kinds[place] in ("uploadbutton", "file")
+            component: [file] if component in many else file
+            for component in taker["inputs"]
+            if kinds[component] in ("uploadbutton", "file")
         }
-        values = [given.get(place, "") for place in taker["inputs"]]
+        values = [given.get(component, "") for component in taker["inputs"]]
         body = {"data": values, "fn_index": taker["id"], "session_hash": f"rascal{number}"}
         httpx.post(f"{address}/gradio_api/queue/join", json=body).raise_for_status()
         with httpx.stream("GET", f"{address}/gradio_api/queue/data?session_hash=rascal{number}", timeout=60) as stream:
-            said = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
-        done = [each for each in said if each["msg"] == "process_completed"]
+            messages = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
+        done = [message for message in messages if message["msg"] == "process_completed"]
         assert len(done) == 1 and not done[0]["success"], (taker["id"], done)
 
 
@@ -266,8 +268,8 @@ def test_no_file_of_the_server_is_served(demo_server):
                     assert answer.status_code in (307, 400, 403, 404), (way, spelled, answer.status_code)
 
 
-def galaxy(place: int) -> bytes:
-    return EXAMPLES[place].read_bytes()
+def galaxy(index: int) -> bytes:
+    return EXAMPLES[index].read_bytes()
 
 
 def test_every_image_in_a_zip_is_a_row_with_its_own_pixels_and_the_files_of_systems_are_none(client, tmp_path):
@@ -297,8 +299,8 @@ def test_every_image_in_a_zip_is_a_row_with_its_own_pixels_and_the_files_of_syst
         "b/1.jpg",
         "J123456.78+012345.6.jpg",
     ]
-    for place, row in enumerate(rows):
-        assert row["probability"] == client.predict(handle_file(EXAMPLES[place]), api_name="/describe")["probability"]
+    for index, row in enumerate(rows):
+        assert row["probability"] == client.predict(handle_file(EXAMPLES[index]), api_name="/describe")["probability"]
 
 
 def test_deep_images_and_fits_are_read_alike_alone_and_in_a_zip(client, tmp_path):
@@ -306,8 +308,8 @@ def test_deep_images_and_fits_are_read_alike_alone_and_in_a_zip(client, tmp_path
     files = {"deep.png": encoded(Image.fromarray(deep), "PNG"), "deep.fits": fits_file(source(400.0))}
     rows, _ = client.predict([sent(tmp_path, "deep.zip", zipped(**files))], api_name="/batch")
     for row, (name, data) in zip(rows, files.items(), strict=True):
-        said = client.predict(sent(tmp_path, name, data), api_name="/describe")
-        assert "asinh stretch" in said["reading"] and said["probability"] == row["probability"]
+        answer = client.predict(sent(tmp_path, name, data), api_name="/describe")
+        assert "asinh stretch" in answer["reading"] and answer["probability"] == row["probability"]
 
 
 @pytest.mark.parametrize("name", ["J123456.78+012345.6.jpg", "n.4321.png", "J12.3+4.fits.gz"])

@@ -229,7 +229,7 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
 
     def augment(pixels, generator, *how, **light):
         calls[0] += 1
-        return disturb.get(calls[0], lambda each: each)(plain(pixels, generator))
+        return disturb.get(calls[0], lambda batch: batch)(plain(pixels, generator))
 
     def terminate(pixels):
         os.kill(os.getpid(), signal.SIGTERM)

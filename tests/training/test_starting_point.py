@@ -31,8 +31,8 @@ def other(tmp_path):
 def test_a_classifier_takes_the_backbone_of_the_model_it_starts_from(other, tmp_path, capsys):
     argv = [*QUICK, "--image_size", "32", "--init_from", other, "--output_dir", str(tmp_path / "run")]
     train("train_classifier", *argv)
-    said = capsys.readouterr().out
-    assert "backbone=resnet14t" in said and "image_size=48, here 32 and crop_fraction=0.5, here 0.6" in said
+    printed = capsys.readouterr().out
+    assert "backbone=resnet14t" in printed and "image_size=48, here 32 and crop_fraction=0.5, here 0.6" in printed
     model = GalaxyResNetForImageClassification.from_pretrained(tmp_path / "run")
     assert model.config.backbone == "resnet14t"
     run = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -58,11 +58,11 @@ def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_l
     start, other, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("galaxy_vision.training.rows.load_galaxies", None)
-    place = other if start == "init_from" else "resnet14t.c3_in1k"
+    name = other if start == "init_from" else "resnet14t.c3_in1k"
     with pytest.raises(
         SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='resnet10t' was given"
     ):
-        train("train_classifier", *FEW, f"--{start}", place, "--output_dir", str(tmp_path / "run"))
+        train("train_classifier", *FEW, f"--{start}", name, "--output_dir", str(tmp_path / "run"))
 
 
 def test_a_captioner_starts_from_a_resnet_only(tmp_path, monkeypatch):

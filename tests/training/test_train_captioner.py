@@ -89,7 +89,7 @@ def test_the_teacher_writes_what_the_classifier_predicts_for_its_share_of_the_ro
     with torch.no_grad():
         claims = [claims_from_votes(row) for row in model(pixels).vote_concentration.numpy()]
     tokenizer = build_tokenizer(
-        text for seed in range(200) for each in claims for text in write_captions(each, 3, seed)
+        text for seed in range(200) for stated in claims for text in write_captions(stated, 3, seed)
     )
     references = torch.full((6, 3), tokenizer.eos_token_id)
     taught = torch.rand(6, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -102,10 +102,10 @@ def test_the_teacher_writes_what_the_classifier_predicts_for_its_share_of_the_ro
 
 
 def test_data_without_captions_are_named(tmp_path):
-    for place in range(60):
-        folder = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
+    for index in range(60):
+        folder = tmp_path / "images" / ("spiral" if index % 2 else "smooth")
         folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 40), (place, 0, 0)).save(folder / f"{place}.png")
+        Image.new("RGB", (40, 40), (index, 0, 0)).save(folder / f"{index}.png")
     with pytest.raises(SystemExit, match="has no captions"):
         train(
             "train_captioner", *CAPTIONER, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run")
@@ -118,17 +118,18 @@ def test_describe_prints_class_caption_and_answers_and_goes_on_after_a_corrupt_f
     bad.write_bytes(good.read_bytes()[:200])
     models = ["--model", str(classifier), "--captioner", str(run[0])]
     assert cli(["describe", str(bad), str(good), "--json", *models]) == 1
-    broken, said = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    broken, described = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert "unreadable image: damaged" in broken["error"]
-    assert said["probability"] == max(said["probabilities"].values()) == said["probabilities"][said["class"]]
-    assert sum(said["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-    assert 0 < len(said["answers"]) <= 5
-    assert all(answer["lower"] <= answer["fraction"] <= answer["upper"] for answer in said["answers"])
-    assert [answer["lower"] for answer in said["answers"]] == sorted(
-        (each["lower"] for each in said["answers"]), reverse=True
+    probabilities = described["probabilities"]
+    assert described["probability"] == max(probabilities.values()) == probabilities[described["class"]]
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert 0 < len(described["answers"]) <= 5
+    assert all(answer["lower"] <= answer["fraction"] <= answer["upper"] for answer in described["answers"])
+    assert [answer["lower"] for answer in described["answers"]] == sorted(
+        (answer["lower"] for answer in described["answers"]), reverse=True
     )
     assert cli(["describe", str(good), *models]) == 0
-    assert said["caption"] in capsys.readouterr().out
+    assert described["caption"] in capsys.readouterr().out
     cube = np.random.default_rng(0).normal(size=(5, 40, 40)).astype(np.float32)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(cube, name="SCI")]).writeto(tmp_path / "galaxy.fits")
     chosen = ["--hdu", "sci", "--bands", "3", "2", "1"]
@@ -183,22 +184,23 @@ def test_describe_of_what_is_no_image_file_is_one_sentence_that_names_predict(ru
         "s3://x/y.fits",
     ]
     assert cli(["describe", *wrong, "--json", "--model", str(classifier), "--captioner", str(run[0])]) == 1
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["image"] for each in said] == wrong and not any("Errno" in each["error"] for each in said)
-    for path, each in zip(wrong, said, strict=True):
-        assert "galaxy-vision predict --catalogue" in each["error"]
-        assert ("is an address" in each["error"]) == ("://" in path)
+    refusals = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [refusal["image"] for refusal in refusals] == wrong
+    assert not any("Errno" in refusal["error"] for refusal in refusals)
+    for path, refusal in zip(wrong, refusals, strict=True):
+        assert "galaxy-vision predict --catalogue" in refusal["error"]
+        assert ("is an address" in refusal["error"]) == ("://" in path)
 
 
 def test_describe_says_what_it_doubts_and_how_it_read_the_pixels(run, classifier, tmp_path, capsys):
     Image.new("RGBA", (99, 99), (250, 250, 250, 255)).save(tmp_path / "blank.png")
     models = ["--model", str(classifier), "--captioner", str(run[0])]
     assert cli(["describe", str(tmp_path / "blank.png"), "--json", *models]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert "blank: nothing in the middle stands out from the border" in said["doubts"] and said["reading"]
+    described = json.loads(capsys.readouterr().out)
+    assert "blank: nothing in the middle stands out from the border" in described["doubts"] and described["reading"]
     assert cli(["describe", str(tmp_path / "blank.png"), *models]) == 0
     shown = capsys.readouterr().out
-    assert "doubt: blank: nothing" in shown and f"read as: {said['reading']}" in shown
+    assert "doubt: blank: nothing" in shown and f"read as: {described['reading']}" in shown
 
 
 def test_describe_without_models_says_how_to_get_them(tmp_path, capsys):

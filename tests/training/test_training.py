@@ -51,8 +51,8 @@ def test_a_run_ends_with_a_model_metrics_and_figures(classifier_run, tmp_path):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     galaxy = load_galaxies("simulated", num_simulated=200)["test"][0]["image"]
     galaxy.save(tmp_path / "galaxy.jpg")
-    said = pipeline("image-classification", str(folder), trust_remote_code=False)(str(tmp_path / "galaxy.jpg"))
-    assert said[0]["label"] in results["classes"]["labels"]
+    answers = pipeline("image-classification", str(folder), trust_remote_code=False)(str(tmp_path / "galaxy.jpg"))
+    assert answers[0]["label"] in results["classes"]["labels"]
     assert results["rows"] == results["split_rows"]["test"]
     assert results["history"][1]["train_loss"] < results["history"][0]["train_loss"]
 
@@ -149,10 +149,10 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
 
 
 def test_class_folders_train_a_classifier_without_votes(tmp_path, galaxies):
-    for place, (jpeg, _, _) in enumerate(galaxies):
-        folder = tmp_path / "images" / ("spiral" if place % 2 else "smooth")
+    for index, (jpeg, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("spiral" if index % 2 else "smooth")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{place}.jpg").write_bytes(jpeg)
+        (folder / f"{index}.jpg").write_bytes(jpeg)
     argv = [*FEW, "--dataset", str(tmp_path / "images"), "--output_dir", str(tmp_path / "run"), "--epochs", "1"]
     results = train("train_classifier", *argv, report=True)
     assert results["classes"]["labels"] == ["smooth", "spiral"]
@@ -237,7 +237,7 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path):
 
 def test_a_data_set_with_a_damaged_file_is_named(tmp_path, galaxies):
     files = [{"bytes": data, "path": None} for data, _, _ in galaxies]
-    rows = Dataset.from_list([{"image": file, "label": place % 2} for place, file in enumerate(files)])
+    rows = Dataset.from_list([{"image": file, "label": index % 2} for index, file in enumerate(files)])
     for name in ("whole", "middle", "footer", "name [1]"):
         (tmp_path / name).mkdir()
         rows.cast_column("image", Image()).to_parquet(tmp_path / name / "train.parquet")
@@ -286,29 +286,29 @@ def parquet(folder, galaxies, labels, **columns):
 
 
 def test_labels_of_strings_and_of_integers_become_classes_by_their_sorted_names(tmp_path, galaxies):
-    words = [("spiral", "elliptical", None)[place % 3] for place in range(60)]
-    data = load_galaxies(parquet(tmp_path / "words", galaxies, words, id_str=[f"g{place}" for place in range(60)]))
+    words = [("spiral", "elliptical", None)[index % 3] for index in range(60)]
+    data = load_galaxies(parquet(tmp_path / "words", galaxies, words, id_str=[f"g{index}" for index in range(60)]))
     rows = {row["id_str"]: row["label"] for part in data.values() for row in part.select_columns(["id_str", "label"])}
     assert data["test"].features["label"].names == ["elliptical", "spiral"]
-    assert rows == {f"g{place}": (1, 0, None)[place % 3] for place in range(60)}
+    assert rows == {f"g{index}": (1, 0, None)[index % 3] for index in range(60)}
     assert all({split_of(key) for key in part["id_str"]} == {split} for split, part in data.items())
-    integers = [(10, 2, -1)[place % 3] for place in range(60)]
+    integers = [(10, 2, -1)[index % 3] for index in range(60)]
     data = load_galaxies(parquet(tmp_path / "integers", galaxies, integers, id=list(range(60))))
     assert data["train"].features["label"].names == ["2", "10"]
     assert all(row["label"] == (1, 0, None)[row["id"] % 3] for row in data["train"].select_columns(["id", "label"]))
 
 
 @pytest.mark.parametrize(
-    "label, said",
+    "label, reason",
     [
-        (lambda place: 0.5, "row 0 of train of .* has label 0.5, which does not name a class"),
-        (lambda place: None, "null"),
-        (lambda place: [place], "holds list values"),
+        (lambda index: 0.5, "row 0 of train of .* has label 0.5, which does not name a class"),
+        (lambda index: None, "null"),
+        (lambda index: [index], "holds list values"),
     ],
 )
-def test_labels_that_are_no_classes_are_refused(tmp_path, galaxies, label, said):
-    name = parquet(tmp_path / "data", galaxies, [label(place) for place in range(60)])
-    with pytest.raises(ValueError, match=said):
+def test_labels_that_are_no_classes_are_refused(tmp_path, galaxies, label, reason):
+    name = parquet(tmp_path / "data", galaxies, [label(index) for index in range(60)])
+    with pytest.raises(ValueError, match=reason):
         load_galaxies(name)
 
 
@@ -316,9 +316,9 @@ def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
     folder = tmp_path / "images"
     folder.mkdir()
     lines = ["file_name,label,id"]
-    for place, (data, _, _) in enumerate(galaxies):
-        (folder / f"{place}.jpg").write_bytes(data)
-        lines.append(f"{place}.jpg,{'spiral' if place % 2 else 'elliptical'},{place}")
+    for index, (data, _, _) in enumerate(galaxies):
+        (folder / f"{index}.jpg").write_bytes(data)
+        lines.append(f"{index}.jpg,{'spiral' if index % 2 else 'elliptical'},{index}")
     (folder / "metadata.csv").write_text("\n".join(lines))
     data = load_galaxies(str(folder))
     assert sum(map(len, data.values())) == 60 and data["train"].features["label"].names == ["elliptical", "spiral"]
@@ -341,11 +341,11 @@ def test_a_folder_of_images_with_metadata_is_a_data_set(tmp_path, galaxies):
 
 def test_metadata_without_labels_leave_them_to_the_class_folders(tmp_path, galaxies):
     lines = ["file_name,redshift"]
-    for place, (data, _, _) in enumerate(galaxies):
-        path = tmp_path / "images" / ("round" if place % 2 else "arms") / f"{place}.jpg"
+    for index, (data, _, _) in enumerate(galaxies):
+        path = tmp_path / "images" / ("round" if index % 2 else "arms") / f"{index}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        lines.append(f"{path.parent.name}/{place}.jpg,0.1")
+        lines.append(f"{path.parent.name}/{index}.jpg,0.1")
     (tmp_path / "images" / "metadata.csv").write_text("\n".join(lines))
     data = load_galaxies(str(tmp_path / "images"))
     assert data["train"].features["label"].names == ["arms", "round"]
@@ -374,12 +374,12 @@ def test_batches_hold_each_row_with_its_own_votes_and_label(galaxies):
     assert isinstance(data, DatasetDict)
     processor = GalaxyImageProcessor(size={"height": 32, "width": 32})
     batch = next(iter(make_loader(cache_pixels(data["test"], processor), 32, 8, shuffle=True)))
-    for place, row in enumerate(batch["row"].tolist()):
+    for index, row in enumerate(batch["row"].tolist()):
         galaxy = data["test"][row]
-        assert np.allclose(batch["votes"][place].numpy(), galaxy["votes"])
-        assert batch["labels"][place] == (-1 if galaxy["label"] is None else galaxy["label"])
+        assert np.allclose(batch["votes"][index].numpy(), galaxy["votes"])
+        assert batch["labels"][index] == (-1 if galaxy["label"] is None else galaxy["label"])
         known = processor(galaxy["image"], return_tensors="pt").pixel_values[0]
-        assert torch.allclose(processor.normalize_pixels(batch["pixels"])[place], known, atol=1e-6)
+        assert torch.allclose(processor.normalize_pixels(batch["pixels"])[index], known, atol=1e-6)
 
 
 def test_decoding_threads_leave_torch_as_many_threads_as_it_had():
@@ -421,8 +421,8 @@ def test_gradients_are_clipped_as_torch_does(max_norm, tmp_path):
         lambda model: clip_grad_norm_(model.parameters(), max_norm),
     ):
         model = torch.nn.Linear(3, 4)
-        for place, weight in enumerate(model.parameters()):
-            weight.grad = torch.linspace(-1, 2, weight.numel()).view(weight.shape) + place
+        for index, weight in enumerate(model.parameters()):
+            weight.grad = torch.linspace(-1, 2, weight.numel()).view(weight.shape) + index
         clip(model)
         clipped.append(model)
     assert all(torch.equal(one.grad, two.grad) for one, two in zip(*(m.parameters() for m in clipped), strict=True))
@@ -438,10 +438,10 @@ def test_votes_and_augmentation_can_be_left_out(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_ends_with_one_line(galaxies, tmp_path):
-    for place, (data, _, _) in enumerate(galaxies):
-        folder = tmp_path / "images" / ("a" if place % 2 else "b")
+    for index, (data, _, _) in enumerate(galaxies):
+        folder = tmp_path / "images" / ("a" if index % 2 else "b")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{place}.jpg").write_bytes(data[: len(data) // 2] if place == 3 else data)
+        (folder / f"{index}.jpg").write_bytes(data[: len(data) // 2] if index == 3 else data)
     with pytest.raises(
         SystemExit, match="error: row [0-9]+: .*remove the row, or build the data set with datasets_scripts"
     ):

@@ -41,7 +41,7 @@ GOOD = [0, 1, None, 1]
 
 def check(train=None, validation=None, test=None, predict_votes=True, select_by="loss"):
     data = {"train": train, "validation": validation, "test": test}
-    data = {split: rows(GOOD) if each is None else each for split, each in data.items()}
+    data = {split: rows(GOOD) if given is None else given for split, given in data.items()}
     args = Namespace(dataset="d", predict_votes=predict_votes, select_by=select_by)
     return check_classifier_rows(args, data, Trees())
 
@@ -122,8 +122,8 @@ def test_the_error_over_known_answers_is_that_of_kaggle_where_all_are_known_and_
     assert part["rmse_known"] == pytest.approx(np.sqrt(np.mean([half["rmse_known"] ** 2 for half in halves])))
     only = LOST.copy()
     only[0, QUESTION_SLICES["t01_smooth_or_features"]] = [6, 3, 1]
-    said = np.ones((4, 37))
-    found = metric.compute(predictions=said, references=only)
+    predicted = np.ones((4, 37))
+    found = metric.compute(predictions=predicted, references=only)
     assert found["known_answers"] == 3
     errors = np.array([0.6, 0.3, 0.1]) - 1 / 3
     assert found["rmse_known"] == pytest.approx(np.sqrt((errors**2).mean()))
@@ -134,7 +134,7 @@ TEXTS = [["a spiral galaxy", "a galaxy"]] * 4
 
 def check_captions(train=None, validation=None, test=None, num_references=2):
     data = {"train": train, "validation": validation, "test": test}
-    data = {split: rows(GOOD, KNOWN, TEXTS) if each is None else each for split, each in data.items()}
+    data = {split: rows(GOOD, KNOWN, TEXTS) if given is None else given for split, given in data.items()}
     check_captioner_rows(Namespace(dataset="d", num_references=num_references), data, Trees())
 
 
@@ -221,8 +221,8 @@ def test_votes_that_lack_a_question_select_the_epoch_by_what_is_known(tmp_path):
 
 def test_rows_that_were_added_between_kill_and_resumption_are_not_mixed_in(tmp_path, galaxies):
     folder = tmp_path / "images"
-    for place, (data, _, _) in enumerate(galaxies):
-        path = folder / ("spiral" if place % 2 else "smooth") / f"{place}.jpg"
+    for index, (data, _, _) in enumerate(galaxies):
+        path = folder / ("spiral" if index % 2 else "smooth") / f"{index}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     argv = [
@@ -238,14 +238,14 @@ def test_rows_that_were_added_between_kill_and_resumption_are_not_mixed_in(tmp_p
     ]
     with pytest.raises(SystemExit, match="130"):
         train("train_classifier", *argv, "--stop_after", "1", "--checkpoint_every", "1")
-    for place in range(15):
-        shutil.copy(folder / "spiral" / "1.jpg", folder / "spiral" / f"new{place}.jpg")
+    for index in range(15):
+        shutil.copy(folder / "spiral" / "1.jpg", folder / "spiral" / f"new{index}.jpg")
     with pytest.raises(
         SystemExit, match=r"step-1 is of a run with other rows in the train.* split; give the data set as it was"
     ):
         train("train_classifier", *argv, "--resume")
-    for place in range(15):
-        (folder / "spiral" / f"new{place}.jpg").unlink()
+    for index in range(15):
+        (folder / "spiral" / f"new{index}.jpg").unlink()
     assert train("train_classifier", *argv, "--resume")["split_rows"]["train"]
     with pytest.raises(SystemExit, match="holds a finished run; there is nothing to resume"):
         train("train_classifier", *argv, "--resume")

@@ -103,7 +103,7 @@ def test_a_digest_of_rows_changes_with_the_tree_of_their_votes_and_not_for_galax
     tree = tree_of("gz_desi")
     first, *others = tree.questions
     asked = replace(tree, questions=(first, *(question._replace(text="again") for question in others)))
-    digests = [split_contents({"test": rows}, Trees([each]))["test"] for each in (tree, asked)]
+    digests = [split_contents({"test": rows}, Trees([own]))["test"] for own in (tree, asked)]
     assert digests[0] != digests[1]
     plain = load_galaxies("simulated", num_simulated=120)["test"]
     assert split_contents({"test": plain}, Trees()) == split_contents({"test": plain})
