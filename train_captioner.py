@@ -127,8 +127,8 @@ def train(run: Run) -> dict | None:
 
     # -------------------------------------------------------------------------------------------------- what is chosen
     def validate(model: GalaxyCaptionerForConditionalGeneration) -> tuple[float, dict] | None:
-        said = campaign_to_say(model, tree)
-        captions = evaluate_captions(accelerator, model, run.loaders["validation"], processor, "validation", **said)
+        wanted = campaign_to_say(model, tree)
+        captions = evaluate_captions(accelerator, model, run.loaders["validation"], processor, "validation", **wanted)
         if captions is None:
             return None
         results = CaptionMetric(tree).compute(predictions=captions, references=references["validation"])
@@ -139,9 +139,9 @@ def train(run: Run) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------ what is reported
     def test(model: GalaxyCaptionerForConditionalGeneration) -> dict | None:
-        loader, captions, said = run.loaders["test"], {}, campaign_to_say(model, tree)
+        loader, captions, wanted = run.loaders["test"], {}, campaign_to_say(model, tree)
         for name, how in (("captioner", {}), (f"beam {args.num_beams}", {"num_beams": args.num_beams})):
-            captions[name] = evaluate_captions(accelerator, model, loader, processor, f"test, {name}", **how, **said)
+            captions[name] = evaluate_captions(accelerator, model, loader, processor, f"test, {name}", **how, **wanted)
         if teaches:
             by_template = template_captions(accelerator, classifier, loader, image_processor, tree)
             captions["template, predicted votes"] = by_template

@@ -81,8 +81,8 @@ class Describer:
         probabilities = outputs.logits.float().softmax(-1)[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        said = votes_to_say(self.captioner, self.classifier, outputs, self.campaign)
-        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], **said)
+        told = votes_to_say(self.captioner, self.classifier, outputs, self.campaign)
+        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], **told)
         votes = self._votes(outputs)
         return {
             "class": labels[best],

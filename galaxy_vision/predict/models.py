@@ -158,8 +158,8 @@ class Models:
         outputs = classify(compute, pixels[0], self.args.rotations)
         if not self.args.captioner:
             return outputs, None
-        said = votes_to_say(self.captioner, self.classifier, outputs, next(iter(self.trees or ()), None))
-        return outputs, self.captioner.generate(pixel_values=pixels[1], **said)
+        told = votes_to_say(self.captioner, self.classifier, outputs, next(iter(self.trees or ()), None))
+        return outputs, self.captioner.generate(pixel_values=pixels[1], **told)
 
     @torch.inference_mode()
     def describe(self, rows: list[Row], decoded: list[Decoded]) -> pa.Table:
