@@ -74,9 +74,9 @@ class Describer:
             the probability that the galaxy has none of them, see :mod:`galaxy_vision.inference.classes`; it is None
             where the class head decides. ``answers`` are those that volunteers of the campaign would most certainly
             give, with ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and
-            ``upper``, and ``reach``, sorted by ``lower``. ``votes`` has the same four numbers for all answers by their name,
-            see :func:`~galaxy_vision.inference.answer_names.answer_names`. Both are empty, and ``campaign`` is None, if
-            the classifier was trained without votes.
+            ``upper``, and ``reach``, sorted by ``lower``. ``votes`` has the same four numbers for all answers by their
+            name, see :func:`~galaxy_vision.inference.answer_names.answer_names`. Both are empty, and ``campaign`` is
+            None, if the classifier was trained without votes.
         """
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
         outputs = classify(self.classifier, pixels, self.rotations)

@@ -20,7 +20,7 @@ from ..images.decode import read_rgb
 from ..images.framing import parse_frame
 from ..images.limits import FITS_STARTS
 from ..images.observation import observe
-from ..inference.classes import class_campaign, class_probabilities
+from ..inference.classes import class_campaign, class_probabilities, label_scheme_of
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
@@ -122,9 +122,10 @@ class Models:
             return pool.submit(bf16_gain, compute, self.batch_size).result()
 
     def identity(self) -> dict:
-        """Return the fingerprints of the models, and the campaigns whose votes are predicted."""
+        """Return the fingerprints of the models, the campaigns whose votes are predicted, and what decides classes."""
         prints = {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
-        return prints | {"campaigns": list(self.trees or ())}
+        deciding = {"label_scheme": label_scheme_of(self.classifier.config), "class_campaign": self.class_campaign}
+        return prints | {"campaigns": list(self.trees or ())} | deciding
 
     def begin(self, pool: ThreadPoolExecutor, rows: list[Row]) -> Callable[[], pa.Table]:
         """Start on a batch in the threads of ``pool``, and return a function that waits for its table."""
