@@ -212,13 +212,17 @@ def _order(answers: int, draws: int) -> np.ndarray:
     return points.argsort(0).argsort(0).T.numpy()
 
 
-def class_words(description: dict) -> str:
-    """Return ``spiral (62%)``, or ``spiral (62%; no class: 31%)`` where many draws have none."""
+def probability_words(description: dict) -> str:
+    """Return ``62%``, or ``62%; no class: 31%`` where many draws have none, of what a describer says of an image."""
     uncertain = description.get("uncertain")
     more = f"; no class: {uncertain:.0%}" if uncertain is not None and uncertain >= MANY_UNCERTAIN else ""
-    return f"{description['class']} ({description['probability']:.0%}{more})"
+    return f"{description['probability']:.0%}{more}"
 
 
-def is_without_class(uncertain: float | None) -> bool:
-    """Return whether so few draws have a class that the class head weighs more than they do."""
-    return uncertain is not None and uncertain > 1 - HEAD_WEIGHT
+def class_doubts(uncertain: float | None) -> list[Doubt]:
+    """Return the doubt of a class for which the class head weighs more than all draws; empty for others.
+
+    Args:
+        uncertain: share of draws without class, of one image; None where the class head decides.
+    """
+    return [NO_CLASS] if uncertain is not None and uncertain > 1 - HEAD_WEIGHT else []

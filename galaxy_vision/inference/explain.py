@@ -115,6 +115,7 @@ def explain(
     target: str | int | Sequence[str | int] | None = None,
     method: str = DEFAULT_METHOD,
     stage: int = DEFAULT_STAGE,
+    campaign: str | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Return a heat map of what speaks for a class or an answer in a galaxy image.
 
@@ -130,6 +131,8 @@ def explain(
         method: a key of :data:`METHODS`.
         stage: stage of the backbone whose feature map is weighted, 1 to 4 (stride 4, 8, 16, 32). Early stages give
             finer maps, and late ones more meaning.
+
+        campaign: whose votes decide the predicted class; None for the first.
 
     Returns:
         (H, W) float32 in [0, 1] on the pixels of the image, 0 outside the crop that the model reads; a list of them for
@@ -150,7 +153,8 @@ def explain(
     scores = _Scores(copy.deepcopy(model).float().eval(), as_probabilities=method == "ablationcam")
     if target is None:
         with torch.no_grad():
-            targets = class_probabilities(model, scores.model(pixel_values=pixels)).probabilities.argmax(1).tolist()
+            outputs = scores.model(pixel_values=pixels)
+            targets = class_probabilities(model, outputs, campaign).probabilities.argmax(1).tolist()
     else:
         targets = [target_index(model.config, name) for name in target_list(target, len(images))]
     backbone = scores.model.backbone

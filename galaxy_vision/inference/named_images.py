@@ -9,7 +9,7 @@ from PIL import Image
 from ..images.decode import decode, read_bands
 from ..images.framing import AUTO, Frame
 from ..images.observation import Observation, observe, observe_all
-from .classes import NO_CLASS, is_without_class
+from .classes import class_doubts
 from .describe import Describer
 
 COLLECTIONS = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tgz", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -113,7 +113,7 @@ def described(describer: Describer, observation: Observation) -> dict:
         nothing), and ``frame``, as of :func:`frame_of`.
     """
     description = describer(observation.image)
-    doubts = observation.doubts + [NO_CLASS] * is_without_class(description["uncertain"])
+    doubts = observation.doubts + class_doubts(description.get("uncertain"))
     about = {"reading": observation.reading, "doubts": [str(doubt) for doubt in doubts]}
     return about | {"frame": frame_of(observation)} | description
 

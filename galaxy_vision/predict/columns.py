@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ..inference.classes import NO_CLASS, is_without_class
+from ..inference.classes import class_doubts
 from ..models.modeling_galaxy_resnet import VoteFractions
 from ..models.trees import Trees
 from .column_names import probability_columns, vote_columns
@@ -116,7 +116,7 @@ def _doubts(batch: Described) -> list[str]:
     """Return the doubts of each image, and of a class that is a guess."""
     uncertain = [None] * len(batch.rows) if batch.uncertain is None else batch.uncertain
     return [
-        "; ".join(filter(None, [image.doubts, str(NO_CLASS) if is_without_class(share) else ""]))
+        "; ".join(filter(None, [image.doubts, *map(str, class_doubts(share))]))
         for image, share in zip(batch.decoded, uncertain, strict=True)
     ]
 

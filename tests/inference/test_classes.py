@@ -16,11 +16,11 @@ from galaxy_vision.data.schemes import SCHEMES
 from galaxy_vision.inference.classes import (
     HEAD_WEIGHT,
     class_campaign,
+    class_doubts,
     class_probabilities,
     class_shares,
-    class_words,
-    is_without_class,
     label_scheme_of,
+    probability_words,
 )
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2, answer_index, votes_from_conditional
@@ -123,7 +123,8 @@ def test_an_image_of_which_no_draw_has_a_class_has_that_of_the_class_head():
     given = outputs(star)
     classes = class_probabilities(model(), given)
     torch.testing.assert_close(classes.probabilities, given.logits.softmax(-1))
-    assert is_without_class(classes.uncertain[0].item()) and not is_without_class(0.98) and not is_without_class(None)
+    assert [doubt.kind for doubt in class_doubts(classes.uncertain[0].item())] == ["no_class"]
+    assert class_doubts(0.98) == class_doubts(None) == []
 
 
 def test_the_class_head_does_not_outvote_draws():
@@ -227,9 +228,9 @@ def test_the_field_is_saved_and_other_classes_make_it_void(tmp_path):
 
 
 def test_a_galaxy_that_often_has_no_class_is_shown_so():
-    assert class_words({"class": "spiral", "probability": 0.62, "uncertain": 0.31}) == "spiral (62%; no class: 31%)"
+    assert probability_words({"probability": 0.62, "uncertain": 0.31}) == "62%; no class: 31%"
     for few in (0.05, None):
-        assert class_words({"class": "spiral", "probability": 0.62, "uncertain": few}) == "spiral (62%)"
+        assert probability_words({"probability": 0.62, "uncertain": few}) == "62%"
 
 
 def test_uncertain_labels_are_those_without_a_class():
