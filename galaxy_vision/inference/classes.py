@@ -181,7 +181,7 @@ def _fractions(concentration: np.ndarray, tree: DecisionTree, questions: list[st
     first, last = _LOG_CONCENTRATIONS[[0, -1]]
     step = _LOG_CONCENTRATIONS[1] - first
     places = (np.log(concentration.T.astype(np.float32)).clip(first, last) - first) / step  # (answers, B)
-    below = np.minimum(places.astype(np.int64), len(_LOG_CONCENTRATIONS) - 2)
+    below = np.minimum(np.nan_to_num(places).astype(np.int64), len(_LOG_CONCENTRATIONS) - 2)  # NaN stays in weights
     weights = (places - below).astype(np.float32)[..., None]
     table, order = _log_gamma_quantiles(draws), _order(len(tree.answers), draws)
     fractions = np.full((*places.shape, draws), np.nan, np.float32)  # answers first: each is one block of memory

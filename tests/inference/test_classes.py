@@ -127,6 +127,12 @@ def test_an_image_of_which_no_draw_has_a_class_has_that_of_the_class_head():
     assert class_doubts(0.98) == class_doubts(None) == []
 
 
+def test_outputs_that_are_not_numbers_have_no_probabilities():
+    given = outputs(np.full((2, 37), np.nan))
+    given.logits[:] = np.nan
+    assert class_probabilities(model(), given).probabilities.isnan().all()
+
+
 def test_the_class_head_does_not_outvote_draws():
     smooth = np.full((1, 37), 1.0)
     smooth[0, [answer_index(name) for name in ("a01", "a15", "a16")]] = 1e4
