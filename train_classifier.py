@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
+from galaxy_vision.data.labels import scheme_of
 from galaxy_vision.evaluation.evaluate import Examples, evaluate
 from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CLASSIFIER
@@ -88,6 +89,7 @@ def train(run: Run) -> dict | None:
         image_size=args.image_size,
         predict_votes=has_votes,
         trees=rows.trees.to_list() if has_votes and rows.trees != Trees() else None,
+        label_scheme=scheme_of(rows.class_names, rows.trees) if has_votes else None,
         drop_rate=args.drop_rate,
         id2label=dict(enumerate(rows.class_names)),
         label2id={name: index for index, name in enumerate(rows.class_names)},

@@ -24,6 +24,7 @@ _MODULES = {
     "QUESTIONS": "models.decision_tree",
     "VoteFractions": "models.modeling_galaxy_resnet",
     "claims_from_votes": "captions.claims",
+    "class_probabilities": "inference.classes",
     "conditional_fractions": "models.decision_tree",
     "conditional_from_kaggle": "models.decision_tree",
     "kaggle_from_conditional": "models.decision_tree",

@@ -25,6 +25,7 @@ def run_describe(args: argparse.Namespace) -> int:
         return refuse(NO_IMAGE)
     # Here, since torch takes seconds to import.
     from .inference.answer_names import answer_words
+    from .inference.classes import probability_words
     from .inference.describe import NO_CAPTION
     from .inference.named_images import describe_named, named_images
 
@@ -45,7 +46,7 @@ def run_describe(args: argparse.Namespace) -> int:
             print(f"{path}\n  error: {result['error']}")
         else:
             caption = result["caption"].strip() or NO_CAPTION
-            print(f"{path}\n  {result['class']} ({result['probability']:.0%})\n  {caption}")
+            print(f"{path}\n  {result['class']} ({probability_words(result)})\n  {caption}")
             for doubt in result["doubts"]:
                 print(f"  doubt: {doubt}")
             if result["reading"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageClassification
 
+from galaxy_vision import class_probabilities
 from galaxy_vision.data.labels import assign_labels
 from galaxy_vision.data.schemes import get_scheme
 from galaxy_vision.models.image_processing_galaxy import GalaxyImageProcessor
@@ -46,7 +47,8 @@ def main() -> None:
             continue
         if galaxy.parameters.artifact != "none" or galaxy.parameters.petro_r90 < MIN_PETRO_R90:
             continue
-        probability, predicted = model(**processor(galaxy.image, return_tensors="pt")).logits.softmax(-1).max(-1)
+        outputs = model(**processor(galaxy.image, return_tensors="pt"))
+        probability, predicted = class_probabilities(model, outputs).probabilities.max(-1)
         if model.config.id2label[predicted.item()] != names[label] or probability.item() < MIN_PROBABILITY:
             continue
         missing[names[label]] -= 1

@@ -8,6 +8,7 @@ from batches import MAX_BATCH, MAX_BATCH_BYTES
 from studio import heat_url, model_places, picture_url, versions
 
 from galaxy_vision.inference.answer_names import answer_names, answer_words, question_text
+from galaxy_vision.inference.classes import probability_words
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
 from galaxy_vision.models.tree import DecisionTree
 
@@ -45,7 +46,7 @@ def verdict(description: dict, words: list[str], maps: np.ndarray) -> str:
             f'<div class="gv-notice" role="note"><b>Doubtful:</b> {escape(reasons)}. '
             "The models give an answer for any picture; do not rely on what follows.</div>"
         )
-    label, probability = escape(description["class"]), f"{description['probability']:.0%}"
+    label, probability = escape(description["class"]), probability_words(description)
     blocks.append(f'<p class="gv-class"><span>{label}</span> <small>{probability}</small></p>')
     buttons = []
     for word, heat in zip(words, maps, strict=True):

@@ -20,6 +20,7 @@ from galaxy_vision.images.limits import (
     image_id,
 )
 from galaxy_vision.images.observation import observe
+from galaxy_vision.inference.classes import class_doubts
 from galaxy_vision.inference.describe import Describer
 from galaxy_vision.inference.explain import COLORMAP, caption_attention, explain, overlay
 from galaxy_vision.inference.explain_targets import answer_targets
@@ -137,7 +138,9 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
 def describe(image: Image.Image, name: str) -> dict:
     """Return everything that the models predict for an image, as data for JSON."""
     about = {"image": name} | {key: image.info[key] for key in ("size", "reading", "doubts", "frame")}
-    return about | MODELS.get()(image) | {"models": versions()}
+    description = MODELS.get()(image)
+    about["doubts"] = about["doubts"] + [str(doubt) for doubt in class_doubts(description["uncertain"])]
+    return about | description | {"models": versions()}
 
 
 def tree() -> tuple[DecisionTree, bool]:
@@ -156,7 +159,8 @@ def targets() -> list[tuple[str, str]]:
 def heat_map(image: Image.Image, target: str, method: str) -> np.ndarray:
     """Return the evidence for a class or an answer as an (H, W) map in [0, 1]."""
     describer = MODELS.get()
-    return explain(describer.classifier, describer.image_processor, image, target or None, method)
+    models = describer.classifier, describer.image_processor
+    return explain(*models, image, target or None, method, campaign=describer.campaign)
 
 
 def overlay_png(image: Image.Image, heat: np.ndarray, opacity: float) -> bytes:

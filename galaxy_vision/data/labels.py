@@ -12,7 +12,7 @@ import numpy as np
 from ..models.concepts import MIN_VOTES, PARTS
 from ..models.tree import DecisionTree, Question
 from ..models.trees import Trees
-from .schemes import WORDS, Condition, MorphologyClass, Scheme, get_scheme
+from .schemes import SCHEMES, WORDS, Condition, MorphologyClass, Scheme, get_scheme
 
 UNCERTAIN = -1
 ANSWERS = "answers"
@@ -137,17 +137,17 @@ def _is_most_voted(tree: DecisionTree, fractions: np.ndarray, concept: str) -> n
 
 
 def _labels_by(
-    tree: DecisionTree, scheme: Scheme, names: list[str], votes: np.ndarray, debiased: np.ndarray | None
+    tree: DecisionTree, scheme: Scheme, names: list[str], fractions: np.ndarray, totals: np.ndarray | None
 ) -> np.ndarray:
-    """Return the labels (...,) of votes (..., answers of the tree)."""
-    fractions, totals = tree.conditional(votes), tree.totals(votes)
-    if scheme.debiased and debiased is not None:
-        fractions = np.where(np.isnan(fractions), np.nan, debiased)
-    labels = np.full(votes.shape[:-1], UNCERTAIN, dtype=np.int64)
+    """Return the labels (...,) of conditional fractions and totals of votes (..., answers of the tree).
+
+    Without totals, so many volunteers answered each question that their number decides nothing.
+    """
+    labels = np.full(fractions.shape[:-1], UNCERTAIN, dtype=np.int64)
     for known in scheme.classes:  # a later class takes precedence
         if missing_concepts(tree, known):
             continue
-        applies = np.ones(votes.shape[:-1], dtype=bool)
+        applies = np.ones(labels.shape, dtype=bool)
         for condition in conditions_of(tree, known):
             question = _question_of(tree, condition.concept)
             share = _fraction(tree, fractions, condition.concept)
@@ -155,11 +155,81 @@ def _labels_by(
             if condition.most_voted:
                 applies &= _is_most_voted(tree, fractions, condition.concept)
             if scheme.well_sampled:
-                applies &= totals[..., tree.slices[question.name].start] >= MIN_VOTES
+                if totals is not None:
+                    applies &= totals[..., tree.slices[question.name].start] >= MIN_VOTES
                 for answer, least in tree.cuts[question.name]:
                     applies &= fractions[..., answer] >= least
         labels[applies] = names.index(known.name)
     return labels
+
+
+def _most_voted_answers(tree: DecisionTree, fractions: np.ndarray) -> np.ndarray:
+    """Return (...,): the answer to the first question that at least half gave; :data:`UNCERTAIN` without one."""
+    shares = np.nan_to_num(fractions[..., tree.slices[tree.first_question.name]])
+    return np.where(shares.max(axis=-1) >= 0.5, shares.argmax(axis=-1), UNCERTAIN)
+
+
+def questions_of(scheme: str, tree: DecisionTree) -> list[str]:
+    """Return the names of the questions whose fractions a scheme reads."""
+    if scheme == ANSWERS:
+        return [tree.first_question.name]
+    chosen, names = get_scheme(scheme), set()
+    for known in chosen.classes:
+        for condition in () if missing_concepts(tree, known) else conditions_of(tree, known):
+            names.add(name := _question_of(tree, condition.concept).name)
+            cuts = tree.cuts[name] if chosen.well_sampled else ()
+            names |= {tree.questions[tree.question_of_answer[answer]].name for answer, _ in cuts}
+    return [question.name for question in tree.questions if question.name in names]
+
+
+def labels_of_fractions(fractions, scheme: str, tree: DecisionTree) -> np.ndarray:
+    """Return the class of each galaxy by the fractions that infinitely many volunteers would give.
+
+    No question has too few votes then; everything else is as in :func:`assign_labels`.
+
+    Args:
+        fractions: (..., answers of the tree) conditional fractions; those of :func:`questions_of` are enough.
+        scheme: as for :func:`assign_labels`.
+        tree: whose answers these are.
+
+    Returns:
+        (...,) int64 index into :func:`class_names_for` of this tree alone; :data:`UNCERTAIN` (-1) where no class
+        applies.
+
+    Raises:
+        ValueError: the scheme is unknown, the tree decides fewer than two of its classes, or the last axis is not that
+            of the answers.
+    """
+    fractions = np.asarray(fractions)
+    tree.check(fractions, "fractions")
+    if scheme == ANSWERS:
+        return _most_voted_answers(tree, fractions)
+    return _labels_by(tree, get_scheme(scheme), class_names_for(scheme, Trees((tree,))), fractions, None)
+
+
+def scheme_of(class_names: Iterable[str], trees: Trees = GALAXY_ZOO_2_ALONE) -> str | None:
+    """Return the scheme that has these classes in this order, all of them or those that the trees decide.
+
+    Returns:
+        None if there is none: the classes are somebody's own.
+    """
+    class_names = list(class_names)
+    for scheme in (*SCHEMES, ANSWERS):
+        if class_names in class_names_of(scheme, trees):
+            return scheme
+    return None
+
+
+def class_names_of(scheme: str, trees: Trees) -> list[list[str]]:
+    """Return the lists of classes that models of a scheme may have: those that the trees decide, and all of it.
+
+    The latter are the classes of a data set that gives labels beside votes. Empty if the trees decide fewer than two.
+    """
+    try:
+        decided = class_names_for(scheme, trees)
+    except ValueError:
+        return []
+    return [decided] if scheme == ANSWERS else [decided, SCHEMES[scheme].class_names]
 
 
 def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = GALAXY_ZOO_2_ALONE) -> np.ndarray:
@@ -186,9 +256,7 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = G
     if votes.shape[-1:] != (trees.num_answers,):
         raise ValueError(f"votes has shape {votes.shape}; its last axis must be the {trees.num_answers} answers")
     if scheme == ANSWERS:
-        fractions = trees.first.conditional(trees.part(votes))
-        shares = np.nan_to_num(fractions[..., trees.first.slices[trees.first.first_question.name]])
-        return np.where(shares.max(axis=-1) >= 0.5, shares.argmax(axis=-1), UNCERTAIN)
+        return _most_voted_answers(trees.first, trees.first.conditional(trees.part(votes)))
     chosen, names = get_scheme(scheme), class_names_for(scheme, trees)
     if debiased is not None:
         debiased = np.broadcast_to(np.asarray(debiased, dtype=np.float64), votes.shape)
@@ -201,8 +269,10 @@ def assign_labels(votes, scheme: str = "hubble", debiased=None, trees: Trees = G
                 continue
             rows = is_open & (own[..., tree.slices[tree.first_question.name]].sum(axis=-1) > 0)
             is_open = is_open & ~rows
-        own_debiased = None if debiased is None else trees.part(debiased, campaign)[rows]
-        labels[rows] = _labels_by(tree, chosen, names, own[rows], own_debiased)
+        fractions = tree.conditional(own[rows])
+        if chosen.debiased and debiased is not None:
+            fractions = np.where(np.isnan(fractions), np.nan, trees.part(debiased, campaign)[rows])
+        labels[rows] = _labels_by(tree, chosen, names, fractions, tree.totals(own[rows]))
     return labels
 
 

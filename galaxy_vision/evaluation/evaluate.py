@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from ..captions.claims import claims_from_votes
 from ..captions.writing import write_captions
+from ..inference.classes import class_probabilities
 from ..inference.rotations import classify
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree
@@ -60,11 +61,6 @@ class Examples:
         return {"mistakes": [named(*example) for example in self.mistakes], "correct": correct}
 
 
-def class_probabilities(output) -> torch.Tensor:
-    """Return the probabilities (B, C) of the model's class head."""
-    return output.logits.float().softmax(-1)
-
-
 def _share_statistics(accelerator, model: nn.Module) -> None:
     """Copy the batch statistics of the main process, which are saved, to all processes."""
     if accelerator.num_processes > 1:
@@ -102,7 +98,8 @@ def evaluate(
     metrics: dict,
     desc: str,
     rotations: int = 1,
-    probabilities: Callable = class_probabilities,
+    campaign: str | None = None,
+    scheme: str | None = None,
 ) -> dict | None:
     """Score a classifier on a split.
 
@@ -111,16 +108,19 @@ def evaluate(
             (:class:`~galaxy_vision.evaluation.votes.VoteMetrics`) and ``"examples"`` (:class:`Examples`); only these
             are evaluated.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
-        probabilities: output of the model -> (B, C) class probabilities.
+        campaign: as in :func:`~galaxy_vision.inference.classes.class_probabilities`, whose classes are scored.
+        scheme: as there.
 
     Returns:
         The results of the metrics and the loss (None if no row has a label or votes) on the main process; None on the
-        others.
+        others. The loss is that of training: of classes, that of the class head.
     """
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
         output = classify(model, pixels, rotations)
-        computed = {"probabilities": probabilities(output), "labels": batch["labels"]}
+        classes = class_probabilities(model, output, campaign, scheme)
+        computed = {"probabilities": classes.probabilities, "labels": batch["labels"]}
+        computed["head"] = output.logits.float().softmax(-1) if scheme is None else classes.probabilities
         if "votes" in metrics:
             computed |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
         return computed
@@ -128,7 +128,7 @@ def evaluate(
     sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # sum and count, of classes and of votes
     for outputs in over_split(accelerator, model, loader, processor, desc, compute):
         rows += len(outputs["row"])
-        sums[0] += class_nll(outputs["probabilities"], outputs["labels"])
+        sums[0] += class_nll(outputs["head"], outputs["labels"])
         if "classes" in metrics:
             metrics["classes"].add_batch(
                 predictions=outputs["probabilities"].numpy(), references=outputs["labels"].numpy()

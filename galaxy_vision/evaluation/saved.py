@@ -3,33 +3,28 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from datasets import Dataset, Value, concatenate_datasets
-from torch.nn import functional as F
 from transformers import AutoConfig
 from transformers.utils import cached_file
 
 from ..data.batches import cache_pixels, make_loader
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
-from ..data.labels import assign_labels, class_names_for
+from ..data.labels import class_names_for, scheme_of
 from ..data.load import Galaxies, class_counts, load_galaxies
-from ..data.schemes import SCHEMES
 from ..data.twins import without_twins
 from ..inference.captioning import campaign_to_say
 from ..inference.loading import load_captioner, load_classifier, refusing
 from ..inference.rotations import check_rotations
 from ..models.image_processing_galaxy import GalaxyImageProcessor
-from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput
 from ..models.trees import Trees
 from ..runtime.accelerator import chosen_precision, make_accelerator
 from ..runtime.shipped import model_source
 from .caption_metrics import score_beside_rivals
-from .evaluate import Examples, class_probabilities, evaluate, evaluate_captions
+from .evaluate import Examples, evaluate, evaluate_captions
 from .metrics import GalaxyMetric
 from .votes import VoteMetrics
 
@@ -50,9 +45,9 @@ def evaluate_saved(
     """Score a saved classifier or captioner on one split of a data set.
 
     The constant answers beside the scores are those of the training rows (classifier) or the validation rows
-    (captioner) of this data set. Classes are compared by name. If the data set has a class that the model does not
-    have, only votes are compared, and the classes that follow from the predicted votes if the label scheme of the data
-    set gives every galaxy a class (``threshold``).
+    (captioner) of this data set. Classes are those that :func:`~galaxy_vision.inference.classes.class_probabilities`
+    gives, and are compared by name. If the data set has a class that the model does not have, but those of a scheme
+    that the votes of the model decide, they are taken from these votes; otherwise only votes are compared.
 
     Args:
         model: folder or Hub id.
@@ -157,8 +152,8 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         note += f"; {others}"
     if unknown and not votes:
         raise ValueError(f"{note}; votes are not in both either, so nothing can be compared")
-    scheme = _deciding_scheme(data_names) if unknown and votes else None
-    names = data_names if scheme else model_names
+    scheme = scheme_of(data_names, model.trees) if unknown and votes else None
+    names = class_names_for(scheme, model.trees) if scheme else model_names
     metrics = {}
     if scheme or not unknown:
         counts = dict(zip(data_names, class_counts(data["train"], len(data_names)).tolist(), strict=True))
@@ -171,13 +166,13 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         metrics["votes"] = VoteMetrics(model.trees, data["train"].with_format("numpy")["votes"][:])
     rows = _pixels(accelerator, data, split, processor)
     if data_names != names:
-        labels = [-1 if unknown else model_names.index(name) for name in data_names]
+        labels = [names.index(name) if name in names and metrics.get("classes") else -1 for name in data_names]
         rows = _with_labels(rows, [-1 if label is None or label < 0 else labels[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
-    probabilities = (
-        class_probabilities if scheme is None else partial(_probabilities_by_rule, scheme=scheme, trees=model.trees)
-    )
-    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, probabilities)
+    campaign = None
+    if data.trees is not None and data.trees != model.trees:
+        campaign = next((name for name in data.trees if name in model.trees), None)
+    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, campaign, scheme)
     if results is None:
         return None
     if scheme:
@@ -185,22 +180,6 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     if unknown:
         return results | {"note": f"classes were not compared: {note}"}
     return results | ({"note": f"votes were not compared: {others}"} if others else {})
-
-
-def _deciding_scheme(class_names: list[str]) -> str | None:
-    """Return the name of the scheme with these classes if it gives every galaxy a class; None otherwise."""
-    for name, scheme in SCHEMES.items():
-        if scheme.class_names == class_names and not scheme.classes[0].conditions:
-            return name
-    return None
-
-
-def _probabilities_by_rule(output: GalaxyClassifierOutput, scheme: str, trees: Trees) -> torch.Tensor:
-    """Return (B, C): 1 for the class of the predicted vote fractions, taken as those of 1000 volunteers."""
-    concentration = output.vote_concentration.float().cpu().numpy()
-    votes = [1000 * tree.conditional(trees.part(concentration, campaign)) for campaign, tree in trees.items()]
-    labels = torch.from_numpy(assign_labels(np.concatenate(votes, axis=-1), scheme, trees=trees))
-    return F.one_hot(labels.to(output.vote_concentration.device), len(class_names_for(scheme, trees))).float()
 
 
 def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:

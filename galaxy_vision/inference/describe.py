@@ -8,6 +8,7 @@ from ..models.tree import DecisionTree
 from ..runtime.shipped import CAPTIONER, CLASSIFIER
 from .answer_names import answer_names, question_text
 from .captioning import votes_to_say
+from .classes import class_probabilities
 from .loading import load_captioner, load_classifier
 from .rotations import check_rotations, classify
 
@@ -69,16 +70,19 @@ class Describer:
         """Describe an image.
 
         Returns:
-            ``class``, its ``probability``, the ``probabilities`` of all classes, ``caption``, ``campaign``,
-            ``answers`` and ``votes``. ``answers`` are those that volunteers of the campaign would most certainly give,
-            with ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and ``upper``, and
-            ``reach``, sorted by ``lower``. ``votes`` has the same four numbers for all answers by their name, see
-            :func:`~galaxy_vision.inference.answer_names.answer_names`. Both are empty, and ``campaign`` is None, if the
-            classifier was trained without votes.
+            ``class``, its ``probability``, the ``probabilities`` of all classes, ``uncertain``, ``caption``,
+            ``campaign``, ``answers`` and ``votes``. Classes are those that follow from the votes, and ``uncertain`` is
+            the probability that the galaxy has none of them, see :mod:`galaxy_vision.inference.classes`; it is None
+            where the class head decides. ``answers`` are those that volunteers of the campaign would most certainly
+            give, with ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and
+            ``upper``, and ``reach``, sorted by ``lower``. ``votes`` has the same four numbers for all answers by their
+            name, see :func:`~galaxy_vision.inference.answer_names.answer_names`. Both are empty, and ``campaign`` is
+            None, if the classifier was trained without votes.
         """
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
         outputs = classify(self.classifier, pixels, self.rotations)
-        probabilities = outputs.logits.float().softmax(-1)[0].tolist()
+        classes = class_probabilities(self.classifier, outputs, self.campaign)
+        probabilities = classes.probabilities[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         told = votes_to_say(self.captioner, self.classifier, outputs, self.campaign)
@@ -88,6 +92,7 @@ class Describer:
             "class": labels[best],
             "probability": probabilities[best],
             "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
+            "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
             "caption": self.processor.batch_decode(generated)[0],
             "campaign": self.tree.name if votes else None,
             "answers": surest_answers(votes, self.tree),

@@ -26,6 +26,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from .answer_names import question_slices
+from .classes import class_probabilities
 from .explain_targets import target_index, target_list
 
 # These two methods print a progress bar for every image, and have no argument to switch it off.
@@ -65,8 +66,8 @@ COLORMAP = "plasma"
 class _Scores(nn.Module):
     """A classifier with one output (B, classes + answers), as pytorch-grad-cam needs it: the scores that maps explain.
 
-    Scores are the logits of classes, and the log-odds of an answer against the others of its question. Ablation-CAM
-    divides by scores and therefore gets probabilities, which are not negative.
+    Scores are the logits of the class head, also where votes decide the class, and the log-odds of an answer against
+    the others of its question. Ablation-CAM divides by scores and therefore gets probabilities, which are not negative.
     """
 
     def __init__(self, model: nn.Module, as_probabilities: bool):
@@ -114,6 +115,7 @@ def explain(
     target: str | int | Sequence[str | int] | None = None,
     method: str = DEFAULT_METHOD,
     stage: int = DEFAULT_STAGE,
+    campaign: str | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Return a heat map of what speaks for a class or an answer in a galaxy image.
 
@@ -124,10 +126,13 @@ def explain(
         processor: its image processor.
         image: an RGB image, or a sequence of them, which are computed in one pass.
         target: class or answer to explain, see :func:`~galaxy_vision.inference.explain_targets.target_index`; one for
-            all images, or one for each. None is the predicted class.
+            all images, or one for each. None is the predicted class. The map of a class is
+            that of the class head, which learned the same classes, also where the votes decide which it is.
         method: a key of :data:`METHODS`.
         stage: stage of the backbone whose feature map is weighted, 1 to 4 (stride 4, 8, 16, 32). Early stages give
             finer maps, and late ones more meaning.
+
+        campaign: whose votes decide the predicted class; None for the first.
 
     Returns:
         (H, W) float32 in [0, 1] on the pixels of the image, 0 outside the crop that the model reads; a list of them for
@@ -148,7 +153,8 @@ def explain(
     scores = _Scores(copy.deepcopy(model).float().eval(), as_probabilities=method == "ablationcam")
     if target is None:
         with torch.no_grad():
-            targets = scores(pixels)[:, : model.config.num_labels].argmax(1).tolist()
+            outputs = scores.model(pixel_values=pixels)
+            targets = class_probabilities(model, outputs, campaign).probabilities.argmax(1).tolist()
     else:
         targets = [target_index(model.config, name) for name in target_list(target, len(images))]
     backbone = scores.model.backbone

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..images.limits import image_id, normal_path
+from .classes import probability_words
 from .describe import NO_CAPTION, Describer
 from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay
 from .explain_targets import answer_targets, target_index, target_name
@@ -65,7 +66,7 @@ def explanation_figure(
     heats = explain(
         describer.classifier, describer.image_processor, [image] * (1 + len(targets)), [number, *targets], method
     )
-    titles = [f"{description['class']} ({description['probability']:.0%})"]
+    titles = [f"{description['class']} ({probability_words(description)})"]
     for target in targets:
         index = target_index(config, target)
         share = f" ({shares[index]:.0%})" if index in shares else ""  # answers of another campaign have none

@@ -20,6 +20,7 @@ from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGene
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
 from ..runtime.shipped import model_source
+from .classes import class_probabilities
 
 GREY = Image.new("RGB", (64, 64), (9, 9, 9))
 
@@ -74,7 +75,8 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
     Raises:
         OSError: the folder or model does not exist, or it has no weights.
         ValueError: the model is damaged, of a newer version or not a classifier of this package; model and processor do
-            not fit; or its classes do not exclude each other, which all callers assume.
+            not fit; its classes are not those of its ``label_scheme``; or they do not exclude each other, which all
+            callers assume.
     """
     name = model_source(name)
     with refusing(name):
@@ -90,6 +92,7 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
         if outputs.vote_concentration is not None:
             for campaign in model.trees:
                 model.predict_fractions(outputs, campaign)
+        class_probabilities(model, outputs)
     return model, processor
 
 

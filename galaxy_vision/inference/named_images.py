@@ -9,6 +9,7 @@ from PIL import Image
 from ..images.decode import decode, read_bands
 from ..images.framing import AUTO, Frame
 from ..images.observation import Observation, observe, observe_all
+from .classes import class_doubts
 from .describe import Describer
 
 COLLECTIONS = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tgz", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -111,8 +112,10 @@ def described(describer: Describer, observation: Observation) -> dict:
         As :class:`Describer` does, with ``reading`` (what was done to the pixels), ``doubts`` (why it may mean
         nothing), and ``frame``, as of :func:`frame_of`.
     """
-    about = {"reading": observation.reading, "doubts": [str(doubt) for doubt in observation.doubts]}
-    return about | {"frame": frame_of(observation)} | describer(observation.image)
+    description = describer(observation.image)
+    doubts = observation.doubts + class_doubts(description.get("uncertain"))
+    about = {"reading": observation.reading, "doubts": [str(doubt) for doubt in doubts]}
+    return about | {"frame": frame_of(observation)} | description
 
 
 def describe_named(

@@ -25,6 +25,8 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         num_channels: colour channels.
         predict_votes: whether the model has the head for the votes of volunteers.
         trees: whose votes these are, as :meth:`Trees.to_list` writes them; None for Galaxy Zoo 2.
+        label_scheme: name of the rules by which votes decide the classes, such as ``"hubble"``; ``"own"`` for classes
+            that no rules decide, and None for those that have the names of a scheme or are somebody's own.
         drop_rate: dropout before the heads.
         format_version: version of the fields; models of a newer version are refused.
 
@@ -40,6 +42,7 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     num_channels: int = 3
     predict_votes: bool = True
     trees: list | None = None
+    label_scheme: str | None = None
     drop_rate: float = 0.0
     format_version: int = 1
 

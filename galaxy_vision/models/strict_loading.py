@@ -26,6 +26,9 @@ MAX_CLASSES = 10_000
 CLASS_NAMES = ("num_labels", "id2label", "label2id")
 """The three settings that describe the classes."""
 
+OF_CLASSES = (*CLASS_NAMES, "label_scheme")
+"""Settings that other classes make void."""
+
 REFUSED = ("quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation")
 """Keys of config.json by which transformers would load other code; our models have none of them."""
 
@@ -172,7 +175,7 @@ class StrictSettings:
         if classes:  # other classes, as for fine-tuning, replace all three saved settings
             same_number = len(config_dict.get("id2label") or ()) == classes.get("num_labels")
             if not (same_number and len(classes) == 1):
-                config_dict = {key: value for key, value in config_dict.items() if key not in CLASS_NAMES}
+                config_dict = {key: value for key, value in config_dict.items() if key not in OF_CLASSES}
             config_dict = config_dict | classes
         try:
             loaded = super().from_dict(config_dict, **kwargs)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ..inference.classes import class_doubts
 from ..models.modeling_galaxy_resnet import VoteFractions
 from ..models.trees import Trees
 from .column_names import probability_columns, vote_columns
@@ -40,6 +41,7 @@ class Described(NamedTuple):
         rows: of the catalogue.
         decoded: of each row.
         probabilities: (B, classes).
+        uncertain: (B,) probability that the galaxy has none of the classes; None where the class head decides.
         votes: campaign -> fractions of its answers with their intervals, and reach; empty without votes.
         captions: of each row; None without a captioner.
         features: (B, features); None unless asked for.
@@ -48,6 +50,7 @@ class Described(NamedTuple):
     rows: Sequence[Row]
     decoded: Sequence[Decoded]
     probabilities: np.ndarray
+    uncertain: np.ndarray | None = None
     votes: Mapping[str, VoteFractions] = MappingProxyType({})
     captions: Sequence[str] | None = None
     features: np.ndarray | None = None
@@ -70,7 +73,11 @@ class Column(NamedTuple):
 
 
 def output_columns(
-    class_names: Sequence[str], trees: Trees | None, has_captions: bool, num_features: int | None
+    class_names: Sequence[str],
+    trees: Trees | None,
+    has_captions: bool,
+    num_features: int | None,
+    has_uncertain: bool = False,
 ) -> list[Column]:
     """List the columns: plain numbers and text, votes named as in the published tables of their campaigns.
 
@@ -79,6 +86,7 @@ def output_columns(
         trees: whose votes are predicted; None without votes.
         has_captions: whether captions are written.
         num_features: of the embedding; None without it.
+        has_uncertain: whether classes follow from votes, so that a galaxy may have none.
     """
     names = np.array(class_names, dtype=object)
     columns = [
@@ -87,11 +95,13 @@ def output_columns(
         Column("status", TEXT, lambda batch: [image.status for image in batch.decoded], is_given=True),
         Column("error", TEXT, lambda batch: [image.error for image in batch.decoded], is_given=True),
         Column("reading", TEXT, lambda batch: [image.reading for image in batch.decoded]),
-        Column("doubts", TEXT, lambda batch: [image.doubts for image in batch.decoded]),
+        Column("doubts", TEXT, _doubts),
         Column("class", TEXT, lambda batch: names[batch.probabilities.argmax(1)]),
     ]
     for index, name in enumerate(probability_columns(class_names)):
         columns.append(Column(name, NUMBER, lambda batch, index=index: batch.probabilities[:, index]))
+    if has_uncertain:
+        columns.append(Column("uncertain", NUMBER, lambda batch: batch.uncertain))
     more = []
     if has_captions:
         more.append(Column("caption", TEXT, lambda batch: np.array(batch.captions, dtype=object)))
@@ -100,6 +110,15 @@ def output_columns(
     if trees is not None:
         columns += _of_votes(trees, [column.name for column in columns + more])
     return columns + more
+
+
+def _doubts(batch: Described) -> list[str]:
+    """Return the doubts of each image, and of a class that is a guess."""
+    uncertain = [None] * len(batch.rows) if batch.uncertain is None else batch.uncertain
+    return [
+        "; ".join(filter(None, [image.doubts, *map(str, class_doubts(share))]))
+        for image, share in zip(batch.decoded, uncertain, strict=True)
+    ]
 
 
 def _of_votes(trees: Trees, taken: Sequence[str]) -> list[Column]:

@@ -21,6 +21,7 @@ from ..images.framing import parse_frame
 from ..images.limits import FITS_STARTS
 from ..images.observation import observe
 from ..inference.captioning import votes_to_say
+from ..inference.classes import class_campaign, class_probabilities, label_scheme_of
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
@@ -89,7 +90,11 @@ class Models:
         self.class_names = [config.id2label[label] for label in range(config.num_labels)]
         self.trees = chosen_trees(self.classifier, args.campaign)
         num_features = self.classifier.classifier.in_features if args.embedding else None
-        self.columns = output_columns(self.class_names, self.trees, bool(args.captioner), num_features)
+        deciding = class_campaign(self.classifier, self.trees)
+        # One that decides nothing where none does: then the class head decides, and not another campaign.
+        self.class_campaign = deciding or next(iter(self.trees or ()), None)
+        has_captions, has_uncertain = bool(args.captioner), deciding is not None
+        self.columns = output_columns(self.class_names, self.trees, has_captions, num_features, has_uncertain)
 
     def _keep_features(self, features: torch.Tensor) -> None:
         self.features.last = features
@@ -118,9 +123,10 @@ class Models:
             return pool.submit(bf16_gain, compute, self.batch_size).result()
 
     def identity(self) -> dict:
-        """Return the fingerprints of the models, and the campaigns whose votes are predicted."""
+        """Return the fingerprints of the models, the campaigns whose votes are predicted, and what decides classes."""
         prints = {f"{name}_fingerprint": folder_fingerprint(self.folders.get(name)) for name in ("model", "captioner")}
-        return prints | {"campaigns": list(self.trees or ())}
+        deciding = {"label_scheme": label_scheme_of(self.classifier.config), "class_campaign": self.class_campaign}
+        return prints | {"campaigns": list(self.trees or ())} | deciding
 
     def begin(self, pool: ThreadPoolExecutor, rows: list[Row]) -> Callable[[], pa.Table]:
         """Start on a batch in the threads of ``pool``, and return a function that waits for its table."""
@@ -183,8 +189,9 @@ class Models:
             captions = self.writing.batch_decode(tokens)[:count]
         if self.args.embedding:
             features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0).cpu().numpy()[:count]
-        probabilities = outputs.logits.float().softmax(-1).cpu().numpy()[:count]
-        return as_table(self.columns, Described(rows, decoded, probabilities, votes, captions, features))
+        classes = class_probabilities(self.classifier, outputs, self.class_campaign)
+        classes = [None if values is None else values.cpu().numpy()[:count] for values in classes]
+        return as_table(self.columns, Described(rows, decoded, *classes, votes, captions, features))
 
     def _to_device(self, index: int, squares) -> torch.Tensor:
         """Return the normalised pixels (batch_size, 3, size, size) of one of the processors on the device."""
