@@ -19,6 +19,7 @@ from galaxy_vision import (
 from galaxy_vision.evaluation.caption_metrics import CaptionMetric, caption_table, score_beside_rivals
 from galaxy_vision.evaluation.evaluate import evaluate_captions, template_captions
 from galaxy_vision.evaluation.objectives import CAPTIONER
+from galaxy_vision.inference.loading import take_for
 from galaxy_vision.models.configuration_galaxy_captioner import LIMITS
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.models.strict_loading import GENERATION, check_ranges, check_resnet
@@ -123,6 +124,8 @@ def train(run: Run) -> dict | None:
             f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out"
         )
     tree = rows.trees.first
+    if classifier and (whose := take_for(classifier, rows.trees)):
+        accelerator.print(f"encoder={args.encoder!r}: {whose}")
     if classifier and classifier.config.predict_votes and tree not in classifier.trees.values():
         raise SystemExit(
             f"error: encoder={args.encoder!r} predicts votes of {', '.join(classifier.trees)}, and "

@@ -136,8 +136,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     print(f"{args.model} on the {args.split} split of {args.dataset}: {results['rows']} galaxies")
     if args.without_twins_of:
         print(f"{results['twins_left_out']} more are in {', '.join(args.without_twins_of)} too and were left out")
-    if "note" in results:
-        print(f"note: {results['note']}")
+    for note in [*results.get("whose_votes", []), *([results["note"]] if "note" in results else [])]:
+        print(f"note: {note}")
     print(caption_table(results["captions"]) if "captions" in results else summary_table(results))
     if args.output:
         write_json(Path(args.output), results)

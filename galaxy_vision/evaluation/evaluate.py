@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from accelerate.utils import broadcast
 from torch import nn
@@ -103,6 +104,7 @@ def evaluate(
     desc: str,
     rotations: int = 1,
     probabilities: Callable = class_probabilities,
+    compared: np.ndarray | None = None,
 ) -> dict | None:
     """Score a classifier on a split.
 
@@ -112,6 +114,7 @@ def evaluate(
             are evaluated.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
         probabilities: output of the model -> (B, C) class probabilities.
+        compared: indices of the model's answers whose votes the rows have; None for all.
 
     Returns:
         The results of the metrics and the loss (None if no row has a label or votes) on the main process; None on the
@@ -122,7 +125,9 @@ def evaluate(
         output = classify(model, pixels, rotations)
         computed = {"probabilities": probabilities(output), "labels": batch["labels"]}
         if "votes" in metrics:
-            computed |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
+            concentration = output.vote_concentration
+            concentration = concentration if compared is None else concentration[:, compared]
+            computed |= {"concentration": concentration, "votes": batch["votes"]}
         return computed
 
     sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # sum and count, of classes and of votes

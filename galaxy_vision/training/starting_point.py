@@ -6,7 +6,7 @@ import timm
 import torch
 from torch import nn
 
-from ..inference.loading import refusing
+from ..inference.loading import refusing, take_for
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
 from ..models.strict_loading import check_resnet
@@ -125,7 +125,8 @@ def take_weights(model, start, source: str) -> str:
     """Copy the weights of a trained classifier that mean the same in a new one.
 
     Those of the class head do if the classes have the same names in the same order and exclude each other in both;
-    those of the vote head for the campaigns whose tree both have.
+    those of the vote head for the campaigns whose tree both have. A trained model that does not say whose votes it
+    predicts gives its own to the only campaign with their answers.
 
     Args:
         source: the trained model's argument and name, for the message.
@@ -133,7 +134,9 @@ def take_weights(model, start, source: str) -> str:
     Returns:
         One line that says which were taken.
     """
-    campaigns = []
+    campaigns, whose = [], None
+    if start.vote_head is not None and model.vote_head is not None:
+        whose = take_for(start, model.trees)
     if start.vote_head is not None and model.vote_head is not None:
         campaigns = [name for name, tree in model.trees.items() if start.trees.get(name) == tree]
     excludes = start.config.problem_type in (None, SINGLE_LABEL)  # else its classes do not exclude each other
@@ -149,4 +152,4 @@ def take_weights(model, start, source: str) -> str:
             model.vote_head.bias[own] = start.vote_head.bias[theirs]
     if campaigns:
         taken.append("vote_head" + ("" if len(campaigns) == len(model.trees) else f" of {', '.join(campaigns)}"))
-    return f"weights taken from {source}: {', '.join(taken)}"
+    return f"weights taken from {source}: {', '.join(taken)}" + (f"; {whose}" if whose else "")
