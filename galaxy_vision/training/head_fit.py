@@ -60,8 +60,15 @@ def fit_head(
     Raises:
         ValueError: ``strength`` is not above 0, or the shapes do not fit.
     """
-    if not strength > 0:
-        raise ValueError(f"strength={strength} is not above 0; give a larger one, or infinity")
+    return fit_heads(features, votes, prior, tree, sorted({math.inf, strength}, reverse=True))[-1]
+
+
+def fit_heads(
+    features: torch.Tensor, votes: torch.Tensor, prior: Head, tree: DecisionTree, strengths: Sequence[float]
+) -> list[Head]:
+    """Fit a head for each strength, each begun at that of the one before; otherwise as :func:`fit_head`."""
+    if min(strengths) <= 0:
+        raise ValueError(f"strength={min(strengths)} is not above 0; give a larger one, or infinity")
     if features.ndim != 3 or len(features) != len(votes):
         raise ValueError(
             f"features have shape {tuple(features.shape)}, and there are {len(votes)} rows of votes; give (N, views, D)"
@@ -71,7 +78,7 @@ def fit_head(
     known = ~torch.isnan(votes).all(-1)
     features, votes = features[known], votes[known]
     if not len(features):
-        return prior
+        return [prior] * len(strengths)
     count, views, size = features.shape
     mean = features.mean((0, 1))
     spread = (features - mean).square().sum(-1).mean().sqrt().clamp_min(1e-12)
@@ -80,30 +87,32 @@ def fit_head(
     repeated = votes[:, None].expand(-1, views, -1).reshape(count * views, -1)
     answers = len(prior.bias)
     scale, offset = torch.ones(answers, dtype=torch.float64), torch.zeros(answers, dtype=torch.float64)
-    change = torch.zeros(answers, size, dtype=torch.float64)
-    fitted = [scale, offset] if math.isinf(strength) else [scale, offset, change]
-    for tensor in fitted:
-        tensor.requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        fitted, max_iter=STEPS, tolerance_grad=1e-5, tolerance_change=1e-7 * count, line_search_fn="strong_wolfe"
-    )
+    change, heads = torch.zeros(answers, size, dtype=torch.float64), []
+    for strength in strengths:
+        fitted = [scale, offset] if math.isinf(strength) else [scale, offset, change]
+        for tensor in fitted:
+            tensor.requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            fitted, max_iter=STEPS, tolerance_grad=1e-3, tolerance_change=1e-4, line_search_fn="strong_wolfe"
+        )
 
-    def objective() -> torch.Tensor:
-        optimizer.zero_grad()
-        raw = scale * before + offset
-        penalty = ((scale - 1).square().sum() + offset.square().sum()) / 2
-        if change.requires_grad:
-            raw = raw + scaled @ change.T
-            penalty = penalty + strength / 2 * change.square().sum()
-        loss = dirichlet_multinomial_nll(raw.clamp(*LIMITS).exp(), repeated, tree).sum() / views + penalty
-        loss.backward()
-        return loss
+        def objective(optimizer=optimizer, strength=strength) -> torch.Tensor:
+            optimizer.zero_grad()
+            raw = scale * before + offset
+            penalty = ((scale - 1).square().sum() + offset.square().sum()) / 2
+            if change.requires_grad:
+                raw = raw + scaled @ change.T
+                penalty = penalty + strength / 2 * change.square().sum()
+            loss = dirichlet_multinomial_nll(raw.clamp(*LIMITS).exp(), repeated, tree).sum() / views + penalty
+            loss.backward()
+            return loss
 
-    optimizer.step(objective)
-    with torch.no_grad():
-        change = change / spread
-        weight = scale[:, None] * prior.weight + change
-        return Head(weight, scale * prior.bias + offset - change @ mean)
+        optimizer.step(objective)
+        with torch.no_grad():
+            moved = change / spread
+            weight = scale[:, None] * prior.weight + moved
+            heads.append(Head(weight, scale * prior.bias + offset - moved @ mean))
+    return heads
 
 
 def folds_of(count: int, folds: int = FOLDS, seed: int = 0) -> list[torch.Tensor]:
@@ -117,17 +126,18 @@ def out_of_folds(
     votes: torch.Tensor,
     prior: Head,
     tree: DecisionTree,
-    strength: float,
+    strengths: Sequence[float],
     folds: Sequence[torch.Tensor],
-) -> torch.Tensor:
-    """Return the concentrations (N, answers) of the first view of each galaxy by a head fitted to the other folds."""
-    concentration = torch.empty(len(features), len(prior.bias), dtype=torch.float64)
+) -> list[torch.Tensor]:
+    """Return for each strength the concentrations (N, answers) of the first views by heads of the other folds."""
+    concentrations = [torch.empty(len(features), len(prior.bias), dtype=torch.float64) for _ in strengths]
     for fold in folds:
         others = torch.ones(len(features), dtype=torch.bool)
         others[fold] = False
-        head = fit_head(features[others], votes[others], prior, tree, strength)
-        concentration[fold] = head.concentration(features[fold, 0])
-    return concentration
+        heads = fit_heads(features[others], votes[others], prior, tree, strengths)
+        for concentration, head in zip(concentrations, heads, strict=True):
+            concentration[fold] = head.concentration(features[fold, 0])
+    return concentrations
 
 
 def choose_strength(
@@ -153,13 +163,12 @@ def choose_strength(
     Returns:
         The strength, and the loss of each; of equal ones the strongest is taken.
     """
-    losses = {}
-    for strength in strengths:
-        if held_out is not None:
-            concentration = fit_head(features, votes, prior, tree, strength).concentration(held_out[0])
-            losses[strength] = loss_of(concentration, held_out[1].double(), tree).item()
-        else:
-            folds = folds_of(len(features), seed=seed)
-            concentration = out_of_folds(features, votes, prior, tree, strength, folds)
-            losses[strength] = loss_of(concentration, votes.double(), tree).item()
+    if held_out is not None:
+        heads = fit_heads(features, votes, prior, tree, strengths)
+        concentrations, votes = [head.concentration(held_out[0]) for head in heads], held_out[1]
+    else:
+        folds = folds_of(len(features), seed=seed)
+        concentrations = out_of_folds(features, votes, prior, tree, strengths, folds)
+    found = [loss_of(concentration, votes.double(), tree).item() for concentration in concentrations]
+    losses = dict(zip(strengths, found, strict=True))
     return min(losses, key=losses.get), losses
