@@ -51,6 +51,8 @@ def run_describe(args: argparse.Namespace) -> int:
             if result["reading"]:
                 print(f"  read as: {result['reading']}")
             if result["answers"] and len(describer.classifier.trees) > 1:
+                follows = result["caption_campaign"] is not None
+                print("  the caption follows the same votes" if follows else "  the caption is of the image alone")
                 print(f"  as volunteers of {result['campaign']} would answer:")
             for answer in result["answers"]:
                 name = answer_words(describer.tree)[answer["answer"]]
