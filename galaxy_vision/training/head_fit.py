@@ -12,7 +12,7 @@ concentration is thus expected to be ``strength ** -0.5``, and an infinite stren
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ import torch
 from ..models.losses import dirichlet_multinomial_nll
 from ..models.tree import DecisionTree
 
-STRENGTHS = (math.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
+STRENGTHS = (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Strengths that are compared: from scale and offset alone to changes of 1 in the log of a concentration."""
 LIMITS = (-6.0, 7.0)
 """Least and greatest log concentration; those of the classifier."""
@@ -43,6 +43,27 @@ class Head(NamedTuple):
 def loss_of(concentration: torch.Tensor, votes: torch.Tensor, tree: DecisionTree) -> torch.Tensor:
     """Return the mean over rows and questions of the loss that classifiers learn votes by, in nats."""
     return dirichlet_multinomial_nll(concentration, votes, tree).mean()
+
+
+def _objective_of(votes: torch.Tensor, tree: DecisionTree) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return log concentrations (N, answers) -> the sum of the loss of votes (N, answers), but for a constant.
+
+    It is that of :func:`~galaxy_vision.models.losses.dirichlet_multinomial_nll`, with all questions at once, which
+    takes a tenth of the time. A question with unknown votes has none here, and then contributes 0.
+    """
+    of_question = torch.zeros(votes.shape[1], len(tree.questions), dtype=torch.float64)
+    of_question[torch.arange(votes.shape[1]), torch.as_tensor(tree.question_of_answer)] = 1.0
+    known = (torch.isnan(votes).double() @ of_question == 0).double() @ of_question.T
+    votes = torch.nan_to_num(votes) * known
+    asked = votes @ of_question
+
+    def objective(raw: torch.Tensor) -> torch.Tensor:
+        concentration = raw.clamp(*LIMITS).exp()
+        total = concentration @ of_question
+        of_answers = torch.lgamma(concentration) - torch.lgamma(votes + concentration)
+        return (torch.lgamma(asked + total) - torch.lgamma(total)).sum() + of_answers.sum()
+
+    return objective
 
 
 def fit_head(
@@ -84,7 +105,7 @@ def fit_heads(
     spread = (features - mean).square().sum(-1).mean().sqrt().clamp_min(1e-12)
     scaled = ((features - mean) / spread).reshape(count * views, size)
     before = (features @ prior.weight.T + prior.bias).reshape(count * views, -1)
-    repeated = votes[:, None].expand(-1, views, -1).reshape(count * views, -1)
+    loss_of_votes = _objective_of(votes[:, None].expand(-1, views, -1).reshape(count * views, -1), tree)
     answers = len(prior.bias)
     scale, offset = torch.ones(answers, dtype=torch.float64), torch.zeros(answers, dtype=torch.float64)
     change, heads = torch.zeros(answers, size, dtype=torch.float64), []
@@ -103,7 +124,7 @@ def fit_heads(
             if change.requires_grad:
                 raw = raw + scaled @ change.T
                 penalty = penalty + strength / 2 * change.square().sum()
-            loss = dirichlet_multinomial_nll(raw.clamp(*LIMITS).exp(), repeated, tree).sum() / views + penalty
+            loss = loss_of_votes(raw) / views + penalty
             loss.backward()
             return loss
 
