@@ -25,7 +25,7 @@ from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
 from ..data.load import Galaxies, load_galaxies
 from ..data.twins import without_twins
-from ..evaluation.report import finish_run
+from ..evaluation.report import describe_run, write_report
 from ..evaluation.saved import evaluate_saved
 from ..evaluation.tables import summary_table
 from ..inference.loading import load_classifier, take_for
@@ -35,7 +35,7 @@ from ..models.tree import DecisionTree
 from ..models.trees import Trees
 from ..runtime.accelerator import make_accelerator
 from ..runtime.arguments import arg, parse_arguments
-from ..runtime.files import sole_run
+from ..runtime.files import sole_run, write_json
 from ..runtime.orderly_end import refusals_in_one_line
 from ..runtime.shipped import CLASSIFIER
 from .head_fit import Head, choose_strength, fit_head
@@ -258,7 +258,9 @@ def adapt(args: Arguments) -> dict:
             "num_processes": 1,
             "seconds": round(time.perf_counter() - started, 1),
         }
-        finish_run(args, make_accelerator("no", 1, None, folder), data, data.trees, results)
+        write_json(folder / "metrics.json", results)
+        write_json(folder / "run.json", describe_run(args, make_accelerator("no", 1, None, folder), data, results))
+        write_report(folder, data["test"], data.trees)
     print(f"\nTest split, {results['rows']} galaxies")
     print(summary_table(results))
     print(f"\nmodel, card, metrics.json and figures: {folder.resolve()}")
