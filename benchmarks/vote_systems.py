@@ -4,7 +4,7 @@
         --without_twins_of galaxy_zoo_challenge,galaxy_zoo_classes --output vote_systems.json
 
 All rows of the data set are used, each predicted by a head that was fitted to the other folds, since its test split is
-small; the strength of every fold is chosen on the other folds. Rows that the model has learned from are left out.
+small. Every strength is scored, and that of the least loss is named. Rows that the model has learned from are left out.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.models.trees import Trees
 from galaxy_vision.runtime.files import write_json
 from galaxy_vision.training.adapt import head_of, known_votes, like_which, view_features
-from galaxy_vision.training.head_fit import STRENGTHS, choose_strength, fit_head, folds_of, out_of_folds
+from galaxy_vision.training.head_fit import STRENGTHS, folds_of, loss_of, out_of_folds
 
 
 def first_question(trees: Trees, concentration: np.ndarray, votes: np.ndarray) -> dict:
@@ -68,6 +68,7 @@ def main() -> None:
     like = like_which(model, args.model, args.like, trees.first)
     if args.features and Path(args.features).is_file():
         features, votes = torch.load(args.features)
+        features = features[:, : args.views]
     else:
         rows = concatenate_datasets(list(data.values()))
         for name in filter(None, args.without_twins_of.split(",")):
@@ -81,22 +82,13 @@ def main() -> None:
             torch.save((features, votes), args.features)
     prior, tree = head_of(model, like), trees.first
     print(f"{len(votes)} galaxies, {features.shape[1]} views of {features.shape[2]} features")
-    after, chosen = torch.empty(votes.shape, dtype=torch.float64), []
-    folds = folds_of(len(votes), args.folds, seed=1)
-    for fold in folds:
-        others = torch.ones(len(votes), dtype=torch.bool)
-        others[fold] = False
-        strength, losses = choose_strength(features[others], votes[others], prior, tree)
-        print(f"strength {strength:g}:", {f"{some:g}": round(loss, 4) for some, loss in losses.items()}, flush=True)
-        chosen.append(strength)
-        after[fold] = fit_head(features[others], votes[others], prior, tree, strength).concentration(features[fold, 0])
-    alone = out_of_folds(features, votes, prior, tree, [STRENGTHS[0]], folds)[0]
-    results = {"rows": len(votes), "strengths": [f"{strength:g}" for strength in chosen]}
-    for name, concentration in {
-        "before": prior.concentration(features[:, 0]),
-        "scale and offset": alone,
-        "adapted": after,
-    }.items():
+    concentrations = {"before": prior.concentration(features[:, 0])}
+    adapted = out_of_folds(features, votes, prior, tree, STRENGTHS, folds_of(len(votes), args.folds, seed=1))
+    concentrations |= {f"strength {strength:g}": some for strength, some in zip(STRENGTHS, adapted, strict=True)}
+    losses = {name: loss_of(some, votes, tree).item() for name, some in concentrations.items()}
+    results = {"rows": len(votes), "losses": losses, "chosen": min(losses, key=losses.get)}
+    print({name: round(loss, 4) for name, loss in losses.items()}, "chosen:", results["chosen"])
+    for name, concentration in concentrations.items():
         metric = VoteMetrics(trees, votes.numpy())
         metric.add_batch(predictions=concentration.numpy().astype(np.float32), references=votes.numpy())
         scores = metric.compute()
