@@ -113,11 +113,10 @@ def votes_of(table: pa.Table, trees: Trees | None = None) -> np.ndarray | None:
         ValueError: a row does not have as many votes as there are answers, one of them is negative or infinite, or the
             table does not have the votes that are wanted.
     """
-    is_marked = {"votes", MARK} <= set(table.column_names)
-    trees = marked_trees([table[MARK]]) if is_marked and trees is None else trees_in(table.column_names, trees)
+    trees = _trees_of(table, trees)
     if trees is None:
         return None
-    if is_marked:
+    if {"votes", MARK} <= set(table.column_names):
         votes = _marked_votes(table, trees)
     elif "votes" in table.column_names:
         votes = _listed_votes(table, trees)
@@ -128,6 +127,13 @@ def votes_of(table: pa.Table, trees: Trees | None = None) -> np.ndarray | None:
         value = votes[row][wrong[row]][0]
         raise ValueError(f"{_row_name(table, row)} has {value:g} votes for an answer; mend or remove the row")
     return votes
+
+
+def _trees_of(table: pa.Table, trees: Trees | None) -> Trees | None:
+    """Return :func:`trees_in` of a table, and those that its rows name where none are wanted."""
+    if trees is None and {"votes", MARK} <= set(table.column_names):
+        return marked_trees([table[MARK]])
+    return trees_in(table.column_names, trees)
 
 
 def _campaign_votes(table: pa.Table, tree: DecisionTree) -> np.ndarray:
@@ -211,7 +217,7 @@ def votes_and_labels(
     Raises:
         ValueError: as for :func:`votes_of`.
     """
-    trees = trees_in(table.column_names, trees)
+    trees = _trees_of(table, trees)
     votes = votes_of(table, trees)
     if has_labels(features, label_scheme, trees):
         labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -235,6 +241,8 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None, trees: Tre
     Raises:
         ValueError: as for :func:`votes_of`.
     """
+    if trees is None and {"votes", MARK} <= set(rows.column_names):
+        trees = marked_trees([rows.select_columns([MARK]).with_format("arrow")[:][MARK]])
     trees = trees_in(rows.column_names, trees)
     columns = vote_columns(rows.column_names, trees)
     ids = [column for column in ID_COLUMNS if column in rows.column_names]

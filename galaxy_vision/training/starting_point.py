@@ -6,7 +6,7 @@ import timm
 import torch
 from torch import nn
 
-from ..inference.loading import refusing, take_for
+from ..inference.loading import refusing
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.losses import SINGLE_LABEL
 from ..models.strict_loading import check_resnet
@@ -126,7 +126,7 @@ def take_weights(model, start, source: str) -> str:
 
     Those of the class head do if the classes have the same names in the same order and exclude each other in both;
     those of the vote head for the campaigns whose tree both have. A trained model that does not say whose votes it
-    predicts gives its own to the only campaign with their answers.
+    predicts gives them to all campaigns with its answers.
 
     Args:
         source: the trained model's argument and name, for the message.
@@ -134,22 +134,25 @@ def take_weights(model, start, source: str) -> str:
     Returns:
         One line that says which were taken.
     """
-    campaigns, whose = [], None
+    campaigns, whose = {}, ""
     if start.vote_head is not None and model.vote_head is not None:
-        whose = take_for(start, model.trees)
-    if start.vote_head is not None and model.vote_head is not None:
-        campaigns = [name for name, tree in model.trees.items() if start.trees.get(name) == tree]
+        campaigns = {name: name for name, tree in model.trees.items() if start.trees.get(name) == tree}
+        if start.config.trees is None:
+            own = start.trees.first
+            campaigns = {name: own.name for name, tree in model.trees.items() if tree.answers == own.answers}
+            if len(campaigns) > 1 or own.name not in campaigns:
+                whose = f"; it does not say whose votes it predicts, and they begin those of {', '.join(campaigns)}"
     excludes = start.config.problem_type in (None, SINGLE_LABEL)  # else its classes do not exclude each other
     taken = ["backbone"]
     if start.config.id2label == model.config.id2label and excludes:
         taken.append("classifier")
     for name in taken:
         getattr(model, name).load_state_dict(getattr(start, name).state_dict())
-    for campaign in campaigns:
-        own, theirs = model.trees.slices[campaign], start.trees.slices[campaign]
+    for campaign, like in campaigns.items():
+        own, theirs = model.trees.slices[campaign], start.trees.slices[like]
         with torch.no_grad():
             model.vote_head.weight[own] = start.vote_head.weight[theirs]
             model.vote_head.bias[own] = start.vote_head.bias[theirs]
     if campaigns:
         taken.append("vote_head" + ("" if len(campaigns) == len(model.trees) else f" of {', '.join(campaigns)}"))
-    return f"weights taken from {source}: {', '.join(taken)}" + (f"; {whose}" if whose else "")
+    return f"weights taken from {source}: {', '.join(taken)}{whose if campaigns else ''}"
