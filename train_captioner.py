@@ -14,6 +14,7 @@ from galaxy_vision.evaluation.caption_metrics import CaptionMetric, score_beside
 from galaxy_vision.evaluation.evaluate import evaluate_captions, template_captions
 from galaxy_vision.evaluation.objectives import CAPTIONER
 from galaxy_vision.inference.captioning import campaign_to_say
+from galaxy_vision.inference.loading import take_for
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.runtime.arguments import arg, parse_arguments
 from galaxy_vision.training.arguments import TrainingRun
@@ -87,6 +88,8 @@ def train(run: Run) -> dict | None:
     # ------------------------------------------------------------------------------------------------------------- data
     rows = load_rows(run, image_processor, check_captioner_rows, with_captions=True)
     tokenizer, tree = rows.tokenizer, rows.trees.first
+    if classifier and (whose := take_for(classifier, rows.trees)):
+        accelerator.print(f"encoder={args.encoder!r}: {whose}")
     check_captioner_start(args, tree, tokenizer, start_processor, classifier)
     processor = GalaxyCaptionerProcessor(image_processor, tokenizer)
     references = {split: rows.references(split) for split in ("validation", "test")}

@@ -18,6 +18,7 @@ from galaxy_vision.data.schema import Card, Dropped, galaxy_features
 from galaxy_vision.data.schemes import SCHEMES, get_scheme
 from galaxy_vision.images.archives import ImageSource
 from galaxy_vision.models.decision_tree import ANSWERS, conditional_fractions, votes_from_conditional
+from galaxy_vision.models.trees import Trees
 
 
 def read_mapping(path: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -133,7 +134,7 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     )
     found_rows = read_rows(images, args.labels, header, mapping, doubtful, args.label_scheme)
     rows = tqdm(found_rows, desc="galaxies", unit=" rows")
-    return rows, galaxy_features(get_scheme(args.label_scheme).class_names, **found), card
+    return rows, galaxy_features(get_scheme(args.label_scheme).class_names, trees=Trees(), **found), card
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from datasets import Features
 from tqdm.auto import tqdm
 
 from galaxy_vision.data.builder import builder_parser, check_fractions, run_builder
+from galaxy_vision.data.campaigns import tree_of
 from galaxy_vision.data.csv_tables import read_chunks, read_header
 from galaxy_vision.data.labels import assign_labels
 from galaxy_vision.data.schema import Card, Dropped, galaxy_features
@@ -29,6 +30,10 @@ from galaxy_vision.models.decision_tree import (
     conditional_from_kaggle,
     votes_from_conditional,
 )
+from galaxy_vision.models.trees import Trees
+
+TREES = Trees([tree_of("gz_challenge")])
+"""Whose votes these are."""
 
 
 def known_columns(table: str) -> list[str]:
@@ -112,19 +117,21 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict | Dropped], Features, 
     images, tables = ImageSource(args.images), {table: known_columns(table) for table in args.labels}
     card = Card(
         "Galaxy Zoo: the Galaxy Challenge",
-        "SDSS gri images and the vote fractions of Galaxy Zoo 2 volunteers. `votes` are the expected votes of "
-        f"{NOMINAL_CLASSIFICATIONS} volunteers (the number is not published, hence `num_classifications` is NaN); "
+        "SDSS gri images and the vote fractions of Galaxy Zoo 2 volunteers, corrected for redshift, so that they are "
+        "not what the volunteers clicked: `vote_campaign` is gz_challenge, and not gz2. `votes` are the expected votes "
+        f"of {NOMINAL_CLASSIFICATIONS} volunteers (the number is not published, hence `num_classifications` is NaN); "
         "dividing by the sum of each question gives back the published conditional fractions exactly. NaN is unknown.",
         "other",
         "Terms of the Kaggle competition galaxy-zoo-the-galaxy-challenge. Cite Willett et al. 2013 (MNRAS 435, 2835), "
         "Dieleman et al. 2015 (MNRAS 450, 1441) and SDSS (York et al. 2000, AJ 120, 1579).",
         args.label_scheme,
+        trees=TREES,
     )
     if args.split:
         card = card._replace(splits=f"All rows are of the split {args.split}.")
     rows = read_rows(images, tables, args.label_scheme, args.split)
     rows = tqdm(rows, desc="galaxies", total=len(images.members), unit=" rows")
-    return rows, galaxy_features(get_scheme(args.label_scheme).class_names), card
+    return rows, galaxy_features(get_scheme(args.label_scheme).class_names, trees=TREES), card
 
 
 def main(argv: list[str] | None = None) -> None:

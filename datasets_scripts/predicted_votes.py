@@ -3,12 +3,13 @@
     python datasets_scripts/predicted_votes.py --model runs/votes --dataset galaxy_zoo_challenge \\
         --unlabelled galaxy_zoo_classes --output_dir galaxy_zoo_student
 
-For self-training (Xie et al. 2020, arXiv:1911.04252), with the votes of Galaxy Zoo 2. Only training rows of
-``--unlabelled`` are taken, and validation and test are those of ``--dataset`` alone, so that a student is scored on the
-same galaxies as its teacher, against volunteers' votes. ``--also`` adds the training rows of data sets with votes on
-some questions only, and votes on the others are predicted too: how many volunteers are asked them follows from the
-known answers. Where class folders are cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote
-contradicts the folder of its galaxy.
+For self-training (Xie et al. 2020, arXiv:1911.04252), with the answers of Galaxy Zoo 2: the votes are those of the
+campaign of ``--dataset``, the volunteers' or the challenge's, and the model must predict the same. Only training rows
+of ``--unlabelled`` are taken, and validation and test are those of ``--dataset`` alone, so that a student is scored on
+the same galaxies as its teacher, against given votes. ``--also`` adds the training rows of data sets with votes on some
+questions only, and votes on the others are predicted too: how many volunteers are asked them follows from the known
+answers. Where class folders are cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote contradicts
+the folder of its galaxy.
 """
 
 import argparse
@@ -28,11 +29,11 @@ from galaxy_vision.data.load import load_galaxies, load_training_rows
 from galaxy_vision.data.schema import Card, galaxy_features
 from galaxy_vision.data.schemes import SCHEMES, get_scheme
 from galaxy_vision.data.splits import split_of
+from galaxy_vision.data.vote_marks import is_listed
 from galaxy_vision.images.limits import read_file
-from galaxy_vision.inference.loading import load_classifier
+from galaxy_vision.inference.loading import load_classifier, take_for
 from galaxy_vision.inference.rotations import ROTATIONS, classify
 from galaxy_vision.models.decision_tree import (
-    GALAXY_ZOO_2,
     NOMINAL_CLASSIFICATIONS,
     conditional_fractions,
     question_totals,
@@ -48,7 +49,7 @@ Teachers = list[tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]]
 
 
 @torch.inference_mode()
-def predict(models: Teachers, rows: Dataset, rotations: int) -> tuple[np.ndarray, np.ndarray]:
+def predict(models: Teachers, campaign: str, rows: Dataset, rotations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return conditional fractions and the certainty of the question of each answer, both (N, 37).
 
     As over rotations, fractions are arithmetic means over the models, and certainties geometric ones.
@@ -60,26 +61,28 @@ def predict(models: Teachers, rows: Dataset, rotations: int) -> tuple[np.ndarray
         for batch in tqdm(batches, desc="predicted votes"):
             pixels = processor.normalize_pixels(batch["pixels"]).contiguous(memory_format=torch.channels_last)
             outputs = classify(model, pixels, rotations)
-            own_fractions.append(model.predict_fractions(outputs, GALAXY_ZOO_2.name).conditional)
-            own_certainties.append(question_totals(model.trees.part(outputs.vote_concentration, GALAXY_ZOO_2.name)))
+            own_fractions.append(model.predict_fractions(outputs, campaign).conditional)
+            own_certainties.append(question_totals(model.trees.part(outputs.vote_concentration, campaign)))
         fractions = fractions + torch.cat(own_fractions).double().numpy() / len(models)
         log_certainty = log_certainty + np.log(np.concatenate(own_certainties)) / len(models)
     return fractions, np.exp(log_certainty)
 
 
-def predict_votes(models: Teachers, rows: Dataset, rotations: int, bounds: dict[int, np.ndarray]) -> np.ndarray:
+def predict_votes(
+    models: Teachers, campaign: str, rows: Dataset, rotations: int, bounds: dict[int, np.ndarray]
+) -> np.ndarray:
     """Return the (N, 37) votes that :data:`NOMINAL_CLASSIFICATIONS` volunteers are expected to give these galaxies.
 
     ``bounds`` are those of labels, from :func:`~galaxy_vision.data.bounds.read_bounds`; may be empty.
     """
-    fractions, certainty = predict(models, rows, rotations)
+    fractions, certainty = predict(models, campaign, rows, rotations)
     labels = labels_of(rows) if bounds else None
     for label, least in bounds.items():
         fractions[labels == label] = hold(fractions[labels == label], certainty[labels == label], least)
     return votes_from_conditional(fractions, NOMINAL_CLASSIFICATIONS)
 
 
-def fill_votes(models: Teachers, rows: Dataset, rotations: int) -> np.ndarray:
+def fill_votes(models: Teachers, campaign: str, rows: Dataset, rotations: int) -> np.ndarray:
     """Return the (N, 37) votes of rows, with predicted ones for unknown questions.
 
     How many volunteers are asked an unknown question follows from the known answers that lead to it.
@@ -88,7 +91,7 @@ def fill_votes(models: Teachers, rows: Dataset, rotations: int) -> np.ndarray:
     partial = np.flatnonzero(np.isnan(votes).any(1))
     if len(partial):
         given = votes[partial]
-        predicted, _ = predict(models, rows.select(partial), rotations)
+        predicted, _ = predict(models, campaign, rows.select(partial), rotations)
         fractions = conditional_fractions(given)
         fractions = np.where(np.isnan(fractions), predicted, fractions)
         votes[partial] = np.where(np.isnan(given), votes_from_conditional(fractions, NOMINAL_CLASSIFICATIONS), given)
@@ -146,12 +149,12 @@ def without_galaxies_of(others: list[Dataset], rows: Dataset) -> Dataset:
     return rows.select([row for row, key in enumerate(rows["id"]) if str(key) not in known])
 
 
-def training_rows(names: list[str], labelled: dict[str, Dataset]) -> list[Dataset]:
+def training_rows(names: list[str], labelled: dict[str, Dataset], trees: Trees) -> list[Dataset]:
     """Return the training rows of further data sets; raise ValueError where they are no addition to the first."""
     known = {str(key) for rows in labelled.values() for key in rows["id"]}
     further = []
     for name in names:
-        rows = load_training_rows(name, trees=Trees())
+        rows = load_training_rows(name, trees=trees)
         if missing := sorted({"id", "votes"} - set(rows.column_names)):
             raise ValueError(f"also={name!r} has no column {' and '.join(missing)}; {REMEDY}")
         if twice := [key for key in map(str, rows["id"]) if key in known]:
@@ -170,24 +173,30 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
             raise ValueError(f"model={name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         if not model.config.predict_votes:
             raise ValueError(f"model={name!r} was trained without votes; give one that predicts them")
-        if GALAXY_ZOO_2 not in model.trees.values():
-            raise ValueError(
-                f"model={name!r} predicts votes of {', '.join(model.trees)}, and this script adds those of Galaxy "
-                "Zoo 2 only; give another model"
-            )
         models.append((model.to(memory_format=torch.channels_last), processor))
     labelled, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]
-    if labelled.trees not in (None, Trees()):
+    if labelled.trees is not None and not is_listed(labelled.trees):
         labelled = load_galaxies(args.dataset, trees=Trees())  # of several campaigns, or refused
+    for note in labelled.notes:
+        print(note)
+    trees = labelled.trees or Trees()
+    for name, (model, _) in zip(args.model, models, strict=True):
+        if whose := take_for(model, trees):
+            print(f"model={name!r}: {whose}")
+        if trees.first not in model.trees.values():
+            raise ValueError(
+                f"model={name!r} predicts votes of {', '.join(model.trees)}, and dataset={args.dataset!r} has those of "
+                f"{', '.join(trees)}; give another model"
+            )
     for split, rows in labelled.items():
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
-    further = training_rows(args.also, labelled)
+    further = training_rows(args.also, labelled, trees)
     if not len(unlabelled := without_galaxies_of(further, unlabelled)):
         raise ValueError(f"all galaxies of unlabelled={args.unlabelled!r} are in also={args.also}; give others")
     bounds = read_bounds(args.bounds, unlabelled.features["label"].names) if args.bounds else {}
-    votes = predict_votes(models, unlabelled, args.rotations, bounds)
-    filled = [(rows, fill_votes(models, rows, args.rotations)) for rows in further]
+    votes = predict_votes(models, trees.first.name, unlabelled, args.rotations, bounds)
+    filled = [(rows, fill_votes(models, trees.first.name, rows, args.rotations)) for rows in further]
     names = ", ".join(f"`{name}`" for name in args.model)
     teachers = names if len(models) == 1 else f"the mean of {names}"
     card = Card(
@@ -199,6 +208,7 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         "other",
         "Licences and citations of the data sets.",
         args.label_scheme,
+        trees=trees,
     )
     if further:
         added = f"Training rows of {', '.join(f'`{name}`' for name in args.also)} are training rows here too"
@@ -210,7 +220,7 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         total=sum(map(len, [*labelled.values(), *further, unlabelled])),
         unit=" rows",
     )
-    return rows, galaxy_features(get_scheme(args.label_scheme).class_names), card
+    return rows, galaxy_features(get_scheme(args.label_scheme).class_names, trees=trees), card
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -52,6 +52,8 @@ def run_describe(args: argparse.Namespace) -> int:
             if result["reading"]:
                 print(f"  read as: {result['reading']}")
             if result["answers"] and len(describer.classifier.trees) > 1:
+                follows = result["caption_campaign"] is not None
+                print("  the caption follows the same votes" if follows else "  the caption is of the image alone")
                 print(f"  as volunteers of {result['campaign']} would answer:")
             for answer in result["answers"]:
                 name = answer_words(describer.tree)[answer["answer"]]
@@ -136,8 +138,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     print(f"{args.model} on the {args.split} split of {args.dataset}: {results['rows']} galaxies")
     if args.without_twins_of:
         print(f"{results['twins_left_out']} more are in {', '.join(args.without_twins_of)} too and were left out")
-    if "note" in results:
-        print(f"note: {results['note']}")
+    for note in [*results.get("whose_votes", []), *([results["note"]] if "note" in results else [])]:
+        print(f"note: {note}")
     print(summary_table(results))
     if args.output:
         write_json(Path(args.output), results)

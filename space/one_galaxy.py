@@ -25,22 +25,22 @@ SAVE = """(file) => {
 """Starts the download of the file that was just written."""
 
 
-def _look(image, name: str) -> tuple:
+def _look(image, name: str, campaign: str | None = None) -> tuple:
     """Return everything that the page shows of an image: description, verdict, viewer, bars, tree."""
-    description = studio.describe(image, name)
+    description = studio.describe(image, name, campaign)
     words, maps = studio.word_maps(image)
     heat = studio.heat_map(image, description["class"], DEFAULT_METHOD)
     verdict = page.verdict(description, words, maps)
     viewer = page.viewer(image, name, heat, description["class"], DEFAULT_METHOD)
-    tree = page.tree(description["votes"], *studio.tree())
+    tree = page.tree(description["votes"], *studio.tree(campaign))
     return description, verdict, viewer, page.bars(description["probabilities"]), tree
 
 
 @functools.lru_cache(maxsize=16)
-def look_at_example(index: int) -> tuple:
+def look_at_example(index: int, campaign: str | None = None) -> tuple:
     """Return an example image, and what :func:`_look` returns for it."""
     image = read_example(index)
-    return image, *_look(image, EXAMPLES[index].name)
+    return image, *_look(image, EXAMPLES[index].name, campaign)
 
 
 def read_example(index: int, frame: str = "auto"):
@@ -88,18 +88,18 @@ def show_upload(session: dict, path: str | None, hdu: str, bands: str, stretch: 
 
     def look():
         image = read(frame)
-        return image, *_look(image, Path(path).name)
+        return image, *_look(image, Path(path).name, session["campaign"])
 
     return _show(session, look, read)
 
 
 def show_example(session: dict, event: gr.SelectData) -> list:
     index = event.index
-    return _show(session, lambda: look_at_example(index), functools.partial(read_example, index))
+    return _show(session, lambda: look_at_example(index, session["campaign"]), functools.partial(read_example, index))
 
 
 def show_first(session: dict) -> list:
-    return _show(session, lambda: look_at_example(0), functools.partial(read_example, 0))
+    return _show(session, lambda: look_at_example(0, session["campaign"]), functools.partial(read_example, 0))
 
 
 def reframe(session: dict, field: float) -> list:
@@ -111,9 +111,27 @@ def reframe(session: dict, field: float) -> list:
 
     def look():
         image = session["read"](f"{x},{y},{radius * field}")
-        return image, *_look(image, session["shown"]["description"]["image"])
+        return image, *_look(image, session["shown"]["description"]["image"], session["campaign"])
 
     return _show(session, look)
+
+
+def show_campaigns():
+    """Return the picker of campaigns, which is shown if the classifier has several."""
+    try:
+        names, first = studio.campaigns()
+    except ValueError:  # which the page says where it shows the image
+        return gr.skip()
+    return gr.Dropdown(choices=names, value=first, visible=len(names) > 1)
+
+
+def choose_campaign(session: dict, campaign: str) -> list:
+    """Show the same image with the votes of another campaign."""
+    session["campaign"] = campaign
+    if session["shown"] is None:
+        return [gr.skip()] * OUTPUTS
+    image, name = session["shown"]["image"], session["shown"]["description"]["image"]
+    return _show(session, lambda: (image, *_look(image, name, campaign)))
 
 
 def redraw(session: dict, target: str, method: str) -> str:
@@ -141,7 +159,8 @@ def _shown(session: dict) -> tuple:
 def write_figure(session: dict, target: str, method: str, opacity: float) -> str:
     image, description, stem = _shown(session)
     heat = studio.heat_map(image, target, method)
-    return written(f"{stem}.png", sheet(image, description, studio.tree()[0], heat, target, method, opacity))
+    tree, _ = studio.tree(description["campaign"])
+    return written(f"{stem}.png", sheet(image, description, tree, heat, target, method, opacity))
 
 
 def write_json(session: dict, target: str, method: str) -> str:
@@ -154,7 +173,8 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     """Add the tab; ``private`` are options that keep its events out of the API."""
     # State of a visitor: number of the image requested last, and what is shown. It is changed in place, so that all
     # events see the change.
-    session = gr.State({"asked": 0, "shown": None, "read": None, "base": None, "field": 1.0}, time_to_live=900)
+    state = {"asked": 0, "shown": None, "read": None, "base": None, "field": 1.0, "campaign": None}
+    session = gr.State(state, time_to_live=900)
     with gr.Row(elem_id="gv-main"):
         with gr.Column(scale=4, min_width=280):
             gr.HTML(page.DROP)
@@ -202,6 +222,7 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
                 0.4, 2.5, 1.0, step=0.05, label="Field, times that which was found", elem_id="gv-field", min_width=100
             )
             bars = gr.HTML("", elem_id="gv-bars")
+    whose = gr.Dropdown([], label="Whose votes", elem_id="gv-campaign", visible=False)
     tree = gr.HTML("", elem_id="gv-tree")
     with gr.Row():
         figure = gr.Button("Figure (PNG)", interactive=False, size="sm", elem_id="gv-figure")
@@ -212,6 +233,8 @@ def one_galaxy(demo: gr.Blocks, private: dict) -> None:
     options = {"show_progress": "minimal", "show_progress_on": [verdict], **studio.MODEL_QUEUE, **private}
     reading = [session, upload, hdu, bands, stretch, frame]
     demo.load(show_first, session, outputs, **options)
+    demo.load(show_campaigns, None, whose, show_progress="hidden", **studio.MODEL_QUEUE, **private)
+    whose.input(choose_campaign, [session, whose], outputs, trigger_mode="always_last", **options)
     upload.upload(show_upload, reading, outputs, **options)
     again.click(show_upload, reading, outputs, **options)
     examples.select(show_example, session, outputs, trigger_mode="multiple", **options)  # the last choice is shown

@@ -54,11 +54,12 @@ class Models:
         self._lock = threading.Lock()
         self._describer: Describer | None = None
 
-    def get(self) -> Describer:
-        """Return the loaded models.
+    def get(self, campaign: str | None = None) -> Describer:
+        """Return the loaded models, with the answers of a campaign; None for that of the environment, or the first.
 
         Raises:
-            ValueError: a model is missing, with a message that says how to get it, or cannot be loaded.
+            ValueError: a model is missing, with a message that says how to get it, cannot be loaded, or does not have
+                the campaign.
         """
         with self._lock:
             if self._describer is None:
@@ -78,7 +79,7 @@ class Models:
                     reason = str(error).splitlines()[0]
                     names = " and ".join(locations.values())
                     raise ValueError(f"The models {names} cannot be loaded: {reason}") from error
-            return self._describer
+            return self._describer.of(campaign)
 
 
 MODELS = Models()
@@ -135,17 +136,23 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
     return image
 
 
-def describe(image: Image.Image, name: str) -> dict:
-    """Return everything that the models predict for an image, as data for JSON."""
+def describe(image: Image.Image, name: str, campaign: str | None = None) -> dict:
+    """Return everything that the models predict for an image, as data for JSON, with the votes of a campaign."""
     about = {"image": name} | {key: image.info[key] for key in ("size", "reading", "doubts", "frame")}
-    description = MODELS.get()(image)
+    description = MODELS.get(campaign)(image)
     about["doubts"] = about["doubts"] + [str(doubt) for doubt in class_doubts(description["uncertain"])]
     return about | description | {"models": versions()}
 
 
-def tree() -> tuple[DecisionTree, bool]:
-    """Return the decision tree whose answers are shown, and whether the classifier has others too."""
+def campaigns() -> tuple[list[str], str]:
+    """Return the campaigns of the classifier, none if it was trained without votes, and that which is shown first."""
     describer = MODELS.get()
+    return list(describer.classifier.trees) if describer.classifier.config.predict_votes else [], describer.tree.name
+
+
+def tree(campaign: str | None = None) -> tuple[DecisionTree, bool]:
+    """Return the decision tree whose answers are shown, and whether the classifier has others too."""
+    describer = MODELS.get(campaign)
     return describer.tree, len(describer.classifier.trees) > 1
 
 

@@ -55,8 +55,11 @@ def load_campaign(source: str) -> Campaign:
     """
     if source in _facts():
         facts = _facts()[source]
-        tree = DecisionTree.from_dict(facts | {"name": source})
         licence, lists = facts["licence"], (tuple(facts["citation"]), tuple(facts["notes"]))
+        if "like" in facts:  # the same questions and answers, with the names that our arrays have
+            tree = replace(tree_of(facts["like"]), name=source)
+            return Campaign(tree, tree, facts["dataset"], lists[0], licence, lists[1])
+        tree = DecisionTree.from_dict(facts | {"name": source})
         return Campaign(tree, _released(tree, facts["questions"]), facts["dataset"], lists[0], licence, lists[1])
     path = Path(source)
     if not path.is_file():
@@ -115,9 +118,13 @@ def wanted_trees(campaign: str | None, tree: str | None = None) -> Trees | None:
 def column_names(tree: DecisionTree) -> tuple[str | None, ...]:
     """Return the column of each answer in tables of votes, ``{question}_{answer}``; None where they do not have it.
 
-    For :data:`GALAXY_ZOO_2` those of the data sets on the Hub, which lack the odd features.
+    For :data:`GALAXY_ZOO_2` those of the data sets on the Hub, which lack the odd features; another campaign with its
+    answers, such as the challenge, has its own name before them, so that both fit into one table.
     """
-    return hub_columns() if tree == GALAXY_ZOO_2 else tuple(f"{question}_{answer}" for question, answer in tree.answers)
+    if tree == GALAXY_ZOO_2:
+        return hub_columns()
+    before = f"{tree.name}_" if tree.answers == GALAXY_ZOO_2.answers else ""
+    return tuple(f"{before}{question}_{answer}" for question, answer in tree.answers)
 
 
 @cache

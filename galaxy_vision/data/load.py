@@ -28,7 +28,8 @@ from .image_folders import load_image_folder
 from .missing_splits import with_all_splits
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .splits import split_name
-from .votes import ID_COLUMNS, check_whole, trees_in, with_caption_lists, with_votes_column
+from .votes import ID_COLUMNS, with_caption_lists, with_votes_column
+from .whose import side_by_side, trees_of_all
 
 _TYPE_WORDS = {"parse", "convert", "cast", "Integer"}
 """Words in messages of Arrow for a value of another type than its column; others are for damaged files."""
@@ -39,9 +40,11 @@ class Galaxies(DatasetDict):
 
     Attributes:
         trees: whose votes the column ``votes`` has, side by side; None without votes.
+        notes: one line for each data set that does not say whose its votes are, with those that they are taken for.
     """
 
     trees: Trees | None = None
+    notes: tuple[str, ...] = ()
 
 
 def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0, trees: Trees | None = None) -> str:
@@ -73,18 +76,32 @@ def load_galaxies(
         seed: seed of ``"simulated"``.
         streaming: load only validation and test, from Parquet files;
             :class:`~galaxy_vision.data.streaming.TrainingStream` reads the training split.
-        trees: whose votes are read; None for those of all campaigns that are recognised by their columns.
+        trees: whose votes are read; None for those of all campaigns that are recognised by their columns, or that the
+            column ``vote_campaign`` names. A column ``votes`` that does not say whose they are has those of ``trees``,
+            or else of Galaxy Zoo 2.
         also: further data sets, whose training rows are added to those of the first; none of their rows is moved to
-            another split, also where they have no others.
+            another split, also where they have no others. If they have votes of other campaigns, each row has those of
+            its own, and NaN for the others.
 
     Raises:
         ValueError: the folder or data set does not exist, it has neither labels nor votes, it does not have the votes
             that are asked for, its rows contradict its classes, or those of ``also`` have other columns or are held out
             by the first.
     """
-    data = _load_splits(locate_dataset(name, num_simulated, seed, trees), label_scheme, trees, streaming)
-    for other in also:
-        data["train"] = _joined(data, name, load_training_rows(other, label_scheme, data.trees), other)
+    whole = not also  # else one of several data sets may have the votes of a campaign
+    data = _load_splits(locate_dataset(name, num_simulated, seed, trees), label_scheme, trees, streaming, whole=whole)
+    others = {
+        other: _load_splits(
+            locate_dataset(other, trees=trees), label_scheme, trees, cut=False, whole=False, unmarked=data.trees
+        )
+        for other in also
+    }
+    side_by_side([data, *others.values()], [name, *also], trees)
+    for other, rows in others.items():
+        data["train"] = _joined(data, name, rows["train"], other)
+        data.notes += rows.notes
+    if name == "simulated":  # whose the votes are is known
+        data.notes = ()
     return data
 
 
@@ -104,8 +121,13 @@ def load_training_rows(name: str, label_scheme: str | None = None, trees: Trees 
 
 def _joined(data: DatasetDict, name: str, rows: Dataset, other: str) -> Dataset:
     """Return the training rows of ``data`` and ``rows``, which are of the data set ``other``."""
+    ours = {"image", "label", "captions", "votes", *ID_COLUMNS} & set(data["train"].column_names)
     columns = [column for column in data["train"].column_names if column in rows.column_names]
-    if columns != data["train"].column_names or rows.select_columns(columns).features != data["train"].features:
+    kinds = [
+        {name: kind for name, kind in some.features.items() if name in columns and name != "votes"}
+        for some in (data["train"], rows)
+    ]
+    if not ours <= set(columns) or kinds[0] != kinds[1]:
         raise ValueError(
             f"also={other!r} has other columns or classes than dataset={name!r}; build both with the same script and "
             "--label_scheme"
@@ -117,13 +139,28 @@ def _joined(data: DatasetDict, name: str, rows: Dataset, other: str) -> Dataset:
                 f"also={other!r} has {len(both)} rows that dataset={name!r} holds out, such as id {both[0]}; remove "
                 "them"
             )
-    return concatenate_datasets([data["train"], rows.select_columns(columns)])
+    first, rows = data["train"].select_columns(columns), rows.select_columns(columns)
+    same = rows.features == first.features  # lists of votes may have a fixed length, or none
+    return concatenate_datasets([first, rows if same else rows.cast(first.features)])
 
 
 def _load_splits(
-    name: str, label_scheme: str | None, trees: Trees | None, streaming: bool = False, cut: bool = True
+    name: str,
+    label_scheme: str | None,
+    trees: Trees | None,
+    streaming: bool = False,
+    cut: bool = True,
+    whole: bool = True,
+    unmarked: Trees | None = None,
 ) -> Galaxies:
-    """Return the checked splits of a data set; missing ones are not ``cut`` from train if that is False."""
+    """Return the checked splits of a data set.
+
+    Args:
+        name: as for :func:`load_galaxies`; so are ``label_scheme``, ``trees`` and ``streaming``.
+        cut: cut missing splits from train.
+        whole: the data set must have the votes of all ``trees``; otherwise of one of them.
+        unmarked: whose votes a column ``votes`` has that does not say it, where ``trees`` do not.
+    """
     if Path(name).is_file():  # else the Hub would be asked for a data set of that name
         raise ValueError(
             f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
@@ -138,47 +175,21 @@ def _load_splits(
     data = DatasetDict(dict(zip(renamed, data.values(), strict=True)))
     if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
-    trees = _trees_of_all(data, name, trees)
+    trees, note = trees_of_all(data, name, trees, whole, unmarked)
     for split, rows in data.items():
         data[split] = _with_checked_columns(rows, split, name, label_scheme, trees)
     if not streaming:
         data = with_named_labels(data, name)
         data = Galaxies(with_all_splits(data) if cut else data)
-        data.trees = trees
+        data.trees, data.notes = trees, note
         return data
     if not isinstance(data["test"].features["label"], ClassLabel):
         raise ValueError(
             f"column `label` of dataset={name!r} is not a ClassLabel, which streaming needs; leave --streaming out"
         )
     data = Galaxies(data)
-    data.trees = trees
+    data.trees, data.notes = trees, note
     return data
-
-
-def _trees_of_all(data: DatasetDict, name: str, trees: Trees | None) -> Trees | None:
-    """Return the trees whose votes the splits have.
-
-    Raises:
-        ValueError: a split does not have those that are wanted, or the splits have those of different campaigns.
-    """
-    found = {}
-    for split, rows in data.items():
-        try:
-            found[split] = trees_in(rows.column_names, trees)
-            if "votes" not in rows.column_names:
-                for tree in (trees or {}).values():
-                    check_whole(tree, rows.column_names)
-        except ValueError as error:
-            raise ValueError(f"{split} of dataset={name!r}: {error}; give another --campaign") from error
-    (first, expected), *others = found.items()
-    for split, in_split in others:
-        if in_split != expected:
-            kinds = [", ".join(some) if some else "no campaign" for some in (expected, in_split)]
-            raise ValueError(
-                f"dataset={name!r} has votes of {kinds[0]} in {first} and of {kinds[1]} in {split}; give all splits "
-                "the same columns"
-            )
-    return expected
 
 
 def _read(name: str, streaming: bool, trees: Trees | None) -> DatasetDict:

@@ -25,9 +25,10 @@ from ..models.trees import Trees
 from .class_names import label_names
 from .image_folders import METADATA
 from .splits import SPLITS, split_name
+from .vote_marks import MARK
 from .votes import ID_COLUMNS, vote_columns
 
-_OURS = {"image", "label", "captions", *ID_COLUMNS}
+_OURS = {"image", "label", "captions", MARK, *ID_COLUMNS}
 """Columns that this package reads, besides those of votes."""
 
 

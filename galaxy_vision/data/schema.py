@@ -7,6 +7,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 from ..captions.writing import NUM_CAPTIONS
 from ..models.trees import Trees
 from .campaigns import column_names
+from .vote_marks import MARK, is_listed
 
 
 class Dropped(NamedTuple):
@@ -63,15 +64,16 @@ def galaxy_features(
     Args:
         class_names: classes in label order.
         with_votes: the rows also have votes, numbers of volunteers and captions.
-        trees: whose votes these are. Those of Galaxy Zoo 2 (the default) are a list of 37 in the column ``votes``;
-            those of other campaigns have a column for each answer, named as in the published tables.
+        trees: whose votes these are. Those of Galaxy Zoo 2 and of the challenge are a list of 37 in the column
+            ``votes``, and the column ``vote_campaign`` says whose; without trees there is none. Those of other
+            campaigns have a column for each answer, named as in the published tables.
         source_ids: extra columns -> their dtype, such as ``kind="string"``.
     """
     features = {"image": Image(), "id": Value("string")}
-    trees = trees or Trees()
     if with_votes:
-        if trees == Trees():
-            features |= {"votes": List(Value("float32"), length=trees.num_answers)}
+        if trees is None or is_listed(trees):
+            features |= {"votes": List(Value("float32"), length=Trees().num_answers)}
+            features |= {} if trees is None else {MARK: Value("string")}
         else:
             features |= {column: Value("float32") for column in stored_columns(trees)}
         features |= {"num_classifications": Value("float32")}

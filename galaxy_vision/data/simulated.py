@@ -84,7 +84,8 @@ def simulated_source(
         default_scheme(trees),
         trees=trees,
     )
-    features = galaxy_features(class_names_for(default_scheme(trees), trees), trees=trees, kind="string")
+    marked = None if trees == Trees() else trees
+    features = galaxy_features(class_names_for(default_scheme(trees), trees), trees=marked, kind="string")
     return simulated_rows(num_galaxies, seed, trees), features, card
 
 

@@ -15,6 +15,7 @@ from ..models.trees import Trees
 from .campaigns import column_names, recognised
 from .labels import assign_labels, class_names_for, default_scheme, labels_of_summary
 from .schemes import get_scheme
+from .vote_marks import MARK, marked_trees
 
 ID_COLUMNS = ("id", "id_str")
 """Names of a column of ids; the second is that of galaxy-datasets."""
@@ -104,17 +105,20 @@ def votes_of(table: pa.Table, trees: Trees | None = None) -> np.ndarray | None:
     question, which here is unknown: the galaxy was shown in another campaign.
 
     Args:
-        table: with a column ``votes`` of lists, or with columns of campaigns.
+        table: with a column ``votes`` of lists, and :data:`~galaxy_vision.data.vote_marks.MARK` beside it where that
+            says whose they are; or with columns of campaigns.
         trees: whose votes are wanted; None for all that are recognised.
 
     Raises:
         ValueError: a row does not have as many votes as there are answers, one of them is negative or infinite, or the
             table does not have the votes that are wanted.
     """
-    trees = trees_in(table.column_names, trees)
+    trees = _trees_of(table, trees)
     if trees is None:
         return None
-    if "votes" in table.column_names:
+    if {"votes", MARK} <= set(table.column_names):
+        votes = _marked_votes(table, trees)
+    elif "votes" in table.column_names:
         votes = _listed_votes(table, trees)
     else:
         votes = np.concatenate([_campaign_votes(table, tree) for tree in trees.values()], axis=1)
@@ -123,6 +127,13 @@ def votes_of(table: pa.Table, trees: Trees | None = None) -> np.ndarray | None:
         value = votes[row][wrong[row]][0]
         raise ValueError(f"{_row_name(table, row)} has {value:g} votes for an answer; mend or remove the row")
     return votes
+
+
+def _trees_of(table: pa.Table, trees: Trees | None) -> Trees | None:
+    """Return :func:`trees_in` of a table, and those that its rows name where none are wanted."""
+    if trees is None and {"votes", MARK} <= set(table.column_names):
+        return marked_trees([table[MARK]])
+    return trees_in(table.column_names, trees)
 
 
 def _campaign_votes(table: pa.Table, tree: DecisionTree) -> np.ndarray:
@@ -137,6 +148,19 @@ def _campaign_votes(table: pa.Table, tree: DecisionTree) -> np.ndarray:
     )
     asked = votes[:, tree.slices[tree.first_question.name]].sum(axis=1)
     votes[(asked == 0) & ~(votes < 0).any(axis=1)] = np.nan
+    return votes
+
+
+def _marked_votes(table: pa.Table, trees: Trees) -> np.ndarray:
+    """Return the votes of lists whose campaign a column names, NaN for the campaigns that a row does not name."""
+    votes = np.full((len(table), trees.num_answers), np.nan)
+    names = np.array(table[MARK].to_pylist(), dtype=object)
+    if len(nameless := np.flatnonzero([name is None for name in names] & np.asarray(table["votes"].is_valid()))):
+        raise ValueError(f"{_row_name(table, int(nameless[0]))} has votes and no `{MARK}`; say whose they are")
+    for tree in marked_trees([table[MARK]], trees).values() if any(names) else ():
+        if tree.name in trees:
+            rows = names == tree.name
+            votes[rows, trees.slices[tree.name]] = _listed_votes(table.filter(pa.array(rows)), Trees([tree]))
     return votes
 
 
@@ -193,7 +217,7 @@ def votes_and_labels(
     Raises:
         ValueError: as for :func:`votes_of`.
     """
-    trees = trees_in(table.column_names, trees)
+    trees = _trees_of(table, trees)
     votes = votes_of(table, trees)
     if has_labels(features, label_scheme, trees):
         labels = table["label"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -217,16 +241,20 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None, trees: Tre
     Raises:
         ValueError: as for :func:`votes_of`.
     """
+    if trees is None and {"votes", MARK} <= set(rows.column_names):
+        trees = marked_trees([rows.select_columns([MARK]).with_format("arrow")[:][MARK]])
     trees = trees_in(rows.column_names, trees)
     columns = vote_columns(rows.column_names, trees)
     ids = [column for column in ID_COLUMNS if column in rows.column_names]
     labelled = has_labels(rows.features, label_scheme, trees)
+    marks = [MARK] if MARK in rows.column_names and "votes" in columns else []
     if labelled and columns in ([], ["votes"]):
-        if columns:
-            votes_of(rows.select_columns([*columns, *ids]).with_format("arrow")[:], trees)  # raises for wrong votes
-        return rows
+        if not columns:
+            return rows
+        votes = votes_of(rows.select_columns([*columns, *marks, *ids]).with_format("arrow")[:], trees)  # or raises
+        return _without_mark(rows, votes, trees) if marks else rows
     summary = ["summary"] if "summary" in rows.column_names else []
-    table = rows.select_columns([*columns, *ids, *summary]).with_format("arrow")[:]
+    table = rows.select_columns([*columns, *marks, *ids, *summary]).with_format("arrow")[:]
     votes = votes_of(table, trees)
     kept = ["image", *ids, "captions"]
     extra = {"votes": votes.astype(np.float32)}
@@ -243,6 +271,19 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None, trees: Tre
         extra = extra.cast_column("label", ClassLabel(names=_class_names(table.column_names, scheme, trees)))
     kept = [column for column in kept if column in rows.column_names]
     return concatenate_datasets([rows.select_columns(kept), extra], axis=1)
+
+
+def _without_mark(rows: Dataset, votes: np.ndarray, trees: Trees) -> Dataset:
+    """Return rows whose column ``votes`` has the votes of all trees side by side, and needs no mark."""
+    if set(rows.unique(MARK)) == set(trees) and len(trees) == 1:
+        return rows.remove_columns(MARK)
+    return with_votes(rows.remove_columns(MARK), votes)
+
+
+def with_votes(rows: Dataset, votes: np.ndarray) -> Dataset:
+    """Return rows with other votes, (N, answers)."""
+    column = Dataset.from_dict({"votes": votes.astype(np.float32)})
+    return concatenate_datasets([rows.remove_columns("votes"), column], axis=1)
 
 
 def written_captions(table: pa.Table, votes: np.ndarray, trees: Trees | None = None) -> list[list[str]]:

@@ -21,6 +21,7 @@ from .schema import Card, Dropped, stored_columns
 from .scheme_texts import scheme_table
 from .schemes import SCHEMES
 from .splits import SPLITS, split_of
+from .vote_marks import MARK
 from .votes import shown_votes
 
 ROWS_PER_SHARD = 5000
@@ -150,6 +151,9 @@ def _write_folder(rows: Iterable[dict | Dropped], folder: Path, features: Featur
             votes = np.asarray(row["votes"], dtype=np.float32)
             row = row | {"captions": captions_of(row["id"], *shown_votes(votes, card.trees))}
             content.update(votes.tobytes() + "\n".join(row["captions"]).encode())
+            if MARK in features:
+                row = row | {MARK: card.trees.first.name}
+                content.update(card.trees.first.name.encode())
             if "votes" not in features:
                 values = (None if np.isnan(value) else float(value) for value in row.pop("votes"))
                 row |= zip(stored_columns(card.trees), values, strict=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from accelerate.utils import broadcast
 from torch import nn
@@ -100,6 +101,7 @@ def evaluate(
     rotations: int = 1,
     campaign: str | None = None,
     scheme: str | None = None,
+    compared: np.ndarray | None = None,
 ) -> dict | None:
     """Score a classifier on a split.
 
@@ -110,6 +112,7 @@ def evaluate(
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
         campaign: as in :func:`~galaxy_vision.inference.classes.class_probabilities`, whose classes are scored.
         scheme: as there.
+        compared: indices of the model's answers whose votes the rows have; None for all.
 
     Returns:
         The results of the metrics and the loss (None if no row has a label or votes) on the main process; None on the
@@ -122,7 +125,9 @@ def evaluate(
         computed = {"probabilities": classes.probabilities, "labels": batch["labels"]}
         computed["head"] = output.logits.float().softmax(-1) if scheme is None else classes.probabilities
         if "votes" in metrics:
-            computed |= {"concentration": output.vote_concentration, "votes": batch["votes"]}
+            concentration = output.vote_concentration
+            concentration = concentration if compared is None else concentration[:, compared]
+            computed |= {"concentration": concentration, "votes": batch["votes"]}
         return computed
 
     sums, rows = torch.zeros(2, 2, dtype=torch.float64), 0  # sum and count, of classes and of votes

@@ -58,8 +58,9 @@ def training_constants(votes, tree: DecisionTree = GALAXY_ZOO_2) -> dict[str, np
 
 
 def cumulative(conditional, tree: DecisionTree = GALAXY_ZOO_2) -> np.ndarray:
-    """Return cumulative fractions (..., answers); of Galaxy Zoo 2 as the Galaxy Challenge published them."""
-    return kaggle_from_conditional(conditional) if tree == GALAXY_ZOO_2 else tree.cumulative(conditional)
+    """Return cumulative fractions (..., answers); for the answers of Galaxy Zoo 2 as the challenge published them."""
+    is_published = tree.answers == GALAXY_ZOO_2.answers
+    return kaggle_from_conditional(conditional) if is_published else tree.cumulative(conditional)
 
 
 def published_values(votes, tree: DecisionTree = GALAXY_ZOO_2) -> tuple[np.ndarray, np.ndarray]:

@@ -142,7 +142,7 @@ def classifier_tables(results: dict) -> str:
     for campaign, votes in campaigns.items():
         of_campaign = f", {campaign}" if len(campaigns) > 1 else ""
         key, count = error_of_all(votes)
-        name = f"RMSE over {count} vote fractions{' (Kaggle)' * (campaign == 'gz2')}{of_campaign}"
+        name = f"RMSE over {count} vote fractions{' (Kaggle)' * (campaign in ('gz2', 'gz_challenge'))}{of_campaign}"
         lines.append(_line(name, votes[key], votes["interval_95"].get(key), votes["baseline"][key]))
         name = f"calibration error of the votes{of_campaign}"
         lines.append(_line(name, votes["ece"], None, votes["baseline"].get("ece")))
@@ -176,11 +176,12 @@ def _number(value: float | None, digits: int = 3) -> str:
 def shown_command(run: dict) -> str:
     """Return the command of the run with the arguments that differ from the defaults; absolute paths become names."""
     hardware, words = run["hardware"], ["accelerate", "launch"]
+    is_script = run["script"].endswith(".py")  # else a command of the package, in one process
+    words = [*words, run["script"]] if is_script else run["script"].split()
     if hardware["num_processes"] > 1:
-        words += ["--multi_gpu", "--num_processes", str(hardware["num_processes"])]
+        words[2:2] = ["--multi_gpu", "--num_processes", str(hardware["num_processes"])]
         if hardware["device"] == "cpu":
             words.insert(0, "ACCELERATE_USE_CPU=true")
-    words.append(run["script"])
     for key, value in run["changed_arguments"].items():
         words += [f"--{key}", Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)]
     return shlex.join(words)

@@ -69,7 +69,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         results: the content of metrics.json, for the splits and the wall time in seconds (since it was resumed, if
             it was).
     """
-    script = Path(inspect.getsourcefile(type(args))).name
+    script = getattr(args, "command", None) or Path(inspect.getsourcefile(type(args))).name
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     versions = {"python": platform.python_version(), "galaxy_vision": __version__}
     return {
@@ -102,7 +102,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
 def _base_models(args) -> list[str]:
     """Return the Hub ids of the models that the run started from, without folders, which only this machine has."""
     backbone = getattr(args, "pretrained_backbone", None)
-    models = [getattr(args, name, None) for name in ("init_from", "encoder")]
+    models = [getattr(args, name, None) for name in ("init_from", "encoder", "model")]
     models = [model for model in models if model and not Path(model).is_dir()]
     return [f"timm/{backbone}", *models] if backbone else models
 
@@ -176,7 +176,7 @@ def write_report(folder: Path, rows=None, trees: Trees | None = None) -> list[Pa
 
     tree = (trees or Trees()).first
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
-    written = [figures.draw_curves(results, folder / "training_curves.png")]
+    written = [figures.draw_curves(results, folder / "training_curves.png")] if "history" in results else []
     if "captions" in results:
         if rows is not None:
             written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png", tree))
@@ -230,7 +230,7 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     except ValueError as error:
         reason = str(error)
     if rows is not None:
-        rows = rows.select(range(min(args["max_rows"], len(rows)))) if args["max_rows"] else rows
+        rows = rows.select(range(min(args["max_rows"], len(rows)))) if args.get("max_rows") else rows
         if fingerprint_of(rows) != run["split_fingerprint"]["test"]:
             old, new = run["split_fingerprint"]["test"], fingerprint_of(rows)
             rows, reason = None, f"the test split of dataset={args['dataset']!r} has changed ({new}, was {old})"

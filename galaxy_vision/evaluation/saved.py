@@ -17,7 +17,7 @@ from ..data.labels import class_names_for, scheme_of
 from ..data.load import Galaxies, class_counts, load_galaxies
 from ..data.twins import without_twins
 from ..inference.captioning import campaign_to_say
-from ..inference.loading import load_captioner, load_classifier, refusing
+from ..inference.loading import load_captioner, load_classifier, refusing, take_for
 from ..inference.rotations import check_rotations
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.trees import Trees
@@ -26,7 +26,7 @@ from ..runtime.shipped import model_source
 from .caption_metrics import score_beside_rivals
 from .evaluate import Examples, evaluate, evaluate_captions
 from .metrics import GalaxyMetric
-from .votes import VoteMetrics
+from .votes import VoteMetrics, answers_of
 
 
 def evaluate_saved(
@@ -100,13 +100,18 @@ def evaluate_saved(
 
 
 def _load(dataset: str, label_scheme: str | None, num_simulated: int, wanted: Trees | None, config) -> Galaxies:
-    """Load a data set with the votes that are wanted, or those of the model's trees if it has them."""
-    if wanted is None and getattr(config, "predict_votes", False):
-        try:
-            return load_galaxies(dataset, label_scheme, num_simulated, trees=config.decision_trees)
-        except ValueError:  # it has no votes, or others; then classes are compared
-            pass
-    return load_galaxies(dataset, label_scheme, num_simulated, trees=wanted)
+    """Load a data set with the votes that are wanted, or those of the model's trees as far as it has them."""
+    if wanted is not None or not getattr(config, "predict_votes", False):
+        return load_galaxies(dataset, label_scheme, num_simulated, trees=wanted)
+    trees = config.decision_trees
+    try:
+        return load_galaxies(dataset, label_scheme, num_simulated, trees=trees)
+    except ValueError:  # it has no votes, or others
+        data = load_galaxies(dataset, label_scheme, num_simulated)
+    common = [tree for campaign, tree in trees.items() if (data.trees or {}).get(campaign) == tree]
+    if not common or len(common) == len(data.trees):
+        return data  # without votes that both have, classes are compared
+    return load_galaxies(dataset, label_scheme, num_simulated, trees=Trees(common))
 
 
 @contextmanager
@@ -145,8 +150,9 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     note = f"the data set has classes that the model does not know ({', '.join(unknown)}); "
     note += f"the model's are {', '.join(model_names)}"
     votes = data.trees is not None and model.config.predict_votes
+    taken = take_for(model, data.trees) if votes else None
     others = ""
-    if votes and data.trees != model.trees:
+    if votes and any(model.trees.get(campaign) != tree for campaign, tree in data.trees.items()):
         votes = False
         others = f"the data set has votes of {', '.join(data.trees)}, and the model predicts {', '.join(model.trees)}"
         note += f"; {others}"
@@ -163,7 +169,7 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
             "examples": Examples(names),
         }
     if votes:
-        metrics["votes"] = VoteMetrics(model.trees, data["train"].with_format("numpy")["votes"][:])
+        metrics["votes"] = VoteMetrics(data.trees, data["train"].with_format("numpy")["votes"][:])
     rows = _pixels(accelerator, data, split, processor)
     if data_names != names:
         labels = [names.index(name) if name in names and metrics.get("classes") else -1 for name in data_names]
@@ -172,9 +178,12 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     campaign = None
     if data.trees is not None and data.trees != model.trees:
         campaign = next((name for name in data.trees if name in model.trees), None)
-    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, campaign, scheme)
+    compared = answers_of(data.trees, model.trees) if votes else None
+    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, campaign, scheme, compared)
     if results is None:
         return None
+    whose = [*data.notes, *([taken] if taken else [])]
+    results |= {"whose_votes": whose} if whose else {}
     if scheme:
         return results | {"note": f"{note}; so classes are those of the predicted votes by the scheme {scheme}"}
     if unknown:

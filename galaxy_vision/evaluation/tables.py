@@ -44,7 +44,7 @@ def classifier_table(results: dict) -> str:
         if len(campaigns) > 1:
             lines.append(f"{campaign}, {votes['rows']} galaxies")
         name, count = error_of_all(votes)
-        title = f"RMSE of {count}" + " (Kaggle)" * (campaign == "gz2")
+        title = f"RMSE of {count}" + " (Kaggle)" * (campaign in ("gz2", "gz_challenge"))
         show(title, votes[name], votes["interval_95"].get(name), votes["baseline"][name])
         if votes[name] is None:
             show("RMSE of the known answers", votes["rmse_known"])

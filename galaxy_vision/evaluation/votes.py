@@ -47,6 +47,18 @@ class VoteMetrics:
         }
 
 
+def answers_of(trees: Trees, of: Trees) -> np.ndarray | None:
+    """Return where the answers of some trees stand among those of a model, as indices; None where they are the same.
+
+    Args:
+        trees: all of them are trees of the model.
+        of: the trees of the model.
+    """
+    if trees == of:
+        return None
+    return np.concatenate([np.arange(of.num_answers)[of.slices[campaign]] for campaign in trees])
+
+
 def by_campaign(votes: dict | None) -> dict[str, dict]:
     """Return the scores of each campaign from those of :meth:`VoteMetrics.compute`; older runs are of Galaxy Zoo 2."""
     if votes is None:

@@ -1,5 +1,7 @@
 """Describe a galaxy image by a classifier and a captioner: class, votes and caption as plain data."""
 
+import copy
+
 import torch
 from PIL import Image
 
@@ -60,6 +62,26 @@ class Describer:
         self.classifier.trees.named(campaign)
         self.campaign = campaign
 
+    def of(self, campaign: str | None) -> "Describer":
+        """Return a describer with the same models that takes the answers of another campaign; None for the same one.
+
+        Raises:
+            ValueError: as for :meth:`choose`.
+        """
+        other = copy.copy(self)
+        if campaign is not None:
+            other.choose(campaign)
+        return other
+
+    @property
+    def caption_campaign(self) -> str | None:
+        """Whose votes the caption says: those of :attr:`tree` where the captioner reads them, else None.
+
+        A captioner that sees the image alone says what the volunteers of its own training rows would.
+        """
+        reads = getattr(self.captioner, "reads", None)
+        return self.tree.name if self.classifier.config.predict_votes and reads and reads(self.tree) else None
+
     @property
     def tree(self) -> DecisionTree:
         """The decision tree whose answers are given."""
@@ -77,7 +99,8 @@ class Describer:
             give, with ``question``, ``answer``, ``fraction`` (of those asked), the 90 % interval ``lower`` and
             ``upper``, and ``reach``, sorted by ``lower``. ``votes`` has the same four numbers for all answers by their
             name, see :func:`~galaxy_vision.inference.answer_names.answer_names`. Both are empty, and ``campaign`` is
-            None, if the classifier was trained without votes.
+            None, if the classifier was trained without votes. ``caption_campaign`` is whose votes the caption says,
+            None if it does not follow the classifier's.
         """
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
         outputs = classify(self.classifier, pixels, self.rotations)
@@ -94,6 +117,7 @@ class Describer:
             "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
             "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
             "caption": self.processor.batch_decode(generated)[0],
+            "caption_campaign": self.caption_campaign,
             "campaign": self.tree.name if votes else None,
             "answers": surest_answers(votes, self.tree),
             "votes": votes,

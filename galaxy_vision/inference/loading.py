@@ -19,6 +19,7 @@ from ..models.losses import SINGLE_LABEL
 from ..models.modeling_galaxy_captioner import GalaxyCaptionerForConditionalGeneration
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.processing_galaxy_captioner import GalaxyCaptionerProcessor
+from ..models.trees import Trees
 from ..runtime.shipped import model_source
 from .classes import class_probabilities
 
@@ -112,3 +113,27 @@ def load_captioner(name: str | Path) -> tuple[GalaxyCaptionerForConditionalGener
                 f"vocab_size={model.config.vocab_size}; download or save it again"
             )
     return model, processor
+
+
+def take_for(model: GalaxyResNetForImageClassification, trees: Trees | None) -> str | None:
+    """Take a model that does not say whose votes it predicts for one of the campaign of a data set with its answers.
+
+    Models without trees in their configuration have those of Galaxy Zoo 2, also where they learned from the challenge,
+    whose questions and answers are the same.
+
+    Args:
+        model: whose trees are changed if they are not in its configuration, and the data set has votes of one other
+            campaign with the same answers.
+        trees: of the data set.
+
+    Returns:
+        One line that says whose votes the model is taken to predict; None if nothing was changed.
+    """
+    if model.config.trees is not None or trees is None or trees == model.trees or len(trees) > 1:
+        return None
+    if trees.first.answers != model.trees.first.answers:
+        return None
+    model.config.trees = trees.to_list()
+    model.config.validate_format()
+    model.trees = trees
+    return f"the model does not say whose votes it predicts, and is taken to predict those of {trees.first.name}"

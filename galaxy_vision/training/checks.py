@@ -9,9 +9,9 @@ from ..captions.claims import claims_from_votes
 from ..data.checks import check_labels, check_number_of_captions, check_references
 from ..data.labels import class_names_for, default_scheme
 from ..data.scheme_texts import thin_votes, undecidable
+from ..data.vote_marks import is_listed
 from ..data.votes import votes_of
 from ..evaluation.metrics import published_values
-from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree
 from ..models.trees import Trees
 
@@ -87,7 +87,7 @@ def check_classifier_rows(
         raise ValueError(
             f"the {' and '.join(without)} split of dataset={dataset!r} has no votes; give them, or --no_predict_votes"
         )
-    if select_by == "rmse_37" and list(trees.values()) != [GALAXY_ZOO_2]:
+    if select_by == "rmse_37" and not is_listed(trees):
         raise ValueError(
             f"select_by=rmse_37 is the error of the Galaxy Challenge, and dataset={dataset!r} has votes of "
             f"{', '.join(trees)}; use rmse_known or loss"

@@ -110,7 +110,9 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
         settings = {"seed": 0, "streaming": args.streaming, "trees": args.trees, "also": args.further_datasets}
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
-        trees = data.trees
+        trees, notes = data.trees, data.notes
+    for note in notes:
+        accelerator.print(note)
     if trees is not None and trees != Trees():
         accelerator.print(f"votes of {', '.join(f'{name} ({len(tree.answers)})' for name, tree in trees.items())}")
     if args.max_rows:

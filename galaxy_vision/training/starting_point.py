@@ -204,7 +204,8 @@ def take_weights(model, start, source: str) -> str:
     """Copy the weights of a trained classifier that mean the same in a new one.
 
     Those of the class head do if the classes have the same names in the same order and exclude each other in both;
-    those of the vote head for the campaigns whose tree both have.
+    those of the vote head for the campaigns whose tree both have. A trained model that does not say whose votes it
+    predicts gives them to all campaigns with its answers.
 
     Args:
         source: the trained model's argument and name, for the message.
@@ -212,20 +213,25 @@ def take_weights(model, start, source: str) -> str:
     Returns:
         One line that says which were taken.
     """
-    campaigns = []
+    campaigns, whose = {}, ""
     if start.vote_head is not None and model.vote_head is not None:
-        campaigns = [name for name, tree in model.trees.items() if start.trees.get(name) == tree]
+        campaigns = {name: name for name, tree in model.trees.items() if start.trees.get(name) == tree}
+        if start.config.trees is None:
+            own = start.trees.first
+            campaigns = {name: own.name for name, tree in model.trees.items() if tree.answers == own.answers}
+            if len(campaigns) > 1 or own.name not in campaigns:
+                whose = f"; it does not say whose votes it predicts, and they begin those of {', '.join(campaigns)}"
     excludes = start.config.problem_type in (None, SINGLE_LABEL)  # else its classes do not exclude each other
     taken = ["backbone"]
     if start.config.id2label == model.config.id2label and excludes:
         taken.append("classifier")
     for name in taken:
         getattr(model, name).load_state_dict(getattr(start, name).state_dict())
-    for campaign in campaigns:
-        own, theirs = model.trees.slices[campaign], start.trees.slices[campaign]
+    for campaign, like in campaigns.items():
+        own, theirs = model.trees.slices[campaign], start.trees.slices[like]
         with torch.no_grad():
             model.vote_head.weight[own] = start.vote_head.weight[theirs]
             model.vote_head.bias[own] = start.vote_head.bias[theirs]
     if campaigns:
         taken.append("vote_head" + ("" if len(campaigns) == len(model.trees) else f" of {', '.join(campaigns)}"))
-    return f"weights taken from {source}: {', '.join(taken)}"
+    return f"weights taken from {source}: {', '.join(taken)}{whose if campaigns else ''}"

@@ -23,6 +23,7 @@ from galaxy_vision.models.trees import Trees
 
 SIZES = {  # questions and answers: all, and of the published tables (Masters & Galaxy Zoo Team; the papers cited there)
     "gz2": (11, 37, 10, 30),
+    "gz_challenge": (11, 37, 11, 37),
     "gz_decals_dr12": (11, 37, 10, 30),
     "gz_decals_dr5": (11, 41, 10, 34),
     "gz_decals_dr8": (11, 41, 10, 34),

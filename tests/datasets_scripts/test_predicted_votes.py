@@ -153,7 +153,7 @@ def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
     ]
     assert np.array_equal(*(np.array(rows["votes"]) for rows in data), equal_nan=True)
     error = refused(capsys, "predicted_votes", tmp_path / "none", model=tmp_path / "desi", **sources)
-    assert "predicts votes of gz_desi, and this script adds those of Galaxy Zoo 2 only" in error
+    assert "predicts votes of gz_desi, and dataset=" in error
 
 
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):

@@ -78,6 +78,20 @@ def test_the_page_the_figure_the_picker_and_the_table_are_those_of_the_tree(demo
         assert rows[0]["bar"] == votes["bar_strong"]["fraction"] + votes["bar_weak"]["fraction"]
 
 
+def test_a_visitor_sees_the_votes_of_the_campaign_that_they_choose_and_others_those_of_the_first(demo):
+    studio, *_, kind = demo
+    image = studio.read_image(EXAMPLES[0].read_bytes())
+    names, first = studio.campaigns()
+    expected = {"gz_desi": ["gz_desi"], "several": ["gz2", "gz_desi", "gz_rings"], "gz2": ["gz2"], "no votes": []}
+    assert names == expected[kind]
+    for name in names:
+        description = studio.describe(image, "galaxy.jpg", name)
+        assert description["campaign"] == name == studio.tree(name)[0].name
+        assert description["caption_campaign"] is None  # its captioner sees the image alone
+    if names:
+        assert studio.describe(image, "galaxy.jpg")["campaign"] == first == studio.tree()[0].name
+
+
 def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
     import figure

@@ -1,0 +1,73 @@
+"""``galaxy-vision adapt`` adds a campaign to a trained model, and changes nothing else."""
+
+import json
+
+import pytest
+import torch
+from conftest import FEW
+
+from galaxy_vision import GalaxyResNetForImageClassification
+from galaxy_vision.cli import main
+from galaxy_vision.evaluation.saved import evaluate_saved
+
+SIMULATED = ["--dataset", "simulated", *FEW[:2]]
+
+
+@pytest.fixture(scope="module")
+def adapted(classifier_run, tmp_path_factory):
+    """Folder of a model whose votes are taken for those of the challenge, to which those of Galaxy Zoo 2 were added."""
+    folder = tmp_path_factory.mktemp("adapted") / "model"
+    argv = ["--model", str(classifier_run[0]), *SIMULATED, "--like", "gz_challenge", "--views", "2"]
+    assert main(["adapt", *argv, "--output_dir", str(folder)]) == 0
+    return folder
+
+
+def test_the_new_campaign_comes_first_and_all_other_weights_are_the_same(adapted, classifier_run):
+    old, new = (
+        GalaxyResNetForImageClassification.from_pretrained(path).eval() for path in (classifier_run[0], adapted)
+    )
+    assert list(new.trees) == ["gz2", "gz_challenge"] and list(old.trees) == ["gz2"]
+    before, after = old.state_dict(), new.state_dict()
+    for name, weights in before.items():
+        assert torch.equal(weights, after[name][37:] if name.startswith("vote_head") else after[name]), name
+    assert not torch.equal(after["vote_head.bias"][:37], before["vote_head.bias"])
+    assert new.config.id2label == old.config.id2label
+
+
+def test_it_ends_with_scores_record_card_and_figures_as_a_training_does(adapted):
+    results, run = (json.loads((adapted / name).read_text()) for name in ("metrics.json", "run.json"))
+    assert results["votes"]["campaign"] == "gz2" and results["rows"] == results["split_rows"]["test"]
+    record = results["adapted"]
+    assert (
+        record["like"] == "gz_challenge"
+        and record["rows"] == results["split_rows"]["train"] + (results["split_rows"]["validation"])
+    )
+    assert min(record["losses"], key=record["losses"].get) == record["strength"]
+    card = (adapted / "README.md").read_text()
+    assert (
+        "galaxy-vision adapt --model classifier --dataset simulated" in card and "held to that of gz_challenge" in card
+    )
+    assert run["script"] == "galaxy-vision adapt"
+    assert (adapted / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["report", str(adapted)]) == 0 and (adapted / "README.md").read_text() == card
+
+
+def test_the_votes_of_one_campaign_are_scored_though_the_model_has_several(adapted, tmp_path, capsys):
+    results = evaluate_saved(str(adapted), "simulated", num_simulated=200)
+    assert results["votes"] == json.loads((adapted / "metrics.json").read_text())["votes"]
+    assert "note" not in results
+
+
+def test_what_cannot_be_added_is_refused_in_a_line(adapted, classifier_run, tmp_path, capsys):
+    def refused(*argv: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["adapt", *argv, "--output_dir", str(tmp_path / "out")])
+        return f"{ended.value} {capsys.readouterr().err}"
+
+    model = ["--model", str(classifier_run[0])]
+    assert "does not say whose it has; say by --like" in refused(*model, *SIMULATED)
+    assert "taken to predict votes of 'gz2' already" in refused("--model", str(adapted), *SIMULATED)
+    desi = [*SIMULATED, "--campaign", "gz_desi"]
+    assert "has other questions or answers than 'gz2'" in refused(*model, *desi)
+    assert "dataset is missing" in refused(*model)
+    assert "views=0 is below 1" in refused(*model, *SIMULATED, "--views", "0")
