@@ -12,6 +12,12 @@ from torch.nn import functional as F
 Scores = Callable[[torch.Tensor], torch.Tensor]
 """Pixels (B, C, S, S) as models read them -> scores (B, K) in nats."""
 
+STEPS = 8
+"""Steps of integrated gradients. Ours: lab_notes.md, "Maps of words"."""
+SMOOTHING = 1 / 8
+"""Standard deviation of the Gaussian that takes the structure out of an image, of its side. Ours, likewise."""
+PATCH = 1 / 14
+"""Full width at half maximum of the patches under which evidence is summed, of the side of the image."""
 BATCH = 64  # images of a pass through the model; ours, it bounds the memory
 
 
@@ -94,16 +100,14 @@ def views_of(
     shifts = [(round(dy * stride / 8), round(dx * stride / 8)) for dy, dx in steps]
 
     def view(one: torch.Tensor, index: int) -> torch.Tensor:
-        turned = torch.rot90(one.flip(-1) if index >= 4 else one, index % 4, (-2, -1))
-        return _shifted(turned, *shifts[index])
+        return _shifted(_turned(one, index), *shifts[index])
 
     def back(maps: torch.Tensor) -> torch.Tensor:
         fine = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
         total = torch.zeros_like(fine[:, 0])
         for index in range(count):
             dy, dx = shifts[index]
-            turned = torch.rot90(_shifted(fine[:, index], -dy, -dx), -(index % 4), (-2, -1))
-            total += turned.flip(-1) if index >= 4 else turned
+            total += _turned_back(_shifted(fine[:, index], -dy, -dx), index)
         return total / count
 
     return torch.cat([view(pixels, index) for index in range(count)]), back
@@ -132,6 +136,66 @@ def blurred(pixels: torch.Tensor, sigma: float) -> torch.Tensor:
     padded = F.pad(pixels, (reach, reach, reach, reach), mode="replicate")
     rows = F.conv2d(padded, kernel[..., None], groups=pixels.shape[1])
     return F.conv2d(rows, kernel[:, :, None], groups=pixels.shape[1])
+
+
+def integrated_gradients(
+    scores: Scores, pixels: torch.Tensor, filling: torch.Tensor, steps: int = STEPS
+) -> torch.Tensor:
+    """Return how much every pixel adds to each score on the straight way from a baseline to the image, in nats.
+
+    Sundararajan et al. 2017, ICML. The sum over pixels is the score of the image minus that of the baseline, up to the
+    error of ``steps``.
+
+    Args:
+        scores: of a model in evaluation mode.
+        pixels: (1, C, S, S).
+        filling: (1, C, S, S) or smaller by broadcasting, the baseline: :func:`sky_of` or :func:`blurred`.
+        steps: gradients that are computed.
+
+    Returns:
+        (K, S, S).
+    """
+    difference = (pixels - filling).detach()
+    shares = (torch.arange(steps, dtype=pixels.dtype, device=pixels.device) + 0.5) / steps
+    way = filling + shares[:, None, None, None] * difference
+    total = 0.0
+    for first in range(0, steps, BATCH):
+        batch = way[first : first + BATCH].detach().requires_grad_()
+        with torch.enable_grad():
+            values = scores(batch)
+            rows = [torch.autograd.grad(value.sum(), batch, retain_graph=True)[0] for value in values.unbind(1)]
+        total = total + torch.stack([row.sum(0) for row in rows])  # (K, C, S, S)
+    return (total / steps * difference).sum(1)
+
+
+def evidence(scores: Scores, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the maps that are shown: how much the detail of each part of the image adds to each score, in nats.
+
+    :func:`integrated_gradients` from the smoothed image, in which there is light but no structure, summed under a soft
+    patch as wide as a cell of a grid of 14 x 14. A value is thus about the fall of the score if this part of the image
+    were smoothed.
+
+    Args:
+        scores: of a model in evaluation mode.
+        pixels: (1, C, S, S).
+
+    Returns:
+        (K, S, S), positive where the image speaks for a score and negative where it speaks against it.
+    """
+    size = pixels.shape[-1]
+    density = integrated_gradients(scores, pixels, blurred(pixels, SMOOTHING * size))
+    sigma = PATCH * size / 2.355
+    return blurred(density[None], sigma)[0] * 2 * torch.pi * sigma**2
+
+
+def _turned(images: torch.Tensor, index: int) -> torch.Tensor:
+    """Return one of the eight turned and mirrored copies of images (..., S, S)."""
+    return torch.rot90(images.flip(-1) if index % 8 >= 4 else images, index % 4, (-2, -1))
+
+
+def _turned_back(images: torch.Tensor, index: int) -> torch.Tensor:
+    turned = torch.rot90(images, -(index % 4), (-2, -1))
+    return turned.flip(-1) if index % 8 >= 4 else turned
 
 
 def occlusion_maps(
