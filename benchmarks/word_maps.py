@@ -3,11 +3,12 @@
     python benchmarks/word_maps.py                                                  # simulated, the shipped models
     python benchmarks/word_maps.py --images images_gz2.zip                          # real galaxies of Galaxy Zoo 2
 
-A row is a method: the attention of the captioner, maps of activation times gradient (HiRes-CAM) at stages of stride 4,
-8 and 16, on the image alone or as a mean over 8 turned, mirrored and shifted copies, SmoothGrad (Smilkov et al. 2017,
-arXiv:1706.03825: a mean over 8 noisy copies), and occlusion. "votes" is evidence for the log-odds of the classifier's
-answer that a claim states, "words" for the log probability of the captioner's own words. A column is a structure, with
-the share of galaxies on which the hottest point is (pointing game, Zhang et al. 2018, IJCV).
+A row is a method: the attention of the captioner; maps of activation times gradient (HiRes-CAM) at stages of stride 4,
+8 and 16, also as a mean over 8 noisy copies (SmoothGrad, Smilkov et al. 2017, arXiv:1706.03825) and over 8 turned,
+mirrored and shifted ones; gradient times input; integrated gradients; occlusion. "shown" is what the package shows:
+integrated gradients from the smoothed image. "votes" is evidence for the log-odds of the classifier's answer that a
+claim states, "words" for the log probability of the captioner's own words. A column is a structure, with the share of
+galaxies on which the hottest point is (pointing game, Zhang et al. 2018, IJCV).
 
 Simulated galaxies are those in which at least half of the volunteers saw the structure; the words are those of a
 caption that states what the volunteers saw. Controls without a model are the middle of the image, the light itself
@@ -35,7 +36,15 @@ from tqdm.auto import tqdm
 from galaxy_vision.captions.claims import Claim, claims_from_votes
 from galaxy_vision.captions.reading import claims_of_words
 from galaxy_vision.captions.writing import write_captions
-from galaxy_vision.inference.evidence import blurred, gradient_maps, occlusion_maps, sky_of, views_of
+from galaxy_vision.inference.evidence import (
+    blurred,
+    evidence,
+    gradient_maps,
+    integrated_gradients,
+    occlusion_maps,
+    sky_of,
+    views_of,
+)
 from galaxy_vision.inference.loading import load_captioner, load_classifier
 from galaxy_vision.inference.word_maps import claimed_answers, vote_scores, word_scores
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
@@ -121,24 +130,31 @@ def _sequence(text: str, processor) -> torch.Tensor:
     return torch.cat([ids.new_full((1, 1), start), ids], 1)
 
 
-def maps_of(case: Case, source: str, scores, backbone, occlude: bool) -> dict[str, torch.Tensor]:
-    """Return the maps of all methods by their name."""
-    maps = {}
-    noisy = case.pixels + NOISE * torch.randn(8, *case.pixels.shape[1:], generator=torch.Generator().manual_seed(0))
-    turned, back = views_of(case.pixels, 8, 8)
-    for name, batch, mean in (
-        ("one image", case.pixels, lambda of_stage: of_stage.mean(1)),
-        ("SmoothGrad", noisy, lambda of_stage: of_stage.mean(1)),
-        ("8 views", turned, back),
-    ):
+def maps_of(case: Case, source: str, scores, backbone, methods: str) -> dict[str, torch.Tensor]:
+    """Return the maps of the ``"shown"``, the ``"fast"`` or ``"all"`` methods by their name."""
+    maps, size = {f"{source}, shown": evidence(scores, case.pixels)[0]}, case.pixels.shape[-1]
+    if methods == "shown":
+        return maps
+    copies = {"": (case.pixels, _mean)}
+    if methods == "all":
+        noise = torch.randn(8, *case.pixels.shape[1:], generator=torch.Generator().manual_seed(0))
+        copies |= {", SmoothGrad": (case.pixels + NOISE * noise, _mean), ", 8 views": views_of(case.pixels, 8, 8)}
+    for name, (batch, mean) in copies.items():
         fine = [mean(of_stage)[0] for of_stage in gradient_maps(scores, backbone, STAGES, batch)]
-        maps |= {f"{source}, stride {2 ** (k + 1)}, {name}": heat for k, heat in zip(STAGES, fine, strict=True)}
-        if name == "8 views":
-            maps[f"{source}, strides 4 + 8, {name}"] = fine[0] + fine[1]
-    if occlude:
-        for name, filling in (("sky", sky_of(case.pixels)), ("blur", blurred(case.pixels, case.pixels.shape[-1] / 10))):
-            maps[f"{source}, occlusion by {name}"] = occlusion_maps(scores, case.pixels, filling)[0]
+        for stage, heat in zip(STAGES, fine, strict=True):
+            maps[f"{source}, HiRes-CAM, stride {2 ** (stage + 1)}{name}"] = heat
+    maps[f"{source}, gradient x input"] = integrated_gradients(scores, case.pixels, sky_of(case.pixels), steps=1)[0]
+    maps[f"{source}, integrated gradients from the sky"] = blurred(
+        integrated_gradients(scores, case.pixels, sky_of(case.pixels))[None], size / 38
+    )[0, 0]
+    if methods == "all":
+        for name, filling in (("sky", sky_of(case.pixels)), ("smoothed image", blurred(case.pixels, size / 12))):
+            maps[f"{source}, occlusion by the {name}"] = occlusion_maps(scores, case.pixels, filling, side=14)[0]
     return maps
+
+
+def _mean(maps: torch.Tensor) -> torch.Tensor:
+    return maps.mean(1)
 
 
 def main() -> None:
@@ -147,7 +163,9 @@ def main() -> None:
     parser.add_argument("--captioner", default=CAPTIONER, help="captioner: folder or Hub id")
     parser.add_argument("--images", default=None, help="images_gz2.zip: score on its galaxies, not on simulated ones")
     parser.add_argument("--galaxies", type=int, default=60, help="simulated galaxies of each structure")
-    parser.add_argument("--occluded", type=int, default=None, help="galaxies of each structure for occlusion; all")
+    parser.add_argument(
+        "--slow", type=int, default=0, help="galaxies of each structure for occlusion, SmoothGrad and turned copies too"
+    )
     parser.add_argument("--output", default=None, help="write the numbers to this JSON file too")
     args = parser.parse_args()
     (classifier, _), (captioner, processor) = load_classifier(args.model), load_captioner(args.captioner)
@@ -171,7 +189,7 @@ def main() -> None:
             outputs = captioner(pixel_values=case.pixels, decoder_input_ids=case.sequence[:, :-1])
         attention = outputs.cross_attentions[0][0][case.positions].mean(0)
         maps["words, attention"] = attention.reshape(2 * (captioner.config.grid_size,))
-        occlude = args.occluded is None or seen[structure] < args.occluded
+        methods = "all" if seen[structure] < args.slow else "fast"
         for name, (model, writer) in networks.items():
             answers = claimed_answers([case.concept], model.trees)[case.concept]
             both = (
@@ -179,7 +197,7 @@ def main() -> None:
                 ("words", word_scores(writer, case.sequence, [case.positions]), writer.encoder.backbone),
             )
             for source, scores, backbone in both:
-                maps |= maps_of(case, name + source, scores, backbone, occlude and not name)
+                maps |= maps_of(case, name + source, scores, backbone, "shown" if name else methods)
         for name, heat in maps.items():
             hits.setdefault(name, {}).setdefault(structure, []).append(case.is_on(heat))
         hits.setdefault("area", {}).setdefault(structure, []).append(float(case.mask.mean()))
@@ -190,8 +208,9 @@ def main() -> None:
     print(f"\n{counts}; {time.perf_counter() - start:.0f} s\n")
     print(f"| method | {' | '.join(columns)} | mean |\n|{'---|' * (2 + len(columns))}")
     for name, found in hits.items():
-        means = [np.mean(found[column]) for column in columns if column in found]
-        print(f"| {name} | {' | '.join(f'{mean:.2f}' for mean in means)} | {np.mean(means):.2f} |")
+        means = [np.mean(found[column]) for column in columns]
+        few = f" ({len(found[columns[0]])} each)" if len(found[columns[0]]) < seen[columns[0]] else ""
+        print(f"| {name}{few} | {' | '.join(f'{mean:.2f}' for mean in means)} | {np.mean(means):.2f} |")
     if args.output:
         Path(args.output).write_text(json.dumps(hits) + "\n")
 

@@ -14,9 +14,9 @@ Scores = Callable[[torch.Tensor], torch.Tensor]
 
 STEPS = 8
 """Steps of integrated gradients. Ours: lab_notes.md, "Maps of words"."""
-SMOOTHING = 1 / 8
+SMOOTHING = 1 / 12
 """Standard deviation of the Gaussian that takes the structure out of an image, of its side. Ours, likewise."""
-PATCH = 1 / 14
+PATCH = 1 / 16
 """Full width at half maximum of the patches under which evidence is summed, of the side of the image."""
 BATCH = 64  # images of a pass through the model; ours, it bounds the memory
 
@@ -172,7 +172,7 @@ def evidence(scores: Scores, pixels: torch.Tensor) -> torch.Tensor:
     """Return the maps that are shown: how much the detail of each part of the image adds to each score, in nats.
 
     :func:`integrated_gradients` from the smoothed image, in which there is light but no structure, summed under a soft
-    patch as wide as a cell of a grid of 14 x 14. A value is thus about the fall of the score if this part of the image
+    patch as wide as a cell of a grid of 16 x 16. A value is thus about the fall of the score if this part of the image
     were smoothed.
 
     Args:

@@ -71,12 +71,12 @@ def word_maps(describer: Describer, image: Image.Image, max_new_tokens: int | No
     if answers:
         model = _copy(classifier)
         seen = describer.image_processor(image, return_tensors="pt").pixel_values.to(model.device)
-        heats = evidence(vote_scores(model, list(answers.values())), model.backbone, seen)
+        heats = evidence(vote_scores(model, list(answers.values())), seen)
         maps |= _placed(answers, heats, image, describer.image_processor)
     if others := [concept for concept in stated if concept not in answers]:
         model = _copy(captioner)
         positions = [[index for index, name in enumerate(concepts) if name == concept] for concept in others]
-        heats = evidence(word_scores(model, sequence, positions), model.encoder.backbone, pixels)
+        heats = evidence(word_scores(model, sequence, positions), pixels)
         maps |= _placed(others, heats, image, describer.processor.image_processor)
     scale = max([LEAST, *(float(heat.max()) for heat in maps.values())])
     nothing = np.zeros((image.height, image.width), np.float32)
