@@ -36,7 +36,7 @@ class CornerClassifier(torch.nn.Module):
         part = pixel_values.shape[-1] // 4
         contrast = pixel_values[..., :part, -part:].var((1, 2, 3))
         logs = pixel_values.new_zeros(len(pixel_values), len(GALAXY_ZOO_2.answers))
-        for concept, factor in (("bar", 4.0), ("spiral", 1.0)):
+        for concept, factor in (("bar", 40.0), ("spiral", 10.0)):
             ((_, answers),) = plan_of(GALAXY_ZOO_2).asks[concept]
             logs = logs.index_add(1, torch.tensor(answers), factor * contrast[:, None])
         return SimpleNamespace(vote_concentration=logs.exp())
