@@ -60,7 +60,7 @@ def simulated_structures(count: int) -> dict[str, list[tuple[Image.Image, np.nda
     with tqdm(total=count * len(galaxies), desc="simulating", unit=" galaxies") as bar:
         while bar.n < bar.total:
             masks = structure_masks(draw_parameters(np.random.default_rng([SIMULATION_SEED, index])))
-            missing = [name for name in masks if len(galaxies[name]) < count]
+            missing = [name for name in masks if name in galaxies and len(galaxies[name]) < count]
             if missing:
                 galaxy = simulate_galaxy(SIMULATION_SEED, index)
                 fractions = GALAXY_ZOO_2.conditional(galaxy.votes)

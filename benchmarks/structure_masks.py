@@ -13,9 +13,10 @@ def structure_masks(parameters: GalaxyParameters) -> dict[str, np.ndarray]:
     """Return the pixels of the structures that a galaxy has, before the seeing.
 
     Returns:
-        The masks of ``"bar"``, ``"ring"`` and ``"companion"`` that the galaxy has, each (212, 212) bool. The bar ends
-        where its profile has fallen to a third; the ring is two standard deviations wide on either side; the companion
-        reaches to its R90.
+        The masks of ``"bar"``, ``"ring"``, ``"companion"`` and ``"arms"`` that the galaxy has, each (212, 212) bool.
+        The bar and the arms end where their profile has fallen to a third; the ring is two standard deviations wide on
+        either side; the companion reaches to its R90. There are no masks of three arms and more, whose shape is drawn
+        at random.
     """
     p = parameters
     masks = {}
@@ -32,4 +33,9 @@ def structure_masks(parameters: GalaxyParameters) -> dict[str, np.ndarray]:
         distance = p.companion_distance * p.radius
         x, y = distance * math.cos(p.companion_angle), distance * math.sin(p.companion_angle)
         masks["companion"] = np.hypot(_X - x, _Y - y) < 0.7 * p.radius * math.sqrt(p.companion_flux)
+    if p.arm_count in (1, 2):
+        r, start = np.hypot(u, v) / p.radius, max(p.bar_length, 0.12)
+        winding = np.log(np.maximum(r, 0.02) / start) / math.tan(p.pitch_angle)
+        phase = p.arm_count * (np.arctan2(v, u) - p.bar_angle - p.handedness * winding)
+        masks["arms"] = (np.cos(phase) > 1 - math.log(3) / 2.5) & (r > start) & (r < p.arm_reach)
     return masks

@@ -28,9 +28,9 @@ SAVE = """(file) => {
 def _look(image, name: str, campaign: str | None = None) -> tuple:
     """Return everything that the page shows of an image: description, verdict, viewer, bars, tree."""
     description = studio.describe(image, name, campaign)
-    words, maps = studio.word_maps(image)
+    maps = studio.maps_of_words(image, campaign)
     heat = studio.heat_map(image, description["class"], DEFAULT_METHOD)
-    verdict = page.verdict(description, words, maps)
+    verdict = page.verdict(description, maps)
     viewer = page.viewer(image, name, heat, description["class"], DEFAULT_METHOD)
     tree = page.tree(description["votes"], *studio.tree(campaign))
     return description, verdict, viewer, page.bars(description["probabilities"]), tree
@@ -164,8 +164,9 @@ def write_figure(session: dict, target: str, method: str, opacity: float) -> str
 
 
 def write_json(session: dict, target: str, method: str) -> str:
-    _, description, stem = _shown(session)
-    content = description | {"heat_map": {"target": target, "method": method}}
+    image, description, stem = _shown(session)
+    claims = studio.claims_as_json(studio.maps_of_words(image))
+    content = description | {"claims": claims, "heat_map": {"target": target, "method": method}}
     return written(f"{stem}.json", studio.as_json(content).encode())
 
 

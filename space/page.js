@@ -1,4 +1,4 @@
-// Drop and paste anywhere, words that show their attention map, a table that sorts: all in the browser, nothing is fetched.
+// Drop and paste anywhere, words that show their map, a table that sorts: all in the browser, nothing is fetched.
 (() => {
   const offer = (files) => {
     const input = document.querySelector('#gv-upload input[type=file], input#gv-upload, #gv-upload + input[type=file]') ||
@@ -31,13 +31,13 @@
     const on = button.getAttribute('aria-pressed') !== 'true';
     document.querySelectorAll('.gv-word').forEach((word) => word.setAttribute('aria-pressed', 'false'));
     button.setAttribute('aria-pressed', String(on));
-    map.classList.toggle('gv-blocks', on);
     map.src = on ? button.dataset.map : map.dataset.home;
     if (!map.dataset.alt) map.dataset.alt = map.alt;
-    map.alt = on ? `Attention map: where the model looked when it wrote ${button.dataset.word}` : map.dataset.alt;
+    map.alt = on ? `Map of what speaks for ${button.dataset.word}` : map.dataset.alt;
     if (on) {
-      caption.innerHTML = 'where it looked when it wrote <b></b> <small>attention</small>';
+      caption.innerHTML = 'evidence for <b></b> <small></small>';
       caption.querySelector('b').textContent = button.dataset.word;
+      caption.querySelector('small').textContent = `of the ${button.dataset.model}`;
     } else caption.innerHTML = caption.dataset.home;
   };
   const sortBy = (button) => {

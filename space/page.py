@@ -10,6 +10,7 @@ from studio import heat_url, model_places, picture_url, versions
 from galaxy_vision.inference.answer_names import answer_names, answer_words, question_text
 from galaxy_vision.inference.classes import probability_words
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
+from galaxy_vision.inference.word_maps import VOTES, WordMaps
 from galaxy_vision.models.tree import DecisionTree
 
 HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
@@ -31,13 +32,12 @@ def notice(sentence: str) -> str:
     return f'<div class="gv-notice" role="alert">{escape(sentence)}</div>'
 
 
-def verdict(description: dict, words: list[str], maps: np.ndarray) -> str:
-    """Return the class, the caption with a button for each word, and a note if the image does not look like a galaxy.
+def verdict(description: dict, maps: WordMaps) -> str:
+    """Return the class, the caption with a button for each claim, and a note if the image is not like a galaxy.
 
     Args:
         description: what :func:`studio.describe` returns.
-        words: words of the caption.
-        maps: (words, H, W) in [0, 1], their attention.
+        maps: words of the caption and the evidence for what they claim.
     """
     blocks = []
     if description["doubts"]:
@@ -49,18 +49,22 @@ def verdict(description: dict, words: list[str], maps: np.ndarray) -> str:
     label, probability = escape(description["class"]), probability_words(description)
     blocks.append(f'<p class="gv-class"><span>{label}</span> <small>{probability}</small></p>')
     buttons = []
-    for word, heat in zip(words, maps, strict=True):
-        if word.isalnum() or "-" in word and len(word) > 1:
-            buttons.append(
-                f'<button type="button" class="gv-word" aria-pressed="false" data-word="{escape(word)}" '
-                f'data-map="{heat_url(heat, blocks=True)}">{escape(word)}</button>'
-            )
-        else:
+    layers: dict[str, str] = {}  # words of one claim share a map
+    for word, heat, concept, source in zip(maps.words, maps.maps, maps.concepts, maps.sources, strict=True):
+        if concept is None:
             buttons.append(f'<span class="gv-mark">{escape(word)}</span>')
+            continue
+        layer = layers.setdefault(concept, heat_url(heat))
+        model = "classifier" if source == VOTES else "captioner"
+        buttons.append(
+            f'<button type="button" class="gv-word" aria-pressed="false" data-word="{escape(word)}" '
+            f'data-model="{model}" data-map="{layer}">{escape(word)}</button>'
+        )
     has_caption = bool(description["caption"].strip())
     blocks.append(f'<p class="gv-caption">{" ".join(buttons) if has_caption else escape(NO_CAPTION)}</p>')
     if has_caption:
-        blocks.append('<p class="gv-hint">Click a word to see where the model looked when it wrote it.</p>')
+        hint = "Click a word to see what speaks for it. Words that claim nothing have no map; all maps have one scale."
+        blocks.append(f'<p class="gv-hint">{hint}</p>')
     if description["reading"]:
         blocks.append(f'<p class="gv-hint">Read as: {escape(description["reading"])}.</p>')
     return f'<div class="gv-verdict" aria-live="polite">{"".join(blocks)}</div>'

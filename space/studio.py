@@ -22,9 +22,10 @@ from galaxy_vision.images.limits import (
 from galaxy_vision.images.observation import observe
 from galaxy_vision.inference.classes import class_doubts
 from galaxy_vision.inference.describe import Describer
-from galaxy_vision.inference.explain import COLORMAP, caption_attention, explain, overlay
+from galaxy_vision.inference.explain import COLORMAP, explain, overlay
 from galaxy_vision.inference.explain_targets import answer_targets
 from galaxy_vision.inference.named_images import frame_of
+from galaxy_vision.inference.word_maps import WordMaps, word_maps
 from galaxy_vision.models.tree import DecisionTree
 from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
 
@@ -177,11 +178,22 @@ def overlay_png(image: Image.Image, heat: np.ndarray, opacity: float) -> bytes:
     return file.getvalue()
 
 
-def word_maps(image: Image.Image) -> tuple[list[str], np.ndarray]:
-    """Return the words of the caption, and the attention of every word as (words, H, W) maps in [0, 1]."""
-    describer = MODELS.get()
-    attention = caption_attention(describer.captioner, describer.processor, image)
-    return attention.words, attention.maps
+def maps_of_words(image: Image.Image, campaign: str | None = None) -> WordMaps:
+    """Return the words of the caption of a campaign, and the evidence for what each of them claims."""
+    return word_maps(MODELS.get(campaign), image)
+
+
+def claims_as_json(maps: WordMaps) -> list[dict]:
+    """Return the claims of a caption as data: words, source, and size and place (px) of the strongest evidence."""
+    claims: dict[str, dict] = {}
+    for word, heat, concept, source in zip(maps.words, maps.maps, maps.concepts, maps.sources, strict=True):
+        if concept is None:
+            continue
+        y, x = np.unravel_index(heat.argmax(), heat.shape)
+        peak = {"x": int(x), "y": int(y)} if heat.any() else None
+        row = {"claim": concept, "words": [], "evidence": source, "nats": float(heat.max()) * maps.scale, "peak": peak}
+        claims.setdefault(concept, row)["words"].append(word)
+    return list(claims.values())
 
 
 def picture_url(image: Image.Image, side: int = SHOWN_SIDE) -> str:
@@ -191,22 +203,20 @@ def picture_url(image: Image.Image, side: int = SHOWN_SIDE) -> str:
     return _data_url(small, "jpeg", quality=90)
 
 
-def heat_url(heat: np.ndarray, blocks: bool = False, side: int = 256) -> str:
+def heat_url(heat: np.ndarray, side: int = 256) -> str:
     """Return a heat map as the data URL of a layer whose colour and opacity follow the heat.
 
     Args:
         heat: (H, W) in [0, 1].
-        blocks: keep the sharp squares of attention instead of interpolating.
         side: largest side of the layer in pixels.
     """
-    resampling = Image.Resampling.NEAREST if blocks else Image.Resampling.BILINEAR
     layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
     scale = min(1.0, side / max(layer.size))
-    layer = layer.resize((max(1, round(layer.width * scale)), max(1, round(layer.height * scale))), resampling)
+    size = max(1, round(layer.width * scale)), max(1, round(layer.height * scale))
+    layer = layer.resize(size, Image.Resampling.BILINEAR)
     colours = (255 * matplotlib.colormaps[COLORMAP](np.asarray(layer))).astype(np.uint8)
     colours[..., 3] = np.asarray(layer)
-    image = Image.fromarray(colours)
-    return _data_url(image, "png", optimize=True) if blocks else _data_url(image, "webp", quality=85)
+    return _data_url(Image.fromarray(colours), "webp", quality=85)
 
 
 def _data_url(image: Image.Image, kind: str, **options) -> str:

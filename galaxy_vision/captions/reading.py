@@ -1,7 +1,7 @@
 """Read sentences back into claims."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -187,6 +187,38 @@ def parse_claims(text: str, tree: DecisionTree = GALAXY_ZOO_2) -> Claims:
     about which the tree does not ask.
     """
     return _read(normal(text), vocabulary_of(tree))
+
+
+def claims_of_words(words: Sequence[str], tree: DecisionTree = GALAXY_ZOO_2) -> list[Claim | None]:
+    """Return the claim that each word of a caption states, None for words that state none ("a", "and", "possibly").
+
+    A noun has the claim of its modifier ("a small bulge"), but arms of any number state that there are arms.
+
+    Args:
+        words: words and punctuation of a caption in their order, in the spelling that captions are written in.
+        tree: as for :func:`parse_claims`.
+    """
+    words = [word.lower() for word in words]
+    tokens = list(_tokens(" ".join(words), vocabulary_of(tree)))
+    claims: list[Claim | None] = [None] * len(words)
+    denied = {(token.kind, token.phrase): DENIED.get(token.claim.concept) for token in tokens if token.claim}
+    for token in tokens:
+        if token.claim is None:
+            continue
+        claim, before = token.claim, len(token.text[: token.text.index(token.phrase)].split())
+        if token.negated or token.absent:
+            denial = denied[token.kind, token.phrase]
+            claim, before = Claim(denial) if denial in plan_of(tree).asks else None, max(before - 1, 0)
+        for index in range(token.index + before, token.index + token.text.count(" ") + 1):
+            claims[index] = claim if words[index] not in NEUTRAL else None
+    for token in tokens:
+        if token.kind == "noun":
+            of_noun = [other for other in tokens if other.claim and other.kind == token.phrase]
+            nearest = min(of_noun, key=lambda other: abs(other.index - token.index), default=token)
+            is_arm = token.phrase == "arm" and "spiral" in plan_of(tree).asks
+            claims[token.index] = Claim("spiral") if is_arm else nearest.claim
+    stated = iter(_with_one_kind_of_bulge([claim for claim in claims if claim], vocabulary_of(tree).known))
+    return [next(stated) if claim else None for claim in claims]
 
 
 def _read(text: str, vocabulary: Vocabulary) -> Claims:

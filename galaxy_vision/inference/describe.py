@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from ..models.decision_tree import GALAXY_ZOO_2
+from ..models.modeling_galaxy_resnet import GalaxyClassifierOutput
 from ..models.tree import DecisionTree
 from ..runtime.shipped import CAPTIONER, CLASSIFIER
 from .answer_names import answer_names, question_text
@@ -102,13 +103,12 @@ class Describer:
             None, if the classifier was trained without votes. ``caption_campaign`` is whose votes the caption says,
             None if it does not follow the classifier's.
         """
-        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
-        outputs = classify(self.classifier, pixels, self.rotations)
+        outputs = self._classified(image)
         classes = class_probabilities(self.classifier, outputs, self.campaign)
         probabilities = classes.probabilities[0].tolist()
         labels = self.classifier.config.id2label
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        told = votes_to_say(self.captioner, self.classifier, outputs, self.campaign)
+        told = self._told(outputs)
         generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], **told)
         votes = self._votes(outputs)
         return {
@@ -122,6 +122,18 @@ class Describer:
             "answers": surest_answers(votes, self.tree),
             "votes": votes,
         }
+
+    @torch.inference_mode()
+    def votes_to_say(self, image: Image.Image) -> dict:
+        """Return what the captioner is told of an image by the classifier, as arguments of ``generate``."""
+        return self._told(self._classified(image))
+
+    def _classified(self, image: Image.Image) -> GalaxyClassifierOutput:
+        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
+        return classify(self.classifier, pixels, self.rotations)
+
+    def _told(self, outputs: GalaxyClassifierOutput) -> dict:
+        return votes_to_say(self.captioner, self.classifier, outputs, self.campaign)
 
     def _votes(self, outputs) -> dict[str, dict[str, float]]:
         if outputs.vote_concentration is None:

@@ -97,7 +97,7 @@ def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Se
         return cam(pixels.clone().requires_grad_(), [ClassifierOutputTarget(target) for target in targets])
 
 
-def _on_image(heat: np.ndarray, image: Image.Image, processor, resampling=Image.Resampling.BILINEAR) -> np.ndarray:
+def on_image(heat: np.ndarray, image: Image.Image, processor, resampling=Image.Resampling.BILINEAR) -> np.ndarray:
     """Undo the geometry of the processor: map (h, w) on the model's input -> map (H, W) on the whole image."""
     width, height = image.size
     side = max(1, round(min(width, height) * processor.crop_fraction))
@@ -160,7 +160,7 @@ def explain(
     backbone = scores.model.backbone
     layer = backbone.get_submodule(backbone.feature_info[stage - 5]["module"])  # the last is stage 4
     heats = _maps(scores, layer, pixels, targets, method)
-    maps = [_on_image(heat, source, processor) for heat, source in zip(heats, images, strict=True)]
+    maps = [on_image(heat, source, processor) for heat, source in zip(heats, images, strict=True)]
     return maps[0] if isinstance(image, Image.Image) else maps
 
 
@@ -178,11 +178,14 @@ class CaptionMaps(NamedTuple):
     maps: np.ndarray
 
 
-def _write(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None):
-    """Return pixels (1, 3, S, S) and the caption: ids (1, 1 + T) up to its last word, its text and its words."""
+def write_caption(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None, **told):
+    """Return pixels (1, 3, S, S) and the caption: ids (1, 1 + T) up to its last word, its text and its words.
+
+    What the captioner is told beside the pixels, such as ``votes=``, goes to ``generate``.
+    """
     pixels = processor(image)["pixel_values"].to(model.device)
     length = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
-    sequence = model.generate(pixel_values=pixels, **length)
+    sequence = model.generate(pixel_values=pixels, **length, **told)
     ends = torch.isin(sequence[0, 1:], sequence.new_tensor(model.config.closing_words))
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
@@ -210,14 +213,14 @@ def caption_attention(
         smooth: interpolate between the centres of the places, which looks finer than the attention is.
     """
     with torch.inference_mode():
-        pixels, sequence, caption, words = _write(model, processor, image, max_new_tokens)
+        pixels, sequence, caption, words = write_caption(model, processor, image, max_new_tokens)
         if not words:
             return _empty_caption(image)
         attention = model(pixel_values=pixels, decoder_input_ids=sequence[:, :-1]).cross_attentions[0][0]  # (T, places)
     side = model.config.grid_size
     grids = (attention / attention.max()).float().cpu().numpy().reshape(-1, side, side)
     resampling = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    maps = [_on_image(grid, image, processor.image_processor, resampling) for grid in grids]
+    maps = [on_image(grid, image, processor.image_processor, resampling) for grid in grids]
     return CaptionMaps(caption, words, np.stack(maps))
 
 

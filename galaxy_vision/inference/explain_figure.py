@@ -1,10 +1,11 @@
-"""Figure of a galaxy and heat maps of its class, of its most certain answers and of the words of its caption."""
+"""Figure of a galaxy and heat maps of its class, its most certain answers and the claims of its caption."""
 
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from PIL import Image
@@ -12,11 +13,12 @@ from PIL import Image
 from ..images.limits import image_id, normal_path
 from .classes import probability_words
 from .describe import NO_CAPTION, Describer
-from .explain import COLORMAP, DEFAULT_METHOD, caption_attention, explain, overlay
+from .explain import COLORMAP, DEFAULT_METHOD, explain, overlay
 from .explain_targets import answer_targets, target_index, target_name
+from .word_maps import WORDS, WordMaps, word_maps
 
 NUM_ANSWERS_DRAWN = 3
-WORDS_A_ROW = 10
+CLAIMS_A_ROW = 6
 MARK = {"Title": "galaxy-vision explain"}
 """Metadata in the PNG file of every figure, without which a file is not overwritten."""
 MAX_NAME_BYTES = 200
@@ -38,7 +40,9 @@ def explanation_figure(
     targets: Sequence[str] | None = None,
     opacity: float = 0.6,
 ) -> Figure:
-    """Draw heat maps of the class and of the most certain answers of an image, and the attention of every word.
+    """Draw heat maps of the class and of the most certain answers of an image, and of every claim of its caption.
+
+    Words that state no claim have no map. Maps of claims have one scale, so that little evidence looks little.
 
     Args:
         describer: classifier and captioner.
@@ -71,20 +75,19 @@ def explanation_figure(
         index = target_index(config, target)
         share = f" ({shares[index]:.0%})" if index in shares else ""  # answers of another campaign have none
         titles.append(f"{target_name(config, index)}{share}")
-    caption_maps = caption_attention(describer.captioner, describer.processor, image)
-    words_and_heats = zip(caption_maps.words, caption_maps.maps, strict=True)
-    words = [(word, heat) for word, heat in words_and_heats if word.strip(",.;:!?")]
-    rows = max(1, -(-len(words) // WORDS_A_ROW))  # a caption may be empty
+    caption_maps = word_maps(describer, image)
+    words = _claims_drawn(caption_maps)
+    rows = max(1, -(-len(words) // CLAIMS_A_ROW))  # a caption may be empty
 
-    figure = Figure(figsize=(11.0, 3.1 + 1.25 * rows), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(2.6, 1.25 * rows), hspace=0.02)
+    figure = Figure(figsize=(11.0, 3.1 + 1.7 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(2.6, 1.7 * rows), hspace=0.02)
     axes = top.subplots(1, 1 + NUM_ANSWERS_DRAWN + 1)
     axes[0].imshow(image)
     axes[0].set_title("galaxy", fontsize=10)
     for ax, title, heat in zip(axes[1:], titles, heats, strict=False):
         ax.imshow(overlay(image, heat, opacity))
         ax.set_title(title, fontsize=10, parse_math=False)
-    strip = bottom.subplots(rows, WORDS_A_ROW, squeeze=False)
+    strip = bottom.subplots(rows, CLAIMS_A_ROW, squeeze=False)
     for ax, (word, heat) in zip(strip.flat, words, strict=False):
         ax.imshow(overlay(image, heat, opacity))
         ax.set_title(word, fontsize=9, pad=2, parse_math=False)
@@ -99,11 +102,22 @@ def explanation_figure(
     bar.set_label(f"{method}, of the largest", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     bar = bottom.colorbar(scale, ax=strip, fraction=0.02, pad=0.01)
-    bar.set_label("attention", fontsize=8)
+    bar.set_label(f"evidence, of {caption_maps.scale:.1f} nats", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     caption = f"“{caption_maps.caption}”" if caption_maps.caption.strip() else NO_CAPTION
     bottom.suptitle(caption, fontsize=11, style="italic", parse_math=False)
     return figure
+
+
+def _claims_drawn(caption_maps: WordMaps) -> list[tuple[str, np.ndarray]]:
+    """Return the words of each claim, in the order of the caption, and their map."""
+    drawn: dict[str, tuple[list[str], np.ndarray]] = {}
+    rows = zip(caption_maps.words, caption_maps.maps, caption_maps.concepts, caption_maps.sources, strict=True)
+    for word, heat, concept, source in rows:
+        if concept is not None:
+            words, _ = drawn.setdefault(concept, ([], heat))
+            words.append(f"{word} (captioner)" if source == WORDS else word)
+    return [(" ".join(words), heat) for words, heat in drawn.values()]
 
 
 def figure_files(images: Sequence[str], folder: Path) -> list[Path]:
