@@ -178,7 +178,7 @@ def load_rows(args: Arguments) -> Galaxies:
     for note in data.notes:
         print(note)
     for learned in twins_of(args):
-        others = concatenate_datasets([rows.select_columns(["image"]) for rows in load_galaxies(learned).values()])
+        others = concatenate_datasets(list(load_galaxies(learned).values()))  # as evaluate does, for the same cache
         for split, rows in data.items():
             data[split] = without_twins(rows, others)
             if left := len(rows) - len(data[split]):
