@@ -215,9 +215,12 @@ def galaxies():
     return [(jpeg(galaxy.image), galaxy.votes, galaxy.num_classifications) for galaxy in drawn]
 
 
-FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", "resnet10t", "--epochs", "2", "--batch_size", "40"]
+SMALLEST = "test_resnet"
+"""A ResNet of timm's own for tests, of 0.4 million weights: a run takes a third of the time of one of resnet10t."""
+
+FEW = ["--num_simulated", "200", "--image_size", "32", "--backbone", SMALLEST, "--epochs", "2", "--batch_size", "40"]
 FEW += ["--drop_rate", "0.1"]
-CAPTIONER = [*FEW[:2], "--batch_size", "40", "--epochs", "2", "--hidden_size", "32"]
+CAPTIONER = [*FEW[:2], "--backbone", SMALLEST, "--batch_size", "40", "--epochs", "2", "--hidden_size", "32"]
 CAPTIONER += ["--frozen_epochs", "1", "--max_new_tokens", "12", "--teacher_share", "0.5"]
 
 

@@ -145,6 +145,8 @@ def test_a_training_in_a_thread_leaves_the_handlers_alone(tmp_path):
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_end_with_one_line(script, tmp_path, monkeypatch):
     argv = [
+        "--backbone",
+        "test_resnet",
         "--num_simulated",
         "200",
         "--max_rows",
