@@ -296,7 +296,9 @@ def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
     tmp_path, challenge_files, folders_of_images, capsys
 ):
     def teacher(name, *campaigns, start=None):
-        config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, trees=Trees(map(tree_of, campaigns)).to_list())
+        config = GalaxyResNetConfig(
+            backbone="test_resnet", image_size=32, trees=Trees(map(tree_of, campaigns)).to_list()
+        )
         model = GalaxyResNetForImageClassification(config)
         if start is not None:
             take_weights(model, start, "the other teacher")

@@ -32,14 +32,14 @@ SIZES = [(212, 212), (300, 180), (90, 131)]
 def classifier():
     torch.manual_seed(0)
     labels = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: index for index, name in enumerate(CLASSES)}}
-    return GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet", **labels)).eval()
+    return GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", **labels)).eval()
 
 
 @pytest.fixture(scope="module")
 def captioner():
     torch.manual_seed(1)
     tokenizer = build_tokenizer(["a smooth, round galaxy", "a barred spiral galaxy"])
-    config = GalaxyCaptionerConfig(backbone="test_resnet", vocab_size=len(tokenizer), hidden_size=32)
+    config = GalaxyCaptionerConfig(backbone="resnet10t", vocab_size=len(tokenizer), hidden_size=32)
     return GalaxyCaptionerForConditionalGeneration(config).eval(), GalaxyCaptionerProcessor(
         GalaxyImageProcessor(), tokenizer
     )

@@ -19,7 +19,9 @@ openvino = pytest.importorskip("openvino", reason="export needs the extra: pip i
 def model(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet", image_size=32)).save_pretrained(folder)
+    GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet", image_size=32)).save_pretrained(
+        folder
+    )
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return str(folder)
 

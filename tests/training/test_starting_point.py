@@ -135,7 +135,8 @@ def test_a_captioner_takes_everything_that_its_encoder_or_its_start_is_made_of(o
         assert getattr(one.config, name) == getattr(two.config, name)
     assert two.config.image_size == 32
     with pytest.raises(SystemExit, match="init_from=.* has hidden_size=16, and hidden_size=32 was given"):
-        train("train_captioner", *argv, "--hidden_size", "32", "--init_from", str(first), "--output_dir", str(tmp_path / "third"))
+        wider = [*argv, "--hidden_size", "32", "--output_dir", str(tmp_path / "third")]
+        train("train_captioner", *wider, "--init_from", str(first))
     with pytest.raises(SystemExit, match="encoder=.* has image_size=48, and image_size=96 was given"):
         train(
             "train_captioner", *argv, "--encoder", other, "--image_size", "96", "--output_dir", str(tmp_path / "third")
