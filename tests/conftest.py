@@ -38,7 +38,7 @@ from galaxy_vision.simulation.render import simulate_galaxy
 REPOSITORY = Path(__file__).parent.parent
 NUM_GALAXIES = 60
 MAX_WORKERS = 4
-"""Each takes 1.2 GB when it has imported everything, and up to 3.5 GB later: training keeps the memory that it freed."""
+"""Each takes 1.2 GB when it has imported everything, up to 3.5 GB later: training keeps the memory that it freed."""
 LONGEST = (
     "test_orderly_end.py",
     "test_hub.py",
