@@ -17,7 +17,7 @@ CAPTIONS = ["a smooth, round galaxy", "a barred spiral galaxy with two loosely w
 
 def make_model(seed: int = 0, sharpness: float = 2.0, **settings) -> GalaxyCaptionerForConditionalGeneration:
     torch.manual_seed(seed)
-    sizes = {"backbone": "test_resnet", "hidden_size": 32, "embedding_size": 16, "attention_size": 16}
+    sizes = {"backbone": "resnet10t", "hidden_size": 32, "embedding_size": 16, "attention_size": 16}
     model = GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerConfig(**(sizes | settings))).eval()
     with torch.no_grad():  # sharp distributions that depend on all earlier words, so that wrong searches show
         model.words.weight.mul_(sharpness)

@@ -34,12 +34,12 @@ def save_tiny_models(folder: Path, **settings) -> dict[str, str]:
     torch.manual_seed(0)
     names = [each.name for each in get_scheme("hubble").classes]
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: place for place, name in enumerate(names)}}
-    config = GalaxyResNetConfig(backbone="test_resnet", **labels, **settings)
+    config = GalaxyResNetConfig(backbone="resnet10t", **labels, **settings)
     GalaxyResNetForImageClassification(config).save_pretrained(folder / "classifier")
     GalaxyImageProcessor().save_pretrained(folder / "classifier")
     tokenizer = build_tokenizer(CAPTIONS)
     config = GalaxyCaptionerConfig(
-        backbone="test_resnet", vocab_size=len(tokenizer), hidden_size=16, embedding_size=8, attention_size=8
+        backbone="resnet10t", vocab_size=len(tokenizer), hidden_size=16, embedding_size=8, attention_size=8
     )
     captioner = GalaxyCaptionerForConditionalGeneration(config)
     captioner.generation_config.suppress_tokens = [0, 1, 2, 3]  # untrained, it might end at once, or say <unk>
