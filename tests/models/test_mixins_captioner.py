@@ -44,7 +44,7 @@ class ModelInputs:
     def get_config(self) -> GalaxyCaptionerConfig:
         sizes = {"hidden_size": 32, "embedding_size": 16, "attention_size": 16}
         return GalaxyCaptionerConfig(
-            backbone="test_resnet", image_size=self.image_size, vocab_size=self.vocab_size, **sizes
+            backbone="resnet10t", image_size=self.image_size, vocab_size=self.vocab_size, **sizes
         )
 
     def prepare_config_and_inputs_for_common(self):
