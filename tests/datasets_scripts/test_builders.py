@@ -274,7 +274,7 @@ def test_several_teachers_predict_the_mean_of_their_fractions(
     tmp_path, challenge_files, folders_of_images, classifier_run
 ):
     torch.manual_seed(1)
-    untrained = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet", image_size=32))
+    untrained = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32))
     untrained.save_pretrained(tmp_path / "other")
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "other")
     build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
@@ -296,9 +296,7 @@ def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
     tmp_path, challenge_files, folders_of_images, capsys
 ):
     def teacher(name, *campaigns, start=None):
-        config = GalaxyResNetConfig(
-            backbone="test_resnet", image_size=32, trees=Trees(map(tree_of, campaigns)).to_list()
-        )
+        config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, trees=Trees(map(tree_of, campaigns)).to_list())
         model = GalaxyResNetForImageClassification(config)
         if start is not None:
             take_weights(model, start, "the other teacher")
