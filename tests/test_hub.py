@@ -90,7 +90,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     names = {0: "spiral", 1: "merger"}
     config = GalaxyResNetConfig(
-        backbone="resnet10t", id2label=names, label2id={name: index for index, name in names.items()}
+        backbone="test_resnet", id2label=names, label2id={name: index for index, name in names.items()}
     )
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor().save_pretrained(folder)

@@ -32,7 +32,7 @@ KINDS = ("fraction", "lower", "upper")
 
 def settings(*trees: DecisionTree) -> dict:
     labels = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: label for label, name in enumerate(CLASSES)}}
-    return {"backbone": "resnet10t", "image_size": 32, "trees": [tree.to_dict() for tree in trees] or None} | labels
+    return {"backbone": "test_resnet", "image_size": 32, "trees": [tree.to_dict() for tree in trees] or None} | labels
 
 
 def saved(folder, *trees: DecisionTree, **more):

@@ -39,7 +39,7 @@ from galaxy_vision.evaluation import report  # noqa: E402
 from galaxy_vision.training.checkpoints import checkpoint_steps  # noqa: E402
 
 SMALL = ["--num_simulated", "200", "--max_rows", "24", "--batch_size", "4", "--epochs", "2", "--checkpoint_every", "2"]
-SMALL += ["--mixed_precision", "no", "--seed", "3"]
+SMALL += ["--mixed_precision", "no", "--seed", "3", "--backbone", "test_resnet"]
 ARGUMENTS = {
     "train_classifier": [*SMALL, "--image_size", "32", "--drop_rate", "0.2"],
     "train_captioner": [

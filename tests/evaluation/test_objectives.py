@@ -52,7 +52,7 @@ def resnet() -> GalaxyResNetForImageClassification:
     """The classifier itself, with frozen batch statistics and without dropout: a row does not depend on the others."""
     names = [str(index) for index in range(CLASSES)]
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
-    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, drop_rate=0.0, **labels)
+    config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, drop_rate=0.0, **labels)
     with torch.random.fork_rng():
         torch.manual_seed(2)
         return freeze_batch_norm_2d(GalaxyResNetForImageClassification(config))
@@ -172,7 +172,7 @@ def test_the_objectives_are_the_losses_of_the_models():
     pixels = torch.rand(5, 3, 32, 32, generator=generator)
     labels, votes = torch.tensor([0, -1, 1, 1, -1]), torch.randint(0, 9, (5, 37), generator=generator).float()
     config = GalaxyResNetConfig(
-        backbone="resnet10t", image_size=32, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}
+        backbone="test_resnet", image_size=32, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}
     )
     model = GalaxyResNetForImageClassification(config).eval()
     for optional_votes in (votes, None):
@@ -185,7 +185,7 @@ def test_the_objectives_are_the_losses_of_the_models():
         loss = mean_loss(CLASSIFIER.sums(model, inputs), CLASSIFIER.counts(inputs))
         assert loss.item() == pytest.approx(model(**inputs).loss.item(), rel=1e-5)
     captioner = GalaxyCaptionerForConditionalGeneration(
-        GalaxyCaptionerConfig(backbone="resnet10t", image_size=32, hidden_size=8, vocab_size=9)
+        GalaxyCaptionerConfig(backbone="test_resnet", image_size=32, hidden_size=8, vocab_size=9)
     ).eval()
     inputs = {"pixel_values": pixels, "labels": torch.randint(3, 9, (5, 7), generator=generator)}
     inputs["labels"][1:, 4:] = -100

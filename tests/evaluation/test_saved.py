@@ -35,7 +35,7 @@ def test_the_votes_of_the_models_campaigns_are_compared_where_the_data_set_has_o
 ):
     trees = Trees(map(tree_of, campaigns))
     config = GalaxyResNetConfig(
-        backbone="resnet10t",
+        backbone="test_resnet",
         image_size=32,
         trees=None if trees == Trees() else trees.to_list(),
         id2label={0: "a", 1: "b"},

@@ -19,7 +19,9 @@ openvino = pytest.importorskip("openvino", reason="export needs the extra: pip i
 def model(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32)).save_pretrained(folder)
+    GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet", image_size=32)).save_pretrained(
+        folder
+    )
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return str(folder)
 
@@ -61,7 +63,7 @@ def both(model, images, tmp_path_factory):
 @pytest.mark.parametrize("votes", [True, False])
 def test_a_written_graph_says_what_the_model_says_of_batches_of_any_length(votes, tmp_path, capsys):
     torch.manual_seed(1)
-    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=votes)
+    config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, predict_votes=votes)
     classifier = GalaxyResNetForImageClassification(config).eval()
     classifier.save_pretrained(tmp_path / "model")
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "model")

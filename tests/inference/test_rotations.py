@@ -14,7 +14,7 @@ from galaxy_vision.models.decision_tree import conditional_fractions
 def model():
     torch.manual_seed(0)
     return GalaxyResNetForImageClassification(
-        GalaxyResNetConfig(backbone="resnet10t", num_labels=3, predict_votes=True)
+        GalaxyResNetConfig(backbone="test_resnet", num_labels=3, predict_votes=True)
     ).eval()
 
 

@@ -163,7 +163,7 @@ def test_attention_of_every_word_is_a_distribution_over_the_grid(stage, places):
 def test_the_loss_ignores_padding_and_learns():
     torch.manual_seed(0)
     model = GalaxyCaptionerForConditionalGeneration(
-        GalaxyCaptionerConfig(backbone="resnet10t", vocab_size=10, drop_rate=0.0)
+        GalaxyCaptionerConfig(backbone="test_resnet", vocab_size=10, drop_rate=0.0)
     ).train()
     labels = torch.tensor([[4, 5, 3, -100], [6, 7, 8, 3]])
     image = pixels(2)

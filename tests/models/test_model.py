@@ -23,7 +23,7 @@ def make_model(**settings) -> GalaxyResNetForImageClassification:
     torch.manual_seed(0)
     labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: index for index, name in enumerate(NAMES)}}
     return GalaxyResNetForImageClassification(
-        GalaxyResNetConfig(**({"backbone": "resnet10t"} | labels | settings))
+        GalaxyResNetConfig(**({"backbone": "test_resnet"} | labels | settings))
     ).eval()
 
 
@@ -32,20 +32,32 @@ def image():
     return Image.fromarray(np.random.default_rng(0).integers(0, 255, (424, 424, 3), dtype=np.uint8))
 
 
-@pytest.fixture(scope="module", params=["resnet10t", "tf_efficientnet_lite0"])
-def saved(request, tmp_path_factory, image):
-    folder = tmp_path_factory.mktemp("model")
-    # The second one with trees of other campaigns too: whatever a model can have loads everywhere.
-    trees = None if request.param == "resnet10t" else [tree_of(name).to_dict() for name in ("gz_desi", "gz_rings")]
-    model, processor = make_model(backbone=request.param, trees=trees), GalaxyImageProcessor()
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    image.save(folder / "galaxy.png")
-    return folder, model, processor
+BACKBONES = ("resnet10t", "tf_efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, image):
+    """Folder, model and processor of each backbone."""
+    saved = {}
+    for backbone in BACKBONES:
+        folder = tmp_path_factory.mktemp("model")
+        # The second one with trees of other campaigns too: whatever a model can have loads everywhere.
+        trees = None if backbone == "resnet10t" else [tree_of(name).to_dict() for name in ("gz_desi", "gz_rings")]
+        model, processor = make_model(backbone=backbone, trees=trees), GalaxyImageProcessor()
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        image.save(folder / "galaxy.png")
+        saved[backbone] = folder, model, processor
+    return saved
+
+
+@pytest.fixture(params=BACKBONES)
+def saved(request, both):
+    return both[request.param]
 
 
 def test_a_fresh_model_has_the_initialisation_of_timm():
-    model = make_model()
+    model = make_model(backbone="resnet10t")
     torch.manual_seed(0)
     for name, value in timm.create_model("resnet10t", pretrained=False, num_classes=0).state_dict().items():
         assert torch.equal(model.backbone.state_dict()[name], value), name
@@ -79,8 +91,9 @@ for lines in LINES:
 """
 
 
-def test_importing_the_package_makes_the_auto_classes_know_our_models_in_any_order(saved):
-    load = f"AutoModelForImageClassification.from_pretrained({str(saved[0])!r}, trust_remote_code=False)"
+def test_importing_the_package_makes_the_auto_classes_know_our_models_in_any_order(both):
+    folder = both["tf_efficientnet_lite0"][0]  # which classes are known does not depend on the backbone
+    load = f"AutoModelForImageClassification.from_pretrained({str(folder)!r}, trust_remote_code=False)"
     then = f"from transformers import AutoModelForImageClassification\nprint(type({load}).__module__)"
     pairs = [("import galaxy_vision", f"from transformers import {first}") for first in FIRST]
     lines = ["\n".join([*order, then]) for pair in pairs for order in (pair, pair[::-1])]
@@ -107,8 +120,8 @@ def test_the_pipeline_classifies_a_path_as_the_model_does(saved, image):
     )
 
 
-def test_a_saved_folder_runs_where_the_package_is_not_installed(saved, tmp_path):
-    folder, model, processor = saved
+def test_a_saved_folder_runs_where_the_package_is_not_installed(both, tmp_path):
+    folders = [str(folder) for folder, _, _ in both.values()]
     code = (
         "import sys, json\n"
         "class Block:\n"
@@ -117,25 +130,28 @@ def test_a_saved_folder_runs_where_the_package_is_not_installed(saved, tmp_path)
         "sys.meta_path.insert(0, Block())\n"
         "from transformers import AutoModel, AutoModelForImageClassification, AutoImageProcessor\n"
         "from PIL import Image\n"
-        f"m = AutoModelForImageClassification.from_pretrained({str(folder)!r}, trust_remote_code=True).eval()\n"
-        f"p = AutoImageProcessor.from_pretrained({str(folder)!r}, trust_remote_code=True)\n"
-        f"o = m(**p(Image.open({str(folder / 'galaxy.png')!r}), return_tensors='pt'))\n"
-        "f = m.predict_fractions(o)\n"
-        f"b = AutoModel.from_pretrained({str(folder)!r}, trust_remote_code=True).eval()\n"
-        f"e = b(**p(Image.open({str(folder / 'galaxy.png')!r}), return_tensors='pt')).pooler_output\n"
-        "print(json.dumps([o.logits.tolist(), f.upper.tolist(), e.tolist(), 'galaxy_vision' in sys.modules]))\n"
+        f"for folder in {folders!r}:\n"
+        "    m = AutoModelForImageClassification.from_pretrained(folder, trust_remote_code=True).eval()\n"
+        "    p = AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)\n"
+        "    o = m(**p(Image.open(f'{folder}/galaxy.png'), return_tensors='pt'))\n"
+        "    f = m.predict_fractions(o)\n"
+        "    b = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()\n"
+        "    e = b(**p(Image.open(f'{folder}/galaxy.png'), return_tensors='pt')).pooler_output\n"
+        "    print(json.dumps([o.logits.tolist(), f.upper.tolist(), e.tolist(), 'galaxy_vision' in sys.modules]))\n"
     )
     environment = os.environ | {"HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    logits, upper, features, imported = json.loads(done.stdout.splitlines()[-1])
-    with torch.no_grad():
-        pixels = processor(Image.open(folder / "galaxy.png"), return_tensors="pt")
-        known = model(**pixels)
-        assert torch.allclose(torch.tensor(features), model.backbone(pixels["pixel_values"]), atol=1e-5)
-    assert not imported
-    assert torch.allclose(torch.tensor(logits), known.logits, atol=1e-5)
-    assert torch.allclose(torch.tensor(upper), model.predict_fractions(known).upper, atol=1e-5)
+    lines = done.stdout.splitlines()[-len(both) :]
+    for line, (folder, model, processor) in zip(lines, both.values(), strict=True):
+        logits, upper, features, imported = json.loads(line)
+        with torch.no_grad():
+            pixels = processor(Image.open(folder / "galaxy.png"), return_tensors="pt")
+            known = model(**pixels)
+            assert torch.allclose(torch.tensor(features), model.backbone(pixels["pixel_values"]), atol=1e-5)
+        assert not imported
+        assert torch.allclose(torch.tensor(logits), known.logits, atol=1e-5)
+        assert torch.allclose(torch.tensor(upper), model.predict_fractions(known).upper, atol=1e-5)
 
 
 def test_predicted_fractions_are_the_mean_and_quantiles_of_beta_marginals():

@@ -33,7 +33,7 @@ def kept(request, tmp_path_factory):
     """Kind and folder of a saved model that was never trained: leave it as it is."""
     folder = tmp_path_factory.mktemp(request.param)
     model, config, _ = KINDS[request.param]
-    model(config(backbone="resnet10t")).save_pretrained(folder)
+    model(config(backbone="test_resnet")).save_pretrained(folder)
     GalaxyImageProcessor().save_pretrained(folder)
     return request.param, folder
 

@@ -18,7 +18,7 @@ DESI = load_campaign("gz_desi").tree
 
 def classifier(*trees, **settings) -> GalaxyResNetForImageClassification:
     torch.manual_seed(0)
-    config = {"backbone": "resnet10t", "image_size": 32} | settings
+    config = {"backbone": "test_resnet", "image_size": 32} | settings
     return GalaxyResNetForImageClassification(GalaxyResNetConfig(trees=list(trees) or None, **config)).eval()
 
 

@@ -263,7 +263,7 @@ def test_a_batch_of_one_array_is_its_images():
 
 
 def test_the_standard_pipeline_refuses_deep_files_and_takes_what_read_rgb_makes_of_them(tmp_path):
-    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t")).eval()
+    model = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet")).eval()
     classify = pipeline("image-classification", model=model, image_processor=GalaxyImageProcessor(), device="cpu")
     (tmp_path / "deep.png").write_bytes(encoded(Image.fromarray(DEEP), "PNG"))
     (tmp_path / "flux.fits").write_bytes(fits_file(primary=source(400.0).astype(np.float32)))

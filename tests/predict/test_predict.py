@@ -41,7 +41,7 @@ NAMES = ["elliptical", "barred spiral", "edge-on disc"]
 def small_model(folder, **settings):
     torch.manual_seed(0)
     labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: label for label, name in enumerate(NAMES)}}
-    config = GalaxyResNetConfig(**({"backbone": "resnet10t", "image_size": 32} | labels | settings))
+    config = GalaxyResNetConfig(**({"backbone": "test_resnet", "image_size": 32} | labels | settings))
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return str(folder)
@@ -340,7 +340,7 @@ def test_fields_are_framed_doubted_and_said_and_a_frame_is_part_of_the_run(model
 def test_a_model_without_votes_gives_classes_and_a_captioner_captions(images, tmp_path, capsys):
     torch.manual_seed(0)
     tokenizer = build_tokenizer(["a spiral galaxy with two arms.", "an elliptical galaxy."])
-    config = GalaxyCaptionerConfig(backbone="resnet10t", image_size=64, vocab_size=len(tokenizer), hidden_size=16)
+    config = GalaxyCaptionerConfig(backbone="test_resnet", image_size=64, vocab_size=len(tokenizer), hidden_size=16)
     GalaxyCaptionerForConditionalGeneration(config).save_pretrained(tmp_path / "captioner")
     GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer).save_pretrained(tmp_path / "captioner")
     plain = small_model(tmp_path / "plain", predict_votes=False)
@@ -358,7 +358,7 @@ def test_a_model_without_votes_gives_classes_and_a_captioner_captions(images, tm
 def test_threads_change_no_bit_and_mix_no_rows(images, model, tmp_path, monkeypatch):
     torch.manual_seed(0)
     tokenizer = build_tokenizer(["a spiral galaxy with two arms.", "an elliptical galaxy."])
-    config = GalaxyCaptionerConfig(backbone="resnet10t", image_size=64, vocab_size=len(tokenizer), hidden_size=16)
+    config = GalaxyCaptionerConfig(backbone="test_resnet", image_size=64, vocab_size=len(tokenizer), hidden_size=16)
     GalaxyCaptionerForConditionalGeneration(config).save_pretrained(tmp_path / "captioner")
     GalaxyCaptionerProcessor(GalaxyImageProcessor(), tokenizer).save_pretrained(tmp_path / "captioner")
     more = ["--embedding", "--captioner", str(tmp_path / "captioner"), "--rotations", "4"]

@@ -21,7 +21,7 @@ from galaxy_vision.predict.run import main
 def small_model(folder, names=("smooth", "spiral")) -> str:
     torch.manual_seed(0)
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: label for label, name in enumerate(names)}}
-    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, **labels)
+    config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, **labels)
     GalaxyResNetForImageClassification(config).save_pretrained(folder)
     GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return str(folder)

@@ -261,7 +261,7 @@ def test_the_measurement_tells_which_is_faster_in_about_a_second(seconds_an_imag
 def test_the_measurement_leaves_model_and_random_numbers_alone(tmp_path, answer):
     answer(True, 2.0)
     torch.manual_seed(0)
-    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, drop_rate=0.5, predict_votes=False)
+    config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, drop_rate=0.5, predict_votes=False)
     model = GalaxyResNetForImageClassification(config).train()
     before, random = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
     inputs = {
@@ -276,7 +276,7 @@ def test_the_measurement_leaves_model_and_random_numbers_alone(tmp_path, answer)
 
 def test_a_single_image_can_be_measured():
     """Batch normalisation of a map of one pixel needs two; README's smallest run has one row."""
-    config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=False)
+    config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, predict_votes=False)
     inputs = {"pixel_values": torch.zeros(1, 3, 32, 32), "labels": torch.tensor([0])}
     assert training_gain(GalaxyResNetForImageClassification(config), inputs) > 0
 

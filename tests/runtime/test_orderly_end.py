@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import CAPTIONER, FEW, load_script, new_process
+from conftest import CAPTIONER, FEW, load_script, new_process, terminate_this_process
 from safetensors.torch import load_file
 
 from galaxy_vision.runtime.files import remove_checkpoints
@@ -24,7 +23,7 @@ def terminating(function, at: int = 1):
     def wrapped(*args, **kw):
         calls[0] += 1
         if calls[0] == at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            terminate_this_process()
         return function(*args, **kw)
 
     return wrapped
@@ -100,7 +99,7 @@ def test_sigterm_before_anything_was_learned_ends_with_143_and_says_so(tmp_path)
 def test_sigterm_is_noted_while_it_waits_and_ends_the_run_as_soon_as_it_does_not(tmp_path):
     with pytest.raises(SystemExit, match="143"), orderly_end(tmp_path) as termination:
         termination.wait(True)
-        os.kill(os.getpid(), signal.SIGTERM)
+        terminate_this_process()
         assert termination.noted
         termination.wait(False)
         pytest.fail("the run went on")
@@ -119,7 +118,7 @@ def test_sigterm_while_the_checkpoints_are_removed_comes_too_late(tmp_path, monk
 def test_sigterm_when_the_run_is_through_does_not_promise_a_checkpoint(tmp_path, capsys):
     with pytest.raises(SystemExit, match="143"), orderly_end(tmp_path) as termination:
         termination.begun = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        terminate_this_process()
     assert "the run was complete" in capsys.readouterr().out
 
 
@@ -145,6 +144,8 @@ def test_a_training_in_a_thread_leaves_the_handlers_alone(tmp_path):
 @pytest.mark.parametrize("script", ["train_classifier", "train_captioner"])
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_end_with_one_line(script, tmp_path, monkeypatch):
     argv = [
+        "--backbone",
+        "test_resnet",
         "--num_simulated",
         "200",
         "--max_rows",

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from conftest import FEW, in_two_processes, train
+from conftest import FEW, in_two_processes, terminate_this_process, train
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -232,7 +232,7 @@ def test_a_run_that_meets_nan_and_sigterm_and_a_torn_checkpoint_ends_with_the_we
         return disturb.get(calls[0], lambda batch: batch)(plain(pixels, generator))
 
     def terminate(pixels):
-        os.kill(os.getpid(), signal.SIGTERM)
+        terminate_this_process()
         return pixels
 
     monkeypatch.setattr(training_module, "augment", augment)
@@ -280,7 +280,7 @@ def train_until_terminated(rank: int, batch: int, *argv: str) -> None:
     def augment(pixels, generator, *how, **light):
         batches[0] += 1
         if os.environ["RANK"] == str(rank) and batches[0] == batch:
-            os.kill(os.getpid(), signal.SIGTERM)
+            terminate_this_process()
         return plain(pixels, generator)
 
     training_module.augment = augment  # of a process that ends with this run

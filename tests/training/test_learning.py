@@ -46,7 +46,7 @@ def test_sixteen_galaxies_of_random_classes_are_classified_by_heart(sixteen):
     labels = torch.randint(0, 4, (NUM_GALAXIES,), generator=torch.Generator().manual_seed(1))
     names = {str(number): number for number in range(4)}
     config = GalaxyResNetConfig(
-        backbone="resnet10t", image_size=SIZE, predict_votes=False, label2id=names, id2label=dict(enumerate(names))
+        backbone="test_resnet", image_size=SIZE, predict_votes=False, label2id=names, id2label=dict(enumerate(names))
     )
     model = learn(GalaxyResNetForImageClassification(config), {"pixel_values": pixels, "labels": labels}, steps=60)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_sixteen_galaxies_are_captioned_by_heart(sixteen):
     labels = tokenizer(captions, padding=True, return_tensors="pt")["input_ids"]
     labels = labels.masked_fill(labels == tokenizer.pad_token_id, -100)
     config = GalaxyCaptionerConfig(
-        backbone="resnet10t", image_size=SIZE, hidden_size=64, vocab_size=len(tokenizer), drop_rate=0.0
+        backbone="test_resnet", image_size=SIZE, hidden_size=64, vocab_size=len(tokenizer), drop_rate=0.0
     )
     model = GalaxyCaptionerForConditionalGeneration(config)
     model = learn(model, {"pixel_values": pixels, "labels": labels}, steps=120)

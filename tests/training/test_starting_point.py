@@ -5,7 +5,7 @@ import json
 import pytest
 import timm
 import torch
-from conftest import CAPTIONER, FEW, train
+from conftest import FEW, train
 
 from galaxy_vision import (
     GalaxyCaptionerForConditionalGeneration,
@@ -60,7 +60,7 @@ def test_another_backbone_than_that_of_the_start_is_refused_before_anything_is_l
     monkeypatch.setattr("galaxy_vision.training.rows.load_galaxies", None)
     name = other if start == "init_from" else "resnet14t.c3_in1k"
     with pytest.raises(
-        SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='resnet10t' was given"
+        SystemExit, match=f"error: {start}=.* has backbone='resnet14t', and backbone='test_resnet' was given"
     ):
         train("train_classifier", *FEW, f"--{start}", name, "--output_dir", str(tmp_path / "run"))
 
@@ -114,7 +114,7 @@ def test_a_start_that_cannot_be_is_named(tmp_path, capsys, monkeypatch):
             "--output_dir",
             str(tmp_path / "run"),
         )
-    grey = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="resnet10t", image_size=32, num_channels=1))
+    grey = GalaxyResNetForImageClassification(GalaxyResNetConfig(backbone="test_resnet", image_size=32, num_channels=1))
     grey.save_pretrained(tmp_path / "grey")
     for script, argument in (("train_classifier", "init_from"), ("train_captioner", "encoder")):
         with pytest.raises(SystemExit, match=f"{argument}=.* takes images of 1 channels, and a run trains on 3"):
@@ -135,7 +135,8 @@ def test_a_captioner_takes_everything_that_its_encoder_or_its_start_is_made_of(o
         assert getattr(one.config, name) == getattr(two.config, name)
     assert two.config.image_size == 32
     with pytest.raises(SystemExit, match="init_from=.* has hidden_size=16, and hidden_size=32 was given"):
-        train("train_captioner", *CAPTIONER, "--init_from", str(first), "--output_dir", str(tmp_path / "third"))
+        wider = [*argv, "--hidden_size", "32", "--output_dir", str(tmp_path / "third")]
+        train("train_captioner", *wider, "--init_from", str(first))
     with pytest.raises(SystemExit, match="encoder=.* has image_size=48, and image_size=96 was given"):
         train(
             "train_captioner", *argv, "--encoder", other, "--image_size", "96", "--output_dir", str(tmp_path / "third")
@@ -184,7 +185,7 @@ def test_the_weights_of_the_start_are_those_that_are_trained_on(other, tmp_path)
 def test_heads_are_taken_from_the_start_where_they_mean_the_same(labels, votes, taken):
     def classifier(labels, votes):
         names = {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
-        config = GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=votes, **names)
+        config = GalaxyResNetConfig(backbone="test_resnet", image_size=32, predict_votes=votes, **names)
         return GalaxyResNetForImageClassification(config)
 
     start, model = classifier(["a", "b"], True), classifier(labels, votes)
@@ -197,7 +198,7 @@ def test_heads_are_taken_from_the_start_where_they_mean_the_same(labels, votes, 
 
 
 def test_a_class_head_whose_classes_do_not_exclude_each_other_is_not_taken():
-    settings = {"backbone": "resnet10t", "image_size": 32, "predict_votes": False}
+    settings = {"backbone": "test_resnet", "image_size": 32, "predict_votes": False}
     start = GalaxyResNetForImageClassification(
         GalaxyResNetConfig(**settings, problem_type="multi_label_classification")
     )

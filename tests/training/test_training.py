@@ -125,7 +125,7 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
     processor = GalaxyImageProcessor(size={"height": 32, "width": 32})
     accelerator = make_accelerator("no", 1, None, tmp_path)
     model = GalaxyResNetForImageClassification(
-        GalaxyResNetConfig(backbone="resnet10t", image_size=32, predict_votes=False)
+        GalaxyResNetConfig(backbone="test_resnet", image_size=32, predict_votes=False)
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     loader = make_loader(cache_pixels(rows, processor), 32, batch_size=2, shuffle=True)
@@ -164,7 +164,7 @@ def test_arguments_come_from_a_json_file(tmp_path):
     arguments = {
         "num_simulated": 200,
         "image_size": 32,
-        "backbone": "resnet10t",
+        "backbone": "test_resnet",
         "epochs": 1,
         "output_dir": str(tmp_path / "run"),
     }

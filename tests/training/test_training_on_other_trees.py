@@ -17,7 +17,8 @@ from galaxy_vision.data.checks import split_contents
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.models.trees import Trees
 
-SMALL = ["--image_size", "32", "--num_simulated", "120", "--epochs", "1", "--batch_size", "16"]
+SMALL = ["--backbone", "test_resnet", "--image_size", "32", "--num_simulated", "120"]
+SMALL += ["--epochs", "1", "--batch_size", "16"]
 
 
 @pytest.fixture(scope="module")
