@@ -10,7 +10,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from .padding import cut_square
-from .sources import FIELD, Galaxy, find_galaxies
+from .reduced import Reduced, as_reduced
+from .sources import FIELD, Galaxy, find_galaxies, find_sources, measure_galaxy
 
 # Ours; chosen on the validation split: lab_notes.md, "Framing".
 RIGHT_SCALE = 1.5  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
@@ -81,7 +82,7 @@ def parse_frame(text: str) -> Frame:
     return Frame("radius", radius, (centre[0], centre[1]) if centre else None, unit)
 
 
-def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | None = None) -> Framed:
+def frame_image(image: Image.Image | Reduced, frame: Frame = AUTO, pixel_scale: float | None = None) -> Framed:
     """Frame an image as Galaxy Zoo did: cropped, or padded with its own sky, at its own resolution.
 
     ``auto`` takes the galaxy that is nearest to the centre, and leaves an image untouched whose frame is right
@@ -97,14 +98,16 @@ def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | No
         ValueError: the centre is outside of the image, the radius too small or too large for it, or in arcsec without
             a pixel scale.
     """
+    reduced = as_reduced(image)
+    image = reduced.image
     if frame.kind == "as_is":
         return Framed(image, "", None, 0, _central_square(image))
     if frame.kind == "radius":
         return _framed(image, _given(image, frame, pixel_scale), 0, is_given=True)
-    galaxies = find_galaxies(image)
-    if not galaxies:
+    sources = find_sources(reduced)
+    if not sources.prominent:
         return _no_galaxy(image)
-    return _framed(image, galaxies[0], len(galaxies))
+    return _framed(image, measure_galaxy(sources, sources.prominent[0]), len(sources.prominent))
 
 
 def frame_all(image: Image.Image) -> list[Framed]:

@@ -9,6 +9,7 @@ from ..models.pixels import check_white
 from .decode import decode
 from .framing import AUTO, Frame, Framed, frame_all, frame_image
 from .likeness import Doubt, as_positive, doubts
+from .reduced import Reduced
 
 LEAST_FIELD = 56
 """Least side of a frame in px. Of 400 challenge images, 64 px take RMSE-37 from .089 to .094, and 48 px to .115:
@@ -52,7 +53,7 @@ def observe(source, frame: Frame = AUTO, **reading) -> Observation:
         ValueError: it cannot be read, or such a frame is not possible.
     """
     whole, readings, seen = _positive(source, reading)
-    return _observation(whole, readings, seen, frame_image(whole, frame, whole.info.get("pixel_scale")))
+    return _observation(whole, readings, seen, frame_image(whole, frame, whole.image.info.get("pixel_scale")))
 
 
 def observe_all(source, **reading) -> list[Observation]:
@@ -60,26 +61,27 @@ def observe_all(source, **reading) -> list[Observation]:
     whole, readings, seen = _positive(source, reading)
     return [
         _observation(whole, readings, seen, framed._replace(num_galaxies=1))  # none of several is taken for another
-        for framed in frame_all(whole)
+        for framed in frame_all(whole.image)
     ]
 
 
-def _positive(source, reading: dict) -> tuple[Image.Image, list[str], list[Doubt]]:
+def _positive(source, reading: dict) -> tuple[Reduced, list[str], list[Doubt]]:
     """Return the positive of an image, what was done to its pixels, and what is doubted so far."""
     is_decoded = isinstance(source, Image.Image) and "reading" in source.info and not reading
     image = source if is_decoded else decode(source, **reading)
     readings, seen = [image.info["reading"]] if image.info["reading"] else [], []
-    if (positive := as_positive(image)) is not None:
-        positive.info, image = image.info, positive
+    reduced = Reduced(image)
+    if (positive := as_positive(reduced)) is not None:
+        positive.info, reduced = image.info, Reduced(positive)
         readings.append("negative turned positive")
         seen.append(NEGATIVE)
-    check_white(image)
-    return image, readings, seen
+    check_white(reduced.grid)
+    return reduced, readings, seen
 
 
-def _observation(whole: Image.Image, readings: list[str], seen: list[Doubt], framed: Framed) -> Observation:
-    seen = seen + doubts(framed.image)
-    galaxy = framed.galaxy
+def _observation(reduced: Reduced, readings: list[str], seen: list[Doubt], framed: Framed) -> Observation:
+    whole, galaxy = reduced.image, framed.galaxy
+    seen = seen + doubts(reduced if framed.image is whole else framed.image)
     if (side := min(*framed.image.size, *whole.size)) < LEAST_FIELD:
         reason = f"its frame is {side} px wide, and the models need {LEAST_FIELD}"
         seen = [doubt for doubt in seen if doubt.kind != "blurred"] + [Doubt("few_pixels", reason)]
