@@ -32,8 +32,8 @@ from galaxy_vision.inference.loading import load_classifier
 BATCH = 64
 NUM_FINAL = 500
 SPEED_SIDE = 424
-SCATTER = 0.15
-"""Of log(petroR90) at the first look, by which the second is off."""
+SCATTER = 0.3
+"""Of the logarithm of the scale, by which the images of the fit are off."""
 
 
 BRIGHTNESS = (0.55, 1.8)
@@ -170,8 +170,7 @@ def radii_of(
     """Logarithms of the radii that radii.py measures, and of the true petroR90.
 
     Half of the images keep their frame; the others are as wide as ``widths`` say and up to 10 % off. Half keep their
-    brightness, the others are brighter by ``factors``. Each is measured at a scale that is as far off as that of the
-    first look.
+    brightness, the others are brighter by ``factors``. Each is measured at a scale that is off by :data:`SCATTER`.
     """
     rng = np.random.default_rng(seed)
     for row in rows:
@@ -192,15 +191,17 @@ def print_fit(rows) -> None:
     """Fit CONSTANT and WEIGHTS of radii.py to the true radii, by least squares that outliers do not pull (Huber)."""
     measured, truth = map(np.array, zip(*radii_of(rows, seed=0), strict=True))
     middle = np.median(measured, 1)
-    columns = np.c_[np.ones(len(measured)), measured - middle[:, None]]
-    ridge = np.diag([0.0] + [1.0] * measured.shape[1])
+    columns = np.c_[np.ones(len(measured)), middle, measured - middle[:, None]]
+    ridge = np.diag([0.0, 0.0] + [1.0] * measured.shape[1])
     weights = np.ones(len(measured))
     for _ in range(10):
         weighted = columns.T * weights
         fit = np.linalg.solve(weighted @ columns + ridge, weighted @ (truth - middle))
         errors = np.abs(truth - middle - columns @ fit)
         weights = 1 / np.maximum(1, errors / (1.5 * 1.4826 * np.median(errors)))
-    print(f"CONSTANT = {fit[0]:.3f}\nWEIGHTS = {tuple(fit[1:].round(3).tolist())}")
+    slope = np.polyfit(truth, middle + columns @ fit, 1)[0]
+    print(f"CONSTANT, EXPONENT = {fit[0]:.3f}, {1 + fit[1]:.3f}\nWEIGHTS = {tuple(fit[2:].round(3).tolist())}")
+    print(f"DRAWN = {slope:.2f}")
 
 
 def print_scatter(rows) -> None:
@@ -213,7 +214,8 @@ def print_scatter(rows) -> None:
     ):
         measured, truth = map(np.array, zip(*radii_of(rows, 1, *options), strict=True))
         middle = np.median(measured, 1)
-        errors = middle + radii.CONSTANT + (measured - middle[:, None]) @ np.array(radii.WEIGHTS) - truth
+        estimates = radii.CONSTANT + radii.EXPONENT * middle + (measured - middle[:, None]) @ np.array(radii.WEIGHTS)
+        errors = estimates - truth
         print(f"{name}: {len(errors)} galaxies, bias {np.median(errors):+.3f}, standard deviation {errors.std():.3f}")
 
 

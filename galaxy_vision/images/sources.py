@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from .radii import SOFTENING, clean_window, crossings, petro_r90, profile
+from .radii import DRAWN, SOFTENING, clean_window, crossings, petro_r90, profile
 from .reduced import SHARP_SIDE, Reduced, as_reduced
 
 FIELD = 424 * 0.02
@@ -132,8 +132,11 @@ def measure_galaxy(sources: Sources, source: Source) -> Galaxy:
     pixel = sources.pixel
     radius = petro_r90(source.levels, source.ring)
     galaxy = Galaxy((source.x + 0.5) * pixel - 0.5, (source.y + 0.5) * pixel - 0.5, radius * pixel)
-    if 0.75 < radius / (SIDE / FIELD) < 1.35:
+    closer = radius / (SIDE / FIELD)
+    if 0.75 < closer < 1.33:
         return galaxy
+    if not 0.62 < closer < 1.6:  # not of a frame that is right, to which it was drawn
+        galaxy = galaxy._replace(petro_r90=galaxy.petro_r90 * closer ** (1 / DRAWN - 1))
     return second_look(sources.image, sources.sky, galaxy)
 
 
