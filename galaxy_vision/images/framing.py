@@ -11,7 +11,7 @@ from PIL import Image
 
 from .padding import cut_square
 from .reduced import Reduced, as_reduced
-from .sources import FIELD, Galaxy, find_galaxies, find_sources, measure_galaxy
+from .sources import FIELD, Galaxy, cuts_larger, find_galaxies, find_sources, measure_galaxy
 
 # Ours; chosen on the validation split: lab_notes.md, "Framing".
 RIGHT_SCALE = 1.5  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
@@ -45,6 +45,7 @@ class Framed(NamedTuple):
         galaxy: the galaxy in the middle; None where none was found or looked for.
         num_galaxies: how many were found; 0 where none was looked for.
         box: left, top, right and bottom of the frame in px of the image that was given, outside of it where padded.
+        cuts_larger: whether another galaxy was framed than the largest, which the edge of the image cuts off.
     """
 
     image: Image.Image
@@ -52,6 +53,7 @@ class Framed(NamedTuple):
     galaxy: Galaxy | None
     num_galaxies: int
     box: tuple[int, int, int, int]
+    cuts_larger: bool = False
 
 
 AUTO, AS_IS = Frame("auto"), Frame("as_is")
@@ -107,7 +109,9 @@ def frame_image(image: Image.Image | Reduced, frame: Frame = AUTO, pixel_scale: 
     sources = find_sources(reduced)
     if not sources.prominent:
         return _no_galaxy(image)
-    return _framed(image, measure_galaxy(sources, sources.prominent[0]), len(sources.prominent))
+    nearest = sources.prominent[0]
+    framed = _framed(image, measure_galaxy(sources, nearest), len(sources.prominent))
+    return framed._replace(cuts_larger=framed.image is not image and cuts_larger(sources, nearest))
 
 
 def frame_all(image: Image.Image) -> list[Framed]:

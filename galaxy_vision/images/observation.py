@@ -18,6 +18,7 @@ lab_notes.md, "Doubts"."""
 NEGATIVE = Doubt("negative", "it is a photographic negative, and was read as a positive")
 NOT_FOUND = Doubt("framing_uncertain", "no galaxy stands out from the sky, so its frame is not known")
 CUT = Doubt("cut_by_edge", "the edge of the image cuts the galaxy off")
+CUTS_LARGER = Doubt("cut_by_edge", "the edge of the image cuts off a galaxy larger than the one that was taken")
 SEVERAL = Doubt("several_galaxies", "there are several galaxies, and the one nearest to the centre was taken")
 EDGE = 1.3  # petroR90; ours: the radius of a galaxy that is cut comes out too small
 MIDDLE = 0.1  # of the side; ours: of several galaxies, one that is nearer to the centre than this is meant
@@ -90,7 +91,10 @@ def _observation(reduced: Reduced, readings: list[str], seen: list[Doubt], frame
     if galaxy is not None:
         to_edge = min(galaxy.x, galaxy.y, whole.width - 1 - galaxy.x, whole.height - 1 - galaxy.y)
         from_centre = math.hypot(galaxy.x - (whole.width - 1) / 2, galaxy.y - (whole.height - 1) / 2)
-        seen += [CUT] * (to_edge < EDGE * galaxy.petro_r90)
+        if to_edge < EDGE * galaxy.petro_r90:
+            seen.append(CUT)
+        elif framed.cuts_larger:
+            seen.append(CUTS_LARGER)
         seen += [SEVERAL] * (framed.num_galaxies > 1 and from_centre > MIDDLE * min(whole.size))
     words = readings + ([framed.reading] if framed.reading else [])
     return Observation(framed.image, whole, framed, "; ".join(words), seen)

@@ -29,6 +29,7 @@ DETECTION = 5  # noise sigmas of the isophote that makes a source, and by which 
 SADDLE = 0.8  # two peaks are one galaxy if the light between them falls to no less than this share of the fainter
 MOST_PEAKS = 8
 PROMINENT = 0.5  # share of the radius of the largest isophote that a galaxy has at least
+LARGER = 1.5  # by which the isophote of a source at the edge is larger than that of the galaxy, and may be meant
 
 LIGHT = np.sinh(np.arange(3 * 255 + 1) / (3 * SOFTENING)).astype(np.float32)
 """Light of the sum of the levels of three channels."""
@@ -125,6 +126,14 @@ def find_sources(image: Image.Image | Reduced) -> Sources:
     prominent = [source for source, is_large in zip(found, is_prominent, strict=True) if is_large]
     others = [source for source, is_large in zip(found, is_prominent, strict=True) if not is_large]
     return Sources(image, sky, pixel, prominent, others)
+
+
+def cuts_larger(sources: Sources, source: Source) -> bool:
+    """Whether the edge of the image runs through a source that is much larger than this one."""
+    least = LARGER * max(source.outline, 1)
+    return any(
+        other.outline > max(other.room, least) for other in (*sources.prominent, *sources.others) if other is not source
+    )
 
 
 def measure_galaxy(sources: Sources, source: Source) -> Galaxy:
