@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..models.pixels import check_white
+from ..models.pixels import SOME_WHITE, check_white
 from .decode import decode
 from .framing import AUTO, Frame, Framed, frame_all, frame_image
-from .likeness import Doubt, as_positive, doubts
+from .likeness import PROPERTIES, Doubt, as_positive, doubts
 from .reduced import Reduced
 
 LEAST_FIELD = 56
@@ -20,6 +20,7 @@ NOT_FOUND = Doubt("framing_uncertain", "no galaxy stands out from the sky, so it
 CUT = Doubt("cut_by_edge", "the edge of the image cuts the galaxy off")
 CUTS_LARGER = Doubt("cut_by_edge", "the edge of the image cuts off a galaxy larger than the one that was taken")
 SEVERAL = Doubt("several_galaxies", "there are several galaxies, and the one nearest to the centre was taken")
+SATURATED = PROPERTIES["white"].doubt
 EDGE = 1.3  # petroR90; ours: the radius of a galaxy that is cut comes out too small
 MIDDLE = 0.1  # of the side; ours: of several galaxies, one that is nearer to the centre than this is meant
 
@@ -76,13 +77,16 @@ def _positive(source, reading: dict) -> tuple[Reduced, list[str], list[Doubt]]:
         positive.info, reduced = image.info, Reduced(positive)
         readings.append("negative turned positive")
         seen.append(NEGATIVE)
-    check_white(reduced.grid)
+    if reduced.white > SOME_WHITE:
+        check_white(reduced.grid)
     return reduced, readings, seen
 
 
 def _observation(reduced: Reduced, readings: list[str], seen: list[Doubt], framed: Framed) -> Observation:
     whole, galaxy = reduced.image, framed.galaxy
     seen = seen + doubts(reduced if framed.image is whole else framed.image)
+    if reduced.white > SOME_WHITE and SATURATED not in seen:  # a wider frame than that of the image has fewer
+        seen.append(SATURATED)
     if (side := min(*framed.image.size, *whole.size)) < LEAST_FIELD:
         reason = f"its frame is {side} px wide, and the models need {LEAST_FIELD}"
         seen = [doubt for doubt in seen if doubt.kind != "blurred"] + [Doubt("few_pixels", reason)]

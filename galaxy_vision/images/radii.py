@@ -10,6 +10,8 @@ than the one opposite the centre, the light of a neighbour is on it, and it gets
 
 import numpy as np
 
+from .statistics import median_of
+
 # Ours; chosen on challenge galaxies of the training split: lab_notes.md, "Framing".
 REACH = 46  # px, how far profiles go; in a Galaxy Zoo cut-out petroR90 is 15.1 px
 SOFTENING = 51  # levels of 255; light = sinh(level / 51) undoes the Lupton stretch that `simulation` fitted to SDSS
@@ -113,7 +115,8 @@ def log_radii(levels: np.ndarray, ring: np.ndarray) -> np.ndarray:
     radii = [crossings(brightness, centre * ISOPHOTES)]
     edges = np.arange(len(mean) + 1)
     for scaled in (np.minimum(levels * np.float32(CONTRAST / centre), 12), levels / np.float32(SOFTENING)):
-        brightness, mean = profile(np.sinh(scaled), ring)
+        grown = np.exp(scaled)  # sinh by exp, which NumPy has vectorised
+        brightness, mean = profile((grown - 1 / grown) / 2, ring)
         petrosian = crossings(brightness / np.maximum(mean, 1e-9), PETROSIAN)
         flux = np.append(0, np.maximum.accumulate(mean * edges[1:] ** 2))
         total = np.interp(2 * petrosian[TOTAL], edges, flux)
@@ -124,5 +127,5 @@ def log_radii(levels: np.ndarray, ring: np.ndarray) -> np.ndarray:
 def petro_r90(levels: np.ndarray, ring: np.ndarray) -> float:
     """Estimate petroR90 (px) from a clean window."""
     radii = log_radii(levels, ring)
-    middle = np.median(radii)
+    middle = float(median_of(radii))
     return float(np.exp(CONSTANT + EXPONENT * middle + np.dot(WEIGHTS, radii - middle)))

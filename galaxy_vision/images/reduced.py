@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+import numpy as np
 from PIL import Image
 
 GRID = 64  # px, side of the grid of single pixels, and of the reduced image whose brightness is measured
@@ -9,7 +10,7 @@ SHARP_SIDE = 128  # px, side of the reduced square on which galaxies are looked 
 
 
 class Reduced:
-    """An RGB image, and reductions that are made when they are first read.
+    """An RGB image, and what is measured on few pixels of it, when it is first read.
 
     Args:
         image: RGB image.
@@ -22,6 +23,12 @@ class Reduced:
     def grid(self) -> Image.Image:
         """Single pixels on a grid of 64 x 64, as :func:`~galaxy_vision.models.pixels.white_share` takes them."""
         return self.image.resize((GRID, GRID), Image.Resampling.NEAREST)
+
+    @cached_property
+    def white(self) -> float:
+        """Share of white pixels, that of :func:`~galaxy_vision.models.pixels.white_share`."""
+        rgb = np.asarray(self.grid)
+        return np.count_nonzero(rgb[..., 0] & rgb[..., 1] & rgb[..., 2] == 255) / GRID**2
 
     @cached_property
     def square(self) -> Image.Image:
