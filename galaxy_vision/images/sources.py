@@ -144,9 +144,9 @@ def measure_galaxy(sources: Sources, source: Source) -> Galaxy:
     radius = petro_r90(source.levels, source.ring)
     galaxy = Galaxy((source.x + 0.5) * pixel - 0.5, (source.y + 0.5) * pixel - 0.5, radius * pixel)
     closer = radius / (SIDE / FIELD)
-    if 0.75 < closer < 1.33:
+    if 0.85 < closer < 1.2:
         return galaxy
-    if not 0.62 < closer < 1.6:  # not of a frame that is right, to which it was drawn
+    if not 0.7 < closer < 1.5:  # probably not of a frame that is right, to which it was drawn
         galaxy = galaxy._replace(petro_r90=galaxy.petro_r90 * closer ** (1 / DRAWN - 1))
     return second_look(sources.image, sources.sky, galaxy)
 

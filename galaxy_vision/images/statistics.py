@@ -1,4 +1,4 @@
-"""Median and quantile of few numbers; those of NumPy take several times as long, since they look for NaN and weights."""
+"""Median and quantile of few numbers; NumPy's take several times as long, since they look for NaN and weights."""
 
 import numpy as np
 
