@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 
 from ..models.pixels import SOME_WHITE
+from .order_statistics import median_of, quantile_of
 from .reduced import GRID, SHARP_SIDE, Reduced, as_reduced
-from .statistics import median_of, quantile_of
 
 # Ours; the limits in PROPERTIES were set for these.
 SIDE = GRID  # px, the side of the reduced image; 0.13 petroR90 per pixel in a Galaxy Zoo cut-out

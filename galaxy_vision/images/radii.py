@@ -10,7 +10,7 @@ than the one opposite the centre, the light of a neighbour is on it, and it gets
 
 import numpy as np
 
-from .statistics import median_of
+from .order_statistics import median_of
 
 # Ours; chosen on challenge galaxies of the training split: lab_notes.md, "Framing".
 REACH = 46  # px, how far profiles go; in a Galaxy Zoo cut-out petroR90 is 15.1 px

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from .order_statistics import median_of, quantile_of
 from .radii import DRAWN, SOFTENING, clean_window, crossings, petro_r90, profile
 from .reduced import SHARP_SIDE, Reduced, as_reduced
-from .statistics import median_of, quantile_of
 
 FIELD = 424 * 0.02
 """Side of a Galaxy Zoo cut-out in petroR90 (Willett et al. 2013, section 2)."""

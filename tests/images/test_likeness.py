@@ -10,8 +10,8 @@ from sklearn.datasets import load_sample_images
 
 from galaxy_vision.images.decode import read_rgb
 from galaxy_vision.images.likeness import BLUR, COARSE, FINE, PROPERTIES, doubts, measure
+from galaxy_vision.images.order_statistics import median_of, quantile_of
 from galaxy_vision.images.sources import _highest, _smooth
-from galaxy_vision.images.statistics import median_of, quantile_of
 
 
 def tomato(background) -> Image.Image:
