@@ -1,10 +1,11 @@
 """Simulated galaxies as FITS files of five surveys: how often they have the class of their Galaxy Zoo picture.
 
     python benchmarks/survey_conventions.py --galaxies 60
-    python benchmarks/survey_conventions.py --galaxies 60 --surveys hst euclid --largest 5
+    python benchmarks/survey_conventions.py --galaxies 60 --surveys hst euclid
 
 Each galaxy is drawn once, and observed with the pixels, seeing and noise of each survey by GalSim. The files are read
-with and without the preset of the survey. Galaxies above 9 arcsec are left out, since their fields are large.
+with and without the preset of the survey. Galaxies above 9 arcsec are left out, since their fields are large. Those of
+HST and Euclid are smaller on the sky than those of SDSS (:data:`SMALLER`).
 """
 
 import argparse
@@ -36,6 +37,11 @@ BRIGHTER = {"euclid": (2.1, 1.45, 1.0)}
 
 Ours: NISP's H and Y of a usual galaxy are .8 and .4 mag brighter than i, and VIS is between r and i.
 """
+SMALLER = {"hst": 8, "euclid": 4}
+"""How many times smaller than in SDSS the galaxies are that a survey is read for, at the same surface brightness.
+
+Ours: the widths of the point spread functions, in units of petroR90, are then about those of SDSS.
+"""
 BANDS = {"euclid": ([2], [2], [1, 2])}
 """Bands of the simulation (0 to 2 for g, r, i) whose mean stands for red, green and blue; else i, r, g."""
 
@@ -49,7 +55,7 @@ def observed(scene: np.ndarray, parameters: GalaxyParameters, name: str, rng: np
         name: of the survey.
         rng: of the noise.
     """
-    survey, scale = SURVEYS[name], parameters.pixel_scale
+    survey, scale = SURVEYS[name], parameters.pixel_scale / SMALLER.get(name, 1)
     side = round(IMAGE_SIZE * scale / survey.pixel_scale)
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for index, bands in enumerate(BANDS.get(name, ([2], [1], [0]))):

@@ -14,7 +14,7 @@ from .reduced import Reduced, as_reduced
 from .sources import FIELD, Galaxy, cuts_larger, find_galaxies, find_sources, measure_galaxy
 
 # Ours; chosen on the validation split: lab_notes.md, "Framing".
-RIGHT_SCALE = 1.5  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
+RIGHT_SCALE = 1.4  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
 RIGHT_CENTRE = 0.03  # of the side; a galaxy that is nearer to the centre of the frame is in the middle
 SMALLEST_RADIUS = 1.0  # px
 FORMS = "auto, as_is, RADIUS_PX, CENTRE_X,CENTRE_Y,RADIUS_PX or a radius in arcsec such as 12arcsec"
