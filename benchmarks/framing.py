@@ -1,7 +1,7 @@
 """Measure what framing is worth: RMSE-37 of wrongly framed galaxies before and after, and how fast it is.
 
     python benchmarks/framing.py --dataset galaxy_zoo_challenge
-    python benchmarks/framing.py --dataset galaxy_zoo_challenge --fit      # weights of images/sources.py
+    python benchmarks/framing.py --dataset galaxy_zoo_challenge --fit      # weights of images/radii.py
     python benchmarks/framing.py --dataset galaxy_zoo_challenge --limits   # limits of images/framing.py
 
 Galaxy Zoo images are 8.48 petroR90 wide, so the true radius is known. A field is made wider by padding with drawn sky
@@ -18,22 +18,26 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from scipy import ndimage
 
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.evaluation.metrics import GalaxyMetric
-from galaxy_vision.images import framing, sources
+from galaxy_vision.images import framing, radii, sources
 from galaxy_vision.images.framing import AUTO, frame_image, misfit
 from galaxy_vision.images.observation import observe
 from galaxy_vision.images.padding import cut_square
+from galaxy_vision.images.radii import log_radii
 from galaxy_vision.images.sources import FIELD
 from galaxy_vision.inference.loading import load_classifier
 
 BATCH = 64
 NUM_FINAL = 500
 SPEED_SIDE = 424
-SCATTER = 0.15
-"""Of log(petroR90) at the first look, by which the second is off."""
+SCATTER = 0.3
+"""Of the logarithm of the scale, by which the images of the fit are off."""
+
+
+BRIGHTNESS = (0.55, 1.8)
+"""Factors on the levels, of which the fit makes the radii independent."""
 
 
 class Case(NamedTuple):
@@ -45,6 +49,10 @@ class Case(NamedTuple):
     change: Callable[[Image.Image], Image.Image] | None = None
 
 
+def brightened(image: Image.Image, factor: float) -> Image.Image:
+    return image.point(lambda level: min(int(level * factor), 255))
+
+
 CASES = (
     Case("as Galaxy Zoo"),
     *(Case(f"field {width:g} times as wide", width) for width in (2.5, 2, 1.4, 0.7, 0.5, 0.4, 0.33)),
@@ -53,7 +61,8 @@ CASES = (
     Case("1.4 times as wide, off centre by 10%", 1.4, 0.1),
     Case(".7 times as wide, off centre by 10%", 0.7, 0.1),
     Case("blurred by 2 px", change=lambda image: image.filter(ImageFilter.GaussianBlur(2))),
-    Case("1.5 times as bright", change=lambda image: image.point(lambda value: min(value * 3 // 2, 255))),
+    Case("1.5 times as bright", change=lambda image: brightened(image, 1.5)),
+    Case(".7 times as bright", change=lambda image: brightened(image, 0.7)),
     Case("photographic negative", change=lambda image: image.point(lambda value: 255 - value)),
 )
 
@@ -155,52 +164,58 @@ def print_limits(rows, score: Scorer) -> None:
         print(f"| {scale} | {centre} | {share:.1%} |", *(f"{one:.4f} |" for one in scores), flush=True)
 
 
-def radii_of(rows, seed: int, widths: tuple[float, float] = (0.4, 2.5)) -> Iterable[tuple[np.ndarray, float]]:
-    """Logarithms of the radii that sources.py measures, and of the true petroR90.
+def radii_of(
+    rows, seed: int, widths: tuple[float, float] = (0.4, 2.5), factors: tuple[float, float] = BRIGHTNESS
+) -> Iterable[tuple[np.ndarray, float]]:
+    """Logarithms of the radii that radii.py measures, and of the true petroR90.
 
-    Half of the images keep their frame; the others are as wide as said and up to 10 % off. Each is measured at a scale
-    that is as far off as that of the first look.
+    Half of the images keep their frame; the others are as wide as ``widths`` say and up to 10 % off. Half keep their
+    brightness, the others are brighter by ``factors``. Each is measured at a scale that is off by :data:`SCATTER`.
     """
     rng = np.random.default_rng(seed)
     for row in rows:
         image = row["image"].convert("RGB")
-        radius = image.width / FIELD
-        width, shift = (np.exp(rng.uniform(*np.log(widths))), 0.1) if rng.random() < 0.5 else (1.0, 0.0)
-        wrong, x, y = misframe(image, width, *rng.uniform(-shift, shift, 2))
-        light, _ = sources._light(wrong, (0, 0, *wrong.size), sources.SIDE)
-        half = FIELD / 2 * radius * np.exp(rng.normal(0, SCATTER))
-        left, top = max(x + 0.5 - half, 0), max(y + 0.5 - half, 0)
-        right, bottom = min(x + 0.5 + half, wrong.width), min(y + 0.5 + half, wrong.height)
-        side = sources.SIDE * max(right - left, bottom - top) / (2 * half)
-        closer, pixel = sources._light(wrong, (left, top, right, bottom), side)
-        closer -= sources._sky(light)
-        smooth = ndimage.gaussian_filter(closer, sources.SMOOTHING, mode="nearest", truncate=3)
-        centre = sources._centroid(smooth, (x + 0.5 - left) / pixel - 0.5, (y + 0.5 - top) / pixel - 0.5)
-        radii = sources._radii(*sources._profile(closer, *centre, sources._noise(closer)))
-        yield radii, np.log(radius / pixel)
+        radius, x, y = image.width / FIELD, (image.width - 1) / 2, (image.height - 1) / 2
+        if rng.random() < 0.5:
+            width = np.exp(rng.uniform(*np.log(widths)))
+            image, x, y = misframe(image, width, *rng.uniform(-0.1, 0.1, 2))
+        if rng.random() < 0.5:
+            image = brightened(image, np.exp(rng.uniform(*np.log(factors))))
+        sky = sources.find_sources(image).sky
+        galaxy = sources.Galaxy(x, y, radius * np.exp(rng.normal(0, SCATTER)))
+        closer, pixel, _ = sources.close_up(image, sky, galaxy)
+        yield log_radii(closer.levels, closer.ring), np.log(radius / pixel)
 
 
 def print_fit(rows) -> None:
-    """Fit CONSTANT and WEIGHTS of sources.py to the true radii, by least squares that outliers do not pull (Huber)."""
-    radii, truth = map(np.array, zip(*radii_of(rows, seed=0), strict=True))
-    middle = np.median(radii, 1)
-    columns = np.c_[np.ones(len(radii)), radii - middle[:, None]]
-    ridge = np.diag([0.0] + [1.0] * radii.shape[1])
-    weights = np.ones(len(radii))
+    """Fit CONSTANT and WEIGHTS of radii.py to the true radii, by least squares that outliers do not pull (Huber)."""
+    measured, truth = map(np.array, zip(*radii_of(rows, seed=0), strict=True))
+    middle = np.median(measured, 1)
+    columns = np.c_[np.ones(len(measured)), middle, measured - middle[:, None]]
+    ridge = np.diag([0.0, 0.0] + [1.0] * measured.shape[1])
+    weights = np.ones(len(measured))
     for _ in range(10):
         weighted = columns.T * weights
         fit = np.linalg.solve(weighted @ columns + ridge, weighted @ (truth - middle))
         errors = np.abs(truth - middle - columns @ fit)
         weights = 1 / np.maximum(1, errors / (1.5 * 1.4826 * np.median(errors)))
-    print(f"CONSTANT = {fit[0]:.3f}\nWEIGHTS = {tuple(fit[1:].round(3).tolist())}")
+    slope = np.polyfit(truth, middle + columns @ fit, 1)[0]
+    print(f"CONSTANT, EXPONENT = {fit[0]:.3f}, {1 + fit[1]:.3f}\nWEIGHTS = {tuple(fit[2:].round(3).tolist())}")
+    print(f"DRAWN = {slope:.2f}")
 
 
 def print_scatter(rows) -> None:
     """Print the scatter of log(petroR90) on galaxies that the fit has not seen."""
-    for name, widths in (("as Galaxy Zoo, or up to 2.5 times as wide", (1, 2.5)), ("narrower", (0.4, 0.7))):
-        radii, truth = map(np.array, zip(*radii_of(rows, 1, widths), strict=True))
-        middle = np.median(radii, 1)
-        errors = middle + sources.CONSTANT + (radii - middle[:, None]) @ np.array(sources.WEIGHTS) - truth
+    for name, *options in (
+        ("as Galaxy Zoo, or up to 2.5 times as wide", (1, 2.5), (1, 1)),
+        ("or narrower", (0.4, 0.7), (1, 1)),
+        ("as Galaxy Zoo, or 1.5 times as bright", (1, 1), (1.5, 1.5)),
+        ("as Galaxy Zoo, or .7 times as bright", (1, 1), (0.7, 0.7)),
+    ):
+        measured, truth = map(np.array, zip(*radii_of(rows, 1, *options), strict=True))
+        middle = np.median(measured, 1)
+        estimates = radii.CONSTANT + radii.EXPONENT * middle + (measured - middle[:, None]) @ np.array(radii.WEIGHTS)
+        errors = estimates - truth
         print(f"{name}: {len(errors)} galaxies, bias {np.median(errors):+.3f}, standard deviation {errors.std():.3f}")
 
 

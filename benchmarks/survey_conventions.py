@@ -1,9 +1,11 @@
-"""Simulated galaxies as FITS files of three surveys: how often they have the class of their Galaxy Zoo picture.
+"""Simulated galaxies as FITS files of five surveys: how often they have the class of their Galaxy Zoo picture.
 
-python benchmarks/survey_conventions.py --galaxies 60
+    python benchmarks/survey_conventions.py --galaxies 60
+    python benchmarks/survey_conventions.py --galaxies 60 --surveys hst euclid
 
 Each galaxy is drawn once, and observed with the pixels, seeing and noise of each survey by GalSim. The files are read
-with and without the preset of the survey. Galaxies above 9 arcsec are left out, since their fields are large.
+with and without the preset of the survey. Galaxies above 9 arcsec are left out, since their fields are large. Those of
+HST and Euclid are smaller on the sky than those of SDSS (:data:`SMALLER`).
 """
 
 import argparse
@@ -22,8 +24,27 @@ from galaxy_vision.simulation.parameters import IMAGE_SIZE, SDSS_PIXEL, GalaxyPa
 from galaxy_vision.simulation.render import render
 from galaxy_vision.simulation.structures import draw_galaxy
 
-SEEING = {"sdss": 1.3, "legacy": 1.2, "panstarrs": 1.19}  # arcsec
-LARGEST = 9.0  # arcsec, petroR90
+SEEING = {
+    "sdss": (1.3, 1.3, 1.3),
+    "legacy": (1.2, 1.2, 1.2),
+    "panstarrs": (1.19, 1.19, 1.19),
+    "hst": (0.1, 0.1, 0.1),
+    "euclid": (0.5, 0.5, 0.17),  # NISP is undersampled, and sharper than this
+}
+"""Width of the point spread function in red, green and blue, arcsec."""
+GROUND = ("sdss", "legacy", "panstarrs")
+BRIGHTER = {"euclid": (2.1, 1.45, 1.0)}
+"""Flux in red, green and blue in units of that in the band of the simulation that stands for it.
+
+Ours: NISP's H and Y of a usual galaxy are .8 and .4 mag brighter than i, and VIS is between r and i.
+"""
+SMALLER = {"hst": 8, "euclid": 4}
+"""How many times smaller than in SDSS the galaxies are that a survey is read for, at the same surface brightness.
+
+Ours: the widths of the point spread functions, in units of petroR90, are then about those of SDSS.
+"""
+BANDS = {"euclid": ([2], [2], [1, 2])}
+"""Bands of the simulation (0 to 2 for g, r, i) whose mean stands for red, green and blue; else i, r, g."""
 
 
 def observed(scene: np.ndarray, parameters: GalaxyParameters, name: str, rng: np.random.Generator) -> bytes:
@@ -35,16 +56,18 @@ def observed(scene: np.ndarray, parameters: GalaxyParameters, name: str, rng: np
         name: of the survey.
         rng: of the noise.
     """
-    survey, scale = SURVEYS[name], parameters.pixel_scale
+    survey, scale = SURVEYS[name], parameters.pixel_scale / SMALLER.get(name, 1)
     side = round(IMAGE_SIZE * scale / survey.pixel_scale)
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for plane, band, noise in zip(scene[::-1], survey.bands, survey.noise, strict=True):
-        flux = plane.astype(float) * (scale / SDSS_PIXEL) ** 2
+    for index, bands in enumerate(BANDS.get(name, ([2], [1], [0]))):
+        factor = BRIGHTER.get(name, (1, 1, 1))[index] * (scale / SDSS_PIXEL) ** 2
+        flux = factor * scene[bands].mean(0, dtype=float)
         light = galsim.InterpolatedImage(galsim.Image(flux, scale=scale), x_interpolant="linear", flux=flux.sum())
-        seen = galsim.Convolve(light, galsim.Kolmogorov(fwhm=SEEING[name]))
+        profile = galsim.Kolmogorov if name in GROUND else galsim.Gaussian
+        seen = galsim.Convolve(light, profile(fwhm=SEEING[name][index]))
         pixels = seen.drawImage(nx=side, ny=side, scale=survey.pixel_scale).array
-        pixels = pixels + rng.normal(0, noise * survey.pixel_scale, pixels.shape)
-        hdus.append(fits.ImageHDU(pixels.astype(np.float32), name=band))
+        pixels = pixels + rng.normal(0, survey.noise[index] * survey.pixel_scale, pixels.shape)
+        hdus.append(fits.ImageHDU(pixels.astype(np.float32), name=survey.bands[index]))
     file = io.BytesIO()
     hdus.writeto(file)
     return file.getvalue()
@@ -54,6 +77,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="checkpoints/galaxy-resnet", help="trained classifier (%(default)s)")
     parser.add_argument("--galaxies", type=int, default=60, help="that are drawn (%(default)s)")
+    parser.add_argument("--surveys", nargs="+", choices=SEEING, default=list(SEEING), help="(all)")
+    parser.add_argument("--largest", type=float, default=9.0, help="petroR90 in arcsec (%(default)s)")
     parser.add_argument("--seed", type=int, default=77, help="(%(default)s)")
     args = parser.parse_args()
     model, processor = load_classifier(args.model)
@@ -61,11 +86,11 @@ def main() -> None:
     for index in range(args.galaxies):
         rng = np.random.default_rng([args.seed, index])
         parameters = draw_parameters(rng)
-        if parameters.kind == "star" or parameters.petro_r90 > LARGEST:
+        if parameters.kind == "star" or parameters.petro_r90 > args.largest:
             continue
         images = {("Galaxy Zoo", ""): Image.fromarray(render(parameters, np.random.default_rng([args.seed, index, 1])))}
         scene = draw_galaxy(parameters, np.random.default_rng([args.seed, index, 1]))
-        for name in SEEING:
+        for name in args.surveys:
             data = observed(scene, parameters, name, rng)
             images[name, "none"] = read_rgb(data)
             images[name, "preset"] = read_rgb(data, survey=name)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from PIL import Image
 
 from .padding import cut_square
-from .sources import FIELD, Galaxy, find_galaxies
+from .reduced import Reduced, as_reduced
+from .sources import FIELD, Galaxy, cuts_larger, find_galaxies, find_sources, measure_galaxy
 
 # Ours; chosen on the validation split: lab_notes.md, "Framing".
-RIGHT_SCALE = 1.5  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
+RIGHT_SCALE = 1.4  # a frame that is wider or narrower than 8.48 petroR90 by this factor at most is right
 RIGHT_CENTRE = 0.03  # of the side; a galaxy that is nearer to the centre of the frame is in the middle
 SMALLEST_RADIUS = 1.0  # px
 FORMS = "auto, as_is, RADIUS_PX, CENTRE_X,CENTRE_Y,RADIUS_PX or a radius in arcsec such as 12arcsec"
@@ -44,6 +45,7 @@ class Framed(NamedTuple):
         galaxy: the galaxy in the middle; None where none was found or looked for.
         num_galaxies: how many were found; 0 where none was looked for.
         box: left, top, right and bottom of the frame in px of the image that was given, outside of it where padded.
+        cuts_larger: whether another galaxy was framed than the largest, which the edge of the image cuts off.
     """
 
     image: Image.Image
@@ -51,6 +53,7 @@ class Framed(NamedTuple):
     galaxy: Galaxy | None
     num_galaxies: int
     box: tuple[int, int, int, int]
+    cuts_larger: bool = False
 
 
 AUTO, AS_IS = Frame("auto"), Frame("as_is")
@@ -81,7 +84,7 @@ def parse_frame(text: str) -> Frame:
     return Frame("radius", radius, (centre[0], centre[1]) if centre else None, unit)
 
 
-def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | None = None) -> Framed:
+def frame_image(image: Image.Image | Reduced, frame: Frame = AUTO, pixel_scale: float | None = None) -> Framed:
     """Frame an image as Galaxy Zoo did: cropped, or padded with its own sky, at its own resolution.
 
     ``auto`` takes the galaxy that is nearest to the centre, and leaves an image untouched whose frame is right
@@ -97,14 +100,18 @@ def frame_image(image: Image.Image, frame: Frame = AUTO, pixel_scale: float | No
         ValueError: the centre is outside of the image, the radius too small or too large for it, or in arcsec without
             a pixel scale.
     """
+    reduced = as_reduced(image)
+    image = reduced.image
     if frame.kind == "as_is":
         return Framed(image, "", None, 0, _central_square(image))
     if frame.kind == "radius":
         return _framed(image, _given(image, frame, pixel_scale), 0, is_given=True)
-    galaxies = find_galaxies(image)
-    if not galaxies:
+    sources = find_sources(reduced)
+    if not sources.prominent:
         return _no_galaxy(image)
-    return _framed(image, galaxies[0], len(galaxies))
+    nearest = sources.prominent[0]
+    framed = _framed(image, measure_galaxy(sources, nearest), len(sources.prominent))
+    return framed._replace(cuts_larger=framed.image is not image and cuts_larger(sources, nearest))
 
 
 def frame_all(image: Image.Image) -> list[Framed]:

@@ -6,19 +6,31 @@ most photographs, text, noise and blank frames. The result is a warning and not 
 passes.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from ..models.pixels import SOME_WHITE, white_share
+from ..models.pixels import SOME_WHITE
+from .order_statistics import median_of, quantile_of
+from .reduced import GRID, SHARP_SIDE, Reduced, as_reduced
 
 # Ours; the limits in PROPERTIES were set for these.
-SIDE = 64  # px, the side of the reduced image; 0.13 petroR90 per pixel in a Galaxy Zoo cut-out
+SIDE = GRID  # px, the side of the reduced image; 0.13 petroR90 per pixel in a Galaxy Zoo cut-out
 FRAME = 6  # px, the width of the border of the reduced image, which shows sky
-BORDER = np.pad(np.zeros((SIDE - 2 * FRAME, SIDE - 2 * FRAME), bool), FRAME, constant_values=True)
-SHARP_SIDE = 128  # px, the side at which sharpness is measured, if the image has so many
+BORDER = np.flatnonzero(np.pad(np.zeros((SIDE - 2 * FRAME, SIDE - 2 * FRAME), bool), FRAME, constant_values=True))
+QUARTER = np.s_[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+
+
+def _blur(side: int, sigma: float, truncate: float) -> np.ndarray:
+    """Matrix that smooths the columns of `side` rows: for small images the fastest form of a Gaussian filter."""
+    return ndimage.gaussian_filter1d(np.eye(side, dtype=np.float32), sigma, axis=0, truncate=truncate)
+
+
+BLUR = _blur(SIDE, 1, 4)
+FINE, COARSE = (_blur(SHARP_SIDE // 2, sigma, 3) for sigma in (1, 3))
 
 
 class Doubt(NamedTuple):
@@ -60,7 +72,7 @@ PROPERTIES = {
 RMSE-37 from .089 to .116, 95 % are below .26: lab_notes.md, "Doubts"."""
 
 
-def measure(image: Image.Image) -> dict[str, float]:
+def measure(image: Image.Image | Reduced) -> dict[str, float]:
     """Measure the seven properties of an RGB image on its central square, reduced to 64 x 64 px of brightness 0 to 1.
 
     * sky: median brightness of the border;
@@ -73,36 +85,35 @@ def measure(image: Image.Image) -> dict[str, float]:
     * colour: saturation (max - min) / max of the light of that patch, with the sky subtracted;
     * sharpness: light that differs over 1 px in units of that which differs over 3 px, of 128; 1 for smaller squares.
     """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    sharp_side = SHARP_SIDE if side >= SHARP_SIDE else SIDE
-    square = image.resize((sharp_side, sharp_side), Image.Resampling.BOX, (left, top, left + side, top + side))
-    rgb = np.asarray(square.reduce(sharp_side // SIDE), np.float32) / 255
-    grey = rgb.mean(-1)
-    sky = float(np.median(grey[BORDER]))
-    quarter = np.s_[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
-    middle = grey[quarter]
-    contrast = float(np.quantile(middle, 0.99) - sky)
+    reduced = as_reduced(image)
+    square = reduced.square
+    small = np.asarray(square.reduce(square.width // SIDE), np.float32)
+    planes = [np.ascontiguousarray(small[..., channel]) / 255 for channel in range(3)]
+    grey = (planes[0] + planes[1] + planes[2]) / 3
+    sky = float(median_of(grey.ravel()[BORDER]))
+    middle = grey[QUARTER]
+    contrast = quantile_of(middle, 0.99) - sky
     smoothness = min(_correlation(middle[1:], middle[:-1]), _correlation(middle[:, 1:], middle[:, :-1]))
-    light = ndimage.gaussian_filter(grey, 1.0) - sky
+    light = BLUR @ grey @ BLUR.T - sky
     patches, _ = ndimage.label(light > 0.3 * max(contrast, 1e-6))
-    inside = patches[quarter]
+    inside = patches[QUARTER]
     offset, colour = 0.0, 0.0
     if inside.any():
-        patch_light = np.bincount(inside[inside > 0], light[quarter][inside > 0])
+        patch_light = np.bincount(inside[inside > 0], light[QUARTER][inside > 0])
         patch = patches == int(np.argmax(patch_light))
-        row, column = ndimage.center_of_mass(np.where(patch, light, 0))
-        offset = float(np.hypot(row - (SIDE - 1) / 2, column - (SIDE - 1) / 2) / SIDE)
-        above = np.clip(rgb[patch].mean(0) - np.median(rgb[BORDER], axis=0), 0, None)
-        colour = float((above.max() - above.min()) / max(above.max(), 1e-6))
+        patch_light, centre = np.where(patch, light, 0), np.arange(SIDE) - (SIDE - 1) / 2
+        rows, columns = patch_light.sum(1, dtype=float), patch_light.sum(0, dtype=float)
+        offset = math.hypot(rows @ centre, columns @ centre) / rows.sum() / SIDE
+        above = [max(float(plane[patch].mean()) - float(median_of(plane.ravel()[BORDER])), 0.0) for plane in planes]
+        colour = (max(above) - min(above)) / max(*above, 1e-6)
     return {
         "sky": sky,
         "contrast": contrast,
         "smoothness": smoothness,
         "offset": offset,
-        "white": white_share(image),
+        "white": reduced.white,
         "colour": colour,
-        "sharpness": _sharpness(square) if side >= SHARP_SIDE else 1.0,
+        "sharpness": _sharpness(square) if square.width == SHARP_SIDE else 1.0,
     }
 
 
@@ -112,31 +123,32 @@ def _sharpness(square: Image.Image) -> float:
     Standard deviations of the middle quarter of an image of 128 x 128 px; 1 where it is blank.
     """
     quarter = SHARP_SIDE // 4
-    middle = np.asarray(square.convert("L"), np.float32)[quarter:-quarter, quarter:-quarter]
-    fine, coarse = (float((middle - ndimage.gaussian_filter(middle, sigma, truncate=3)).std()) for sigma in (1, 3))
+    middle = np.asarray(square.convert("L").crop((quarter, quarter, 3 * quarter, 3 * quarter)), np.float32)
+    fine, coarse = (float((middle - blur @ middle @ blur.T).std()) for blur in (FINE, COARSE))
     return fine / coarse if coarse > 0.1 else 1.0
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Return Pearson's correlation of two arrays; 1 if one of them is constant."""
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x**2).sum() * (y**2).sum())
-    return float((x * y).sum() / scale) if scale > 0 else 1.0
+    x, y = (x - x.mean()).ravel(), (y - y.mean()).ravel()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0 else 1.0
 
 
-def doubts(image: Image.Image) -> list[Doubt]:
+def doubts(image: Image.Image | Reduced) -> list[Doubt]:
     """Return the reasons why an RGB image does not look like a galaxy; empty if it does."""
     values = measure(image)
     return [limits.doubt for name, limits in PROPERTIES.items() if not limits.low <= values[name] <= limits.high]
 
 
-def as_positive(image: Image.Image) -> Image.Image | None:
+def as_positive(image: Image.Image | Reduced) -> Image.Image | None:
     """Return the positive of a photographic negative, a dark galaxy on a bright sky; None if an image is not one.
 
     An image is a negative if its border is bright and what it inverts to looks like a galaxy, sharp or blurred.
     """
-    small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.NEAREST).convert("L"))
-    if np.median(small[BORDER]) < 128 or measure(image)["sky"] <= 0.5:  # the first is quick, and true of nearly all
+    reduced = as_reduced(image)
+    grid = np.asarray(reduced.grid.convert("L")).ravel()[BORDER]
+    if median_of(grid) < 128 or measure(reduced)["sky"] <= 0.5:  # the first is quick, and true of nearly all
         return None
-    positive = ImageOps.invert(image)
+    positive = ImageOps.invert(reduced.image)
     return None if {doubt.kind for doubt in doubts(positive)} - {"blurred"} else positive

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..models.pixels import check_white
+from ..models.pixels import SOME_WHITE, check_white
 from .decode import decode
 from .framing import AUTO, Frame, Framed, frame_all, frame_image
-from .likeness import Doubt, as_positive, doubts
+from .likeness import PROPERTIES, Doubt, as_positive, doubts
+from .reduced import Reduced
 
 LEAST_FIELD = 56
 """Least side of a frame in px. Of 400 challenge images, 64 px take RMSE-37 from .089 to .094, and 48 px to .115:
@@ -17,7 +18,9 @@ lab_notes.md, "Doubts"."""
 NEGATIVE = Doubt("negative", "it is a photographic negative, and was read as a positive")
 NOT_FOUND = Doubt("framing_uncertain", "no galaxy stands out from the sky, so its frame is not known")
 CUT = Doubt("cut_by_edge", "the edge of the image cuts the galaxy off")
+CUTS_LARGER = Doubt("cut_by_edge", "the edge of the image cuts off a galaxy larger than the one that was taken")
 SEVERAL = Doubt("several_galaxies", "there are several galaxies, and the one nearest to the centre was taken")
+SATURATED = PROPERTIES["white"].doubt
 EDGE = 1.3  # petroR90; ours: the radius of a galaxy that is cut comes out too small
 MIDDLE = 0.1  # of the side; ours: of several galaxies, one that is nearer to the centre than this is meant
 
@@ -52,7 +55,7 @@ def observe(source, frame: Frame = AUTO, **reading) -> Observation:
         ValueError: it cannot be read, or such a frame is not possible.
     """
     whole, readings, seen = _positive(source, reading)
-    return _observation(whole, readings, seen, frame_image(whole, frame, whole.info.get("pixel_scale")))
+    return _observation(whole, readings, seen, frame_image(whole, frame, whole.image.info.get("pixel_scale")))
 
 
 def observe_all(source, **reading) -> list[Observation]:
@@ -60,26 +63,30 @@ def observe_all(source, **reading) -> list[Observation]:
     whole, readings, seen = _positive(source, reading)
     return [
         _observation(whole, readings, seen, framed._replace(num_galaxies=1))  # none of several is taken for another
-        for framed in frame_all(whole)
+        for framed in frame_all(whole.image)
     ]
 
 
-def _positive(source, reading: dict) -> tuple[Image.Image, list[str], list[Doubt]]:
+def _positive(source, reading: dict) -> tuple[Reduced, list[str], list[Doubt]]:
     """Return the positive of an image, what was done to its pixels, and what is doubted so far."""
     is_decoded = isinstance(source, Image.Image) and "reading" in source.info and not reading
     image = source if is_decoded else decode(source, **reading)
     readings, seen = [image.info["reading"]] if image.info["reading"] else [], []
-    if (positive := as_positive(image)) is not None:
-        positive.info, image = image.info, positive
+    reduced = Reduced(image)
+    if (positive := as_positive(reduced)) is not None:
+        positive.info, reduced = image.info, Reduced(positive)
         readings.append("negative turned positive")
         seen.append(NEGATIVE)
-    check_white(image)
-    return image, readings, seen
+    if reduced.white > SOME_WHITE:
+        check_white(reduced.grid)
+    return reduced, readings, seen
 
 
-def _observation(whole: Image.Image, readings: list[str], seen: list[Doubt], framed: Framed) -> Observation:
-    seen = seen + doubts(framed.image)
-    galaxy = framed.galaxy
+def _observation(reduced: Reduced, readings: list[str], seen: list[Doubt], framed: Framed) -> Observation:
+    whole, galaxy = reduced.image, framed.galaxy
+    seen = seen + doubts(reduced if framed.image is whole else framed.image)
+    if reduced.white > SOME_WHITE and SATURATED not in seen:  # a wider frame than that of the image has fewer
+        seen.append(SATURATED)
     if (side := min(*framed.image.size, *whole.size)) < LEAST_FIELD:
         reason = f"its frame is {side} px wide, and the models need {LEAST_FIELD}"
         seen = [doubt for doubt in seen if doubt.kind != "blurred"] + [Doubt("few_pixels", reason)]
@@ -88,7 +95,10 @@ def _observation(whole: Image.Image, readings: list[str], seen: list[Doubt], fra
     if galaxy is not None:
         to_edge = min(galaxy.x, galaxy.y, whole.width - 1 - galaxy.x, whole.height - 1 - galaxy.y)
         from_centre = math.hypot(galaxy.x - (whole.width - 1) / 2, galaxy.y - (whole.height - 1) / 2)
-        seen += [CUT] * (to_edge < EDGE * galaxy.petro_r90)
+        if to_edge < EDGE * galaxy.petro_r90:
+            seen.append(CUT)
+        elif framed.cuts_larger:
+            seen.append(CUTS_LARGER)
         seen += [SEVERAL] * (framed.num_galaxies > 1 and from_centre > MIDDLE * min(whole.size))
     words = readings + ([framed.reading] if framed.reading else [])
     return Observation(framed.image, whole, framed, "; ".join(words), seen)

@@ -85,9 +85,10 @@ SURVEYS = {
     "hst": Survey(("F814W", "F606W", "F435W"), 0.05, (noise_of(27.0, 0.1),) * 3, (0.855, 1.0, 1.46)),
     # Pixels: VIS, and mosaics of all bands by MER, 0.1 arcsec (Euclid Collaboration: Romelli et al. 2025,
     # arXiv:2503.15305). VIS: 25.6 at 10 sigma in an aperture of 1.3 arcsec (arXiv:2503.15303). Ours: NISP is taken to
-    # be 24.4 deep at 5 sigma in 0.5 arcsec in all bands, and the weights are those of SDSS.
+    # be 24.4 deep at 5 sigma in 0.5 arcsec in all bands, and the weights are those of SDSS, lowered by the colours of a
+    # usual galaxy (i - H of 0.8, r - Y of 0.75, g - VIS of 0.84).
     "euclid": Survey(
-        ("NIR_H", "NIR_Y", "VIS"), 0.1, (noise_of(24.4, 0.5), noise_of(24.4, 0.5), _VIS_NOISE), (0.855, 1.0, 1.46)
+        ("NIR_H", "NIR_Y", "VIS"), 0.1, (noise_of(24.4, 0.5), noise_of(24.4, 0.5), _VIS_NOISE), (0.41, 0.50, 0.67)
     ),
 }
 

@@ -55,6 +55,14 @@ def test_a_galaxy_twice_as_large_has_twice_the_radius():
     assert large / small == pytest.approx(2, rel=0.05)
 
 
+@pytest.mark.parametrize("factor", [0.7, 1.5])
+def test_a_brighter_image_of_a_galaxy_has_nearly_the_same_radius(factor):
+    image = disc(424, 424, (211.5, 211.5, 45, 0.7, 2.0), noise=1)
+    brighter = image.point(lambda level: min(int(level * factor), 255))
+    radii = [find_galaxies(one)[0].petro_r90 for one in (image, brighter)]
+    assert abs(np.log(radii[1] / radii[0])) < 0.2  # with light of one stretch only it is .3: lab_notes.md, "Framing"
+
+
 def test_a_small_galaxy_in_4000_px_is_found_and_framed():
     image = disc(4000, 2600, (3100, 700, 40, 1.0, 10.0))
     framed = frame_image(image)

@@ -5,10 +5,13 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
 from galaxy_vision.images.decode import read_rgb
-from galaxy_vision.images.likeness import PROPERTIES, doubts, measure
+from galaxy_vision.images.likeness import BLUR, COARSE, FINE, PROPERTIES, doubts, measure
+from galaxy_vision.images.order_statistics import median_of, quantile_of
+from galaxy_vision.images.sources import _highest, _smooth
 
 
 def tomato(background) -> Image.Image:
@@ -53,6 +56,20 @@ OTHERS = {
 def test_what_is_no_galaxy_is_doubted_for_a_named_reason(name):
     image, reason = OTHERS[name]
     assert any(doubt.reason.startswith(reason) for doubt in doubts(image)), (doubts(image), measure(image))
+
+
+def test_filters_median_and_quantile_are_those_of_scipy_and_numpy():
+    values = np.random.default_rng(1).random((64, 64)).astype(np.float32)
+    for matrix, sigma, truncate in ((BLUR, 1, 4), (FINE, 1, 3), (COARSE, 3, 3)):
+        expected = ndimage.gaussian_filter(values, sigma, truncate=truncate)
+        assert np.allclose(matrix @ values @ matrix.T, expected, atol=1e-5)
+    assert np.allclose(_smooth(values), ndimage.gaussian_filter(values, 1.5, mode="nearest", truncate=3), atol=1e-5)
+    assert np.array_equal(_highest(values), ndimage.maximum_filter(values, 7))
+    row = values.ravel()
+    assert median_of(row) == pytest.approx(np.median(row))
+    assert median_of(row[:7]) == pytest.approx(np.median(row[:7]))
+    for share in (0.01, 0.5, 0.99):
+        assert quantile_of(row, share) == pytest.approx(np.quantile(row, share))
 
 
 def test_simulated_galaxies_pass(galaxies):

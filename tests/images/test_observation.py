@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from galaxy_vision.images.framing import AS_IS, parse_frame
-from galaxy_vision.images.likeness import as_positive
+from galaxy_vision.images.framing import AS_IS, frame_image, parse_frame
+from galaxy_vision.images.likeness import as_positive, doubts
 from galaxy_vision.images.observation import LEAST_FIELD, observe, observe_all
 
 rng = np.random.default_rng(0)
@@ -126,3 +126,24 @@ def test_reading_is_said_of_what_was_decoded_and_framed():
     seen = observe(counts)
     assert seen.reading.startswith("asinh stretch") or "stretch" in seen.reading.split(";")[0]
     assert abs(seen.framed.galaxy.x - 60) < 1 and abs(seen.framed.galaxy.y - 120) < 1 and "; galaxy at" in seen.reading
+
+
+def test_a_galaxy_that_the_edge_cuts_off_is_doubted_though_a_smaller_one_is_taken(pictures):
+    """Half of each galaxy at the left edge, and a smaller one of the same kind nearer to the middle."""
+    for picture in pictures[:8]:
+        whole = observe(picture).framed.galaxy
+        size = round(whole.petro_r90 / 2.5)
+        half = picture.crop((round(whole.x), 0, picture.width, picture.height))
+        small = observe(picture).image.resize((size, size), Image.Resampling.BOX)
+        half.paste(small, (half.width - size, (half.height - size) // 2))
+        seen = observe(half)
+        assert "cut_by_edge" in {doubt.kind for doubt in seen.doubts}, seen.reading
+
+
+def test_what_observe_measures_is_what_its_parts_measure_alone(pictures):
+    """Framing and doubts share one reduction of an image, which changes nothing."""
+    for picture in pictures[:10]:
+        seen, alone = observe(picture), frame_image(picture)
+        assert (seen.framed.galaxy, seen.framed.reading) == (alone.galaxy, alone.reading)
+        assert np.array_equal(seen.image, alone.image)
+        assert {doubt.kind for doubt in doubts(alone.image)} <= {doubt.kind for doubt in seen.doubts}
