@@ -183,7 +183,8 @@ def shown_command(run: dict) -> str:
         if hardware["device"] == "cpu":
             words.insert(0, "ACCELERATE_USE_CPU=true")
     for key, value in run["changed_arguments"].items():
-        words += [f"--{key}", Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)]
+        parts = value.split(",") if isinstance(value, str) else [str(value)]  # of several data sets
+        words += [f"--{key}", ",".join(Path(part).name if Path(part).is_absolute() else part for part in parts)]
     return shlex.join(words)
 
 
