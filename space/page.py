@@ -10,7 +10,7 @@ from studio import heat_url, model_places, picture_url, versions
 from galaxy_vision.inference.answer_names import answer_names, answer_words, question_text
 from galaxy_vision.inference.classes import probability_words
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION
-from galaxy_vision.inference.word_maps import VOTES, WordMaps
+from galaxy_vision.inference.word_maps import NOT_LOCATED, VOTES, WordMaps
 from galaxy_vision.models.tree import DecisionTree
 
 HEADER = """<header class="gv-header"><h1>Galaxy Vision</h1>
@@ -56,6 +56,7 @@ def verdict(description: dict, maps: WordMaps) -> str:
             continue
         layer = layers.setdefault(concept, heat_url(heat))
         model = "classifier" if source == VOTES else "captioner"
+        model += "; where it is hot need not be where it is" if concept in NOT_LOCATED else ""
         buttons.append(
             f'<button type="button" class="gv-word" aria-pressed="false" data-word="{escape(word)}" '
             f'data-model="{model}" data-map="{layer}">{escape(word)}</button>'

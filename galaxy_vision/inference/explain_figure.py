@@ -15,7 +15,7 @@ from .classes import probability_words
 from .describe import NO_CAPTION, Describer
 from .explain import COLORMAP, DEFAULT_METHOD, explain, overlay
 from .explain_targets import answer_targets, target_index, target_name
-from .word_maps import WORDS, WordMaps, word_maps
+from .word_maps import NOT_LOCATED, WORDS, WordMaps, word_maps
 
 NUM_ANSWERS_DRAWN = 3
 CLAIMS_A_ROW = 6
@@ -117,7 +117,8 @@ def _claims_drawn(caption_maps: WordMaps) -> list[tuple[str, np.ndarray]]:
         if concept is not None:
             words, _ = drawn.setdefault(concept, ([], heat))
             words.append(f"{word} (captioner)" if source == WORDS else word)
-    return [(" ".join(words), heat) for words, heat in drawn.values()]
+    doubt = {concept: " (not located)" for concept in NOT_LOCATED}
+    return [(" ".join(words) + doubt.get(concept, ""), heat) for concept, (words, heat) in drawn.items()]
 
 
 def figure_files(images: Sequence[str], folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from known_votes import SPIRAL, votes_of
 
 from galaxy_vision.captions import grammar
 from galaxy_vision.captions.claims import Claim, Claims, claims_from_votes, score_claims
-from galaxy_vision.captions.reading import parse_claims
+from galaxy_vision.captions.reading import claims_of_words, parse_claims
 from galaxy_vision.captions.writing import write_captions
 from galaxy_vision.models.concepts import ASPECTS
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2, QUESTION_SLICES, answer_index
@@ -271,3 +271,26 @@ def test_what_the_tree_forbids_together_is_not_written(claims, message):
 def test_asking_for_no_caption_is_refused():
     with pytest.raises(ValueError, match="n=0"):
         write_captions([], 0)
+
+
+def test_every_word_of_a_caption_has_the_claim_that_it_states():
+    def stated(text: str) -> dict[str, str]:
+        words = text.split()
+        return {word: claim.concept for word, claim in zip(words, claims_of_words(words), strict=True) if claim}
+
+    assert stated("a barred spiral galaxy with two possibly loosely wound arms and an obvious bulge") == {
+        "barred": "bar",
+        "spiral": "spiral",
+        "two": "arms-2",
+        "loosely": "winding-loose",
+        "wound": "winding-loose",
+        "arms": "spiral",
+        "obvious": "bulge-obvious",
+        "bulge": "bulge-obvious",
+    }
+    assert stated("an edge-on galaxy with no bulge") == {
+        "edge-on": "edge-on",
+        "no": "edge-on-bulge-none",
+        "bulge": "edge-on-bulge-none",
+    }
+    assert stated("a galaxy of uncertain form") == {}
