@@ -25,8 +25,9 @@ from ..runtime.files import written_whole
 from .checks import set_fingerprint
 from .class_names import clean_name
 from .csv_tables import read_text
+from .references import ID_COLUMNS
 from .splits import split_name
-from .votes import ID_COLUMNS, vote_columns
+from .votes import vote_columns
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FLOAT_ID = re.compile(r"[+-]?\d(\.\d+[eE]\+?|[eE]\+)\d+")

@@ -27,8 +27,9 @@ from .class_names import with_named_labels
 from .image_folders import load_image_folder
 from .missing_splits import with_all_splits
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
+from .references import ID_COLUMNS, with_caption_lists
 from .splits import split_name
-from .votes import ID_COLUMNS, with_caption_lists, with_votes_column
+from .votes import with_votes_column
 from .whose import side_by_side, trees_of_all
 
 _TYPE_WORDS = {"parse", "convert", "cast", "Integer"}

@@ -5,8 +5,8 @@ import hashlib
 from datasets import Dataset, DatasetDict, Image
 
 from ..images.limits import image_id
+from .references import ID_COLUMNS
 from .splits import SPLITS, split_with
-from .votes import ID_COLUMNS
 
 
 def with_all_splits(data: DatasetDict) -> DatasetDict:

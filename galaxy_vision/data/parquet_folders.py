@@ -24,9 +24,10 @@ from ..images.listing import files_in
 from ..models.trees import Trees
 from .class_names import label_names
 from .image_folders import METADATA
+from .references import ID_COLUMNS
 from .splits import SPLITS, split_name
 from .vote_marks import MARK
-from .votes import ID_COLUMNS, vote_columns
+from .votes import vote_columns
 
 _OURS = {"image", "label", "captions", MARK, *ID_COLUMNS}
 """Columns that this package reads, besides those of votes."""

@@ -25,7 +25,8 @@ from .batches import read_pixels
 from .checks import check_labels, check_references, update_content, update_trees
 from .load import locate_dataset
 from .parquet_folders import parquet_files
-from .votes import reference_captions, votes_and_labels
+from .references import reference_captions
+from .votes import votes_and_labels
 
 SAMPLE_ROWS = 200_000
 """Rows whose votes are kept as a sample, for the baseline of constant answers: 30 MB, and quantiles to .1 %."""

@@ -17,12 +17,12 @@ from PIL import ImageOps, UnidentifiedImageError
 from ..captions.writing import captions_of
 from ..images.decode import FORMATS, read_rgb
 from .labels import ANSWERS
+from .references import shown_votes
 from .schema import Card, Dropped, stored_columns
 from .scheme_texts import scheme_table
 from .schemes import SCHEMES
 from .splits import SPLITS, split_of
 from .vote_marks import MARK
-from .votes import shown_votes
 
 ROWS_PER_SHARD = 5000
 """Ours: 75 MB for images of 15 kB."""

@@ -80,8 +80,8 @@ class Describer:
 
         A captioner that sees the image alone says what the volunteers of its own training rows would.
         """
-        reads = getattr(self.captioner, "reads", None)
-        return self.tree.name if self.classifier.config.predict_votes and reads and reads(self.tree) else None
+        reads = self.classifier.config.predict_votes and self.captioner.reads(self.tree)
+        return self.tree.name if reads else None
 
     @property
     def tree(self) -> DecisionTree:

@@ -14,7 +14,8 @@ from galaxy_vision.captions.writing import captions_of
 from galaxy_vision.data.class_names import sorted_names
 from galaxy_vision.data.load import class_counts, load_galaxies
 from galaxy_vision.data.parquet_folders import parquet_files
-from galaxy_vision.data.votes import reference_captions, with_caption_lists, with_votes_column
+from galaxy_vision.data.references import reference_captions, with_caption_lists
+from galaxy_vision.data.votes import with_votes_column
 from galaxy_vision.models.decision_tree import NUM_ANSWERS
 
 
