@@ -172,7 +172,7 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         metrics["votes"] = VoteMetrics(data.trees, data["train"].with_format("numpy")["votes"][:])
     rows = _pixels(accelerator, data, split, processor)
     if data_names != names:
-        labels = [names.index(name) if name in names and metrics.get("classes") else -1 for name in data_names]
+        labels = [names.index(name) if "classes" in metrics and name in names else -1 for name in data_names]
         rows = _with_labels(rows, [-1 if label is None or label < 0 else labels[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
     campaign = None

@@ -125,12 +125,12 @@ def test_several_teachers_predict_the_mean_of_their_fractions(
         builder("predicted_votes")([*map(str, argv), "--rotations", "1", "--output_dir", str(out)])
         rows = [row for row in all_rows(load_galaxies(str(out))).values() if row["id"].startswith("predicted/")]
         fractions.append(np.array([conditional_fractions(row["votes"]) for row in rows]))
-    assert np.abs(fractions[0] - fractions[1]).max() > 0.05
+    assert np.abs(fractions[0] - fractions[1]).max() > 0.03
     assert np.allclose((fractions[0] + fractions[1]) / 2, fractions[2], atol=1e-5)
     assert "that the mean of `" in (tmp_path / "out2" / "README.md").read_text()
 
 
-def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
+def test_a_teacher_of_several_campaigns_predicts_its_votes_of_that_of_the_data_set(
     tmp_path, challenge_files, folders_of_images, capsys
 ):
     def teacher(name, *campaigns, start=None):
@@ -142,7 +142,7 @@ def test_a_teacher_of_several_campaigns_predicts_its_votes_of_galaxy_zoo_2(
         GalaxyImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / name)
         return model
 
-    teacher("both", "gz_desi", "gz2", start=teacher("one", "gz2"))
+    teacher("both", "gz_desi", "gz_challenge", start=teacher("one", "gz_challenge"))
     teacher("desi", "gz_desi")
     build("galaxy_zoo_challenge", tmp_path / "given", **challenge_files)
     build("class_folders", tmp_path / "unlabelled", images=folders_of_images)

@@ -53,7 +53,7 @@ def test_it_ends_with_scores_record_card_and_figures_as_a_training_does(adapted)
 
 
 def test_the_votes_of_one_campaign_are_scored_though_the_model_has_several(adapted, tmp_path, capsys):
-    results = evaluate_saved(str(adapted), "simulated", num_simulated=200)
+    results = evaluate_saved(str(adapted), "simulated", num_simulated=200, campaign="gz2")
     assert results["votes"] == json.loads((adapted / "metrics.json").read_text())["votes"]
     assert "note" not in results
 

@@ -133,7 +133,7 @@ def test_votes_that_are_wanted_and_not_there_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "value", "message"),
     [
-        ("--campaign", "gz3", "campaign='gz3' is not one of gz2, gz_decals_dr12"),
+        ("--campaign", "gz3", "campaign='gz3' is not one of gz2, gz_challenge, gz_decals_dr12"),
         ("--campaign", "gz2,gz2", "two trees have the name 'gz2'"),
         ("--tree", "absent.json", "tree='absent.json' is neither a campaign"),
     ],
