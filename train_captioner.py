@@ -49,7 +49,7 @@ class Arguments(TrainingRun):
         None, "start from backbone, size and crop of this trained classifier (folder or Hub id), which teaches too"
     )
     init_from: str | None = arg(None, "start from this trained captioner (folder or Hub id), which has the same words")
-    frozen_epochs: int = arg(0, "epochs in which the encoder's backbone is not trained")
+    frozen_epochs: int = arg(0, "epochs in which the backbone does not learn; it reads votes if that is all")
     backbone_rate: float = arg(1.0, "learning rate of the backbone, as a share of that of the rest")
     hidden_size: int | None = arg(None, "of the LSTM (default: that of --init_from, else 256)")
     attention_stage: int | None = arg(
@@ -90,16 +90,17 @@ def train(run: Run) -> dict | None:
     tokenizer, tree = rows.tokenizer, rows.trees.first
     if classifier and (whose := take_for(classifier, rows.trees)):
         accelerator.print(f"encoder={args.encoder!r}: {whose}")
-    check_captioner_start(args, tree, tokenizer, start_processor, classifier)
+    check_captioner_start(args, tree, tokenizer, start, start_processor, classifier)
     processor = GalaxyCaptionerProcessor(image_processor, tokenizer)
     references = {split: rows.references(split) for split in ("validation", "test")}
 
     # ------------------------------------------------------------------------------------------------------------ model
+    stays = args.frozen_epochs >= args.epochs  # else its features would no longer be those of the vote head
     config = GalaxyCaptionerConfig(
         **{name: getattr(args, name) for name in ARCHITECTURE},
         **({name: getattr(start.config, name) for name in ("embedding_size", "attention_size")} if start else {}),
         image_size=args.image_size,
-        trees=start.config.trees if start else trees_to_say(classifier, tree),
+        trees=start.config.trees if start else trees_to_say(classifier, tree) if stays else None,
         vocab_size=len(tokenizer),
         drop_rate=args.drop_rate,
     )

@@ -118,7 +118,8 @@ def train(run: Run) -> dict | None:
         return metrics | ({"votes": VoteMetrics(rows.trees, rows.train_votes)} if has_votes else {})
 
     def validate(model: GalaxyResNetForImageClassification) -> tuple[float, dict] | None:
-        results = evaluate(accelerator, model, run.loaders["validation"], processor, metrics(), "validation")
+        loader = run.loaders["validation"]
+        results = evaluate(accelerator, model, loader, processor, metrics(), "validation", trees=rows.trees)
         if results is None:
             return None
         scores = {"loss": results["loss"], "macro_f1": results["classes"]["macro_f1"]}
@@ -130,7 +131,8 @@ def train(run: Run) -> dict | None:
     # ------------------------------------------------------------------------------------------------ what is reported
     def test(model: GalaxyResNetForImageClassification) -> dict | None:
         examples = {"examples": Examples(rows.class_names)}
-        return evaluate(accelerator, model, run.loaders["test"], processor, metrics() | examples, "test")
+        scored = metrics() | examples
+        return evaluate(accelerator, model, run.loaders["test"], processor, scored, "test", trees=rows.trees)
 
     return finish(run, rows, GalaxyResNetForImageClassification, processor, test)
 

@@ -10,10 +10,11 @@ from tqdm.auto import tqdm
 
 from ..captions.claims import claims_from_votes
 from ..captions.writing import write_captions
-from ..inference.classes import class_probabilities
+from ..inference.classes import class_campaign, class_probabilities
 from ..inference.rotations import classify
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree
+from ..models.trees import Trees
 from .objectives import class_nll, mean_loss, vote_nll
 
 
@@ -69,6 +70,27 @@ def _share_statistics(accelerator, model: nn.Module) -> None:
             broadcast(statistic)
 
 
+def _probabilities_of_rows(model, output, votes, trees: Trees | None, scheme: str | None) -> torch.Tensor:
+    """Return the class probabilities (B, C) of each row by the campaign that labels it, as ``assign_labels`` does.
+
+    Args:
+        votes: (B, answers of ``trees``) of the rows.
+        trees: whose votes these are; None without votes.
+    """
+    campaigns = [campaign for campaign in trees or () if campaign in model.trees]
+    if scheme is None:
+        campaigns = [campaign for campaign in campaigns if class_campaign(model, [campaign])]
+    first = campaigns[0] if campaigns else None
+    probabilities = class_probabilities(model, output, first, scheme).probabilities
+    is_open = torch.ones(len(probabilities), dtype=torch.bool, device=probabilities.device)
+    for campaign in campaigns if len(campaigns) > 1 and scheme is None else ():
+        tree, part = trees[campaign], trees.part(votes, campaign)
+        shown = is_open & (part[:, tree.slices[tree.first_question.name]].sum(1) > 0)
+        probabilities[shown] = class_probabilities(model, output, campaign).probabilities[shown]
+        is_open &= ~shown
+    return probabilities
+
+
 @torch.inference_mode()
 def over_split(accelerator, model: nn.Module, loader, processor, desc: str, compute: Callable) -> Iterator[dict]:
     """Yield the outputs of a model for a split, with every row once for any number of processes.
@@ -99,7 +121,7 @@ def evaluate(
     metrics: dict,
     desc: str,
     rotations: int = 1,
-    campaign: str | None = None,
+    trees: Trees | None = None,
     scheme: str | None = None,
     compared: np.ndarray | None = None,
 ) -> dict | None:
@@ -110,8 +132,9 @@ def evaluate(
             (:class:`~galaxy_vision.evaluation.votes.VoteMetrics`) and ``"examples"`` (:class:`Examples`); only these
             are evaluated.
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
-        campaign: as in :func:`~galaxy_vision.inference.classes.class_probabilities`, whose classes are scored.
-        scheme: as there.
+        trees: whose votes the rows have; None without votes. The class of a row is that by the campaign that labels
+            it: the first one that decides classes and showed the galaxy.
+        scheme: as in :func:`~galaxy_vision.inference.classes.class_probabilities`.
         compared: indices of the model's answers whose votes the rows have; None for all.
 
     Returns:
@@ -121,9 +144,9 @@ def evaluate(
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
         output = classify(model, pixels, rotations)
-        classes = class_probabilities(model, output, campaign, scheme)
-        computed = {"probabilities": classes.probabilities, "labels": batch["labels"]}
-        computed["head"] = output.logits.float().softmax(-1) if scheme is None else classes.probabilities
+        classes = _probabilities_of_rows(model, output, batch.get("votes"), trees, scheme)
+        computed = {"probabilities": classes, "labels": batch["labels"]}
+        computed["head"] = output.logits.float().softmax(-1) if scheme is None else classes
         if "votes" in metrics:
             concentration = output.vote_concentration
             concentration = concentration if compared is None else concentration[:, compared]

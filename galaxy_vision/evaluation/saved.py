@@ -175,11 +175,8 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
         labels = [names.index(name) if "classes" in metrics and name in names else -1 for name in data_names]
         rows = _with_labels(rows, [-1 if label is None or label < 0 else labels[label] for label in rows["label"]])
     loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
-    campaign = None
-    if data.trees is not None and data.trees != model.trees:
-        campaign = next((name for name in data.trees if name in model.trees), None)
     compared = answers_of(data.trees, model.trees) if votes else None
-    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, campaign, scheme, compared)
+    results = evaluate(accelerator, model, loader, processor, metrics, split, rotations, data.trees, scheme, compared)
     if results is None:
         return None
     whose = [*data.notes, *([taken] if taken else [])]

@@ -188,14 +188,15 @@ def check_captioner_rows(
     return True, []
 
 
-def check_captioner_start(args, tree: DecisionTree, tokenizer, processor, classifier) -> None:
-    """Refuse a captioner to start from that has other words, and a classifier that predicts votes of other campaigns.
+def check_captioner_start(args, tree: DecisionTree, tokenizer, start, processor, classifier) -> None:
+    """Refuse a captioner to start from that has other words, and models that predict votes of other campaigns.
 
     Args:
         args: names them, and the data set.
         tree: that of the data set.
         tokenizer: that of the data set.
-        processor: that of the captioner to start from; None without one.
+        start: the captioner to start from; None without one.
+        processor: of that captioner; None without one.
         classifier: the trained classifier; None without one.
 
     Raises:
@@ -204,6 +205,22 @@ def check_captioner_start(args, tree: DecisionTree, tokenizer, processor, classi
     if processor is not None and processor.tokenizer.get_vocab() != tokenizer.get_vocab():
         raise SystemExit(
             f"error: init_from={args.init_from!r} has other words than dataset={args.dataset!r}; leave it out"
+        )
+    read = (start.config.decision_trees if start else None) or {}
+    if read and tree.name not in read:
+        raise SystemExit(
+            f"error: init_from={args.init_from!r} reads votes of {', '.join(read)}, and dataset={args.dataset!r} has "
+            f"those of {tree.name}; leave it out"
+        )
+    if read and args.frozen_epochs < args.epochs:
+        raise SystemExit(
+            f"error: init_from={args.init_from!r} predicts the votes that it reads from features that must not change, "
+            f"and frozen_epochs={args.frozen_epochs}; give --frozen_epochs {args.epochs}"
+        )
+    if classifier is not None and (missing := [campaign for campaign in read if campaign not in classifier.trees]):
+        raise SystemExit(
+            f"error: init_from={args.init_from!r} reads votes of {missing[0]}, and encoder={args.encoder!r} predicts "
+            f"those of {', '.join(classifier.trees)}; leave one of them out"
         )
     if classifier is not None and classifier.config.predict_votes and tree not in classifier.trees.values():
         raise SystemExit(

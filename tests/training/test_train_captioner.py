@@ -64,14 +64,20 @@ def test_the_encoder_starts_from_the_classifier_and_stays_while_frozen(classifie
         .backbone.state_dict()
     )
     assert all(torch.equal(trained[f"encoder.backbone.{name}"], value) for name, value in known.items())
-
-
-def test_a_captioner_reads_the_votes_that_its_teacher_predicts(run, classifier):
     teacher = GalaxyResNetForImageClassification.from_pretrained(classifier)
-    captioner = GalaxyCaptionerForConditionalGeneration.from_pretrained(run[0])
-    assert captioner.config.decision_trees == teacher.trees
+    captioner = GalaxyCaptionerForConditionalGeneration.from_pretrained(tmp_path)
+    assert captioner.config.decision_trees == teacher.trees, "it reads the votes of its teacher"
     assert torch.equal(captioner.encoder.vote_head.weight, teacher.vote_head.weight)
     assert torch.equal(captioner.encoder.vote_head.bias, teacher.vote_head.bias)
+    again = ["--init_from", str(tmp_path), "--output_dir", str(tmp_path / "again")]
+    with pytest.raises(
+        SystemExit, match="from features that must not change, and frozen_epochs=1; give --frozen_epochs 2"
+    ):
+        train("train_captioner", *CAPTIONER, *again)
+
+
+def test_a_captioner_whose_backbone_learns_reads_no_votes(run):
+    assert GalaxyCaptionerForConditionalGeneration.from_pretrained(run[0]).config.trees is None
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(run, classifier, tmp_path):
