@@ -203,12 +203,16 @@ def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: in
     rows = _pixels(accelerator, data, split, processor.image_processor)
     size = processor.image_processor.size["height"]
     loader = accelerator.prepare(make_loader(rows, size, batch_size, shuffle=False))
-    captions = evaluate_captions(accelerator, model, loader, processor, split, **campaign_to_say(model, tree))
+    wanted, notes = campaign_to_say(model, tree), list(data.notes)
+    if model.config.trees and not wanted:
+        notes.append(f"the captioner says votes of {model.config.decision_trees.first.name}, and not of {tree.name}")
+    captions = evaluate_captions(accelerator, model, loader, processor, split, **wanted)
     if captions is None:
         return None
     columns = ["captions", "votes"]
     references = {name: data[name].select_columns(columns).to_list() for name in {split, "validation"}}
-    return score_beside_rivals({"captioner": captions}, references[split], references["validation"], tree)
+    results = score_beside_rivals({"captioner": captions}, references[split], references["validation"], tree)
+    return results | ({"whose_votes": notes} if notes else {})
 
 
 def _pixels(accelerator, data, split: str, processor: GalaxyImageProcessor) -> Dataset:
