@@ -74,8 +74,8 @@ class Models:
                             "start again."
                         )
                 try:
-                    campaign = os.environ.get("GALAXY_VISION_CAMPAIGN") or None
-                    self._describer = Describer(locations["classifier"], locations["captioner"], campaign=campaign)
+                    first = os.environ.get("GALAXY_VISION_CAMPAIGN") or None
+                    self._describer = Describer(locations["classifier"], locations["captioner"], campaign=first)
                 except (OSError, ValueError) as error:
                     reason = str(error).splitlines()[0]
                     names = " and ".join(locations.values())
