@@ -118,6 +118,25 @@ def test_the_downloaded_claims_are_those_of_the_campaign_that_is_shown(demo, tmp
         assert content["campaign"] == content["claims"][0]["claim"] == name
 
 
+def test_programs_choose_a_campaign_and_an_unknown_one_is_refused_in_a_sentence(demo, tmp_path, monkeypatch):
+    gradio = pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
+    studio, *_, batches, kind = demo
+    import api
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    file, no_progress = str(EXAMPLES[0]), lambda *args, **kwargs: None
+    for name in studio.campaigns()[0]:
+        assert api.describe(file, campaign=name)["campaign"] == name
+        assert Image.open(api.explain(file, campaign=name)).size == Image.open(file).size
+        rows, _ = api.batch([file], name, no_progress)
+        assert rows[0]["status"].startswith("ok")
+        known = {key for key in batches.KEY_CONCEPTS if key in studio.tree(name)[0].concepts}
+        assert known == rows[0].keys() & set(batches.KEY_CONCEPTS)
+    for call in (api.describe, api.explain, lambda file, campaign: api.batch([file], campaign, no_progress)):
+        with pytest.raises(gradio.Error, match="campaign='gz_moon' (is not one of|has no meaning)"):
+            call(file, campaign="gz_moon")
+
+
 def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
     import figure
