@@ -126,12 +126,11 @@ def explain(
         processor: its image processor.
         image: an RGB image, or a sequence of them, which are computed in one pass.
         target: class or answer to explain, see :func:`~galaxy_vision.inference.explain_targets.target_index`; one for
-            all images, or one for each. None is the predicted class. The map of a class is
-            that of the class head, which learned the same classes, also where the votes decide which it is.
+            all images, or one for each. None is the predicted class. The map of a class is that of the class head,
+            which learned the same classes, also where the votes decide which it is.
         method: a key of :data:`METHODS`.
         stage: stage of the backbone whose feature map is weighted, 1 to 4 (stride 4, 8, 16, 32). Early stages give
             finer maps, and late ones more meaning.
-
         campaign: whose votes decide the predicted class; None for the first.
 
     Returns:
