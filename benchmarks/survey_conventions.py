@@ -19,6 +19,7 @@ from PIL import Image
 
 from galaxy_vision import read_rgb
 from galaxy_vision.images.surveys import SURVEYS
+from galaxy_vision.inference.classes import class_probabilities
 from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.simulation.parameters import IMAGE_SIZE, SDSS_PIXEL, GalaxyParameters, draw_parameters
 from galaxy_vision.simulation.render import render
@@ -96,7 +97,7 @@ def main() -> None:
             images[name, "preset"] = read_rgb(data, survey=name)
         pixels = processor(list(images.values()), return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
-            rows = model(pixels).logits.float().softmax(-1).numpy()
+            rows = class_probabilities(model, model(pixels)).probabilities.float().numpy()
         for key, row in zip(images, rows, strict=True):
             found.setdefault(key, []).append(row)
     known = np.array(found.pop(("Galaxy Zoo", "")))

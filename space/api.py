@@ -26,10 +26,13 @@ def _or_error(function):
 
 
 @_or_error
-def describe(file: str, hdu: str = "", bands: str = "", stretch: str = "auto", frame: str = "auto") -> dict:
+def describe(
+    file: str, hdu: str = "", bands: str = "", stretch: str = "auto", frame: str = "auto", campaign: str = ""
+) -> dict:
     if file is None:
         raise ValueError("There is no file; send one image.")
-    return studio.describe(studio.read_image(read_file(file), hdu, bands, stretch, frame), Path(file).name)
+    image = studio.read_image(read_file(file), hdu, bands, stretch, frame)
+    return studio.describe(image, Path(file).name, campaign.strip() or None)
 
 
 @_or_error
@@ -42,17 +45,19 @@ def explain(
     bands: str = "",
     stretch: str = "auto",
     frame: str = "auto",
+    campaign: str = "",
 ) -> str:
     if file is None:
         raise ValueError("There is no file; send one image.")
     image = studio.read_image(read_file(file), hdu, bands, stretch, frame)
-    drawn = studio.overlay_png(image, studio.heat_map(image, target, method), opacity)
+    heat = studio.heat_map(image, target, method, campaign.strip() or None)
+    drawn = studio.overlay_png(image, heat, opacity)
     return written(f"{studio.download_stem(Path(file).name)}-heat.png", drawn)
 
 
 @_or_error
-def batch(files: list[str], progress=gr.Progress()) -> tuple[list[dict], str]:  # noqa: B008
-    rows, _, frame = run_batch(files, progress)
+def batch(files: list[str], campaign: str = "", progress=gr.Progress()) -> tuple[list[dict], str]:  # noqa: B008
+    rows, _, frame = run_batch(files, progress, campaign.strip() or None)
     return rows, written("galaxies.csv", frame.to_csv(index=False).encode())
 
 
@@ -63,13 +68,14 @@ def api() -> None:
         hdu, bands, target = gr.Textbox("", label="hdu"), gr.Textbox("", label="bands"), gr.Textbox("", label="target")
         stretch, frame = gr.Radio(STRETCHES, value="auto", label="stretch"), gr.Textbox("auto", label="frame")
         method = gr.Dropdown(list(METHODS), value=DEFAULT_METHOD, label="method")
+        campaign = gr.Textbox("", label="campaign")  # the models, and hence its choices, are not loaded yet
         opacity = gr.Slider(0, 1, 0.6, label="opacity")
         description, rows = gr.JSON(label="said"), gr.JSON(label="rows")
         picture, csv = gr.File(label="heat map on the image, PNG"), gr.File(label="CSV")
         buttons = [gr.Button(name) for name in ("describe", "explain", "batch")]
-    reading = [hdu, bands, stretch, frame]
+    reading = [hdu, bands, stretch, frame, campaign]
     buttons[0].click(describe, [one, *reading], description, api_name="describe", **studio.MODEL_QUEUE)
     buttons[1].click(
         explain, [one, target, method, opacity, *reading], picture, api_name="explain", **studio.MODEL_QUEUE
     )
-    buttons[2].click(batch, many, [rows, csv], api_name="batch", **studio.MODEL_QUEUE)
+    buttons[2].click(batch, [many, campaign], [rows, csv], api_name="batch", **studio.MODEL_QUEUE)

@@ -89,7 +89,7 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
 def _warm_up() -> None:
     """Load the models and describe the example that the page opens with, before the first visitor needs them."""
     try:
-        look_at_example(0)
+        look_at_example(0, None)
     except ValueError as error:
         print(error)
 

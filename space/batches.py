@@ -74,8 +74,10 @@ def _inside(name: str) -> str:
     return "/".join(part for part in normal_path(name).parts if part not in ("/", "//", ".."))
 
 
-def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tuple[list[dict], list[str]]:
-    """Describe every image of these files and zips.
+def describe_batch(
+    paths: list[str], progress: Callable[[int, int], None], campaign: str | None = None
+) -> tuple[list[dict], list[str]]:
+    """Describe every image of these files and zips, with the votes of a campaign.
 
     An image that cannot be read, or is not reached within BATCH_SECONDS, has a row whose status says why.
 
@@ -83,9 +85,9 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
         Rows of file, status, class, probability, caption and :data:`KEY_CONCEPTS`; and thumbnails as data URLs.
 
     Raises:
-        ValueError: as in :func:`batch_members`, or a model is missing.
+        ValueError: as in :func:`batch_members`, or a model is missing or does not have the campaign.
     """
-    tree, _ = studio.tree()
+    tree, _ = studio.tree(campaign)
     names = answer_names(tree)
     key_answers = {key: [names[index] for index in tree.concepts[key]] for key in KEY_CONCEPTS if key in tree.concepts}
     members = list(batch_members(paths))
@@ -100,7 +102,7 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None]) -> tu
                     f"not described: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
                 )
             image = studio.read_image(read())
-            description = studio.describe(image, name)
+            description = studio.describe(image, name, campaign)
             row |= {"status": "ok", **{key: description[key] for key in ("class", "probability", "caption")}}
             if description["doubts"]:
                 row["status"] = f"ok, but doubted: {', '.join(doubt.split(':')[0] for doubt in description['doubts'])}"

@@ -10,7 +10,9 @@ from batches import describe_batch
 from uploads import uploads_only, written
 
 
-def run_batch(paths: list[str] | None, progress) -> tuple[list[dict], list[str], pd.DataFrame]:
+def run_batch(
+    paths: list[str] | None, progress, campaign: str | None = None
+) -> tuple[list[dict], list[str], pd.DataFrame]:
     """Describe the images of these files and zips; return rows, thumbnails and the rows as a table."""
     if not paths:
         raise ValueError("There is no file yet; add images or a zip first.")
@@ -18,7 +20,7 @@ def run_batch(paths: list[str] | None, progress) -> tuple[list[dict], list[str],
     def show_progress(done: int, total: int) -> None:
         progress((done, total), desc="Describing", unit="galaxies")
 
-    rows, thumbnails = describe_batch(paths, show_progress)
+    rows, thumbnails = describe_batch(paths, show_progress, campaign)
     return rows, thumbnails, pd.DataFrame(rows)
 
 

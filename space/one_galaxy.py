@@ -37,7 +37,7 @@ def _look(image, name: str, campaign: str | None = None) -> tuple:
 
 
 @functools.lru_cache(maxsize=16)
-def look_at_example(index: int, campaign: str | None = None) -> tuple:
+def look_at_example(index: int, campaign: str | None) -> tuple:
     """Return an example image, and what :func:`_look` returns for it."""
     image = read_example(index)
     return image, *_look(image, EXAMPLES[index].name, campaign)
@@ -165,7 +165,7 @@ def write_figure(session: dict, target: str, method: str, opacity: float) -> str
 
 def write_json(session: dict, target: str, method: str) -> str:
     image, description, stem = _shown(session)
-    claims = studio.claims_as_json(studio.maps_of_words(image))
+    claims = studio.claims_as_json(studio.maps_of_words(image, description["campaign"]))
     content = description | {"claims": claims, "heat_map": {"target": target, "method": method}}
     return written(f"{stem}.json", studio.as_json(content).encode())
 

@@ -74,8 +74,8 @@ class Models:
                             "start again."
                         )
                 try:
-                    campaign = os.environ.get("GALAXY_VISION_CAMPAIGN") or None
-                    self._describer = Describer(locations["classifier"], locations["captioner"], campaign=campaign)
+                    first = os.environ.get("GALAXY_VISION_CAMPAIGN") or None
+                    self._describer = Describer(locations["classifier"], locations["captioner"], campaign=first)
                 except (OSError, ValueError) as error:
                     reason = str(error).splitlines()[0]
                     names = " and ".join(locations.values())
@@ -164,9 +164,9 @@ def targets() -> list[tuple[str, str]]:
     return choices + [(f"answer: {words}", name) for name, words in answer_targets(config).items()]
 
 
-def heat_map(image: Image.Image, target: str, method: str) -> np.ndarray:
-    """Return the evidence for a class or an answer as an (H, W) map in [0, 1]."""
-    describer = MODELS.get()
+def heat_map(image: Image.Image, target: str, method: str, campaign: str | None = None) -> np.ndarray:
+    """Return the evidence for a class or an answer as an (H, W) map in [0, 1]; empty for the class of a campaign."""
+    describer = MODELS.get(campaign)
     models = describer.classifier, describer.image_processor
     return explain(*models, image, target or None, method, campaign=describer.campaign)
 

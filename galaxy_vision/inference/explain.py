@@ -1,4 +1,4 @@
-"""Heat maps: of classes and answers by the Grad-CAM family, and of the words of a caption by attention.
+"""Heat maps of classes and answers by the Grad-CAM family; those of words are in ``word_maps.py``.
 
 Every map is aligned with the whole image, not with the crop that the model reads; outside the crop it is 0.
 """
@@ -6,7 +6,6 @@ Every map is aligned with the whole image, not with the crop that the model read
 import copy
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -97,13 +96,14 @@ def _maps(scores: nn.Module, layer: nn.Module, pixels: torch.Tensor, targets: Se
         return cam(pixels.clone().requires_grad_(), [ClassifierOutputTarget(target) for target in targets])
 
 
-def on_image(heat: np.ndarray, image: Image.Image, processor, resampling=Image.Resampling.BILINEAR) -> np.ndarray:
+def on_image(heat: np.ndarray, image: Image.Image, processor) -> np.ndarray:
     """Undo the geometry of the processor: map (h, w) on the model's input -> map (H, W) on the whole image."""
     width, height = image.size
     side = max(1, round(min(width, height) * processor.crop_fraction))
     top, left = round((height - side) / 2), round((width - side) / 2)  # as center_crop of torchvision
     whole = np.zeros((height, width), np.float32)
-    whole[top : top + side, left : left + side] = Image.fromarray(heat).resize((side, side), resampling)
+    resized = Image.fromarray(heat).resize((side, side), Image.Resampling.BILINEAR)
+    whole[top : top + side, left : left + side] = resized
     return whole
 
 
@@ -126,12 +126,11 @@ def explain(
         processor: its image processor.
         image: an RGB image, or a sequence of them, which are computed in one pass.
         target: class or answer to explain, see :func:`~galaxy_vision.inference.explain_targets.target_index`; one for
-            all images, or one for each. None is the predicted class. The map of a class is
-            that of the class head, which learned the same classes, also where the votes decide which it is.
+            all images, or one for each. None is the predicted class. The map of a class is that of the class head,
+            which learned the same classes, also where the votes decide which it is.
         method: a key of :data:`METHODS`.
         stage: stage of the backbone whose feature map is weighted, 1 to 4 (stride 4, 8, 16, 32). Early stages give
             finer maps, and late ones more meaning.
-
         campaign: whose votes decide the predicted class; None for the first.
 
     Returns:
@@ -164,20 +163,6 @@ def explain(
     return maps[0] if isinstance(image, Image.Image) else maps
 
 
-class CaptionMaps(NamedTuple):
-    """A caption and the attention of each of its words.
-
-    Attributes:
-        caption: the whole text; empty if the model ended it before the first word.
-        words: its words and punctuation, in order.
-        maps: (words, H, W) float32 in [0, 1] on the pixels of the image, 0 outside the crop that the model reads.
-    """
-
-    caption: str
-    words: list[str]
-    maps: np.ndarray
-
-
 def write_caption(model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None, **told):
     """Return pixels (1, 3, S, S) and the caption: ids (1, 1 + T) up to its last word, its text and its words.
 
@@ -191,37 +176,6 @@ def write_caption(model: nn.Module, processor, image: Image.Image, max_new_token
     sequence = sequence[:, : 1 + length]
     words = processor.tokenizer.convert_ids_to_tokens(sequence[0, 1:].tolist())
     return pixels, sequence, processor.decode(sequence[0]), words
-
-
-def _empty_caption(image: Image.Image) -> CaptionMaps:
-    return CaptionMaps("", [], np.zeros((0, image.height, image.width), np.float32))
-
-
-def caption_attention(
-    model: nn.Module, processor, image: Image.Image, max_new_tokens: int | None = None, smooth: bool = False
-) -> CaptionMaps:
-    """Write a caption and return the attention of each word.
-
-    Attention is a distribution over the ``config.grid_size`` squared places of the feature map. By default it is not
-    interpolated: each place fills its square of the image. All words have one scale, where 1 is the largest attention.
-
-    Args:
-        model: a trained ``GalaxyCaptionerForConditionalGeneration``.
-        processor: its processor.
-        image: an RGB image.
-        max_new_tokens: maximum of words; None for that of the model.
-        smooth: interpolate between the centres of the places, which looks finer than the attention is.
-    """
-    with torch.inference_mode():
-        pixels, sequence, caption, words = write_caption(model, processor, image, max_new_tokens)
-        if not words:
-            return _empty_caption(image)
-        attention = model(pixel_values=pixels, decoder_input_ids=sequence[:, :-1]).cross_attentions[0][0]  # (T, places)
-    side = model.config.grid_size
-    grids = (attention / attention.max()).float().cpu().numpy().reshape(-1, side, side)
-    resampling = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    maps = [on_image(grid, image, processor.image_processor, resampling) for grid in grids]
-    return CaptionMaps(caption, words, np.stack(maps))
 
 
 def overlay(image: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image.Image:

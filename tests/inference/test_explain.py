@@ -18,9 +18,10 @@ from galaxy_vision import (
     GalaxyResNetForImageClassification,
 )
 from galaxy_vision.inference.describe import NO_CAPTION, Describer
-from galaxy_vision.inference.explain import METHODS, caption_attention, explain, overlay
+from galaxy_vision.inference.explain import METHODS, explain, overlay
 from galaxy_vision.inference.explain_figure import MARK, explanation_figure, figure_files
 from galaxy_vision.inference.explain_targets import target_index, target_name
+from galaxy_vision.inference.word_maps import word_maps
 from galaxy_vision.models.decision_tree import NUM_ANSWERS, QUESTION_SLICES, answer_index
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
 
@@ -173,25 +174,6 @@ def test_wrong_calls_name_what_is_allowed(classifier):
         overlay(image, np.zeros((64, 64), np.float32), 2)
 
 
-def test_each_word_has_the_attention_that_generate_used_in_its_place_on_the_image(captioner):
-    model, processor = captioner
-    image = noise((150, 200), 5)
-    explained = caption_attention(model, processor, image, max_new_tokens=6)
-    pixels = processor(image)["pixel_values"]
-    written = model.generate(
-        pixel_values=pixels, max_new_tokens=6, return_dict_in_generate=True, output_attentions=True
-    )
-    assert explained.caption == processor.batch_decode(written.sequences)[0]
-    attention = torch.cat([step[0] for step in written.cross_attentions], 1)[0][: len(explained.words)]
-    assert explained.maps.shape == (len(explained.words), 200, 150) and explained.maps.max() == 1
-    side = model.config.grid_size
-    centres = (np.arange(side) + 0.5) * 90 / side  # the crop is 0.6 of 150 px
-    rows, columns = (centres + 55).astype(int), (centres + 30).astype(int)
-    seen = explained.maps[:, rows][:, :, columns].reshape(len(explained.words), -1)
-    assert np.allclose(seen * float(attention.max()), attention.numpy(), atol=1e-5)
-    assert explained.maps[:, :54].max() == 0 and explained.maps[:, :, :29].max() == 0
-
-
 def test_an_overlay_shows_the_image_where_it_is_cold_and_the_colour_where_it_is_hot():
     image, heat = noise((40, 30)), np.zeros((30, 40), np.float32)
     heat[5, 7] = 1.0
@@ -227,7 +209,7 @@ def test_a_caption_without_words_is_drawn_and_every_image_keeps_its_figure(class
     describer.rotations, describer.classifier, describer.image_processor = 1, classifier, GalaxyImageProcessor()
     describer.captioner, describer.processor = captioner_that_says(captioner, *words)
     image = noise((90, 70))
-    explained = caption_attention(describer.captioner, describer.processor, image)
+    explained = word_maps(describer, image)
     assert explained.caption == describer(image)["caption"]
     assert explained.maps.shape == (len(explained.words), 70, 90)
     assert bool(words) == bool(explained.words) and set(explained.words) <= set(words)

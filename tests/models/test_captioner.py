@@ -17,7 +17,7 @@ from galaxy_vision import (
     GalaxyCaptionerForConditionalGeneration,
     GalaxyCaptionerProcessor,
 )
-from galaxy_vision.inference.explain import caption_attention
+from galaxy_vision.inference.explain import write_caption
 from galaxy_vision.models.generation_galaxy_captioner import Decoder
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS
 from galaxy_vision.models.processing_galaxy_captioner import build_tokenizer
@@ -209,8 +209,8 @@ def test_the_longest_caption_is_that_of_the_model_wherever_it_writes(saved, tmp_
     endless.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     again = AutoModelForImageTextToText.from_pretrained(tmp_path, trust_remote_code=False)
-    assert len(caption_attention(again, processor, image).words) == 5
-    assert len(caption_attention(again, processor, image, max_new_tokens=3).words) == 3
+    assert len(write_caption(again, processor, image, None)[-1]) == 5
+    assert len(write_caption(again, processor, image, 3)[-1]) == 3
     captions = pipeline("galaxy-captioning", model=str(tmp_path), trust_remote_code=False)(str(folder / "galaxy.png"))
     assert captions == [{"generated_text": processor.batch_decode(again.generate(**processor(image)))[0]}]
     assert again.generate(**processor(image)).shape[1] == 1 + 5

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForImageTextToText, GenerationConfi
 from transformers.modeling_outputs import BaseModelOutput
 
 from galaxy_vision import GalaxyCaptionerConfig, GalaxyCaptionerForConditionalGeneration
-from galaxy_vision.inference.explain import caption_attention
+from galaxy_vision.inference.explain import write_caption
 from galaxy_vision.models import modeling_galaxy_captioner as modeling
 from galaxy_vision.models.modeling_galaxy_captioner import MAX_NEW_TOKENS, STATE
 
@@ -280,14 +280,14 @@ def test_a_caption_may_end_with_several_words_or_with_none(tmp_path):
     assert torch.equal(loaded.generate(pixel_values=pixels(6), max_new_tokens=30, num_beams=3), written)
 
 
-def test_attention_is_that_of_the_words_before_any_end(tmp_path):
+def test_the_words_that_are_explained_are_those_before_any_end(tmp_path):
     for ends in ([3, 4, 5], None):
         _, model, processor = save_small(tmp_path, seed=6, eos_token_id=ends)
         image = Image.open(tmp_path / "galaxy.png")
         written = model.generate(**processor(image), max_new_tokens=12)[0, 1:].tolist()
         ended = [position for position, word in enumerate(written) if word in (ends or []) or word == 1]
-        explained = caption_attention(model, processor, image, max_new_tokens=12)
-        assert len(explained.words) == (ended[0] if ended else 12)
+        _, sequence, _, words = write_caption(model, processor, image, 12)
+        assert len(words) == sequence.shape[1] - 1 == (ended[0] if ended else 12)
 
 
 def test_words_that_are_not_in_the_vocabulary_cannot_be_special_ones():

@@ -30,6 +30,9 @@ def test_describe_says_everything_of_an_image(client):
     assert answer["image"] == EXAMPLES[0].name and answer["doubts"] == []
     assert answer["probability"] == max(answer["probabilities"].values())
     assert len(answer["votes"]) == 37 and answer["caption"]
+    assert client.predict(handle_file(EXAMPLES[0]), campaign="gz2", api_name="/describe") == answer
+    with pytest.raises(AppError, match="campaign='gz_moon' is not one of gz2"):
+        client.predict(handle_file(EXAMPLES[0]), campaign="gz_moon", api_name="/describe")
 
 
 def test_explain_returns_the_image_under_its_heat_map(client):

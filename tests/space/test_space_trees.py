@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from space_server import EXAMPLES, save_tiny_models
 
 from galaxy_vision.data.campaigns import load_campaign
 from galaxy_vision.inference.answer_names import answer_names
+from galaxy_vision.inference.word_maps import VOTES, WordMaps
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
 from galaxy_vision.models.tree import DecisionTree, Question
 
@@ -36,8 +38,8 @@ def demo(request, tmp_path, monkeypatch):
 
     monkeypatch.setattr(studio, "MODELS", studio.Models())
     yield studio, page, figure, batches, request.param
-    for name in ("batches", "figure", "page", "studio"):
-        sys.modules.pop(name)
+    for name in ("api", "batches", "figure", "many_galaxies", "one_galaxy", "page", "studio", "uploads"):
+        sys.modules.pop(name, None)
 
 
 def test_the_page_the_figure_the_picker_and_the_table_are_those_of_the_tree(demo):
@@ -90,6 +92,49 @@ def test_a_visitor_sees_the_votes_of_the_campaign_that_they_choose_and_others_th
         assert description["caption_campaign"] is None  # its captioner sees the image alone
     if names:
         assert studio.describe(image, "galaxy.jpg")["campaign"] == first == studio.tree()[0].name
+
+
+def test_the_first_question_to_models_that_are_not_loaded_yet_may_be_for_any_campaign(demo):
+    studio, *_, kind = demo
+    for name in {"several": ["gz_rings", "gz2"], "gz_desi": ["gz_desi"], "gz2": ["gz2"]}.get(kind, []):
+        assert studio.Models().get(name).tree.name == name
+
+
+def test_the_downloaded_claims_are_those_of_the_campaign_that_is_shown(demo, tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
+    studio, *_, kind = demo
+    import one_galaxy
+
+    def claim_of_campaign(describer, image):  # untrained captioners may claim nothing
+        name = describer.tree.name
+        return WordMaps(name, [name], np.zeros((1, image.height, image.width), np.float32), [name], [VOTES], 1.0)
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(studio, "word_maps", claim_of_campaign)
+    image = studio.read_image(EXAMPLES[0].read_bytes())
+    for name in studio.campaigns()[0]:
+        shown = {"image": image, "description": studio.describe(image, "galaxy.jpg", name)}
+        content = json.loads(Path(one_galaxy.write_json({"shown": shown}, "merger", "hirescam")).read_text())
+        assert content["campaign"] == content["claims"][0]["claim"] == name
+
+
+def test_programs_choose_a_campaign_and_an_unknown_one_is_refused_in_a_sentence(demo, tmp_path, monkeypatch):
+    gradio = pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
+    studio, *_, batches, kind = demo
+    import api
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    file, no_progress = str(EXAMPLES[0]), lambda *args, **kwargs: None
+    for name in studio.campaigns()[0]:
+        assert api.describe(file, campaign=name)["campaign"] == name
+        assert Image.open(api.explain(file, campaign=name)).size == Image.open(file).size
+        rows, _ = api.batch([file], name, no_progress)
+        assert rows[0]["status"].startswith("ok")
+        known = {key for key in batches.KEY_CONCEPTS if key in studio.tree(name)[0].concepts}
+        assert known == rows[0].keys() & set(batches.KEY_CONCEPTS)
+    for call in (api.describe, api.explain, lambda file, campaign: api.batch([file], campaign, no_progress)):
+        with pytest.raises(gradio.Error, match="campaign='gz_moon' (is not one of|has no meaning)"):
+            call(file, campaign="gz_moon")
 
 
 def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
