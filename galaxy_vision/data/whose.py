@@ -23,16 +23,22 @@ def trees_of_all(
         unmarked: whose votes a column ``votes`` has that does not say it, where ``trees`` do not.
 
     Raises:
-        ValueError: a split does not have those that are wanted, or the splits have those of different campaigns.
+        ValueError: a split does not have those that are wanted, or the splits have those of different campaigns,
+            or only some of them say whose votes they have.
     """
     if all("votes" in rows.column_names for rows in data.values()):
-        marks = [
-            rows.select_columns([MARK]).with_format("arrow")[:][MARK]
-            for rows in data.values()
+        marks = {
+            split: rows.select_columns([MARK]).with_format("arrow")[:][MARK]
+            for split, rows in data.items()
             if MARK in rows.column_names
-        ]
-        if len(marks) == len(data):
-            return _wanted_of(marked_trees(marks, trees), name, trees, whole), ()
+        }
+        if marks:
+            if without := [split for split in data if split not in marks]:
+                raise ValueError(
+                    f"dataset={name!r} has no column `{MARK}` in {' and '.join(without)}, and has it in "
+                    f"{' and '.join(marks)}; give it to all splits, or remove it from all"
+                )
+            return _wanted_of(marked_trees(marks.values(), trees), name, trees, whole), ()
         if not whole and trees is not None and len(trees) > 1:
             raise ValueError(
                 f"`votes` of dataset={name!r} do not say whose they are, and {', '.join(trees)} are wanted; build it "

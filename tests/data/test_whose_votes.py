@@ -103,6 +103,15 @@ def test_an_unmarked_data_set_beside_another_is_taken_for_the_same_campaign(buil
         load_galaxies(built[0], trees=BOTH, also=[old])
 
 
+def test_a_data_set_of_which_only_some_splits_say_whose_votes_they_have_is_refused(built, tmp_path):
+    data = load_dataset(built[0])
+    del data["validation"]
+    data["test"] = data["test"].remove_columns(MARK)
+    data.save_to_disk(tmp_path / "partly")
+    with pytest.raises(ValueError, match="has no column `vote_campaign` in test, and has it in train; give it to all"):
+        load_galaxies(str(tmp_path / "partly"))
+
+
 def test_rows_of_one_table_name_their_campaigns_and_others_are_refused():
     votes = np.arange(3 * 37.0).reshape(3, 37)
     rows = Dataset.from_dict({"votes": votes.tolist(), MARK: ["gz2", "gz_challenge", "gz2"]})
