@@ -13,7 +13,7 @@ from .votes import check_whole, trees_in, votes_of, with_votes
 def trees_of_all(
     data: DatasetDict, name: str, trees: Trees | None, whole: bool, unmarked: Trees | None
 ) -> tuple[Trees | None, tuple[str, ...]]:
-    """Return the trees whose votes the splits have, and a note where ``votes`` do not say it.
+    """Return the trees whose votes the splits have, and a note where nothing says it.
 
     Args:
         data: splits as they are stored.
@@ -44,7 +44,9 @@ def trees_of_all(
                 f"`votes` of dataset={name!r} do not say whose they are, and {', '.join(trees)} are wanted; build it "
                 f"again, or add a column `{MARK}`"
             )
-        taken = trees or (unmarked if unmarked is not None and is_listed(unmarked) else Trees())
+        if trees:
+            return trees, ()
+        taken = unmarked if unmarked is not None and is_listed(unmarked) else Trees()
         return taken, (_unmarked_note(name, taken),)
     if not whole and trees is not None:
         columns = {column for rows in data.values() for column in rows.column_names}
