@@ -25,6 +25,7 @@ from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
 from ..data.load import Galaxies, load_galaxies
 from ..data.twins import without_twins
+from ..data.votes import votes_of
 from ..evaluation.report import describe_run, write_report
 from ..evaluation.saved import evaluate_saved
 from ..evaluation.tables import summary_table
@@ -114,9 +115,9 @@ def view_features(
     return torch.cat(features).clone()
 
 
-def known_votes(rows: Dataset) -> torch.Tensor:
-    """Return the votes (N, answers) of rows, float64."""
-    return torch.tensor(rows.with_format("numpy")["votes"][:], dtype=torch.float64)
+def known_votes(rows: Dataset, trees: Trees) -> torch.Tensor:
+    """Return the votes (N, answers) of rows, float64, NaN where unknown and for a row without votes."""
+    return torch.from_numpy(votes_of(rows.select_columns(["votes"]).with_format("arrow")[:], trees))
 
 
 def head_of(model: GalaxyResNetForImageClassification, campaign: str) -> Head:
@@ -202,7 +203,7 @@ def fitted_head(
     """Return the new head, and what is recorded of the fit: rows, strength, the losses of all strengths."""
     tree = data.trees.first
     features = {split: view_features(model, data[split], processor, views, seed) for split in ("train", "validation")}
-    votes = {split: known_votes(data[split]) for split in features}
+    votes = {split: known_votes(data[split], data.trees) for split in features}
     prior, held_out = head_of(model, like), None
     chosen_by = "the loss of the validation rows"
     if len(votes["validation"]) < FEW_ROWS:  # too few to choose by: they are learned from, too

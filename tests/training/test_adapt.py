@@ -5,10 +5,13 @@ import json
 import pytest
 import torch
 from conftest import FEW
+from datasets import Dataset
 
 from galaxy_vision import GalaxyResNetForImageClassification
 from galaxy_vision.cli import main
 from galaxy_vision.evaluation.saved import evaluate_saved
+from galaxy_vision.models.trees import Trees
+from galaxy_vision.training.adapt import known_votes
 
 SIMULATED = ["--dataset", "simulated", *FEW[:2]]
 
@@ -56,6 +59,12 @@ def test_the_votes_of_one_campaign_are_scored_though_the_model_has_several(adapt
     results = evaluate_saved(str(adapted), "simulated", num_simulated=200, campaign="gz2")
     assert results["votes"] == json.loads((adapted / "metrics.json").read_text())["votes"]
     assert "note" not in results
+
+
+def test_votes_of_a_row_without_votes_are_unknown():
+    votes = [[float(answer) for answer in range(37)], None]
+    known = known_votes(Dataset.from_dict({"votes": votes}), Trees())
+    assert known.dtype == torch.float64 and known[0].tolist() == votes[0] and known[1].isnan().all()
 
 
 def test_what_cannot_be_added_is_refused_in_a_line(adapted, classifier_run, tmp_path, capsys):
