@@ -1,5 +1,7 @@
 """Rows know whose votes they have: those of Galaxy Zoo 2 and of the challenge have the same names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from datasets import Dataset, DatasetDict, load_dataset
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.reading import parse_claims
-from galaxy_vision.data.campaigns import load_campaign, tree_of
+from galaxy_vision.data.campaigns import campaign_names, load_campaign, tree_of
 from galaxy_vision.data.load import load_galaxies
-from galaxy_vision.data.vote_marks import MARK
+from galaxy_vision.data.vote_marks import MARK, joined_trees
 from galaxy_vision.data.votes import votes_of
 from galaxy_vision.inference.loading import take_for
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
@@ -127,6 +129,12 @@ def test_rows_of_one_table_name_their_campaigns_and_others_are_refused():
         rows = Dataset.from_dict({"votes": votes.tolist(), MARK: names})
         with pytest.raises(ValueError, match=message):
             votes_of(rows.with_format("arrow")[:])
+
+
+def test_trees_of_ones_own_come_after_those_of_the_package():
+    own = replace(GALAXY_ZOO_2, name="mine")
+    last = tree_of(campaign_names()[-1])
+    assert list(joined_trees([Trees([own, last]), BOTH])) == ["gz2", "gz_challenge", last.name, "mine"]
 
 
 def test_a_row_teaches_the_head_of_its_own_campaign():
