@@ -4,9 +4,10 @@
         --unlabelled galaxy_zoo_classes --output_dir galaxy_zoo_student
 
 For self-training (Xie et al. 2020, arXiv:1911.04252), with the answers of Galaxy Zoo 2: the votes are those of the
-campaign of ``--dataset``, the volunteers' or the challenge's, and the model must predict the same. Only training rows
-of ``--unlabelled`` are taken, and validation and test are those of ``--dataset`` alone, so that a student is scored on
-the same galaxies as its teacher, against given votes. ``--also`` adds the training rows of data sets with votes on some
+campaign of ``--dataset``, the volunteers' or the challenge's, and the model must predict the same. A data set that does
+not say whose its votes are, as those of older versions, has those of ``--campaign``. Only training rows of
+``--unlabelled`` are taken, and validation and test are those of ``--dataset`` alone, so that a student is scored on the
+same galaxies as its teacher, against given votes. ``--also`` adds the training rows of data sets with votes on some
 questions only, and votes on the others are predicted too: how many volunteers are asked them follows from the known
 answers. Where class folders are cuts on vote fractions, ``--bounds`` names the cuts, and no predicted vote contradicts
 the folder of its galaxy.
@@ -24,6 +25,7 @@ from galaxy_vision import GalaxyImageProcessor, GalaxyResNetForImageClassificati
 from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.bounds import hold, read_bounds
 from galaxy_vision.data.builder import builder_parser, run_builder
+from galaxy_vision.data.campaigns import campaign_names, tree_of, wanted_trees
 from galaxy_vision.data.labels import assign_labels
 from galaxy_vision.data.load import load_galaxies, load_training_rows
 from galaxy_vision.data.schema import Card, galaxy_features
@@ -174,7 +176,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         if not model.config.predict_votes:
             raise ValueError(f"model={name!r} was trained without votes; give one that predicts them")
         models.append((model.to(memory_format=torch.channels_last), processor))
-    labelled, unlabelled = load_galaxies(args.dataset), load_galaxies(args.unlabelled)["train"]
+    labelled = load_galaxies(args.dataset, trees=wanted_trees(args.campaign))
+    unlabelled = load_galaxies(args.unlabelled)["train"]
     if labelled.trees is not None and not is_listed(labelled.trees):
         labelled = load_galaxies(args.dataset, trees=Trees())  # of several campaigns, or refused
     for note in labelled.notes:
@@ -192,6 +195,8 @@ def make(args: argparse.Namespace) -> tuple[Iterator[dict], Features, Card]:
         check_rows(args.dataset, split, rows, {"id", "votes"})
     check_rows(args.unlabelled, "train", unlabelled, {"id"})
     further = training_rows(args.also, labelled, trees)
+    for name in args.also if args.campaign is None else ():
+        print(f"the votes of {name} are taken for those of {trees.first.name} where they do not say whose they are")
     if not len(unlabelled := without_galaxies_of(further, unlabelled)):
         raise ValueError(f"all galaxies of unlabelled={args.unlabelled!r} are in also={args.also}; give others")
     bounds = read_bounds(args.bounds, unlabelled.features["label"].names) if args.bounds else {}
@@ -245,6 +250,12 @@ def main(argv: list[str] | None = None) -> None:
         metavar="DATASET",
         help="further data sets with votes, whose training rows are added, with predicted votes for questions that are "
         "unknown; their ids are left out of the unlabelled rows",
+    )
+    parser.add_argument(
+        "--campaign",
+        choices=[name for name in campaign_names() if is_listed(Trees([tree_of(name)]))],
+        help="whose votes --dataset and --also have where they do not say it (default: gz2, and for --also those of "
+        "--dataset)",
     )
     parser.add_argument(
         "--rotations",

@@ -69,4 +69,5 @@ def joined_trees(several: Iterable[Trees]) -> Trees:
             if found.setdefault(name, tree) != tree:
                 raise ValueError(f"two different trees have the name {name!r}; rename one")
     order = campaign_names()
-    return Trees(found[name] for name in sorted(found, key=lambda name: order.index(name) if name in order else 99))
+    ranked = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    return Trees(found[name] for name in ranked)

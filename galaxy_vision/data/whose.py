@@ -13,7 +13,7 @@ from .votes import check_whole, trees_in, votes_of, with_votes
 def trees_of_all(
     data: DatasetDict, name: str, trees: Trees | None, whole: bool, unmarked: Trees | None
 ) -> tuple[Trees | None, tuple[str, ...]]:
-    """Return the trees whose votes the splits have, and a note where ``votes`` do not say it.
+    """Return the trees whose votes the splits have, and a note where nothing says it.
 
     Args:
         data: splits as they are stored.
@@ -23,22 +23,30 @@ def trees_of_all(
         unmarked: whose votes a column ``votes`` has that does not say it, where ``trees`` do not.
 
     Raises:
-        ValueError: a split does not have those that are wanted, or the splits have those of different campaigns.
+        ValueError: a split does not have those that are wanted, or the splits have those of different campaigns,
+            or only some of them say whose votes they have.
     """
     if all("votes" in rows.column_names for rows in data.values()):
-        marks = [
-            rows.select_columns([MARK]).with_format("arrow")[:][MARK]
-            for rows in data.values()
+        marks = {
+            split: rows.select_columns([MARK]).with_format("arrow")[:][MARK]
+            for split, rows in data.items()
             if MARK in rows.column_names
-        ]
-        if len(marks) == len(data):
-            return _wanted_of(marked_trees(marks, trees), name, trees, whole), ()
+        }
+        if marks:
+            if without := [split for split in data if split not in marks]:
+                raise ValueError(
+                    f"dataset={name!r} has no column `{MARK}` in {' and '.join(without)}, and has it in "
+                    f"{' and '.join(marks)}; give it to all splits, or remove it from all"
+                )
+            return _wanted_of(marked_trees(marks.values(), trees), name, trees, whole), ()
         if not whole and trees is not None and len(trees) > 1:
             raise ValueError(
                 f"`votes` of dataset={name!r} do not say whose they are, and {', '.join(trees)} are wanted; build it "
                 f"again, or add a column `{MARK}`"
             )
-        taken = trees or (unmarked if unmarked is not None and is_listed(unmarked) else Trees())
+        if trees:
+            return trees, ()
+        taken = unmarked if unmarked is not None and is_listed(unmarked) else Trees()
         return taken, (_unmarked_note(name, taken),)
     if not whole and trees is not None:
         columns = {column for rows in data.values() for column in rows.column_names}

@@ -55,6 +55,7 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         classes=_listed(list(config["id2label"].values())) if not captioner else "",
         crop_fraction=_crop_fraction(folder),
         simulated=dataset["name"] == "simulated",
+        also_fitted="adapted" in results and results["adapted"]["rows"] > run["split_rows"]["train"],
         dataset=dataset,
         further=run.get("further_datasets", []),
         license_known=_licence(run) not in (None, "other", "unknown"),

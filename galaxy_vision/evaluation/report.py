@@ -13,12 +13,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
+from datasets import concatenate_datasets
 from huggingface_hub import DatasetCard
 
 from .. import __version__
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
 from ..data.load import load_galaxies, locate_dataset
+from ..data.twins import without_twins
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.trees import Trees
@@ -227,8 +229,10 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
         settings = {"seed": 0, "streaming": args.get("streaming", False), "trees": trees}
         data = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **settings)
         rows, trees = data["test"], data.trees
+        for learned in filter(None, map(str.strip, (args.get("without_twins_of") or "").split(","))):
+            rows = without_twins(rows, concatenate_datasets(list(load_galaxies(learned).values())))
     except ValueError as error:
-        reason = str(error)
+        rows, reason = None, str(error)
     if rows is not None:
         rows = rows.select(range(min(args["max_rows"], len(rows)))) if args.get("max_rows") else rows
         if fingerprint_of(rows) != run["split_fingerprint"]["test"]:

@@ -2,9 +2,10 @@
 
     galaxy-vision adapt --model galaxy-resnet --dataset galaxy_zoo_2 --like gz_challenge --output_dir runs/adapted
 
-The backbone and all other heads stay as they are. The new head is fitted to the features of the rows, beginning at and
-held to the head of the campaign that it is --like, which has the same questions and answers. The new campaign comes
-first in the adapted model, so that its votes are shown where nobody names another.
+The weights of the backbone, the class head and the other heads for votes stay as they are. The new head is fitted to
+the features of the rows, beginning at and held to the head of the campaign that it is --like, which has the same
+questions and answers. The new campaign comes first in the adapted model: where nobody names another, its votes are
+shown, and classes that follow from votes follow from these.
 """
 
 import copy
@@ -23,11 +24,14 @@ from ..data.augmentation import Augmentation, augment
 from ..data.batches import cache_pixels, make_loader
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
+from ..data.labels import class_names_of, scheme_of
 from ..data.load import Galaxies, load_galaxies
 from ..data.twins import without_twins
+from ..data.votes import votes_of
 from ..evaluation.report import describe_run, write_report
 from ..evaluation.saved import evaluate_saved
 from ..evaluation.tables import summary_table
+from ..inference.classes import OWN_CLASSES, label_scheme_of
 from ..inference.loading import load_classifier, take_for
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
@@ -114,9 +118,9 @@ def view_features(
     return torch.cat(features).clone()
 
 
-def known_votes(rows: Dataset) -> torch.Tensor:
-    """Return the votes (N, answers) of rows, float64."""
-    return torch.tensor(rows.with_format("numpy")["votes"][:], dtype=torch.float64)
+def known_votes(rows: Dataset, trees: Trees) -> torch.Tensor:
+    """Return the votes (N, answers) of rows, float64, NaN where unknown and for a row without votes."""
+    return torch.from_numpy(votes_of(rows.select_columns(["votes"]).with_format("arrow")[:], trees))
 
 
 def head_of(model: GalaxyResNetForImageClassification, campaign: str) -> Head:
@@ -125,12 +129,31 @@ def head_of(model: GalaxyResNetForImageClassification, campaign: str) -> Head:
     return Head(model.vote_head.weight.detach()[part].double(), model.vote_head.bias.detach()[part].double())
 
 
+def scheme_with(model: GalaxyResNetForImageClassification, trees: Trees) -> str | None:
+    """Return ``config.label_scheme`` of a model that gets other trees and keeps its classes.
+
+    Returns:
+        The scheme by which classes follow from votes, named also where the model leaves it to the names of its classes;
+        None for classes of its own, or ``"own"`` where the new trees would make them those of a scheme, or no longer
+        have the classes of the scheme.
+    """
+    names = [model.config.id2label[label] for label in range(model.config.num_labels)]
+    scheme = label_scheme_of(model.config)
+    if scheme is not None:
+        return scheme if names in class_names_of(scheme, trees) else OWN_CLASSES
+    return model.config.label_scheme if scheme_of(names, trees) is None else OWN_CLASSES
+
+
 def with_campaign(
     model: GalaxyResNetForImageClassification, tree: DecisionTree, head: Head
 ) -> GalaxyResNetForImageClassification:
-    """Return a classifier with another campaign before those of ``model``, whose other weights are the same."""
+    """Return a classifier with another campaign before those of ``model``, whose other weights are the same.
+
+    Classes that follow from votes follow from those of the new campaign where nobody names another.
+    """
     config = copy.deepcopy(model.config)
-    config.trees = Trees([tree, *model.trees.values()]).to_list()
+    trees = Trees([tree, *model.trees.values()])
+    config.trees, config.label_scheme = trees.to_list(), scheme_with(model, trees)
     config.validate_format()
     weights = dict(model.state_dict())
     for name, new in head._asdict().items():
@@ -202,7 +225,7 @@ def fitted_head(
     """Return the new head, and what is recorded of the fit: rows, strength, the losses of all strengths."""
     tree = data.trees.first
     features = {split: view_features(model, data[split], processor, views, seed) for split in ("train", "validation")}
-    votes = {split: known_votes(data[split]) for split in features}
+    votes = {split: known_votes(data[split], data.trees) for split in features}
     prior, held_out = head_of(model, like), None
     chosen_by = "the loss of the validation rows"
     if len(votes["validation"]) < FEW_ROWS:  # too few to choose by: they are learned from, too

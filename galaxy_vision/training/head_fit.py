@@ -19,11 +19,10 @@ import torch
 
 from ..models.losses import dirichlet_multinomial_nll
 from ..models.tree import DecisionTree
+from ..models.vote_fractions import HIGHEST, LOWEST
 
 STRENGTHS = (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Strengths that are compared: from scale and offset alone to changes of 1 in the log of a concentration."""
-LIMITS = (-6.0, 7.0)
-"""Least and greatest log concentration; those of the classifier."""
 FOLDS = 5
 STEPS = 200
 """Most steps of L-BFGS. Ours: it converges in fewer where votes hold all answers."""
@@ -37,7 +36,7 @@ class Head(NamedTuple):
 
     def concentration(self, features: torch.Tensor) -> torch.Tensor:
         """Return Dirichlet concentrations (..., answers) for features (..., D)."""
-        return (features.double() @ self.weight.T + self.bias).clamp(*LIMITS).exp()
+        return (features.double() @ self.weight.T + self.bias).clamp(LOWEST, HIGHEST).exp()
 
 
 def loss_of(concentration: torch.Tensor, votes: torch.Tensor, tree: DecisionTree) -> torch.Tensor:
@@ -58,7 +57,7 @@ def _objective_of(votes: torch.Tensor, tree: DecisionTree) -> Callable[[torch.Te
     asked = votes @ of_question
 
     def objective(raw: torch.Tensor) -> torch.Tensor:
-        concentration = raw.clamp(*LIMITS).exp()
+        concentration = raw.clamp(LOWEST, HIGHEST).exp()
         total = concentration @ of_question
         of_answers = torch.lgamma(concentration) - torch.lgamma(votes + concentration)
         return (torch.lgamma(asked + total) - torch.lgamma(total)).sum() + of_answers.sum()

@@ -1,5 +1,7 @@
 """Rows know whose votes they have: those of Galaxy Zoo 2 and of the challenge have the same names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from datasets import Dataset, DatasetDict, load_dataset
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.captions.claims import claims_from_votes
 from galaxy_vision.captions.reading import parse_claims
-from galaxy_vision.data.campaigns import load_campaign, tree_of
+from galaxy_vision.data.campaigns import campaign_names, load_campaign, tree_of
 from galaxy_vision.data.load import load_galaxies
-from galaxy_vision.data.vote_marks import MARK
+from galaxy_vision.data.vote_marks import MARK, joined_trees
 from galaxy_vision.data.votes import votes_of
 from galaxy_vision.inference.loading import take_for
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
@@ -59,7 +61,7 @@ def test_a_data_set_that_was_built_before_is_read_as_before_and_a_line_says_how(
     (note,) = data.notes
     assert "do not say whose they are, and are taken for those of gz2" in note
     named = load_galaxies(old, trees=Trees([CHALLENGE]))
-    assert list(named.trees) == ["gz_challenge"] and "those of gz_challenge" in named.notes[0]
+    assert list(named.trees) == ["gz_challenge"] and not named.notes  # who names them need not be told to
     new = load_galaxies(built[0])
     assert np.array_equal(new["train"]["votes"], data["train"]["votes"], equal_nan=True)
     assert new["train"]["captions"] == data["train"]["captions"] and new["train"]["label"] == data["train"]["label"]
@@ -103,6 +105,15 @@ def test_an_unmarked_data_set_beside_another_is_taken_for_the_same_campaign(buil
         load_galaxies(built[0], trees=BOTH, also=[old])
 
 
+def test_a_data_set_of_which_only_some_splits_say_whose_votes_they_have_is_refused(built, tmp_path):
+    data = load_dataset(built[0])
+    del data["validation"]
+    data["test"] = data["test"].remove_columns(MARK)
+    data.save_to_disk(tmp_path / "partly")
+    with pytest.raises(ValueError, match="has no column `vote_campaign` in test, and has it in train; give it to all"):
+        load_galaxies(str(tmp_path / "partly"))
+
+
 def test_rows_of_one_table_name_their_campaigns_and_others_are_refused():
     votes = np.arange(3 * 37.0).reshape(3, 37)
     rows = Dataset.from_dict({"votes": votes.tolist(), MARK: ["gz2", "gz_challenge", "gz2"]})
@@ -118,6 +129,12 @@ def test_rows_of_one_table_name_their_campaigns_and_others_are_refused():
         rows = Dataset.from_dict({"votes": votes.tolist(), MARK: names})
         with pytest.raises(ValueError, match=message):
             votes_of(rows.with_format("arrow")[:])
+
+
+def test_trees_of_ones_own_come_after_those_of_the_package():
+    own = replace(GALAXY_ZOO_2, name="mine")
+    last = tree_of(campaign_names()[-1])
+    assert list(joined_trees([Trees([own, last]), BOTH])) == ["gz2", "gz_challenge", last.name, "mine"]
 
 
 def test_a_row_teaches_the_head_of_its_own_campaign():

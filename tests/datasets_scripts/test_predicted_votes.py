@@ -8,11 +8,13 @@ import pytest
 import torch
 from builder_files import all_rows, partial_tables
 from conftest import build, builder, refused
+from datasets import DatasetDict, load_dataset
 from transformers import AutoModelForImageClassification
 
 from galaxy_vision import GalaxyImageProcessor, GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.data.campaigns import tree_of
 from galaxy_vision.data.load import load_galaxies, load_training_rows
+from galaxy_vision.data.vote_marks import MARK
 from galaxy_vision.inference.rotations import classify
 from galaxy_vision.models.decision_tree import (
     GALAXY_ZOO_2,
@@ -154,6 +156,32 @@ def test_a_teacher_of_several_campaigns_predicts_its_votes_of_that_of_the_data_s
     assert np.array_equal(*(np.array(rows["votes"]) for rows in data), equal_nan=True)
     error = refused(capsys, "predicted_votes", tmp_path / "none", model=tmp_path / "desi", **sources)
     assert "predicts votes of gz_desi, and dataset=" in error
+
+
+def test_votes_of_data_sets_that_do_not_say_whose_they_are_are_those_of_the_campaign_that_is_named(
+    tmp_path, challenge_files, folders_of_images, classifier_run, capsys
+):
+    tables = partial_tables(challenge_files, slice(0, 40), slice(40, 60))
+    for name, table, more in (("given", tables[0], []), ("more", tables[1], ["--split", "train"])):
+        argv = ["--images", str(challenge_files["images"]), "--labels", table, *more]
+        builder("galaxy_zoo_challenge")([*argv, "--output_dir", str(tmp_path / f"marked-{name}")])
+        marked = load_dataset(str(tmp_path / f"marked-{name}"))
+        DatasetDict({split: rows.remove_columns(MARK) for split, rows in marked.items()}).save_to_disk(tmp_path / name)
+    build("class_folders", tmp_path / "unlabelled", images=folders_of_images)
+    sources = {"dataset": tmp_path / "given", "unlabelled": tmp_path / "unlabelled", "also": tmp_path / "more"}
+    printed = {}
+    for campaign, option in (("gz2", {}), ("gz_challenge", {"campaign": "gz_challenge"})):
+        capsys.readouterr()
+        build("predicted_votes", tmp_path / campaign, model=classifier_run[0], rotations=1, **sources, **option)
+        printed[campaign] = capsys.readouterr().out
+        for rows in load_dataset(str(tmp_path / campaign)).values():
+            assert set(rows[MARK]) == {campaign}
+    assert f"{tmp_path / 'given'} do not say whose they are, and are taken for those of gz2" in printed["gz2"]
+    assert f"{tmp_path / 'more'} are taken for those of gz2 where they do not say whose" in printed["gz2"]
+    assert "the votes of" not in printed["gz_challenge"]
+    marked = sources | {"dataset": tmp_path / "marked-given"}
+    error = refused(capsys, "predicted_votes", tmp_path / "x", model=classifier_run[0], campaign="gz2", **marked)
+    assert "has no votes of 'gz2'; it has those of gz_challenge; give another --campaign" in error
 
 
 def test_predicted_votes_for_a_data_set_without_votes_are_refused(tmp_path, folders_of_images, classifier_run, capsys):

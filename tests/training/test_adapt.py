@@ -5,10 +5,18 @@ import json
 import pytest
 import torch
 from conftest import FEW
+from datasets import Dataset, DatasetDict
 
-from galaxy_vision import GalaxyResNetForImageClassification
+from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification
 from galaxy_vision.cli import main
+from galaxy_vision.data.campaigns import tree_of
+from galaxy_vision.data.load import load_galaxies
+from galaxy_vision.data.schemes import SCHEMES
+from galaxy_vision.evaluation.report import rebuild_report
 from galaxy_vision.evaluation.saved import evaluate_saved
+from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
+from galaxy_vision.models.trees import Trees
+from galaxy_vision.training.adapt import known_votes, scheme_with
 
 SIMULATED = ["--dataset", "simulated", *FEW[:2]]
 
@@ -56,6 +64,54 @@ def test_the_votes_of_one_campaign_are_scored_though_the_model_has_several(adapt
     results = evaluate_saved(str(adapted), "simulated", num_simulated=200, campaign="gz2")
     assert results["votes"] == json.loads((adapted / "metrics.json").read_text())["votes"]
     assert "note" not in results
+
+
+def test_the_card_says_that_classes_are_by_votes_and_that_few_validation_rows_were_fitted_too(adapted):
+    rows, card = json.loads((adapted / "metrics.json").read_text())["split_rows"], (adapted / "README.md").read_text()
+    assert GalaxyResNetForImageClassification.from_pretrained(adapted).config.label_scheme == "hubble"
+    assert "take the class from the predicted votes by the\nrules `hubble`" in card
+    assert f"{rows['validation']} for validation (they are few and were learned from too)" in card
+    assert f"{rows['train'] + rows['validation']} galaxies, those for training and for validation, in 2 views" in card
+
+
+@pytest.mark.parametrize(
+    ("classes", "before", "after"),
+    [
+        (
+            SCHEMES["hubble"].class_names,
+            None,
+            "hubble",
+        ),
+        (SCHEMES["hubble"].class_names, "own", "own"),
+        (["round", "flat"], None, None),
+    ],
+)
+def test_the_scheme_of_classes_is_named_and_classes_of_their_own_stay_so(classes, before, after):
+    config = GalaxyResNetConfig(
+        backbone="resnet10t", image_size=32, label_scheme=before, id2label=dict(enumerate(classes))
+    )
+    model = GalaxyResNetForImageClassification(config)
+    assert scheme_with(model, Trees([tree_of("gz_challenge"), GALAXY_ZOO_2])) == after
+
+
+def test_a_report_is_made_again_with_galaxies_that_were_left_out(classifier_run, tmp_path):
+    data = load_galaxies("simulated", num_simulated=200)
+    parts = {"train": range(3), "validation": [3], "test": [4]}
+    learned = DatasetDict({split: data["test"].select(rows) for split, rows in parts.items()})
+    learned.save_to_disk(tmp_path / "learned")
+    learned = ["--without_twins_of", str(tmp_path / "learned")]
+    argv = ["--model", str(classifier_run[0]), *SIMULATED, "--like", "gz_challenge", "--views", "1", *learned]
+    assert main(["adapt", *argv, "--output_dir", str(tmp_path / "adapted")]) == 0
+    results = json.loads((tmp_path / "adapted" / "metrics.json").read_text())
+    assert results["split_rows"]["test"] == len(data["test"]) - 5
+    written, reason = rebuild_report(tmp_path / "adapted")
+    assert reason is None and tmp_path / "adapted" / "mistakes.png" in written
+
+
+def test_votes_of_a_row_without_votes_are_unknown():
+    votes = [[float(answer) for answer in range(37)], None]
+    known = known_votes(Dataset.from_dict({"votes": votes}), Trees())
+    assert known.dtype == torch.float64 and known[0].tolist() == votes[0] and known[1].isnan().all()
 
 
 def test_what_cannot_be_added_is_refused_in_a_line(adapted, classifier_run, tmp_path, capsys):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from galaxy_vision.models.tree import DecisionTree, Question
+from galaxy_vision.models.vote_fractions import concentration_of
 from galaxy_vision.training.head_fit import Head, choose_strength, fit_head, folds_of, loss_of, out_of_folds
 
 TREE = DecisionTree(
@@ -125,6 +126,13 @@ def test_folds_hold_every_row_once_and_no_row_is_predicted_by_a_head_that_saw_it
     changed[folds[0]] = votes[folds[0]].flip(0) + 5
     (after,) = out_of_folds(features, changed, prior, TREE, [math.inf], folds)
     assert torch.equal(before[folds[0]], after[folds[0]]) and not torch.equal(before[folds[1]], after[folds[1]])
+
+
+def test_a_head_gives_the_concentrations_of_the_classifier_also_beyond_its_limits():
+    some, features = head(0), torch.randn(50, SIZE, dtype=torch.float64) * 100
+    raw = features @ some.weight.T + some.bias
+    assert (raw < -10).any() and (raw > 10).any()
+    assert torch.allclose(some.concentration(features).float(), concentration_of(raw))
 
 
 def test_a_strength_or_a_shape_that_cannot_be_is_refused():
