@@ -233,8 +233,11 @@ def with_votes_column(rows: Dataset, label_scheme: str | None = None, trees: Tre
     if labelled and columns in ([], ["votes"]):
         if not columns:
             return rows
-        votes = votes_of(rows.select_columns([*columns, *marks, *ids]).with_format("arrow")[:], trees)  # or raises
-        return _without_mark(rows, votes, trees) if marks else rows
+        table = rows.select_columns([*columns, *marks, *ids]).with_format("arrow")[:]
+        votes = votes_of(table, trees)  # or raises
+        if marks:
+            return _without_mark(rows, votes, trees)
+        return with_votes(rows, votes) if table["votes"].null_count else rows
     summary = ["summary"] if "summary" in rows.column_names else []
     table = rows.select_columns([*columns, *marks, *ids, *summary]).with_format("arrow")[:]
     votes = votes_of(table, trees)

@@ -371,3 +371,10 @@ def test_further_data_sets_that_do_not_belong_to_the_first_are_refused(tmp_path)
         load_galaxies(first, also=[parquet(tmp_path / "classes", train=rows([0, 1], other, 10))])
     with pytest.raises(ValueError, match="has 1 rows that dataset=.* holds out, such as id g3; remove"):
         load_galaxies(first, also=[parquet(tmp_path / "held_out", train=rows([0, 1], kind, 3))])
+
+
+def test_a_row_without_a_list_of_votes_has_unknown_votes():
+    votes = [[float(answer) for answer in range(37)], None]
+    labelled = rows([0, 1], ClassLabel(names=["spiral", "smooth"]), votes=votes)
+    read = np.array(with_votes_column(labelled)["votes"])
+    assert read.shape == (2, 37) and read[0].tolist() == votes[0] and np.isnan(read[1]).all()
