@@ -1,9 +1,9 @@
-"""The class of a galaxy by the votes that a model predicts, so that class, votes and captions cannot contradict.
+"""The class of a galaxy by the votes that a model predicts, so that class, votes and captions hardly contradict.
 
 The vote head predicts a Dirichlet distribution of the fractions of each question. The probability of a class is the
 share of draws from it whose class, by the rules that label a galaxy by its votes (:mod:`galaxy_vision.data.labels`), is
-this one. Classes hence follow the campaign whose votes are asked for. Models without votes, and those with classes of
-their own, have the probabilities of the class head.
+this one, to which the class head adds some (:data:`HEAD_WEIGHT`). Classes hence follow the campaign whose votes are
+asked for. Models without votes, and those with classes of their own, have the probabilities of the class head.
 """
 
 from collections.abc import Iterable
