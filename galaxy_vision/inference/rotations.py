@@ -17,6 +17,19 @@ def check_rotations(rotations: int) -> None:
         raise ValueError(f"rotations={rotations} is not one of {', '.join(map(str, ROTATIONS))}")
 
 
+def turned(pixel_values: torch.Tensor, rotations: int) -> torch.Tensor:
+    """Return the views of images (B, C, H, H), one after the other: (rotations * B, C, H, H), channels last.
+
+    Raises:
+        ValueError: ``rotations`` is not one of :data:`ROTATIONS`.
+    """
+    check_rotations(rotations)
+    mirrored = [pixel_values, pixel_values.flip(-1)][: max(rotations // 4, 1)]
+    turns = range(min(rotations, 4))
+    views = torch.cat([torch.rot90(view, turn, (-2, -1)) for view in mirrored for turn in turns])
+    return views.contiguous(memory_format=torch.channels_last)
+
+
 def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyClassifierOutput:
     """Average the outputs of a classifier over turned and mirrored images (Dieleman et al. 2015, section 7.2).
 
@@ -37,9 +50,7 @@ def classify(model, pixel_values: torch.Tensor, rotations: int = 1) -> GalaxyCla
     check_rotations(rotations)
     if rotations == 1:
         return model(pixel_values=pixel_values)
-    mirrored = [pixel_values, pixel_values.flip(-1)][: rotations // 4]
-    turned = torch.cat([torch.rot90(view, turns, (-2, -1)) for view in mirrored for turns in range(4)])
-    outputs = model(pixel_values=turned.contiguous(memory_format=torch.channels_last))
+    outputs = model(pixel_values=turned(pixel_values, rotations))
     if (means := mean_of_views(model, outputs, rotations)) is not None:
         logits, errors = means
     else:
