@@ -61,11 +61,13 @@ class Galaxies(DatasetDict):
         notes: one line for each data set that does not say whose its votes are, with those that they are taken for; and
             for what was left out of labels of one's own.
         task: what the labels of one's own are; None for classes and votes as our builders write them.
+        few: whether the rows are so few that those of validation are learned from too.
     """
 
     trees: Trees | None = None
     notes: tuple[str, ...] = ()
     task: Task | None = None
+    few: bool = False
 
 
 def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0, trees: Trees | None = None) -> str:
