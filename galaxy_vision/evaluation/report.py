@@ -164,6 +164,8 @@ def describe_dataset(name: str, num_simulated: int = 0, trees: Trees | None = No
     """Return name, title, licence and citation of a data set from its card, as far as it names them."""
     folder = Path(locate_dataset(name, num_simulated, trees=trees))
     facts = {"name": name, "hub_id": None, "title": Path(name).name, "license": None, "citation": None}
+    if folder.is_file():
+        return facts
     if not folder.is_dir():
         facts["hub_id"] = name
     elif not (folder / "README.md").is_file():
@@ -199,7 +201,7 @@ def write_report(folder: Path, rows=None, trees: Trees | None = None) -> list[Pa
 
     tree = (trees or Trees()).first
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
-    written = [figures.draw_curves(results, folder / "training_curves.png")] if "history" in results else []
+    written = [figures.draw_curves(results, folder / "training_curves.png")] if results.get("history") else []
     if "captions" in results:
         if rows is not None:
             written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png", tree))

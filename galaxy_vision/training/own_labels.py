@@ -65,6 +65,7 @@ def learn_own_labels(
     # ------------------------------------------------------------------------------------------------------------ model
     model, kept = new_classifier(args, rows, start, problem)
     what = rows.task or f"task single_label: one class of many, {len(rows.class_names)} classes"
+    rows.other_answers = kept.num_answers if kept else 0
     schedule = ", ".join(f"{name}={getattr(args, name)}" for name in (*SCHEDULE, "epochs"))
     accelerator.print(f"{what}; {'the head alone' if args.probe else schedule}")
     accelerator.print(kept_line(kept, start, args))

@@ -42,6 +42,7 @@ class Arguments(ClassifierRun):
         super().__post_init__()
         if self.data is not None:
             self.dataset = self.data
+            self.resolved.add("dataset")
         if "dataset" not in self.given and self.data is None:
             raise ValueError("data is missing; give --data, a table of paths and labels, or a folder of class folders")
 
