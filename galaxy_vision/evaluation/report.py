@@ -19,8 +19,9 @@ from huggingface_hub import DatasetCard, ModelCard
 from .. import __version__
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
-from ..data.load import OwnLabels, load_galaxies, locate_dataset
+from ..data.load import load_galaxies, locate_dataset
 from ..data.own_labels import label_names_of
+from ..data.own_tasks import OwnLabels
 from ..data.twins import without_twins
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification

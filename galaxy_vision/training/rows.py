@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from ..data.batches import cache_pixels, encode_captions, make_loader
 from ..data.checks import fingerprint_of, split_contents
 from ..data.load import class_counts, load_galaxies
-from ..data.own_labels import Task, label_names_of
+from ..data.own_labels import label_names_of
+from ..data.own_tasks import Task
 from ..data.splits import SPLITS
 from ..data.streaming import TrainingStream
 from ..models.image_processing_galaxy import GalaxyImageProcessor

@@ -175,7 +175,9 @@ def fit(run: RunState, validate: Callable, begin_epoch: Callable[[int], None] | 
             checkpoints.end_if_terminating()
 
 
-def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable, more: Callable | None = None) -> dict | None:
+def finish(
+    run: RunState, rows: Rows, kind: type, processor, test: Callable, more: Callable | None = None
+) -> dict | None:
     """Test the weights of the best epoch, once; save and report; push if asked to.
 
     Args:
