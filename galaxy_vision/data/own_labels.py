@@ -133,7 +133,7 @@ def merged_spellings(names: Sequence[str]) -> list[str]:
     for written, taken in spelling.items():
         groups.setdefault(taken, []).append(written)
     return [
-        f"the classes {', '.join(map(repr, written))} are taken for one, {taken!r}"
+        f"the classes {', '.join(map(repr, sorted(written)))} are taken for one, {taken!r}"
         for taken, written in groups.items()
         if len(written) > 1
     ]

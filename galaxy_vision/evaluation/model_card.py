@@ -57,7 +57,7 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         crop_fraction=_crop_fraction(folder),
         simulated=dataset["name"] == "simulated",
         also_fitted=_also_fitted(results, run),
-        doubt=few_tested(results["rows"]) if "task" in results else None,
+        doubt=few_tested(results["rows"], arguments.get("folds", 0)) if "task" in results else None,
         base=run.get("base") if "task" in results else None,
         dataset=dataset,
         further=run.get("further_datasets", []),

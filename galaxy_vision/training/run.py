@@ -216,9 +216,17 @@ def finish(
         }
         results |= more(results) if more else {}
         finish_run(args, accelerator, rows.data, rows.trees, results)
-        print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
+        if "task" not in results:
+            chosen = (
+                f"Test split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}"
+            )
+        elif args.folds:
+            chosen = f"All {results['rows']} rows, each by a model of {args.folds} that has not learned from it"
+        else:
+            chosen = f"Test split, {results['rows']} rows"
+        print(f"\n{chosen}")
         print(summary_table(results))
-        if "task" in results and (doubt := few_tested(results["rows"])):
+        if "task" in results and (doubt := few_tested(results["rows"], args.folds)):
             print(f"\n{doubt}")
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
