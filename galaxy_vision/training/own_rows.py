@@ -11,11 +11,13 @@ CHOICES = ("fold", "folds", "labels_per_class", "learning_curve", "probe")
 """Arguments that have a meaning for labels of one's own only."""
 
 
-SCHEDULE = {"learning_rate": 5e-4, "batch_size": 16, "ema_decay": 0.99, "weight_decay": 0.05}
+SCHEDULE = {"learning_rate": 3e-4, "batch_size": 16, "ema_decay": 0.99, "weight_decay": 0.05}
 """Of a run that starts from a trained model, where nobody gives another. Ours: lab_notes.md, "Few labels"."""
+FEW_RATE = 1e-4
+"""Peak learning rate of few rows. Ours: larger ones spoil what the first head has found (same place)."""
 VIEWS_SHOWN = 6000
 """Views of the training images that are shown in all, where no epochs are given."""
-EPOCHS = (5, 30)
+EPOCHS = (5, 20)
 """Least and most passes over the training images, where none are given."""
 
 
@@ -55,7 +57,8 @@ def arrange(args, data: Galaxies) -> Galaxies:
         splits["train"] = concatenate_datasets([splits["train"], splits["validation"]])
     if args.labels_per_class:
         splits["train"] = splits["train"].select(_drawn(splits["train"], args.labels_per_class, args.seed))
-    args.take(SCHEDULE if args.init_from else {})
+    if args.init_from:
+        args.take(SCHEDULE | ({"learning_rate": FEW_RATE} if few else {}))
     args.take({"epochs": int(np.clip(VIEWS_SHOWN // max(len(splits["train"]), 1), *EPOCHS))})
     arranged = Galaxies(splits)
     arranged.trees, arranged.notes, arranged.task, arranged.few = data.trees, data.notes, data.task, few
