@@ -29,13 +29,11 @@ from .checkpoints import save_best
 from .classifier_arguments import CLASS_WEIGHTINGS
 from .head_fit import Head, choose_strength, fit_head
 from .loop import Run
-from .own_rows import SCHEDULE, learns_own_labels
+from .own_rows import SCHEDULE
 from .probe import Probe, fit_probe
 from .rounds import curve_of, fold_folder
 from .rows import Rows
 from .run import finish, fit, prepare
-
-__all__ = ["learn_own_labels", "learns_own_labels"]
 
 PROBLEMS = {"single_label": SINGLE_LABEL, "multi_label": MULTI_LABEL, "regression": REGRESSION, "counts": SINGLE_LABEL}
 LAYER_DECAY = 0.7

@@ -27,6 +27,8 @@ def learns_own_labels(args, data: Galaxies) -> bool:
     Classes without votes are labels of one's own where the run starts from a trained classifier, or by an argument that
     has a meaning for them only; otherwise they are learned as any data set is.
     """
+    if not hasattr(args, "own"):  # a captioner
+        return False
     several = isinstance(data["test"].features["label"], dict)
     is_meant = any(getattr(args, name, None) for name in ("init_from", *CHOICES))
     return several or (is_meant and (getattr(data, "task", None) is not None or data.trees is None))
@@ -41,7 +43,7 @@ def arrange(args, data: Galaxies) -> Galaxies:
     Raises:
         ValueError: an argument is for labels of one's own, and these are not; or a fold is not one of its number.
     """
-    if not hasattr(args, "own"):  # a captioner
+    if not hasattr(args, "own"):
         return data
     if args.streaming or not learns_own_labels(args, data):
         if asked := [name for name in CHOICES if getattr(args, name, None)]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from galaxy_vision import GalaxyResNetConfig, GalaxyResNetForImageClassification, GalaxyResNetModel
 from galaxy_vision.inference.openvino import to_openvino
@@ -40,7 +41,9 @@ def test_units_and_the_error_head_are_saved_and_older_code_would_refuse_the_form
     assert loaded.config.format_version == 3 and (two.label_errors > 0).all()
     assert GalaxyResNetModel.from_pretrained(tmp_path).config.predict_errors
     assert GalaxyResNetConfig().format_version == 1
-    with pytest.raises(ValueError, match="predict_errors=True is for numbers; set problem_type to regression"):
+    with pytest.raises(
+        StrictDataclassError, match="predict_errors=True is for numbers; set problem_type to regression"
+    ):
         GalaxyResNetConfig(predict_errors=True)
 
 
