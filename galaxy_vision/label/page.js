@@ -55,7 +55,8 @@
     document.getElementById('gvl').dataset.state = 'asking';
   };
   const measure = () => {
-    const zoom = $('plate').dataset.view === 'frame' ? 1 / 0.6 : 1;
+    const zoom = $('plate').dataset.view === 'frame' ? 1 / (state?.crop || 1) : 1;
+    document.getElementById('gvl').style.setProperty('--zoom', 1 / (state?.crop || 1));
     $('scale').style.width = `${100 * zoom * Number($('scale').dataset.share || 0)}%`;
   };
   const show = async (number) => {
@@ -115,7 +116,7 @@
       figure.innerHTML = '<span></span><figcaption></figcaption>';
       figure.classList.toggle('gvl-odd', Boolean(odd));
       figure.title = odd ? `${label}; the model had said ${guess}` : label;
-      figure.querySelector('figcaption').textContent = state.labels.findIndex(({ name }) => name === label) + 1 || '–';
+      figure.querySelector('figcaption').textContent = label;
       load(galaxy).then(({ image }) => {
         const small = new Image();
         small.src = image;

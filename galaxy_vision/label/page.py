@@ -63,7 +63,7 @@ def app_of(session: Session, host: str = "127.0.0.1") -> FastAPI:
             return JSONResponse(image_of(id(session.galaxies), number)._asdict())
         except Exception as error:  # storage and archives raise whatever they like, and one image must not end all
             if 0 <= number < len(session.galaxies):
-                session.break_off(number)
+                session.leave_out(number)
             return JSONResponse({"error": str(error).splitlines()[0] or type(error).__name__}, status_code=404)
 
     @app.post("/label/answer")
@@ -89,7 +89,7 @@ def app_of(session: Session, host: str = "127.0.0.1") -> FastAPI:
         return Response(data, media_type="text/csv", headers=headers)
 
     with gr.Blocks(title="Label galaxies", analytics_enabled=False) as blocks:
-        gr.HTML((HERE / "page.html").read_text().replace("{most}", str(MOST_LABELS)), padding=False)
+        gr.HTML((HERE / "page.html").read_text().replace("{most}", str(MOST_LABELS)), apply_default_css=False)
     return gr.mount_gradio_app(
         app,
         blocks,

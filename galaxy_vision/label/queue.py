@@ -79,6 +79,8 @@ def likeliest_first(
     if probability is None and not len(examples):
         return next_to_label(embeddings, is_open, labelled, None, count, seed)
     candidates = np.flatnonzero(is_open)
+    if not len(candidates):
+        return candidates
     if probability is None:
         _, distances = nearest(embeddings[candidates], examples)
         return candidates[np.argsort(distances, kind="stable")[:count]]
@@ -94,6 +96,8 @@ def spread(candidates: np.ndarray, known: np.ndarray, weight: np.ndarray, count:
         weight: (M,), 0 or more.
         count: how many; all if there are fewer.
     """
+    if not len(candidates):
+        return np.empty(0, int)
     scaled, known = _standardised(candidates, known)
     distances = nearest(scaled, known)[1] if len(known) else np.ones(len(scaled))
     left, chosen = np.ones(len(scaled), bool), []

@@ -5,16 +5,14 @@ labels of the file, those of other people too. Answers never wait for it.
 """
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..images.framing import Frame
+from ..images.framing import AUTO, Frame
 from ..inference.embeddings import Embedder
-from ..models.losses import SINGLE_LABEL
-from ..training.probe import fit_probe
-from .galaxies import Galaxies, Galaxy
+from .galaxies import Galaxies
+from .learner import Learner
 from .queue import likeliest_first, next_to_label
 from .store import Labels
 
@@ -38,6 +36,8 @@ class Session:
         labels: the file.
         names: of the labels, in the order of their keys.
         find: the label that is looked for; None where the galaxies that teach most are shown.
+        galaxies: of the catalogue.
+        learner: what the model knows of them.
         notes: sentences for the page.
     """
 
@@ -45,12 +45,12 @@ class Session:
         self,
         labels: Labels,
         embedder: Embedder,
-        open_galaxies: Any,
+        open_galaxies: Callable[[], Galaxies | None],
         names: Sequence[str] = (),
         find: str | None = None,
         examples: Sequence[bytes] = (),
         refit: int = 5,
-        frame: Frame | None = None,
+        frame: Frame = AUTO,
         second_opinion: bool = False,
         seed: int = 0,
     ):
@@ -71,8 +71,9 @@ class Session:
         Raises:
             ValueError: a name cannot be a label, there are too many, or an example cannot be read.
         """
-        self.labels, self.embedder, self.frame, self.find = labels, embedder, frame, find
-        self.refit, self.second_opinion, self.seed = refit, second_opinion, seed
+        self.labels, self.find, self.refit, self.frame = labels, find, refit, frame
+        self._embedder, self._open_galaxies, self._seed = embedder, open_galaxies, seed
+        self._second_opinion = second_opinion
         self.names: list[str] = []
         for name in [*names, *(name for name in labels.counts() if name not in names)]:
             self.add_name(name)
@@ -81,31 +82,22 @@ class Session:
         vectors = embedder(list(examples)) if examples else []
         if broken := next((vector for vector in vectors if isinstance(vector, ValueError)), None):
             raise ValueError(f"like: {broken}")
-        self.examples = np.array(vectors, np.float32).reshape(-1, embedder.size)
-        self.notes: list[str] = []
+        self._examples = np.array(vectors, np.float32).reshape(-1, embedder.size)
         self._lock, self._wake, self._stopped = threading.RLock(), threading.Event(), False
-        self._open_galaxies = open_galaxies
-        self.galaxies: Galaxies | list[Galaxy] = []
         self._take(open_galaxies())
 
     def _take(self, galaxies: Galaxies | None) -> None:
         """Begin with the galaxies of the catalogue; with none, wait for them."""
-        with self._lock:
-            self.galaxies = galaxies or []
-            count = len(self.galaxies)
-            self.notes = list(getattr(galaxies, "notes", ()))
-            self.index_of = {galaxy.path: index for index, galaxy in enumerate(self.galaxies)}
-            self.embeddings = np.zeros((count, self.embedder.size), np.float32)
-            self.is_known, self.is_broken = np.zeros(count, bool), np.zeros(count, bool)
-            self.order = np.random.default_rng(self.seed).permutation(count)
-            self.skipped: dict[int, None] = {}
-            self.probe, self.probabilities = None, None  # (N, labels)
-            self._plan: list[int] = []
-            self._scores: dict[int, tuple[str, float]] = {}
-            own = [row for row in self.labels.rows if row.get("labeller") == self.labels.labeller]
-            self.history = [(self.index_of[row["path"]], row, None) for row in own if row["path"] in self.index_of]
-            self._learned_rows = -1
-            self._pending = 0
+        self.galaxies = galaxies or []
+        self.notes: list[str] = list(getattr(galaxies, "notes", ()))
+        self.learner = Learner(self.galaxies, self._embedder, self._seed)
+        self._index_of = {galaxy.path: index for index, galaxy in enumerate(self.galaxies)}
+        self._skipped: dict[int, None] = {}
+        self._plan: list[int] = []
+        self._scores: dict[int, tuple[str, float]] = {}  # by which galaxies of the plan were chosen
+        self._fitted = 0  # labels that the model has learned from
+        own = [row for row in self.labels.rows if row.get("labeller") == self.labels.labeller]
+        self.history = [(index, row, None) for row in own if (index := self._index_of.get(row["path"])) is not None]
 
     # ---- what the page asks for
 
@@ -116,25 +108,24 @@ class Session:
             showing: galaxy that the page shows already, which is not named again.
         """
         with self._lock:
-            counts, judged = self.labels.counts(), [(row, guess) for _, row, guess in self.history if guess]
-            done = {row["path"] for row in self.labels.rows} & self.index_of.keys()
+            counts, judged = self.labels.counts(), [(row["label"], guess) for _, row, guess in self.history if guess]
+            is_broken, labelled = self.learner.is_broken, self._labelled()
             return {
                 "labels": [{"name": name, "count": counts[name]} for name in self.names],
-                "labelled": len(done),
+                "labelled": len({index for index, _ in labelled}),
                 "total": len(self.galaxies),
-                "known": int(self.is_known.sum() + self.is_broken.sum()),
-                "broken": int(self.is_broken.sum()),
+                "known": int((self.learner.is_known | is_broken).sum()),
+                "broken": int(is_broken.sum()),
                 "next": self._next(showing),
                 "last": [
-                    {"galaxy": index, "label": row["label"], "guess": guess, "path": row["path"]}
-                    for index, row, guess in self.history[-6:]
+                    {"galaxy": index, "label": row["label"], "guess": guess} for index, row, guess in self.history[-6:]
                 ],
-                "agreed": sum(row["label"] == guess for row, guess in judged),
+                "agreed": sum(label == guess for label, guess in judged),
                 "judged": len(judged),
-                "until": max(self.refit - self._pending, 0),
-                "learned": self.probabilities is not None,
+                "until": max(self.refit - abs(len(labelled) - self._fitted), 0),
+                "learned": self.learner.probabilities is not None,
                 "find": self.find,
-                "skipped": len(self.skipped),
+                "crop": self._embedder.processor.crop_fraction,
                 "notes": self.notes,
             }
 
@@ -149,21 +140,18 @@ class Session:
             self._check(galaxy)
             if label not in self.names:
                 raise ValueError(f"{label!r} is not one of the labels {', '.join(self.names)}; add it first")
-            name, score = self._scores.get(galaxy, ("", None))
-            guess = self._guess(galaxy)
+            guess = self.learner.guess(galaxy)
             self.galaxies[galaxy].keep()
-            row = self.labels.add(self.galaxies[galaxy].path, label, name, score)
-            self.history.append((galaxy, row, guess))
-            self.skipped.pop(galaxy, None)
-            self._pending += 1
-            if self._pending >= self.refit or self.probabilities is None:
-                self._wake.set()
+            row = self.labels.add(self.galaxies[galaxy].path, label, *self._scores.get(galaxy, ("", None)))
+            self.history.append((galaxy, row, guess and guess[0]))
+            self._skipped.pop(galaxy, None)
+        self._wake.set()
 
     def skip(self, galaxy: int) -> None:
         """Show a galaxy again only after all others; raise ValueError if there is none of this number."""
         with self._lock:
             self._check(galaxy)
-            self.skipped[galaxy] = None
+            self._skipped[galaxy] = None
 
     def undo(self) -> int | None:
         """Take back one's own last label; return the galaxy, or None where there is nothing to take back.
@@ -178,7 +166,6 @@ class Session:
             galaxy, row, _ = self.history[-1]
             self.labels.remove(row)
             self.history.pop()
-            self._pending = max(self._pending - 1, 0)
             return galaxy
 
     def add_name(self, name: str) -> None:
@@ -188,20 +175,18 @@ class Session:
             ValueError: the name is empty, too long, another spelling of one, or one too many.
         """
         name = " ".join(str(name).split())
-        if not name or len(name) > LONGEST_LABEL:
-            raise ValueError(
-                f"a label has 1 to {LONGEST_LABEL} characters, and {name[:80]!r} has {len(name)}; rename it"
-            )
+        if not 0 < len(name) <= LONGEST_LABEL:
+            raise ValueError(f"{name[:80]!r} has {len(name)} characters; give a label 1 to {LONGEST_LABEL}")
         if known := next((known for known in self.names if known.casefold() == name.casefold()), None):
             raise ValueError(f"there is a label {known!r} already; give {name!r} another name")
         if len(self.names) >= MOST_LABELS:
             raise ValueError(f"{name!r} is one label too many: there are keys for {MOST_LABELS}; leave some out")
         self.names.append(name)
 
-    def break_off(self, galaxy: int) -> None:
+    def leave_out(self, galaxy: int) -> None:
         """Leave out a galaxy whose image cannot be read."""
         with self._lock:
-            self.is_broken[galaxy], self.is_known[galaxy] = True, False
+            self.learner.is_broken[galaxy], self.learner.is_known[galaxy] = True, False
 
     def _check(self, galaxy: int) -> None:
         if not 0 <= galaxy < len(self.galaxies):
@@ -209,53 +194,44 @@ class Session:
 
     # ---- what comes next
 
+    def _labelled(self) -> list[tuple[int, str]]:
+        """The galaxies of the catalogue in the file of labels, and their labels; one that two labelled comes twice."""
+        rows = [(self._index_of.get(row["path"]), row["label"]) for row in self.labels.rows]
+        return [(index, label) for index, label in rows if index is not None and label]
+
     def _next(self, showing: int | None) -> list[int]:
-        is_open = self._is_open()
+        is_open = ~self.learner.is_broken
+        mine, everybodys = [index for index, *_ in self.history], [index for index, _ in self._labelled()]
+        is_open[mine if self._second_opinion else everybodys] = False
         if showing is not None and 0 <= showing < len(is_open):
             is_open[showing] = False
-        skipped = [index for index in self.skipped if is_open[index]]
-        fresh = is_open.copy()
-        fresh[skipped] = False
-        self._plan = [index for index in self._plan if fresh[index]]
-        if len(self._plan) < PRELOADED and fresh.any():
-            self._plan = self._planned(fresh)
+        skipped = [index for index in self._skipped if is_open[index]]
+        is_open[skipped] = False
+        self._plan = [index for index in self._plan if is_open[index]]
+        if len(self._plan) < PRELOADED and is_open.any():
+            self._plan = self._planned(is_open)
         return (self._plan + skipped)[:PRELOADED]
 
-    def _is_open(self) -> np.ndarray:
-        is_open = ~self.is_broken
-        rows = self.labels.rows
-        if self.second_opinion:
-            rows = [row for row in rows if row.get("labeller") == self.labels.labeller]
-        done = [self.index_of[row["path"]] for row in rows if row["path"] in self.index_of]
-        is_open[done] = False
-        return is_open
-
-    def _planned(self, fresh: np.ndarray) -> list[int]:
-        known = fresh & self.is_known
-        waiting = [int(index) for index in self.order if fresh[index] and not self.is_known[index]]
-        if known.sum() < PLANNED:  # the model has just begun to look at them
-            return [*(int(index) for index in self.order if known[index]), *waiting][:PLANNED]
-        rows = [row for row in self.labels.rows if row["path"] in self.index_of]
-        labelled = np.array([self.index_of[row["path"]] for row in rows], int)
-        labelled = labelled[self.is_known[labelled]]
-        seed = self.seed + len(rows)
+    def _planned(self, is_open: np.ndarray) -> list[int]:
+        """Choose galaxies, of those that the model has looked at where there are enough."""
+        learner, order = self.learner, self.learner.order
+        known = is_open & learner.is_known
+        if known.sum() < PLANNED:
+            waiting = is_open & ~learner.is_known
+            return np.concatenate([order[known[order]], order[waiting[order]]])[:PLANNED].tolist()
+        labels = [(index, name) for index, name in self._labelled() if learner.is_known[index]]
+        labelled = np.array([index for index, _ in labels], int)
+        seed = self._seed + len(labels)
         if self.find is None:
-            chosen = next_to_label(self.embeddings, known, labelled, self.probabilities, PLANNED, seed)
+            chosen = next_to_label(learner.embeddings, known, labelled, learner.probabilities, PLANNED, seed)
+            scores = {index: learner.guess(index) for index in chosen.tolist()}
         else:
-            column, found = self.names.index(self.find), [row["label"] == self.find for row in rows]
-            found = [self.index_of[row["path"]] for row, is_found in zip(rows, found, strict=True) if is_found]
-            examples = np.concatenate([self.examples, self.embeddings[[i for i in found if self.is_known[i]]]])
-            likely = None if self.probabilities is None else self.probabilities[:, column]
-            chosen = likeliest_first(self.embeddings, known, labelled, examples, likely, PLANNED, seed)
-        for index in chosen.tolist() if self.probabilities is not None else ():
-            best = int(self.probabilities[index].argmax()) if self.find is None else self.names.index(self.find)
-            self._scores[index] = (self.names[best], float(self.probabilities[index, best]))
+            found = learner.embeddings[[index for index, name in labels if name == self.find]]
+            examples, likely = np.concatenate([self._examples, found]), learner.probability_of(self.find)
+            chosen = likeliest_first(learner.embeddings, known, labelled, examples, likely, PLANNED, seed)
+            scores = {index: None if likely is None else (self.find, float(likely[index])) for index in chosen.tolist()}
+        self._scores |= {index: score for index, score in scores.items() if score is not None}
         return chosen.tolist()
-
-    def _guess(self, galaxy: int) -> str | None:
-        if self.probabilities is None or not self.is_known[galaxy]:
-            return None
-        return self.names[int(self.probabilities[galaxy].argmax())]
 
     # ---- the thread
 
@@ -270,15 +246,13 @@ class Session:
 
     def _work(self) -> None:
         while not self._stopped:
+            self._wake.clear()
             try:
                 busy = self.step()
             except (OSError, ValueError) as error:  # such as a full disk; labels are written all the same
-                with self._lock:
-                    self.notes = [*self.notes[:4], f"The model does not learn: {str(error).splitlines()[0]}"]
-                busy = False
+                self.notes, busy = [f"The model does not learn now: {str(error).splitlines()[0]}."], False
             if not busy:
                 self._wake.wait(POLL)
-            self._wake.clear()
 
     def step(self) -> bool:
         """Learn if labels wait for it, otherwise embed some galaxies; return whether there was anything to do.
@@ -295,62 +269,12 @@ class Session:
             for name in self.labels.counts():  # others may have added labels
                 if name not in self.names and len(self.names) < MOST_LABELS:
                     self.names.append(name)
-        return self._learn() or self._embed()
-
-    def _embed(self) -> bool:
-        with self._lock:
-            unknown = ~(self.is_known | self.is_broken)
-            labelled = [self.index_of[row["path"]] for row in self.labels.rows if row["path"] in self.index_of]
-            first = [index for index in labelled if unknown[index]]
-            batch = (first + [int(index) for index in self.order[unknown[self.order]]])[:AT_ONCE]
-        if not batch:
-            return False
-        files, failed = {}, []
-        for index in dict.fromkeys(batch):
-            try:
-                files[index] = self.galaxies[index].load()
-            except Exception:  # storage and archives raise whatever they like, and one image must not end the session
-                failed.append(index)
-        vectors = dict(zip(files, self.embedder(list(files.values())), strict=True))
-        failed += [index for index, vector in vectors.items() if isinstance(vector, ValueError)]
-        with self._lock:
-            for index, vector in vectors.items():
-                if index not in failed:
-                    self.embeddings[index], self.is_known[index] = vector, True
-            self.is_broken[failed] = True
-            if self.probe is not None:
-                self._predict(list(vectors))
-        return True
-
-    def _learn(self) -> bool:
-        """Fit the probe where enough labels have come since the last time; return whether it was fitted."""
-        with self._lock:
-            rows = [row for row in self.labels.rows if row["path"] in self.index_of and row["label"] in self.names]
-            indices = np.array([self.index_of[row["path"]] for row in rows], int)
-            known = self.is_known[indices]
-            targets = np.array([self.names.index(row["label"]) for row in rows], int)[known]
-            vectors = self.embeddings[indices[known]]
-            if self.find is not None:
-                vectors = np.concatenate([vectors, self.examples])
-                targets = np.concatenate([targets, np.full(len(self.examples), self.names.index(self.find))])
-            due = abs(len(targets) - max(self._learned_rows, 0)) >= self.refit
-            classes = np.unique(targets)
-            if len(classes) < 2 or not (due or self.probabilities is None):
-                return False
-            names = [self.names[label] for label in classes]
-        self._learned_rows = len(targets)
-        probe = fit_probe(vectors, np.searchsorted(classes, targets), SINGLE_LABEL, names)
-        with self._lock:
-            self.probe, self._pending = probe, 0
-            self.probabilities = np.zeros((len(self.galaxies), len(self.names)), np.float32)
-            self._predict(np.flatnonzero(self.is_known).tolist())
-            self._plan, self._scores = [], {}
-        return True
-
-    def _predict(self, indices: list[int]) -> None:
-        if self.probabilities.shape[1] < len(self.names):  # of labels that were added since
-            missing = len(self.names) - self.probabilities.shape[1]
-            self.probabilities = np.pad(self.probabilities, ((0, 0), (0, missing)))
-        columns = [self.names.index(name) for name in self.probe.names]
-        indices = [index for index in indices if self.is_known[index]]
-        self.probabilities[np.ix_(indices, columns)] = self.probe.predict(self.embeddings[indices])
+            labels = self._labelled()
+        first = [index for index, _ in labels]
+        is_due = abs(len(labels) - self._fitted) >= self.refit or self.learner.probabilities is None
+        waits = any(not (self.learner.is_known[index] or self.learner.is_broken[index]) for index in first)
+        if is_due and not waits and self.learner.fit(labels, self._examples, self.find):
+            with self._lock:
+                self._fitted, self._plan, self._scores = len(labels), [], {}
+            return True
+        return self.learner.embed(first, AT_ONCE) > 0
