@@ -222,9 +222,7 @@ def test_there_are_keys_for_nine_labels_and_answers_are_labels(folder, embedder)
 def test_wrong_arguments_are_one_line(argv, message, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
-    monkeypatch.setitem(
-        __import__("sys").modules, "galaxy_vision.label.page", __import__("types").SimpleNamespace(serve=None)
-    )
+    monkeypatch.setitem(sys.modules, "galaxy_vision.label.page", SimpleNamespace(serve=None))
     try:
         status = main([*argv, "--no_open_browser"])
     except SystemExit as stopped:
