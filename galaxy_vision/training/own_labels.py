@@ -8,6 +8,7 @@ arXiv:1606.09282), so that votes and captions stay.
 """
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -97,7 +98,8 @@ def learn_own_labels(run: Run, rows: Rows, start: GalaxyResNetForImageClassifica
 
     def validate(model: GalaxyResNetForImageClassification) -> tuple[float, dict] | None:
         if rows.few:  # they are learned from too: the last epoch is kept, at whose end the rate is 0
-            return -float(run.progress.epoch), {}
+            is_last = run.progress.epoch + 1 == args.epochs or args.patience
+            return (-float(run.progress.epoch) if is_last else math.inf), {}
         found = scored(model, "validation")
         return None if found is None else (found[0]["loss"], {"validation_loss": found[0]["loss"]})
 
