@@ -28,6 +28,7 @@ def run_describe(args: argparse.Namespace) -> int:
     from .inference.classes import probability_words
     from .inference.describe import NO_CAPTION
     from .inference.named_images import describe_named, named_images
+    from .inference.own_answers import answer_line, problem_of_model
 
     if (describer := _load_describer(args)) is None:
         return 2
@@ -46,7 +47,9 @@ def run_describe(args: argparse.Namespace) -> int:
             print(f"{path}\n  error: {result['error']}")
         else:
             caption = result["caption"].strip() or NO_CAPTION
-            print(f"{path}\n  {result['class']} ({probability_words(result)})\n  {caption}")
+            line = answer_line(result, problem_of_model(describer.classifier))
+            line = line or f"{result['class']} ({probability_words(result)})"
+            print(f"{path}\n  {line}\n  {caption}")
             for doubt in result["doubts"]:
                 print(f"  doubt: {doubt}")
             if result["reading"]:
@@ -69,12 +72,15 @@ def run_explain(args: argparse.Namespace) -> int:
     from .inference.explain import DEFAULT_METHOD, METHODS
     from .inference.explain_figure import MARK, check_targets, explanation_figure, figure_files
     from .inference.named_images import file_names, named_images, observe_named
+    from .inference.own_answers import predicts_numbers
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
         return refuse(f"--method {method} is not one of {', '.join(METHODS)}")
     if (describer := _load_describer(args)) is None:
         return 2
+    if predicts_numbers(describer.classifier):
+        return refuse(f"--model {args.model} predicts numbers, and heat maps are of classes and answers; give another")
     try:
         if args.target:
             check_targets(describer.classifier.config, args.target)
@@ -123,10 +129,13 @@ def _load_describer(args: argparse.Namespace):
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Print the table of scores, and write all of them to ``--output``, on the main process only."""
+    from .data.own_tasks import OwnLabels
     from .evaluation.saved import evaluate_saved
     from .evaluation.tables import summary_table
 
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
+    columns, root = settings.pop("label_columns"), settings.pop("image_root")
+    settings["own"] = OwnLabels(None, tuple(filter(None, (columns or "").split(","))), root)
     if args.output and not Path(args.output).resolve().parent.is_dir():
         return refuse(f"--output {args.output}: the folder does not exist; make it first")
     try:

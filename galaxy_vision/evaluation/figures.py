@@ -36,6 +36,8 @@ def draw_curves(results: dict, path: Path) -> Path:
     else:
         unit, losses = "nats", {"train_loss": "training (class-weighted)", "validation_loss": "validation"}
         scores = {"validation_macro_f1": "macro F1", "validation_rmse_37": "RMSE of 37"}
+        if "task" in results:  # labels of one's own
+            losses["train_loss"] = "training (labels, and what is kept)"
         if results["history"][0].get("validation_rmse_37") is None:
             scores = {"validation_macro_f1": "macro F1", "validation_rmse_known": "RMSE of votes"}
     history = results["history"]
@@ -48,8 +50,27 @@ def draw_curves(results: dict, path: Path) -> Path:
         axes.axvline(results["best_epoch"], color="grey", linewidth=1, linestyle=":", label="best epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
+    right.set_visible(any(history[0].get(key) is not None for key in scores))
     left.set(xlabel="epoch", ylabel=f"loss ({unit})", title="Loss")
     right.set(xlabel="epoch", title="Scores on the validation split")
+    return _save(figure, path)
+
+
+def draw_learning_curve(points: list[dict], path: Path) -> Path:
+    """Draw a score against the number of labels, with its 95 % intervals.
+
+    Args:
+        points: with ``rows`` that were learned from, ``score`` (its name), ``value`` and ``interval``.
+        path: of the figure.
+    """
+    figure, axes = plt.subplots(figsize=(5.2, 4.0), layout="constrained")
+    rows, values = ([point[key] for point in points] for key in ("rows", "value"))
+    edges = np.array([point["interval"] or [point["value"]] * 2 for point in points], dtype=float)
+    axes.errorbar(rows, values, yerr=np.abs(edges - np.array(values)[:, None]).T, marker="o", capsize=3)
+    axes.set_xscale("log")
+    axes.set_xticks(rows, labels=[str(count) for count in rows], minor=False)
+    axes.minorticks_off()
+    axes.set(xlabel="labelled images", ylabel=points[0]["score"], title="More labels, and what they gain")
     return _save(figure, path)
 
 
