@@ -103,7 +103,7 @@
       button.querySelector('b').textContent = name;
       button.querySelector('i').style.width = `${Math.round(72 * count / highest)}px`;
       button.querySelector('.gvl-more span').textContent = count;
-      button.setAttribute('aria-label', `${name}, key ${index + 1}, ${count} so far`);
+      button.setAttribute('aria-keyshortcuts', index + 1);
       button.classList.toggle('gvl-hit', name === hit);
       return button;
     }));
