@@ -42,7 +42,7 @@ def _show(session: dict, source: visit.Source, field: float | None = None, again
     try:
         look, base = _look(session, source, field, again)
     except ValueError as error:
-        shown, message = None, page.note(str(error))
+        shown, message = None, page.note(str(error), source.name)
     else:
         shown, message = {"number": number, "source": source, "look": look}, ""
     if session["asked"] != number:
@@ -80,6 +80,10 @@ def look_at_example(index: int, campaign: str | None) -> studio.Look:
 
 def _strip(session: dict) -> str:
     images, current = visit.thumbnails(session)
+    if not session["shown"]:  # the examples stand in the stage then
+        images = images[: len(session["visited"])]
+    if not images:
+        return ""
     is_row = bool(session["shown"]) and session["shown"]["source"].key.startswith("row ")
     return page.strip(images, current, is_from_table=is_row)
 

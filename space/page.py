@@ -41,10 +41,11 @@ def header(tabs: list[Tab]) -> str:
 </div></header>"""
 
 
-def note(sentence: str) -> str:
-    """Return a message in the form of an alert."""
-    capital = sentence[:1].upper() + sentence[1:]
-    return f'<div class="gv-note gv-error" role="alert">{icon("warn")}<p>{escape(capital)}</p></div>'
+def note(sentence: str, name: str = "") -> str:
+    """Return a message in the form of an alert; ``name`` is of the file that it is about."""
+    about = f"<b>{escape(name)}.</b> " if name else ""
+    text = escape(sentence[:1].upper() + sentence[1:]) + ("" if sentence.endswith(".") else ".")
+    return f'<div class="gv-note gv-error" role="alert">{icon("warn")}<p>{about}{text}</p></div>'
 
 
 def stage(examples: list[Thumbnail], message: str = "", number: int = 0) -> str:

@@ -158,7 +158,7 @@ def _colour_bar() -> str:
 def _tools(look: Look, drawn: Geometry, label: str) -> str:
     """Return what belongs to the plate: image or evidence, of what and how, opacity, and the field."""
     read, height = f"{drawn.cut.side:.0f}", min(look.image.info["size"])
-    wide = f", {drawn.cut.side * FIELD / drawn.picture[2]:.1f} petroR90" if look.image.info["whole"] else ""
+    wide = f", {drawn.cut.side * FIELD / drawn.picture[2]:.1f} petroR90; dashed: 8.48" if look.image.info["whole"] else ""
     options = "".join(
         f'<option value="{escape(value)}"{" selected" if value == label else ""}>{escape(words)}</option>'
         for words, value in targets()
@@ -168,7 +168,7 @@ def _tools(look: Look, drawn: Geometry, label: str) -> str:
     )
     empty = "" if look.layer else " There is none in this image."
     return f"""<figcaption class="gv-tools">
-<p class="gv-idle">The models read the middle {read} of {height} px{wide}.</p>
+<p class="gv-idle">The models read the gold square: {read} of {height} px{wide}.</p>
 <p class="gv-of" data-home="{escape(label)}" data-method="{DEFAULT_METHOD}" data-empty="{empty}">Speaks for <b></b> <small></small></p>
 <button type="button" class="gv-bare">Hold: bare</button>
 <div class="gv-seg" role="group" aria-label="What the plate shows">

@@ -87,7 +87,8 @@ def _row(index: int, row: Row, keys: list[str]) -> str:
 <td class="gv-kl"><b class="gv-why">not read</b><small>{name}</small></td><td class="gv-pr"></td>
 <td class="gv-cap gv-why" colspan="{1 + len(keys)}">{escape(summary["status"])}</td></tr>"""
     facets = " ".join([escape(summary["class"]).replace(" ", "_"), *([DOUBTFUL] if row.doubts else [])])
-    doubt = f'<span class="gv-flag">doubtful: {escape(", ".join(row.doubts))}</span>' if row.doubts else ""
+    reasons = ", ".join(row.doubts).replace("_", " ")
+    doubt = f'<span class="gv-flag">doubtful: {escape(reasons)}</span>' if row.doubts else ""
     caption = summary["caption"] if summary["caption"].strip() else NO_CAPTION
     cells = "".join(_key_cell(summary[key]) for key in keys)
     maybe = " gv-maybe" if row.doubts else ""

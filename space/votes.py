@@ -16,11 +16,12 @@ SHORT = {
     "arms-cant-tell": "arms not countable",
     "merging-none": "not merging",
     "no-clumps": "no clumps",
+    "merger": "merger",
 }
-"""Concepts of which captions say nothing, in the few words of the path."""
-LEGEND = """<dl class="gv-legend"><dt><span class="gv-iv" style="--lo:10%;--hi:90%;--v:60%"><i></i><b></b></span></dt>
+"""Concepts of which captions say nothing, or too much, in the few words of the path."""
+LEGEND = """<dl class="gv-legend"><dt><span class="gv-iv" style="--lo:10%;--hi:90%;--v:60%"><i></i><em></em></span></dt>
 <dd>share of those asked, with its 90&nbsp;% interval</dd>
-<dt><span class="gv-iv gv-open" style="--lo:5%;--hi:95%;--v:50%"><i></i><b></b></span></dt>
+<dt><span class="gv-iv gv-open" style="--lo:5%;--hi:95%;--v:50%"><i></i><em></em></span></dt>
 <dd>hollow: the interval reaches below one half</dd></dl>"""
 
 
@@ -141,7 +142,7 @@ def interval(answer: Answer) -> str:
     """Return the share of an answer as a dot on its interval; the numbers stand beside it."""
     low, high, share = (f"{100 * value:.1f}%" for value in (answer.lower, answer.upper, answer.fraction))
     is_open = " gv-open" if answer.lower < 0.5 else ""
-    return f'<span class="gv-iv{is_open}" style="--lo:{low};--hi:{high};--v:{share}"><i></i><b></b></span>'
+    return f'<span class="gv-iv{is_open}" style="--lo:{low};--hi:{high};--v:{share}"><i></i><em></em></span>'
 
 
 def percent(value: float) -> str:
@@ -191,7 +192,7 @@ def _branches(step: Step, steps: list[Step], tree: DecisionTree, votes: dict) ->
         later = "".join(_later(other) for other in _descendants(question.name, tree, by_name))
         html.append(
             f"""<details class="gv-branch" data-question="{escape(branch.name)}" style="--reach:{step.reach:.3f}">
-<summary><b>{escape(words)} {percent(share)}</b> would go on to: {escape(branch.text)}</summary>
+<summary><strong>{escape(words)} {percent(share)}</strong> would go on to: {escape(branch.text)}</summary>
 {_answers(branch.answers)}{later}</details>"""
         )
     return html
@@ -202,7 +203,7 @@ def _first_parent_on_path(question: Question, by_name: dict[str, Step]) -> str |
 
 
 def _later(step: Step) -> str:
-    return f'<p class="gv-later">then {percent(step.reach)} of all: {escape(step.text)}</p>{_answers(step.answers)}'
+    return f'<p class="gv-later" data-question="{escape(step.name)}">then {percent(step.reach)} of all: {escape(step.text)}</p>{_answers(step.answers)}'
 
 
 def _descendants(name: str, tree: DecisionTree, by_name: dict[str, Step]) -> list[Step]:

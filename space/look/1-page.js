@@ -22,7 +22,7 @@
   const ask = (name, data = {}) => (triggers[name] ? triggers[name](name, data) : waiting.push(() => ask(name, data)));
   const flush = () => { while (waiting.length) waiting.shift()(); };
 
-  const inputOf = (id) => $(`#${id} input[type=file], input#${id}`) ?? $(`#${id}`)?.parentElement?.querySelector('input[type=file]');
+  const inputOf = (id) => $(id === 'gv-files' ? '#gv-many input[type=file]' : '#gv-one input[type=file]');
   const offer = (files, id = 'gv-upload') => {
     const input = inputOf(id);
     if (!files.length) return;
@@ -62,7 +62,8 @@
     history.replaceState(history.state, '', answer.dataset.link || location.pathname);
     tab('one');
     const isPhone = innerWidth <= 700;
-    (isPhone ? $('.gv-strip') : answer).scrollIntoView({ block: isPhone ? 'start' : 'nearest' });
+    const pair = $('.gv-comparison');
+    (pair ?? (isPhone ? $('.gv-strip') : answer)).scrollIntoView({ block: pair || isPhone ? 'start' : 'nearest' });
     answer.focus({ preventScroll: true });
   };
   const save = (file) => {
