@@ -49,7 +49,8 @@ def build() -> gr.Blocks:
 
 def first_paint() -> Middleware:
     """Return what shows the page at once, before gradio has built it."""
-    body = f'<div id="gv-first">{page.header(TABS)}<div class="gv-wrap">{page.stage(visit.example_thumbnails())}</div></div>'
+    stage = page.stage(visit.example_thumbnails())
+    body = f'<div id="gv-first">{page.header(TABS)}<div class="gv-wrap">{stage}</div></div>'
     return Middleware(FirstPaint, head=styles_and_script(), body=body)
 
 

@@ -21,7 +21,8 @@ def waiting(card: Card) -> str:
     """Return that a galaxy waits for the one that it is compared with."""
     name = escape(card.description["image"])
     return f"""<div class="gv-note gv-waits" role="status">{icon("pair")}<p><b>{name} is kept for comparison.</b> Choose
-another image, or one of those above. <button type="button" class="gv-btn gv-uncompare">Stop comparing</button></p></div>"""
+another image, or one of those above.
+<button type="button" class="gv-btn gv-uncompare">Stop comparing</button></p></div>"""
 
 
 def comparison(left: Card, right: Card, tree: DecisionTree) -> str:

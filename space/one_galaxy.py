@@ -1,4 +1,4 @@
-"""The tab *One galaxy*: an image, what the models predict for it, its evidence, another beside it, and the downloads."""
+"""The tab *One galaxy*: an image, what the models predict for it, the evidence, another beside it, and downloads."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -96,8 +96,9 @@ def _parts(session: dict, look: studio.Look, number: int) -> list[str]:
     campaign = description["campaign"] or first
     share = f"?example={visit.EXAMPLES[int(source.key.split()[1])].stem}" if source.key.startswith("example ") else ""
     picker = page.campaign_picker(names, campaign, "campaign")
-    result = f"""<div class="gv-result{" gv-doubted" if description["doubts"] else ""}" tabindex="-1" data-number="{number}"
-data-link="{share}">{plate(look, number)}{head(description, picker)}{body(look, tree, share)}</div>"""
+    doubted = " gv-doubted" if description["doubts"] else ""
+    result = f"""<div class="gv-result{doubted}" tabindex="-1" data-number="{number}"
+data-link="{share}">{plate(look, number, session["field"])}{head(description, picker)}{body(look, tree, share)}</div>"""
     whose = page.NAMES.get(campaign, campaign) if is_one_of_several else ""
     votes = path(description["votes"], tree, whose, is_hidden=bool(description["doubts"]))
     return [result, votes, _comparison(session, look, tree)]

@@ -35,7 +35,8 @@ def header(tabs: list[Tab]) -> str:
         f'aria-selected="{"false" if index else "true"}" tabindex="{-1 if index else 0}">{escape(tab.name)}</button>'
         for index, tab in enumerate(tabs)
     )
-    return f"""<header class="gv-top"><div class="gv-wrap"><span class="gv-brand">{MARK}<span>Galaxy Vision</span></span>
+    return f"""<header class="gv-top"><div class="gv-wrap">
+<span class="gv-brand">{MARK}<span>Galaxy Vision</span></span>
 <div class="gv-tabs" role="tablist" aria-label="What to do">{buttons}</div>
 <button type="button" class="gv-round" id="gv-theme" aria-label="Switch between light and dark">{icon("theme")}</button>
 </div></header>"""
@@ -67,8 +68,8 @@ def stage(examples: list[Thumbnail], message: str = "", number: int = 0) -> str:
 <button type="button" class="gv-pick gv-choose">Choose an image</button></div></div>
 <p class="gv-foot">{FORMATS}, up to 64&nbsp;MiB and 4096&nbsp;px a side. Deleted within fifteen minutes.</p></div>
 <div class="gv-side">{message}<h1 class="gv-big">What kind of galaxy is this?</h1>
-<p class="gv-lead">You get its class, a sentence with the evidence for each word, and what the volunteers of Galaxy&nbsp;Zoo
-would have answered.</p><h2 class="gv-small">Or start from one of these</h2>
+<p class="gv-lead">You get its class, a sentence with the evidence for each word, and what the volunteers of
+Galaxy&nbsp;Zoo would have answered.</p><h2 class="gv-small">Or start from one of these</h2>
 <div class="gv-six">{pictures}</div></div></div>"""
 
 
@@ -82,12 +83,14 @@ def strip(images: list[Thumbnail], current: Thumbnail | None, is_from_table: boo
     """
     back = f'<button type="button" class="gv-btn gv-back">{icon("back")}Table</button>' if is_from_table else ""
     thumbs = "".join(
-        f'<button type="button" data-event="{image.event}" data-index="{image.index}" aria-label="{escape(image.name)}" '
-        f'title="{escape(image.name)}"{" aria-current=true" if image == current else ""}>'
+        f'<button type="button" data-event="{image.event}" data-index="{image.index}" '
+        f'aria-label="{escape(image.name)}" title="{escape(image.name)}"'
+        f"{' aria-current=true' if image == current else ''}>"
         f'<img src="{image.picture}" alt="" width="56" height="56"></button>'
         for image in images
     )
-    return f"""<div class="gv-strip">{back}<button type="button" class="gv-btn gv-main gv-choose">{icon("plus")}New image</button>
+    return f"""<div class="gv-strip">{back}
+<button type="button" class="gv-btn gv-main gv-choose">{icon("plus")}New image</button>
 <div class="gv-thumbs" role="group" aria-label="Images of this visit, and examples">{thumbs}</div>
 <p class="gv-eyebrow">Drop or paste anywhere on the page.<br>JPEG, PNG, TIFF, WebP, GIF, FITS</p></div>"""
 
@@ -102,11 +105,13 @@ def campaign_picker(names: list[str], chosen: str, event: str) -> str:
     """
     if len(names) < 2:
         return ""
-    options = "".join(
-        f'<option value="{escape(name)}"{" selected" if name == chosen else ""}>{escape(NAMES.get(name, name))}</option>'
-        for name in names
-    )
+    options = "".join(_option(name, name == chosen) for name in names)
     return f'<label class="gv-whose">as volunteers of <select data-event="{event}">{options}</select></label>'
+
+
+def _option(name: str, is_chosen: bool) -> str:
+    words = escape(NAMES.get(name, name))
+    return f'<option value="{escape(name)}"{" selected" if is_chosen else ""}>{words}</option>'
 
 
 def footer() -> str:
@@ -115,8 +120,9 @@ def footer() -> str:
     names = f"classifier <code>{escape(here['classifier'])}</code>, captioner <code>{escape(here['captioner'])}</code>"
     packages = f"galaxy_vision {here['galaxy_vision']} &middot; torch {here['torch']}"
     cards = "".join(_card(kind, location) for kind, location in model_places().items())
-    return f"""<footer class="gv-footer"><div class="gv-wrap"><p>Every answer is an estimate. {names} &middot; {packages} &middot;
-{here["device"]}</p><p>Examples: Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016), CC BY 4.0.
+    return f"""<footer class="gv-footer"><div class="gv-wrap"><p>Every answer is an estimate.
+{names} &middot; {packages}
+&middot; {here["device"]}</p><p>Examples: Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016), CC BY 4.0.
 <a href="?view=api">API</a></p>{cards}</div></footer>"""
 
 
@@ -124,7 +130,8 @@ def _card(kind: str, location: str) -> str:
     """Return the model card if it is in a folder here, else a link to the Hub."""
     path = Path(location) / "README.md"
     if path.is_file():
-        return f'<details><summary>Card of the {kind}</summary><pre tabindex="0">{escape(path.read_text())}</pre></details>'
+        text = f'<pre tabindex="0" role="region" aria-label="Card of the {kind}">{escape(path.read_text())}</pre>'
+        return f"<details><summary>Card of the {kind}</summary>{text}</details>"
     if Path(location).is_absolute():
         return ""
     return f'<a href="https://huggingface.co/{escape(location)}" rel="noreferrer">Card of the {kind}</a> '

@@ -61,34 +61,37 @@ def geometry(image: Image.Image, fraction: float) -> Geometry:
     return Geometry((left, top, right - left, bottom - top), cut, whole)
 
 
-def plate(look: Look, number: int) -> str:
+def plate(look: Look, number: int, field: float = 1.0) -> str:
     """Return the plate of a galaxy with its tools.
 
     Args:
         look: at the galaxy.
         number: of the answer, which a later layer must name.
+        field: of the frame, times that which was found.
     """
     image, name, label = look.image, escape(look.description["image"]), look.description["class"]
     drawn = geometry(image, crop_fraction())
+    over = _at(drawn.picture, "", f'class="gv-map" data-home="{look.layer}"')
     window = 'preserveAspectRatio="xMidYMid slice"'
     views = f'data-cut="{drawn.cut.view_box}" data-whole="{drawn.whole.view_box}"'
     return f"""<figure class="gv-hero gv-sky">
 <div class="gv-plate" data-view="cut" data-number="{number}">
-<svg class="gv-pic" viewBox="{drawn.cut.view_box}" {views} {window} role="img" aria-label="The image {name}">
-{_pictures(image, drawn)}{_at(drawn.picture, "", f'class="gv-map" data-home="{look.layer}"')}{_marks(image, drawn)}</svg>
+<svg class="gv-pic" viewBox="{drawn.cut.view_box}" {views} {window} role="img" aria-label="The image {name}"
+data-name="The image {name}">{_pictures(image, drawn)}{over}{_marks(image, drawn)}</svg>
 {_tags(image, drawn)}
-<button type="button" class="gv-locator" aria-label="Show the whole image, or what the models read" aria-pressed="false">
+<button type="button" class="gv-locator" aria-label="Show the whole image" aria-pressed="false">
 <svg viewBox="{drawn.whole.view_box}" data-cut="{drawn.whole.view_box}" data-whole="{drawn.cut.view_box}" {window}
 aria-hidden="true">{_pictures(image, drawn)}{_rectangle(drawn.cut)}</svg></button>
 {_colour_bar()}</div>
-{_tools(look, drawn, label)}</figure>"""
+{_tools(look, drawn, label, field)}</figure>"""
 
 
 def small_plate(look: Look) -> str:
     """Return the galaxy as the models read it, without tools."""
     drawn, name = geometry(look.image, crop_fraction()), escape(look.description["image"])
-    return f"""<div class="gv-sky gv-plate" data-view="cut"><svg class="gv-pic" viewBox="{drawn.cut.view_box}" role="img"
-aria-label="The image {name}">{_at(drawn.picture, picture_url(look.image, 424))}{_circle(look.image)}</svg>
+    return f"""<div class="gv-sky gv-plate" data-view="cut">
+<svg class="gv-pic" viewBox="{drawn.cut.view_box}" role="img" aria-label="The image {name}">
+{_at(drawn.picture, picture_url(look.image, 424))}{_circle(look.image)}</svg>
 {_scale("cut", *_bar(look.image, drawn.cut))}</div>"""
 
 
@@ -138,7 +141,8 @@ def _bar(image: Image.Image, square: Square) -> tuple[float, str]:
 
 
 def _scale(view: str, length: float, words: str) -> str:
-    return f'<span class="gv-tag gv-scale gv-of-{view}" style="width:{100 * length:.2f}%"><i></i><span>{words}</span></span>'
+    width = f"{100 * length:.2f}%"
+    return f'<span class="gv-tag gv-scale gv-of-{view}" style="width:{width}"><i></i><span>{words}</span></span>'
 
 
 def _tags(image: Image.Image, drawn: Geometry) -> str:
@@ -151,14 +155,17 @@ def _tags(image: Image.Image, drawn: Geometry) -> str:
 
 
 def _colour_bar() -> str:
-    return f"""<div class="gv-ramp" aria-hidden="true"><i style="background:linear-gradient(0deg,{",".join(heat_colours())})"></i>
+    colours = ",".join(heat_colours())
+    return f"""<div class="gv-ramp" aria-hidden="true"><i style="background:linear-gradient(0deg,{colours})"></i>
 <span class="gv-most">most</span><span>half</span><span>none</span></div>"""
 
 
-def _tools(look: Look, drawn: Geometry, label: str) -> str:
+def _tools(look: Look, drawn: Geometry, label: str, field: float) -> str:
     """Return what belongs to the plate: image or evidence, of what and how, opacity, and the field."""
     read, height = f"{drawn.cut.side:.0f}", min(look.image.info["size"])
-    wide = f", {drawn.cut.side * FIELD / drawn.picture[2]:.1f} petroR90; dashed: 8.48" if look.image.info["whole"] else ""
+    wide = (
+        f", {drawn.cut.side * FIELD / drawn.picture[2]:.1f} petroR90; dashed: 8.48" if look.image.info["whole"] else ""
+    )
     options = "".join(
         f'<option value="{escape(value)}"{" selected" if value == label else ""}>{escape(words)}</option>'
         for words, value in targets()
@@ -169,7 +176,8 @@ def _tools(look: Look, drawn: Geometry, label: str) -> str:
     empty = "" if look.layer else " There is none in this image."
     return f"""<figcaption class="gv-tools">
 <p class="gv-idle">The models read the gold square: {read} of {height} px{wide}.</p>
-<p class="gv-of" data-home="{escape(label)}" data-method="{DEFAULT_METHOD}" data-empty="{empty}">Speaks for <b></b> <small></small></p>
+<p class="gv-of" data-home="{escape(label)}" data-method="{DEFAULT_METHOD}" data-empty="{empty}">Speaks for
+<b></b> <small></small></p>
 <button type="button" class="gv-bare">Hold: bare</button>
 <div class="gv-seg" role="group" aria-label="What the plate shows">
 <button type="button" data-show="image" aria-pressed="true">Image</button>
@@ -178,6 +186,6 @@ def _tools(look: Look, drawn: Geometry, label: str) -> str:
 <label>Evidence for <select class="gv-target">{options}</select></label>
 <label>Method <select class="gv-method">{methods}</select></label>
 <label>Opacity <input type="range" class="gv-opacity" min="0" max="1" step="0.05" value="0.7"></label>
-<label>Field, times that which was found <output>1.00</output>
-<input type="range" class="gv-field-range" min="0.4" max="2.5" step="0.05" value="1"></label></div></details>
+<label>Field, times that which was found <output>{field:.2f}</output>
+<input type="range" class="gv-field-range" min="0.4" max="2.5" step="0.05" value="{field:g}"></label></div></details>
 </figcaption>"""

@@ -19,8 +19,9 @@ def empty(message: str = "") -> str:
 <div class="gv-drop"><i class="gv-corner"></i><div class="gv-in"><h2>Put many galaxies here</h2>
 <p>Images of one galaxy each, or zip files of them.</p>
 <button type="button" class="gv-pick gv-choose-many">Choose images</button></div></div>
-<p class="gv-foot">{FORMATS}, or zip</p></div><div class="gv-side">{message}<h1 class="gv-big">A table of many galaxies</h1>
-<p class="gv-lead">Class, sentence and votes of each; filter them, sort them, open one, and take the whole table home.</p>
+<p class="gv-foot">{FORMATS}, or zip</p></div>
+<div class="gv-side">{message}<h1 class="gv-big">A table of many galaxies</h1>
+<p class="gv-lead">Class, sentence and votes of each; filter them, sort them, open one, take the whole table home.</p>
 <ul class="gv-limits"><li><b>{MAX_BATCH}</b> images</li><li><b>{MAX_BATCH_BYTES >> 20}&nbsp;MiB</b> in all</li>
 <li><b>{BATCH_SECONDS}&nbsp;s</b> of time</li></ul>
 <p class="gv-lead">A file that cannot be read becomes a row that says why. For catalogues of any size there is
@@ -56,7 +57,8 @@ galaxy. {picker}</p></div><div class="gv-acts"><button type="button" class="gv-b
 <div class="gv-sift">{_facets(rows)}<label class="gv-find">Find in names and sentences
 <input type="search" class="gv-search" placeholder="bar, 1066, ..."></label></div>
 <table class="gv-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
-<p class="gv-none" hidden>No row has all of this. <button type="button" class="gv-btn gv-all-rows">Show all</button></p>"""
+<p class="gv-none" hidden>No row has all of this.
+<button type="button" class="gv-btn gv-all-rows">Show all</button></p>"""
 
 
 def _facets(rows: list[Row]) -> str:
@@ -83,8 +85,10 @@ def _sortable(name: str, key: str, kind: str = "") -> str:
 def _row(index: int, row: Row, keys: list[str]) -> str:
     summary, name = row.summary, escape(row.summary["file"])
     if not row.is_described:
-        return f"""<tr class="gv-failed" data-facets="{FAILED}"><td><span class="gv-noimg" aria-hidden="true">?</span></td>
-<td class="gv-kl"><b class="gv-why">not read</b><small>{name}</small></td><td class="gv-pr"></td>
+        return f"""<tr class="gv-failed" data-facets="{FAILED}">
+<td><span class="gv-noimg" aria-hidden="true">?</span></td>
+<td class="gv-kl"><b class="gv-why">not read</b><small>{name}</small></td>
+<td class="gv-pr"></td>
 <td class="gv-cap gv-why" colspan="{1 + len(keys)}">{escape(summary["status"])}</td></tr>"""
     facets = " ".join([escape(summary["class"]).replace(" ", "_"), *([DOUBTFUL] if row.doubts else [])])
     reasons = ", ".join(row.doubts).replace("_", " ")
@@ -94,8 +98,8 @@ def _row(index: int, row: Row, keys: list[str]) -> str:
     maybe = " gv-maybe" if row.doubts else ""
     share = 100 * summary["probability"]
     return f"""<tr data-facets="{facets}"><td><img src="{row.thumbnail}" width="56" height="56" alt=""></td>
-<td class="gv-kl"><button type="button" class="gv-open-row" data-event="row" data-index="{index}">{escape(summary["class"])}
-</button><small>{name}</small></td><td class="gv-pr" data-value="{summary["probability"]}"><span class="gv-pbar{maybe}"
+<td class="gv-kl"><button type="button" class="gv-open-row" data-event="row" data-index="{index}">
+{escape(summary["class"])}</button><small>{name}</small></td><td class="gv-pr" data-value="{summary["probability"]}"><span class="gv-pbar{maybe}"
 style="--v:{share:.0f}%"><i></i>{percent(summary["probability"])}</span></td>
 <td class="gv-cap">{escape(caption)} {doubt}</td>{cells}</tr>"""
 

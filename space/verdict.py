@@ -86,7 +86,8 @@ def body(look: Look, tree: DecisionTree, share: str) -> str:
     parts.append(f"""<div class="gv-acts">
 <button type="button" class="gv-btn gv-figure">{icon("down")}Figure</button>
 <button type="button" class="gv-btn gv-json">{icon("down")}JSON</button>
-<button type="button" class="gv-btn gv-copy" data-text="{escape(description["caption"])}">{icon("copy")}Sentence</button>
+<button type="button" class="gv-btn gv-copy" data-text="{escape(description["caption"])}">
+{icon("copy")}Sentence</button>
 {link if share else ""}
 <button type="button" class="gv-btn gv-compare">{icon("pair")}Compare</button></div>""")
     if description["reading"]:
@@ -117,8 +118,8 @@ def _sentence(look: Look, tree: DecisionTree) -> str:
         )
     sentence = re.sub(r" ([,.;])", r"\1", " ".join(html))
     return f"""<p class="gv-say" aria-live="polite">{sentence}{"" if sentence.endswith(".") else "."}</p>
-<p class="gv-hint"><i class="gv-solid"></i>sure&ensp;<i class="gv-dotted"></i>hedged. Press a word to see what speaks for
-it.</p>"""
+<p class="gv-hint"><i class="gv-solid"></i>sure&ensp;<i class="gv-dotted"></i>hedged. Press a word to see
+what speaks for it.</p>"""
 
 
 def _sureness(votes: dict, tree: DecisionTree) -> str:

@@ -1,4 +1,4 @@
-"""The votes as one path: what most volunteers are asked, as wide as the share of those who are, and what branches off."""
+"""The votes as one path: what most volunteers are asked, as wide as the share of them, and what branches off."""
 
 from html import escape
 from typing import NamedTuple
@@ -105,9 +105,10 @@ def _parents_first(tree: DecisionTree) -> list[Question]:
 
 def chain(votes: dict[str, dict[str, float]], tree: DecisionTree) -> str:
     """Return the path in one line: the leading answer of each question."""
+    best = [step.answers[0] for step in path_of(steps_of(votes, tree))]
     items = "".join(
-        f'<li><i class="gv-pt{" gv-open" if step.answers[0].lower < 0.5 else ""}"></i>{escape(step.answers[0].short)}</li>'
-        for step in path_of(steps_of(votes, tree))
+        f'<li><i class="gv-pt{" gv-open" if answer.lower < 0.5 else ""}"></i>{escape(answer.short)}</li>'
+        for answer in best
     )
     return f'<ol class="gv-chain" aria-label="Path through the decision tree">{items}</ol>'
 
@@ -131,8 +132,8 @@ def path(votes: dict[str, dict[str, float]], tree: DecisionTree, campaign: str =
     )
     return f"""<section class="gv-votes" id="gv-path" aria-labelledby="gv-path-title"{" hidden" if is_hidden else ""}>
 <div class="gv-sechead"><div><h2 id="gv-path-title">What volunteers{whose} would have answered</h2>
-<p class="gv-lead">The questions in the order they are asked. The line is as wide as the share of volunteers who get that
-far. Open a row for its other answers.</p></div>{LEGEND}</div>
+<p class="gv-lead">The questions in the order they are asked. The line is as wide as the share of volunteers who get
+that far. Open a row for its other answers.</p></div>{LEGEND}</div>
 <div class="gv-cols" aria-hidden="true"><span>asked of</span><span>question and leading answer</span>
 <span class="gv-axis"><span>0</span><span>50</span><span>100 %</span></span><span>share (90 %)</span></div>
 {rows}</section>"""
@@ -203,7 +204,8 @@ def _first_parent_on_path(question: Question, by_name: dict[str, Step]) -> str |
 
 
 def _later(step: Step) -> str:
-    return f'<p class="gv-later" data-question="{escape(step.name)}">then {percent(step.reach)} of all: {escape(step.text)}</p>{_answers(step.answers)}'
+    question = f"then {percent(step.reach)} of all: {escape(step.text)}"
+    return f'<p class="gv-later" data-question="{escape(step.name)}">{question}</p>{_answers(step.answers)}'
 
 
 def _descendants(name: str, tree: DecisionTree, by_name: dict[str, Step]) -> list[Step]:

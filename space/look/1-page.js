@@ -50,6 +50,8 @@
     const hero = $$('.gv-hero').find((plate) => plate.offsetParent);
     hero?.append(veil);
   };
+  let kept = ''; // selector of the control that keeps the focus when the answer comes
+  const keep = (selector) => { kept = selector; };
   const arrived = () => {
     if (!document.body.classList.contains('gv-busy')) return;
     document.body.classList.remove('gv-busy');
@@ -61,6 +63,13 @@
     if (!answer) { alarm?.scrollIntoView({ block: 'center' }); return; }
     history.replaceState(history.state, '', answer.dataset.link || location.pathname);
     tab('one');
+    if (kept) { // what was changed stays under the hand
+      const knob = $(kept);
+      kept = '';
+      if (knob.closest('details')) knob.closest('details').open = true;
+      knob.focus({ preventScroll: true });
+      return;
+    }
     const isPhone = innerWidth <= 700;
     const pair = $('.gv-comparison');
     (pair ?? (isPhone ? $('.gv-strip') : answer)).scrollIntoView({ block: pair || isPhone ? 'start' : 'nearest' });
@@ -104,7 +113,7 @@
     names.forEach((name) => { triggers[name] = trigger; });
     requestAnimationFrame(started);
   };
-  window.galaxyVision = { ask, bridge, arrived, save, busy, tab, $, $$ };
+  window.galaxyVision = { ask, bridge, arrived, save, busy, keep, $, $$ };
 
   const isMany = () => document.body.dataset.tab === 'many';
   const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
@@ -127,7 +136,11 @@
   document.addEventListener('change', (event) => {
     const input = event.target;
     if (input === inputOf('gv-upload') && input.files.length) busy(input.files[0]);
-    if (input.matches('select[data-event]')) { busy(''); ask(input.dataset.event, { campaign: input.value }); }
+    if (input.matches('select[data-event]')) {
+      if (input.dataset.event === 'campaign') keep('.gv-result .gv-whose select');
+      busy('');
+      ask(input.dataset.event, { campaign: input.value });
+    }
   });
   document.addEventListener('click', (event) => {
     const button = event.target.closest?.('button');

@@ -16,7 +16,7 @@
     $('b', about).textContent = words;
     $('small', about).textContent = `${means}${nothing}`;
     $('.gv-most').textContent = most;
-    $('.gv-result .gv-pic').setAttribute('aria-label', on ? `Evidence for ${words} on the image` : $('.gv-pic').dataset.name);
+    $('.gv-result .gv-pic').setAttribute('aria-label', on ? `Evidence for ${words} on the image` : $('.gv-result .gv-pic').dataset.name);
   };
   const release = () => {
     $$('.gv-word').forEach((word) => word.setAttribute('aria-pressed', 'false'));
@@ -52,6 +52,15 @@
     evidence(drawn.layer, drawn.target, drawn.method, 'most', drawn.empty ? ' There is none in this image.' : '');
   };
 
+  let later; // a slider moves in steps, and the last of them is meant
+  const widen = (range) => {
+    clearTimeout(later);
+    later = setTimeout(() => {
+      window.galaxyVision.keep('.gv-field-range');
+      window.galaxyVision.busy('');
+      ask('field', { field: range.value });
+    }, 300);
+  };
   const chosen = () => ({ target: $('.gv-target').value, method: $('.gv-method').value, opacity: $('.gv-opacity').value });
   const copy = async (button, text) => {
     const label = button.lastChild;
@@ -76,7 +85,7 @@
   });
   document.addEventListener('change', (event) => {
     if (event.target.matches('.gv-target, .gv-method')) pick();
-    if (event.target.matches('.gv-field-range')) { window.galaxyVision.busy(''); ask('field', { field: event.target.value }); }
+    if (event.target.matches('.gv-field-range')) widen(event.target);
   });
   document.addEventListener('input', (event) => {
     if (event.target.matches('.gv-opacity')) document.documentElement.style.setProperty('--gv-opacity', event.target.value);

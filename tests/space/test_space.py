@@ -19,7 +19,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from space_server import EXAMPLES, save_tiny_models, start_server
 
-
 RESULT = 3  # of the outputs of the page
 
 
