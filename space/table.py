@@ -99,7 +99,8 @@ def _row(index: int, row: Row, keys: list[str]) -> str:
     share = 100 * summary["probability"]
     return f"""<tr data-facets="{facets}"><td><img src="{row.thumbnail}" width="56" height="56" alt=""></td>
 <td class="gv-kl"><button type="button" class="gv-open-row" data-event="row" data-index="{index}">
-{escape(summary["class"])}</button><small>{name}</small></td><td class="gv-pr" data-value="{summary["probability"]}"><span class="gv-pbar{maybe}"
+{escape(summary["class"])}</button><small>{name}</small></td>
+<td class="gv-pr" data-value="{summary["probability"]}"><span class="gv-pbar{maybe}"
 style="--v:{share:.0f}%"><i></i>{percent(summary["probability"])}</span></td>
 <td class="gv-cap">{escape(caption)} {doubt}</td>{cells}</tr>"""
 

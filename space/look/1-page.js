@@ -5,28 +5,40 @@
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   const address = new URLSearchParams(location.search);
 
-  const stored = (name, value) => { // a page in a frame may have no storage
-    try { return value === undefined ? localStorage.getItem(name) : localStorage.setItem(name, value); } catch { return null; }
+  const stored = (name, value) => {
+    // a page in a frame may have no storage
+    try {
+      return value === undefined ? localStorage.getItem(name) : localStorage.setItem(name, value);
+    } catch {
+      return null;
+    }
   };
   const setTheme = (theme) => {
     root.dataset.theme = theme;
     document.body?.classList.toggle('dark', theme === 'dark');
   };
   const system = matchMedia('(prefers-color-scheme: dark)');
-  const chosenTheme = () => address.get('__theme') || stored('galaxy-vision-theme') || (system.matches ? 'dark' : 'light');
+  const chosenTheme = () =>
+    address.get('__theme') || stored('galaxy-vision-theme') || (system.matches ? 'dark' : 'light');
   setTheme(chosenTheme());
   system.addEventListener('change', () => setTheme(chosenTheme()));
 
   const triggers = {}; // name of an event -> how it is triggered
   const waiting = []; // events and files from before gradio was there
   const ask = (name, data = {}) => (triggers[name] ? triggers[name](name, data) : waiting.push(() => ask(name, data)));
-  const flush = () => { while (waiting.length) waiting.shift()(); };
+  const flush = () => {
+    while (waiting.length) waiting.shift()();
+  };
 
   const inputOf = (id) => $(id === 'gv-files' ? '#gv-many input[type=file]' : '#gv-one input[type=file]');
   const offer = (files, id = 'gv-upload') => {
     const input = inputOf(id);
     if (!files.length) return;
-    if (!input) { waiting.push(() => offer(files, id)); busy(files[0]); return; }
+    if (!input) {
+      waiting.push(() => offer(files, id));
+      busy(files[0]);
+      return;
+    }
     const carried = new DataTransfer();
     (id === 'gv-upload' ? [files[0]] : [...files]).forEach((file) => carried.items.add(file));
     input.files = carried.files;
@@ -45,13 +57,17 @@
     }
     $('img', veil).src = url || '';
     $('img', veil).hidden = !url;
-    $('img', veil).onerror = (event) => { event.target.hidden = true; };
+    $('img', veil).onerror = (event) => {
+      event.target.hidden = true;
+    };
     $('p', veil).textContent = 'Looking: class, votes, sentence and the evidence for its words.';
     const hero = $$('.gv-hero').find((plate) => plate.offsetParent);
     hero?.append(veil);
   };
   let kept = ''; // selector of the control that keeps the focus when the answer comes
-  const keep = (selector) => { kept = selector; };
+  const keep = (selector) => {
+    kept = selector;
+  };
   const arrived = () => {
     if (!document.body.classList.contains('gv-busy')) return;
     document.body.classList.remove('gv-busy');
@@ -59,11 +75,16 @@
     requestAnimationFrame(show);
   };
   const show = () => {
-    const answer = $('.gv-result'), alarm = $('#gv-stage .gv-error');
-    if (!answer) { alarm?.scrollIntoView({ block: 'center' }); return; }
+    const answer = $('.gv-result'),
+      alarm = $('#gv-stage .gv-error');
+    if (!answer) {
+      alarm?.scrollIntoView({ block: 'center' });
+      return;
+    }
     history.replaceState(history.state, '', answer.dataset.link || location.pathname);
     tab('one');
-    if (kept) { // what was changed stays under the hand
+    if (kept) {
+      // what was changed stays under the hand
       const knob = $(kept);
       kept = '';
       if (knob.closest('details')) knob.closest('details').open = true;
@@ -110,7 +131,9 @@
     flush();
   };
   const bridge = (trigger, names) => {
-    names.forEach((name) => { triggers[name] = trigger; });
+    names.forEach((name) => {
+      triggers[name] = trigger;
+    });
     requestAnimationFrame(started);
   };
   window.galaxyVision = { ask, bridge, arrived, save, busy, keep, $, $$ };
@@ -122,7 +145,9 @@
     event.preventDefault();
     document.body.classList.add('gv-dragging');
   });
-  document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) document.body.classList.remove('gv-dragging'); });
+  document.addEventListener('dragleave', (event) => {
+    if (!event.relatedTarget) document.body.classList.remove('gv-dragging');
+  });
   document.addEventListener('drop', (event) => {
     document.body.classList.remove('gv-dragging');
     if (!carriesFiles(event)) return;
@@ -145,7 +170,8 @@
   document.addEventListener('click', (event) => {
     const button = event.target.closest?.('button');
     if (!button) return;
-    if (button.matches('.gv-choose')) inputOf('gv-upload') ? inputOf('gv-upload').click() : waiting.push(() => inputOf('gv-upload').click());
+    if (button.matches('.gv-choose'))
+      inputOf('gv-upload') ? inputOf('gv-upload').click() : waiting.push(() => inputOf('gv-upload').click());
     if (button.matches('.gv-choose-many')) inputOf('gv-files')?.click();
     if (button.id === 'gv-theme') {
       const theme = root.dataset.theme === 'dark' ? 'light' : 'dark';
@@ -156,13 +182,18 @@
     if (button.matches('[role=tab]')) tab(button.dataset.tab, false, true);
     if (button.matches('.gv-back')) tab('many', true, true);
     if (button.matches('button[data-event]')) {
-      if (button.dataset.event === 'row') { history.pushState({ tab: 'one' }, ''); tab('one'); scrollTo(0, 0); }
+      if (button.dataset.event === 'row') {
+        history.pushState({ tab: 'one' }, '');
+        tab('one');
+        scrollTo(0, 0);
+      }
       busy($('img', button.closest('tr') ?? button)?.src);
       ask(button.dataset.event, { index: Number(button.dataset.index) });
     }
   });
   document.addEventListener('keydown', (event) => {
-    const at = event.target.closest?.('[role=tab]'), step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const at = event.target.closest?.('[role=tab]'),
+      step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!at || !step) return;
     const all = $$('[role=tab]', at.parentElement);
     tab(all[(all.indexOf(at) + step + all.length) % all.length].dataset.tab, true, true);

@@ -16,7 +16,9 @@
     sift();
   };
   const sortBy = (button) => {
-    const head = button.closest('th'), table = head.closest('table'), body = table.tBodies[0];
+    const head = button.closest('th'),
+      table = head.closest('table'),
+      body = table.tBodies[0];
     const column = [...head.parentNode.children].indexOf(head);
     const isNumber = [...body.rows].some((row) => row.cells[column]?.dataset.value !== undefined);
     const first = isNumber ? 'descending' : 'ascending';
@@ -38,9 +40,14 @@
     if (!button) return;
     if (button.matches('.gv-facet')) choose(button);
     if (button.matches('.gv-sort')) sortBy(button);
-    if (button.matches('.gv-all-rows')) { $('.gv-search').value = ''; choose($('.gv-facet[data-facet=all]')); }
+    if (button.matches('.gv-all-rows')) {
+      $('.gv-search').value = '';
+      choose($('.gv-facet[data-facet=all]'));
+    }
     if (button.matches('.gv-csv')) ask('csv');
     if (button.matches('.gv-parquet')) ask('parquet');
   });
-  document.addEventListener('input', (event) => { if (event.target.matches('.gv-search')) sift(); });
+  document.addEventListener('input', (event) => {
+    if (event.target.matches('.gv-search')) sift();
+  });
 })();

@@ -152,6 +152,49 @@ def test_programs_choose_a_campaign_and_an_unknown_one_is_refused_in_a_sentence(
             call(file, campaign="gz_moon")
 
 
+def test_page_and_table_have_the_votes_of_the_campaign_that_is_chosen_on_the_page(demo, tmp_path, monkeypatch):
+    gr = pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
+    studio, *_, kind = demo
+    import many_galaxies
+    import one_galaxy
+    import visit
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    session, no_progress = visit.new_session(), lambda *args, **kwargs: None
+    result = one_galaxy.show_example(session, gr.EventData(None, {"index": 0}))[3]
+    names, first = studio.campaigns()
+    assert ("gv-whose" in result) == (len(names) > 1)  # the control is there where it has a choice
+    assert len(names) < 2 or f'value="{first}" selected' in result
+    for name in names:
+        result, votes = one_galaxy.choose_campaign(session, gr.EventData(None, {"campaign": name}))[3:5]
+        questions = {question.name for question in studio.tree(name)[0].questions}
+        assert asked_in(votes) == questions and session["shown"]["look"].description["campaign"] == name
+        session, table, csv, _ = many_galaxies.show_files(session, [str(EXAMPLES[0])], no_progress)
+        known = {key for key in studio.tree(name)[0].concepts if f'data-key="{key}"' in table}
+        assert ("odd" in known) == ("odd" in studio.tree(name)[0].concepts)
+        answers = {f"{answer}_fraction" for answer in answer_names(studio.tree(name)[0])}
+        assert answers <= set(Path(csv).read_text().splitlines()[0].split(","))
+
+
+def test_an_image_is_classified_and_captioned_once_for_all_that_the_page_shows(demo, monkeypatch):
+    studio, *_ = demo
+    describer = studio.MODELS.get()
+    counts = {"classified": 0, "captioned": 0}
+
+    def counted(name, function):
+        def count(*args, **kwargs):
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return count
+
+    monkeypatch.setattr(type(describer), "_classified", counted("classified", type(describer)._classified))
+    monkeypatch.setattr(type(describer.captioner), "generate", counted("captioned", type(describer.captioner).generate))
+    look = studio.look(studio.read_image(EXAMPLES[0].read_bytes()), "galaxy.jpg")
+    assert counts == {"classified": 1, "captioned": 1}
+    assert look.description == studio.describe(look.image, "galaxy.jpg")
+
+
 def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
     import figure
