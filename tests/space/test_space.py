@@ -175,6 +175,14 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
     assert json.loads(Path(file["path"]).read_text())["image"] == EXAMPLES[2].name
 
 
+def test_styles_and_a_drop_zone_are_in_the_html_and_in_no_other_answer(demo_server):
+    page = httpx.get(demo_server[0])
+    assert page.text.count('id="gv-first"') == page.text.count("<gradio-app") == 1 and "--accent:" in page.text
+    assert int(page.headers["content-length"]) == len(page.content)
+    for other in ("/config", "/theme.css"):
+        assert "gv-first" not in httpx.get(f"{demo_server[0]}{other}").text
+
+
 def test_requirements_of_the_space_are_those_of_the_package():
     package = set(re.findall(r"^    ([a-z-]+>=[\d.]+)$", (REPOSITORY / "setup.cfg").read_text(), re.M))
     lines = (REPOSITORY / "space" / "requirements.txt").read_text().splitlines()
