@@ -12,7 +12,7 @@ from batches import Row, described_rows
 from uploads import uploads_only, written
 
 MANY_BRIDGE = """window.galaxyVision.bridge((name, data) => trigger(name, data), ['recount', 'csv', 'parquet']);"""
-ARRIVED = "watch('value', () => window.galaxyVision.arrived());"
+SETTLED = "watch('value', () => window.galaxyVision.settled());"
 OUTPUTS = 5
 """Parts of the page that a batch changes: session, table, the two files for download, progress."""
 TELL_SECONDS = 0.5  # between two reports of how far it is; ours
@@ -73,7 +73,7 @@ def many_galaxies(session: gr.State, private: dict) -> None:
         gr.UploadButton("Choose images", file_count="multiple", file_types=kinds, elem_id="gv-files", visible="hidden")
     )
     progress = gr.HTML("", elem_id="gv-progress", apply_default_css=False)
-    rows = gr.HTML(table.empty(), elem_id="gv-table", apply_default_css=False, js_on_load=ARRIVED)
+    rows = gr.HTML(table.empty(), elem_id="gv-table", apply_default_css=False, js_on_load=SETTLED)
     csv = gr.DownloadButton("CSV", elem_id="gv-csv", visible="hidden")
     parquet = gr.DownloadButton("Parquet", elem_id="gv-parquet", visible="hidden")
     outputs = [session, rows, csv, parquet, progress]

@@ -25,7 +25,7 @@ BRIDGE = """window.galaxyVision.bridge((name, data) => trigger(name, data),
 """Events that the script of the page triggers. Gradio finds their names here."""
 LAYER = "watch('value', () => window.galaxyVision.layer(props.value));"
 SAVE = "(file) => window.galaxyVision.save(file)"
-IDLE = "() => window.galaxyVision.arrived()"
+IDLE = "() => window.galaxyVision.settled()"
 
 
 def _show(session: dict, source: visit.Source, field: float | None = None, again: studio.Look | None = None) -> list:
