@@ -55,7 +55,8 @@ def explanation_figure(
     Returns:
         A figure that is not registered with pyplot; save it with ``savefig``.
     """
-    description = describer(image)
+    read = describer.read(image)
+    description = describer.describe(read)
     config = describer.classifier.config
     # Index of a target -> its probability or fraction; and name of an answer -> its target, unique among all trees.
     shares, names = dict(enumerate(description["probabilities"].values())), {}
@@ -75,7 +76,7 @@ def explanation_figure(
         index = target_index(config, target)
         share = f" ({shares[index]:.0%})" if index in shares else ""  # answers of another campaign have none
         titles.append(f"{target_name(config, index)}{share}")
-    caption_maps = word_maps(describer, image)
+    caption_maps = word_maps(describer, image, read=read)
     words = _claims_drawn(caption_maps)
     rows = max(1, -(-len(words) // CLAIMS_A_ROW))  # a caption may be empty
 
