@@ -92,13 +92,26 @@ def constant_scores(confusion: np.ndarray, answer: int) -> dict[str, np.ndarray]
     return confusion_scores(constant)
 
 
-def calibration(weight: np.ndarray, predicted: np.ndarray, observed: np.ndarray) -> dict:
-    """Return the expected calibration error and the reliability curve of sums (:data:`NUM_BINS`,) over bins."""
+def wilson(share: float, count: float) -> tuple[float, float]:
+    """Return the 95 % interval of Wilson (1927, JASA 22, 209) of a share that was observed in ``count`` cases."""
+    z = 1.959964  # the 97.5 % quantile of the normal distribution
+    middle, half = share + z**2 / (2 * count), z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    lower, upper = ((middle + sign * half) / (1 + z**2 / count) for sign in (-1, 1))
+    return max(0.0, float(lower)), min(1.0, float(upper))
+
+
+def calibration(weight: np.ndarray, predicted: np.ndarray, observed: np.ndarray, rows: np.ndarray = None) -> dict:
+    """Return the expected calibration error and the reliability curve of sums (:data:`NUM_BINS`,) over bins.
+
+    ``rows`` counts what a bin was summed over where this is not its weight: the curve then has it too.
+    """
     filled = weight > 0
     curve = [
         {"predicted": float(p / w), "observed": float(o / w), "weight": float(w)}
         for w, p, o in zip(weight[filled], predicted[filled], observed[filled], strict=True)
     ]
+    if rows is not None:
+        curve = [point | {"rows": int(count)} for point, count in zip(curve, rows[filled], strict=True)]
     return {"ece": ratio(np.abs(predicted - observed).sum(), weight.sum()), "reliability": curve}
 
 

@@ -101,7 +101,8 @@ def test_the_card_cites_further_data_sets_and_leaves_the_licence_open_where_thei
 def test_a_report_made_again_is_the_same(run, tmp_path):
     folder = tmp_path / run[0].name
     shutil.copytree(run[0], folder)
-    figures = [path for path in folder.glob("*.png")]
+    figures = [*folder.glob("*.png"), *folder.glob("*.pdf")]
+    assert {path.stem for path in folder.glob("*.pdf")} == {path.stem for path in folder.glob("*.png")}
     before = {path: path.read_bytes() for path in (*figures, folder / "README.md")}
     for path in figures:
         path.write_bytes(b"")
