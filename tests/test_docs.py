@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -67,14 +68,13 @@ def test_the_widgets_of_cards_show_galaxies_of_this_repository():
 
 def test_every_page_stands_in_the_contents_of_the_site():
     entries = set()
-    for name in ("index.md", "results.md", "notebooks/index.md"):
-        text = (REPOSITORY / "docs" / name).read_text()
-        for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+    for name in tracked("docs/*.md"):
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", (REPOSITORY / name).read_text(), re.DOTALL):
             lines = [line for line in block.splitlines() if line and not line.startswith(":")]
-            entries |= {re.sub(r".*<(.+)>", r"\1", line) for line in lines}
-    pages = {name.removeprefix("docs/").removesuffix(".md") for name in tracked("docs/*.md")} - {"index"}
-    pages = {page.removeprefix("notebooks/") if page != "notebooks/index" else page for page in pages}
-    assert pages - {"images/ATTRIBUTION"} <= entries
+            folder = Path(name).relative_to("docs").parent
+            entries |= {str(folder / re.sub(r".*<(.+)>", r"\1", line)) for line in lines}
+    pages = {str(Path(name).relative_to("docs").with_suffix("")) for name in tracked("docs/*.md")}
+    assert pages - entries == {"index", "images/ATTRIBUTION"}
 
 
 def test_the_workflows_run_what_runs_here_and_publish_without_a_secret():

@@ -76,7 +76,7 @@ class Describer:
 
     @property
     def caption_campaign(self) -> str | None:
-        """Whose votes the caption says: those of :attr:`tree` where the captioner reads them, else None.
+        """The campaign whose votes the caption says, that of :attr:`tree` where the captioner reads them, else None.
 
         A captioner that sees the image alone says what the volunteers of its own training rows would.
         """
