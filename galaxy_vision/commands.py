@@ -28,6 +28,7 @@ def run_describe(args: argparse.Namespace) -> int:
     from .inference.classes import probability_words
     from .inference.describe import NO_CAPTION
     from .inference.named_images import describe_named, named_images
+    from .inference.own_answers import answer_line, problem_of_model
 
     if (describer := _load_describer(args)) is None:
         return 2
@@ -46,7 +47,9 @@ def run_describe(args: argparse.Namespace) -> int:
             print(f"{path}\n  error: {result['error']}")
         else:
             caption = result["caption"].strip() or NO_CAPTION
-            print(f"{path}\n  {result['class']} ({probability_words(result)})\n  {caption}")
+            line = answer_line(result, problem_of_model(describer.classifier))
+            line = line or f"{result['class']} ({probability_words(result)})"
+            print(f"{path}\n  {line}\n  {caption}")
             for doubt in result["doubts"]:
                 print(f"  doubt: {doubt}")
             if result["reading"]:
@@ -69,6 +72,7 @@ def run_explain(args: argparse.Namespace) -> int:
     from .inference.explain import DEFAULT_METHOD, METHODS
     from .inference.explain_figure import MARK, check_targets, explanation_figure, figure_files
     from .inference.named_images import file_names, named_images, observe_named
+    from .inference.own_answers import predicts_numbers
     from .runtime.paper import PDF, PNG, save_figure
 
     method = args.method or DEFAULT_METHOD
@@ -76,6 +80,8 @@ def run_explain(args: argparse.Namespace) -> int:
         return refuse(f"--method {method} is not one of {', '.join(METHODS)}")
     if (describer := _load_describer(args)) is None:
         return 2
+    if predicts_numbers(describer.classifier):
+        return refuse(f"--model {args.model} predicts numbers, and heat maps are of classes and answers; give another")
     try:
         if args.target:
             check_targets(describer.classifier.config, args.target)

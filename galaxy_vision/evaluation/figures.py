@@ -42,6 +42,8 @@ def draw_curves(results: dict, path: Path) -> list[Path]:
     else:
         unit, losses = "nats", {"train_loss": "training (class-weighted)", "validation_loss": "validation"}
         scores = {"validation_macro_f1": "macro F1", "validation_rmse_37": "RMSE of 37 vote fractions"}
+        if "task" in results:  # labels of one's own
+            losses["train_loss"] = "training (labels, and what is kept)"
         if results["history"][0].get("validation_rmse_37") is None:
             scores = {"validation_macro_f1": "macro F1", "validation_rmse_known": "RMSE of vote fractions"}
     history = results["history"]
@@ -62,6 +64,26 @@ def draw_curves(results: dict, path: Path) -> list[Path]:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.legend()
+    return save_figure(figure, path)
+
+
+@paper_style()
+def draw_learning_curve(points: list[dict], path: Path) -> list[Path]:
+    """Draw a score against the number of labels, with its 95 % intervals.
+
+    Args:
+        points: with ``rows`` that were learned from, ``score`` (its name), ``value`` and ``interval``.
+        path: of the figure.
+    """
+    figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
+    axes = figure.subplots()
+    rows, values = ([point[key] for point in points] for key in ("rows", "value"))
+    edges = np.array([point["interval"] or [point["value"]] * 2 for point in points], dtype=float)
+    axes.errorbar(rows, values, yerr=np.abs(edges - np.array(values)[:, None]).T, marker="o", capsize=2)
+    axes.set_xscale("log")
+    axes.set_xticks(rows, labels=[str(count) for count in rows], minor=False)
+    axes.minorticks_off()
+    axes.set(xlabel="labelled images", ylabel=points[0]["score"], title="More labels, and what they gain")
     return save_figure(figure, path)
 
 
@@ -117,7 +139,7 @@ def draw_reliability(results: dict, path: Path) -> list[Path]:
         if None in rows:
             axes.plot(predicted, observed, marker=marker, label=label)
             continue
-        limits = [wilson(share, count) for share, count in zip(observed, rows, strict=True)]
+        limits = [wilson(share * count, count) for share, count in zip(observed, rows, strict=True)]
         errors = np.abs(np.array(limits).T - observed)
         axes.errorbar(predicted, observed, errors, marker=marker, capsize=1.5, elinewidth=0.8, label=label)
         counts.plot(predicted, rows, marker=marker, linewidth=0.6)

@@ -13,6 +13,7 @@ from .answer_names import answer_names, question_text
 from .captioning import votes_to_say
 from .classes import class_probabilities
 from .loading import load_captioner, load_classifier
+from .own_answers import own_answers
 from .rotations import check_rotations, classify
 
 NUM_ANSWERS_SHOWN = 5
@@ -104,23 +105,27 @@ class Describer:
             None if it does not follow the classifier's.
         """
         outputs = self._classified(image)
-        classes = class_probabilities(self.classifier, outputs, self.campaign)
-        probabilities = classes.probabilities[0].tolist()
-        labels = self.classifier.config.id2label
-        best = max(range(len(probabilities)), key=probabilities.__getitem__)
         told = self._told(outputs)
         generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], **told)
         votes = self._votes(outputs)
-        return {
-            "class": labels[best],
-            "probability": probabilities[best],
-            "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
-            "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
+        return (own_answers(self.classifier, outputs) or self._class(outputs)) | {
             "caption": self.processor.batch_decode(generated)[0],
             "caption_campaign": self.caption_campaign,
             "campaign": self.tree.name if votes else None,
             "answers": surest_answers(votes, self.tree),
             "votes": votes,
+        }
+
+    def _class(self, outputs: GalaxyClassifierOutput) -> dict:
+        classes = class_probabilities(self.classifier, outputs, self.campaign)
+        probabilities = classes.probabilities[0].tolist()
+        labels = self.classifier.config.id2label
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        return {
+            "class": labels[best],
+            "probability": probabilities[best],
+            "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
+            "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
         }
 
     @torch.inference_mode()

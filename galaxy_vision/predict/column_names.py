@@ -11,6 +11,9 @@ from ..models.trees import Trees
 INTERVAL = ("fraction", "lower", "upper")
 """Ends of the columns of an answer: its fraction, and the 90 % interval of it."""
 
+OTHER_COLUMNS = ("id", "source", "status", "error", "reading", "doubts", "caption", "embedding")
+"""Columns of a prediction that are not of classes, numbers and votes."""
+
 
 def probability_columns(class_names: Sequence[str]) -> list[str]:
     """Return ``probability_{class}`` of each class, in letters, digits and underscores.
@@ -18,9 +21,21 @@ def probability_columns(class_names: Sequence[str]) -> list[str]:
     FITS recommends these and does not distinguish case (standard 4.0, section 7.3.1). Names that would be equal get the
     number of their class: ``S b`` and ``S-b`` become ``probability_S_b_0`` and ``probability_S_b_1``.
     """
-    plain = [unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() for name in class_names]
-    columns = [f"probability_{re.sub(r'[^A-Za-z0-9]', '_', name)}" for name in plain]
-    return distinct(columns)
+    return distinct([f"probability_{_plain(name)}" for name in class_names])
+
+
+def number_columns(names: Sequence[str]) -> list[str]:
+    """Return the column of each number, beside which ``{name}_error`` stands, in letters, digits and underscores.
+
+    A name that another column of a prediction has gets ``predicted_`` before it.
+    """
+    columns = [_plain(name) for name in names]
+    return distinct([f"predicted_{name}" if name.lower() in OTHER_COLUMNS else name for name in columns])
+
+
+def _plain(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]", "_", plain)
 
 
 def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]]:

@@ -6,11 +6,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from ..data.references import ID_COLUMNS, IMAGE_COLUMNS
 from ..images.limits import image_id, is_image, normal_path, read_limited
-
-ID_COLUMNS = ("id", "id_str")
-IMAGE_COLUMNS = ("image", "path", "file_loc", "file_name", "filename")
-"""Default names, in upper or lower case; ``id_str`` and ``file_loc`` are those of the package galaxy-datasets."""
 
 LONGEST_PATH = 4096
 """Most bytes of a cell that may be a path: PATH_MAX of Linux."""

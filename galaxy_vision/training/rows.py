@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from ..data.batches import cache_pixels, encode_captions, make_loader
 from ..data.checks import fingerprint_of, split_contents
 from ..data.load import class_counts, load_galaxies
+from ..data.own_labels import Task, label_names_of
 from ..data.splits import SPLITS
 from ..data.streaming import TrainingStream
 from ..models.image_processing_galaxy import GalaxyImageProcessor
@@ -19,6 +20,7 @@ from ..models.processing_galaxy_captioner import build_tokenizer
 from ..models.trees import Trees
 from ..runtime.orderly_end import refusals_in_one_line
 from .loop import Run
+from .own_rows import arrange
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Rows:
         contents: split -> digest, by which a resumed run knows its rows.
         fingerprints: split -> that of ``datasets``.
         has_votes: whether votes are learned.
+        task: what labels of one's own are; None for classes and votes as our builders write them.
+        few: whether the rows of validation are among those for training.
     """
 
     data: dict
@@ -46,11 +50,13 @@ class Rows:
     contents: dict[str, str]
     fingerprints: dict[str, str]
     has_votes: bool
+    task: Task | None = None
+    few: bool = False
 
     @property
     def class_names(self) -> list[str]:
-        """In label order."""
-        return self.data["test"].features["label"].names
+        """In label order; of several labels and of numbers their names."""
+        return label_names_of(self.data["test"])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -94,7 +100,7 @@ def with_margin(processor: GalaxyImageProcessor, margin: float) -> GalaxyImagePr
 
 
 def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_captions: bool = False) -> Rows:
-    """Load, check and decode the rows of a run.
+    """Load, check and decode the rows of a run; those with labels of their own by :mod:`.own_rows`.
 
     Args:
         processor: cuts and resizes.
@@ -109,8 +115,12 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     args, accelerator = run.args, run.accelerator
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
         settings = {"seed": 0, "streaming": args.streaming, "trees": args.trees, "also": args.further_datasets}
+        if own := getattr(args, "own", None):
+            settings["own"] = own
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
-        trees, notes = data.trees, data.notes
+        trees, notes, task = data.trees, data.notes, data.task
+        data = arrange(args, data)
+        few = data.few
     for note in notes:
         accelerator.print(note)
     if trees is not None and trees != Trees():
@@ -122,7 +132,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     @cache
     def open_stream() -> TrainingStream:
-        return TrainingStream(run, data["test"].features["label"].names, trees, wider, with_captions)
+        return TrainingStream(run, label_names_of(data["test"]), trees, wider, with_captions)
 
     with refusals_in_one_line():
         has_votes, doubts = check(args, data, trees, open_stream if args.streaming else None)
@@ -147,4 +157,4 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     }
     for doubt in doubts:
         accelerator.print(doubt)
-    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes)
+    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes, task, few)
