@@ -135,3 +135,20 @@ def test_the_answers_of_a_figure_are_grouped_by_the_questions_that_are_asked():
     labels = [label.get_text() for label in figure.subfigs[0].axes[0].get_yticklabels()]
     assert labels == ["smooth", "features or disk", "star or artifact"]
     assert questions_shown({}, GALAXY_ZOO_2) == []
+
+
+def test_the_pipelines_of_the_hub_ask_nothing_about_remote_code_where_the_package_is_imported(monkeypatch):
+    """The snippets as the Hub prints them, with the shipped models and a picture of this repository."""
+    from transformers import pipeline
+
+    def asked(*words):
+        raise AssertionError(f"a prompt: {words}")
+
+    monkeypatch.setattr("builtins.input", asked)
+    picture = str(REPOSITORY / "docs" / "images" / "galaxies" / "148333.jpg")
+    pipe = pipeline("image-classification", model=str(REPOSITORY / "checkpoints" / "galaxy-resnet"))
+    assert pipe(picture)[0]["label"] == "barred spiral"
+    pipe = pipeline("image-text-to-text", model=str(REPOSITORY / "checkpoints" / "galaxy-captioner"))
+    content = [{"type": "image", "url": picture}, {"type": "text", "text": "Describe this image."}]
+    written = pipe(text=[{"role": "user", "content": content}])
+    assert "barred" in written[0]["generated_text"][-1]["content"]
