@@ -216,7 +216,7 @@ def draw_captions(captions: list[str], rows, path: Path, tree: DecisionTree = GA
     """
     chosen = np.linspace(0, len(rows) - 1, min(NUM_CAPTIONED, len(rows))).astype(int)
     figure, grid = _sheet(
-        len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=1.75
+        len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=1.9
     )
     for axes, index in zip(grid.flat, chosen, strict=False):
         row, caption = rows.remove_columns("image")[int(index)], captions[index]
@@ -224,7 +224,15 @@ def draw_captions(captions: list[str], rows, path: Path, tree: DecisionTree = GA
         wrong = scored["contradicted"] + scored["ungrounded"]
         axes.imshow(read_image(rows, int(index)))
         axes.set_title(f"{row.get('id', index)}{'  ✗' * wrong}", color=_WRONG if wrong else "black")
-        axes.text(0.5, -0.03, textwrap.fill(caption, 30), transform=axes.transAxes, ha="center", va="top", fontsize=6)
+        axes.text(
+            0.5,
+            -0.03,
+            textwrap.fill(caption, 25, max_lines=6, placeholder=" …"),
+            transform=axes.transAxes,
+            ha="center",
+            va="top",
+            fontsize=6,
+        )
     return save_figure(figure, path)
 
 
