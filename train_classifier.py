@@ -32,6 +32,7 @@ from galaxy_vision.training.starting_point import (
     take_weights,
 )
 
+
 @dataclass
 class Arguments(ClassifierRun):
     """Arguments of the training run; also the keys of a JSON arguments file."""

@@ -63,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--campaign", help="campaigns whose votes are compared (default: those of the model)")
     evaluate.add_argument("--tree", help="JSON file of a decision tree of your own, whose votes are compared")
+    evaluate.add_argument("--label_columns", help="columns of labels of your own, separated by commas")
+    evaluate.add_argument("--image_root", help="where the paths of a table begin (default: its folder)")
     evaluate.add_argument(
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
     )

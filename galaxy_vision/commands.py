@@ -128,10 +128,13 @@ def _load_describer(args: argparse.Namespace):
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Print the table of scores, and write all of them to ``--output``, on the main process only."""
+    from .data.own_tasks import OwnLabels
     from .evaluation.saved import evaluate_saved
     from .evaluation.tables import summary_table
 
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
+    columns, root = settings.pop("label_columns"), settings.pop("image_root")
+    settings["own"] = OwnLabels(None, tuple(filter(None, (columns or "").split(","))), root)
     if args.output and not Path(args.output).resolve().parent.is_dir():
         return refuse(f"--output {args.output}: the folder does not exist; make it first")
     try:

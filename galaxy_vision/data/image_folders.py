@@ -207,7 +207,9 @@ def _cell(value, number: bool, where: str):
     return value if value is None or isinstance(value, list | str) else str(value)
 
 
-def as_splits(folder: Path, rows: dict[str, dict], splits: dict[str, str], numbers: set[str] = frozenset()) -> DatasetDict:
+def as_splits(
+    folder: Path, rows: dict[str, dict], splits: dict[str, str], numbers: set[str] = frozenset()
+) -> DatasetDict:
     """Write rows to memory-mapped data sets, whose fingerprints change with any cell and any image's size or time.
 
     Args:

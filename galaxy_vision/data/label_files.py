@@ -130,7 +130,9 @@ def _as_text(column) -> list[str]:
 
 def _cell(value, mask) -> str:
     if np.ndim(value):
-        return ";".join(_cell(one, hidden) for one, hidden in zip(value, np.broadcast_to(mask, np.shape(value))))
+        return ";".join(
+            _cell(one, hidden) for one, hidden in zip(value, np.broadcast_to(mask, np.shape(value)), strict=True)
+        )
     if mask:
         return ""
     value = value.item() if isinstance(value, np.generic) else value

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,29 +27,16 @@ from .class_names import with_named_labels
 from .image_folders import load_image_folder
 from .label_files import is_label_file, load_label_file
 from .missing_splits import with_all_splits
-from .own_labels import OTHER_NAMES, Task, listed, with_numbers, with_own_labels
+from .own_labels import listed, read_own_labels
+from .own_tasks import AS_SHOWN, OwnLabels, Task
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .references import ID_COLUMNS, with_caption_lists
 from .splits import split_name
-from .votes import vote_columns, with_votes_column
+from .votes import with_votes_column
 from .whose import side_by_side, trees_of_all
 
 _TYPE_WORDS = {"parse", "convert", "cast", "Integer"}
 """Words in messages of Arrow for a value of another type than its column; others are for damaged files."""
-
-
-class OwnLabels(NamedTuple):
-    """How labels of one's own are read.
-
-    Attributes:
-        task: one of :data:`~galaxy_vision.data.own_labels.TASKS`; None for that which the columns show.
-        columns: that have the labels; empty for those that look like it.
-        image_root: folder in which the paths of a table begin; None for that of the table.
-    """
-
-    task: str | None = None
-    columns: tuple[str, ...] = ()
-    image_root: str | None = None
 
 
 class Galaxies(DatasetDict):
@@ -87,7 +73,7 @@ def load_galaxies(
     streaming: bool = False,
     trees: Trees | None = None,
     also: Sequence[str] = (),
-    own: OwnLabels = OwnLabels(),
+    own: OwnLabels = AS_SHOWN,
 ) -> Galaxies:
     """Load a data set with the splits train, validation and test.
 
@@ -179,7 +165,7 @@ def _load_splits(
     cut: bool = True,
     whole: bool = True,
     unmarked: Trees | None = None,
-    own: OwnLabels = OwnLabels(),
+    own: OwnLabels = AS_SHOWN,
 ) -> Galaxies:
     """Return the checked splits of a data set.
 
@@ -209,12 +195,9 @@ def _load_splits(
     if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
     task = None
-    if not streaming and _has_own_labels(data, in_file, trees, own):
-        data, task, left_out = with_own_labels(data, f"dataset={name!r}", own.task, own.columns)
-        trees, dropped = task.trees or trees, [*dropped, *left_out]
-    elif in_file:  # votes of a campaign, or of --tree
-        columns = vote_columns(data["train"].column_names, trees)
-        data, task = with_numbers(data, columns), Task("counts", tuple(columns))
+    if not streaming:
+        data, task, trees, left_out = read_own_labels(data, f"dataset={name!r}", in_file, trees, own)
+        dropped = [*dropped, *left_out]
     trees, note = trees_of_all(data, name, trees, whole, unmarked)
     note = (*note, *map(listed, dropped))
     for split, rows in data.items():
@@ -232,17 +215,6 @@ def _load_splits(
     data = Galaxies(data)
     data.trees, data.notes = trees, note
     return data
-
-
-def _has_own_labels(data: DatasetDict, in_file: bool, trees: Trees | None, own: OwnLabels) -> bool:
-    """Return whether the columns are labels of one's own, which :func:`with_own_labels` reads."""
-    columns = next(iter(data.values())).features
-    if own.task or own.columns:
-        return True
-    if vote_columns(columns, trees):
-        return False
-    others = [column for column in columns if column != "image" and column.lower() not in OTHER_NAMES]
-    return in_file or ("label" not in columns and bool(others))
 
 
 def _read(name: str, streaming: bool, trees: Trees | None) -> DatasetDict:

@@ -10,9 +10,8 @@ from ..images.limits import image_id
 from .references import ID_COLUMNS
 from .splits import SPLITS, split_with
 
-
 FEW_ROWS = 2000
-"""Rows with labels of their own below which splits are cut by class. Ours: a tenth of fewer than that may miss a rare class."""
+"""Rows with labels of their own below which splits are cut by class. Ours: a tenth of fewer may miss a rare class."""
 FEW_SHARES = {"test": 0.2, "validation": 0.1}
 """Shares of few rows. Ours: a tenth of 100 rows says hardly anything of a model."""
 BINS = 5

@@ -7,12 +7,13 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..runtime.files import written_whole
-from .sums import CLASS_SCORES
+from .sums import CLASS_SCORES, few_tested
 from .tables import caption_table
 from .votes import by_campaign, error_of_all
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 PICTURES = {
+    "Learning curve": "learning_curve.png",
     "Training curves": "training_curves.png",
     "Confusion matrix": "confusion_matrix.png",
     "Reliability": "reliability.png",
@@ -59,7 +60,9 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         classes=_listed(list(config["id2label"].values())) if not captioner else "",
         crop_fraction=_crop_fraction(folder),
         simulated=dataset["name"] == "simulated",
-        also_fitted="adapted" in results and results["adapted"]["rows"] > run["split_rows"]["train"],
+        also_fitted=_also_fitted(results, run),
+        doubt=few_tested(results["rows"], arguments.get("folds", 0)) if "task" in results else None,
+        base=run.get("base") if "task" in results else None,
         dataset=dataset,
         further=run.get("further_datasets", []),
         license_known=_licence(run) not in (None, "other", "unknown"),
@@ -72,6 +75,12 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         pictures=[(title, file) for title, file in PICTURES.items() if (folder / file).is_file()],
     )
     return str(card)
+
+
+def _also_fitted(results: dict, run: dict) -> bool:
+    """Return whether the validation rows were learned from too."""
+    adapted = results.get("adapted")
+    return bool(results.get("few")) or (adapted is not None and adapted["rows"] > run["split_rows"]["train"])
 
 
 def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardData:
@@ -117,6 +126,12 @@ def _scores(results: dict) -> list[tuple[str, str, float, list[float] | None]]:
         scores = results["captions"]["captioner"]
         names = {"claim_f1": ("f1", "claim F1"), "bleu_4": ("bleu", "BLEU-4"), "chrf": ("chrf", "chrF")}
         names["cider_d"] = ("cider", "CIDEr-D")
+    elif "labels" in results:
+        scores = results["labels"]
+        names = {"macro_f1": ("f1", "macro F1"), "accuracy": ("accuracy", "mean accuracy of a label")}
+    elif "numbers" in results:
+        scores = {row["number"]: row["rmse"] for row in results["numbers"]["per_number"]}
+        names = {number: ("rmse", f"RMSE of {number}") for number in scores}
     else:
         scores = results["classes"]
         metrics = {"macro_f1": "f1", "weighted_f1": "f1"}  # other scores are metrics of the Hub by their own name
@@ -135,9 +150,12 @@ def _scores(results: dict) -> list[tuple[str, str, float, list[float] | None]]:
 def _licence(run: dict) -> str | None:
     """Return the licence of the data; ``other`` where several data sets have different ones, None where none is known.
 
-    Runs of older versions had one data set only.
+    Labels of one's own without a licence have that of the model that they are learned from. Runs of older versions had
+    one data set only.
     """
     licences = {dataset["license"] for dataset in (run["dataset"], *run.get("further_datasets", []))}
+    if base := run.get("base"):
+        licences = {licence for licence in licences | {base["license"]} if licence} or {None}
     return licences.pop() if len(licences) == 1 else "other"
 
 
@@ -158,9 +176,19 @@ def _eval_result(
 
 def classifier_tables(results: dict) -> str:
     """Return the Markdown tables of a classifier: scores beside a constant answer, classes and questions."""
-    classes, campaigns = results["classes"], by_campaign(results.get("votes"))
+    classes, campaigns = results.get("classes", {}), by_campaign(results.get("votes"))
     lines = ["| | score | 95 % interval | constant |", "|---|---|---|---|"]
-    for key, name in CLASS_SCORES.items():
+    if labels := results.get("labels"):
+        lines.append(_line("macro F1 of the labels", labels["macro_f1"], labels["interval_95"].get("macro_f1")))
+        lines.append(_line("mean average precision", labels["mean_average_precision"]))
+        for row in labels["per_label"]:
+            name = f"accuracy of {row['label']} ({row['support']} of {row['rows']} have it)"
+            lines.append(_line(name, row["accuracy"], row.get("interval_95"), row["baseline_accuracy"]))
+    for row in results.get("numbers", {}).get("per_number", ()):
+        name = f"RMSE of {row['number']} ({row['rows']} with a number)"
+        lines.append(_line(name, row["rmse"], row["interval_95"], row["baseline_rmse"]))
+        lines.append(_line(f"{row['number']} within its predicted error (1 sigma)", row["coverage_68"]))
+    for key, name in CLASS_SCORES.items() if classes else ():
         interval, constant = classes.get("interval_95", {}).get(key), classes.get("baseline", {}).get(key)
         lines.append(_line(f"{name} ({classes['rows']} with a class)", classes[key], interval, constant))
     for campaign, votes in campaigns.items():

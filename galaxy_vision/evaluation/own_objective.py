@@ -34,7 +34,7 @@ def own_objective(problem: str, trees: Trees | None, kept: Trees | None, kept_we
     Args:
         problem: ``config.problem_type``.
         trees: whose votes the rows have; None without votes. They come first among those of the model.
-        kept: whose votes are held to ``inputs["kept"]``, the concentrations (B, answers) of another model; None for none.
+        kept: whose votes are held to ``inputs["kept"]``, concentrations (B, answers) of another model; None for none.
         kept_weight: of the mean squared change of their logarithms.
     """
 

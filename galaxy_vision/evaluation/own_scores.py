@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score
 from ..data.batches import label_array
 from ..data.load import class_counts
 from ..data.references import ID_COLUMNS
+from ..inference.rotations import classify
 from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.trees import Trees
 from ..runtime.files import written_whole
@@ -69,12 +70,23 @@ class Predictions:
         return cls(**values)
 
 
-def predict_split(accelerator, model, loader, processor, rows, desc: str) -> Predictions | None:
-    """Return the outputs of a model for a split on the main process, in the order of its rows; None on the others."""
-    trees = rows.trees if rows.has_votes else None
+def predict_split(
+    accelerator, model, loader, processor, desc: str, trees: Trees | None = None, rotations: int = 1
+) -> Predictions | None:
+    """Return the outputs of a model for a split on the main process, in the order of its rows; None on the others.
+
+    Args:
+        accelerator: that of the run.
+        model: of labels of one's own.
+        loader: of the split.
+        processor: normalises its pixels.
+        desc: label of the progress bar.
+        trees: whose votes the rows have, the first of those of the model; None without votes.
+        rotations: as in :func:`~galaxy_vision.inference.rotations.classify`.
+    """
 
     def compute(pixels: torch.Tensor, batch: dict) -> dict:
-        output = model(pixel_values=pixels)
+        output = classify(model, pixels, rotations)
         computed = {"outputs": output.logits.float(), "labels": batch["labels"]}
         if output.label_errors is not None:
             computed["errors"] = output.label_errors.float()
@@ -118,7 +130,9 @@ def scores_of(predictions: Predictions, problem: str, names: list[str], trees: T
         metric, examples = GalaxyMetric("classes", label_names=names, train_class_counts=counts), Examples(names)
         probabilities = softmax(predictions.outputs.astype(float), axis=-1)
         results["classes"] = metric.compute(predictions=probabilities, references=predictions.labels)
-        tensors = (torch.from_numpy(np.asarray(value)) for value in (predictions.row, probabilities, predictions.labels))
+        tensors = (
+            torch.from_numpy(np.asarray(value)) for value in (predictions.row, probabilities, predictions.labels)
+        )
         examples.add_batch(*tensors)
         results["examples"] = examples.compute()
         known = predictions.labels >= 0
@@ -173,12 +187,18 @@ def label_scores(predictions: Predictions, names: list[str], shares: np.ndarray)
         "rows": len(predictions.row),
         "labels": list(names),
         "per_label": per_label,
-        "accuracy": float(np.mean([row["accuracy"] for row in known])) if known else None,
-        "macro_f1": float(np.mean([row["f1"] for row in occurring])) if occurring else None,
-        "mean_average_precision": float(np.mean([row["average_precision"] for row in occurring])) if occurring else None,
+        "accuracy": _average("accuracy", known),
+        "macro_f1": _average("f1", occurring),
+        "mean_average_precision": float(np.mean([row["average_precision"] for row in occurring]))
+        if occurring
+        else None,
         "interval_95": {"macro_f1": interval_95(np.mean(drawn, axis=0))} if drawn else {},
-        "baseline": {"accuracy": float(np.mean([row["baseline_accuracy"] for row in known])) if known else None},
+        "baseline": {"accuracy": _average("baseline_accuracy", known)},
     }
+
+
+def _average(key: str, rows: list[dict]) -> float | None:
+    return float(np.mean([row[key] for row in rows])) if rows else None
 
 
 def number_loss(predictions: Predictions, scale: np.ndarray) -> float | None:

@@ -19,8 +19,9 @@ from huggingface_hub import DatasetCard, ModelCard
 from .. import __version__
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
-from ..data.load import OwnLabels, load_galaxies, locate_dataset
+from ..data.load import load_galaxies, locate_dataset
 from ..data.own_labels import label_names_of
+from ..data.own_tasks import OwnLabels
 from ..data.twins import without_twins
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
@@ -164,6 +165,8 @@ def describe_dataset(name: str, num_simulated: int = 0, trees: Trees | None = No
     """Return name, title, licence and citation of a data set from its card, as far as it names them."""
     folder = Path(locate_dataset(name, num_simulated, trees=trees))
     facts = {"name": name, "hub_id": None, "title": Path(name).name, "license": None, "citation": None}
+    if folder.is_file():
+        return facts
     if not folder.is_dir():
         facts["hub_id"] = name
     elif not (folder / "README.md").is_file():
@@ -199,7 +202,7 @@ def write_report(folder: Path, rows=None, trees: Trees | None = None) -> list[Pa
 
     tree = (trees or Trees()).first
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
-    written = figures.draw_curves(results, folder / "training_curves.png") if "history" in results else []
+    written = figures.draw_curves(results, folder / "training_curves.png") if results.get("history") else []
     if "captions" in results:
         if rows is not None:
             written += figures.draw_captions(results["examples"], rows, folder / "captions.png", tree)

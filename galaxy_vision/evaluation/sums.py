@@ -69,14 +69,12 @@ def root(above: float, below: float) -> float | None:
     return float(np.sqrt(max(above, 0.0) / below)) if below > 0 else None
 
 
-def few_tested(rows: int) -> str | None:
-    """Return the sentence of doubt about scores of few rows; None for enough of them."""
+def few_tested(rows: int, folds: int = 0) -> str | None:
+    """Return the sentence of doubt about scores of few rows, tested in so many folds; None for enough of them."""
     if rows >= FEW_TESTED:
         return None
-    return (
-        f"only {rows} rows were tested, so the scores may be far off (see their intervals); label more, or give "
-        "--folds 5, which tests all of them"
-    )
+    more = "" if folds else ", or give --folds 5, which tests all of them"
+    return f"only {rows} rows were tested, so the scores may be far off (see their intervals); label more{more}"
 
 
 def interval_95(values) -> list[float]:

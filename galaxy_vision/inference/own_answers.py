@@ -1,4 +1,4 @@
-"""The answers of models of other tasks than one class of many: several labels at once, and numbers with their errors."""
+"""The answers of models of other tasks than one class of many: several labels at once, and numbers with errors."""
 
 import torch
 
@@ -16,7 +16,9 @@ def predicts_numbers(model) -> bool:
     return problem_of_model(model) == REGRESSION
 
 
-def mean_of_views(model, outputs: GalaxyClassifierOutput, views: int) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+def mean_of_views(
+    model, outputs: GalaxyClassifierOutput, views: int
+) -> tuple[torch.Tensor, torch.Tensor | None] | None:
     """Return the mean answers of turned and mirrored views, (B, C) logits and (B, C) errors or None.
 
     Probabilities of labels are arithmetic means. The variance of a number is that of the mixture of the views: the mean
@@ -59,9 +61,7 @@ def own_answers(model, outputs: GalaxyClassifierOutput) -> dict | None:
         return None
     values = outputs.logits[0].float().tolist()
     errors = [None] * len(values) if outputs.label_errors is None else outputs.label_errors[0].float().tolist()
-    numbers = {
-        name: {"value": value, "error": error} for name, value, error in zip(names, values, errors, strict=True)
-    }
+    numbers = {name: {"value": value, "error": error} for name, value, error in zip(names, values, errors, strict=True)}
     return {"class": None, "probability": None, "probabilities": {}, "uncertain": None, "numbers": numbers}
 
 

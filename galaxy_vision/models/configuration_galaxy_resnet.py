@@ -36,7 +36,10 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     """
 
     model_type = "galaxy_resnet"
-    keys_to_ignore_at_inference = ["vote_concentration", "label_errors"]  # compute_metrics of Trainer gets the logits only
+    keys_to_ignore_at_inference = [
+        "vote_concentration",
+        "label_errors",
+    ]  # compute_metrics of Trainer gets the logits only
 
     backbone: str = "resnet18"
     image_size: int = 64
@@ -87,7 +90,7 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
                 "or regression"
             )
         if self.predict_errors and self.problem_type != "regression":
-            raise ValueError(f"predict_errors=True is for numbers; set problem_type={self.problem_type!r} to regression")
+            raise ValueError("predict_errors=True is for numbers; set problem_type to regression")
 
 
 # Saved folders then contain the code, and load where this package is not installed.

@@ -71,9 +71,7 @@ def label_loss(
     return torch.where(is_known, losses, 0).sum() / is_known.sum().clamp(min=1)
 
 
-def gaussian_nll(
-    values: torch.Tensor, errors: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor
-) -> torch.Tensor:
+def gaussian_nll(values: torch.Tensor, errors: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Return the negative log-likelihood of numbers under a Gaussian of the predicted error (Nix & Weigend 1994).
 
     Args:

@@ -102,7 +102,9 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
 class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
     """The backbone only: features of an image, for ``pipeline("image-feature-extraction")`` and similarity search."""
 
-    _keys_to_ignore_on_load_unexpected = [rf"^{head}\b" for head in (*HEADS, "error_head", "label_mean", "label_scale")]  # so that it loads from a classifier
+    _keys_to_ignore_on_load_unexpected = [
+        rf"^{head}\b" for head in (*HEADS, "error_head", "label_mean", "label_scale")
+    ]  # so that it loads from a classifier
 
     def __init__(self, config: GalaxyResNetConfig):
         super().__init__(config)

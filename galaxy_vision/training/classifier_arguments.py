@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ..data.load import OwnLabels
-from ..data.own_labels import TASKS
+from ..data.own_tasks import TASKS, OwnLabels
 from ..runtime.arguments import arg
 from .arguments import TrainingRun
 from .limits import check_choice, check_least, check_pretrained_backbone
@@ -38,9 +37,7 @@ class ClassifierRun(TrainingRun):
         "validation score of the epoch that is kept: loss, which asks for the right certainty too, rmse_37 (of Kaggle, "
         "over rows with all 37 answers), or rmse_known (over the answers that are known)",
     )
-    task: str | None = arg(
-        None, f"of labels of your own: {', '.join(TASKS)} (default: that which their columns show)"
-    )
+    task: str | None = arg(None, f"of labels of your own: {', '.join(TASKS)} (default: that which their columns show)")
     label_columns: str | None = arg(
         None, "columns of your own labels, separated by commas (default: label, or those that look like labels)"
     )

@@ -45,9 +45,7 @@ KEPT_WEIGHT = 1.0
 """Weight of the loss by which votes are kept: the mean squared change of the logarithms of their concentrations."""
 
 
-def learn_own_labels(
-    run: Run, rows: Rows, start: GalaxyResNetForImageClassification | None, processor
-) -> dict | None:
+def learn_own_labels(run: Run, rows: Rows, start: GalaxyResNetForImageClassification | None, processor) -> dict | None:
     """Learn the labels of ``rows``, test once, save and report.
 
     Args:
@@ -61,10 +59,13 @@ def learn_own_labels(
     """
     args, accelerator = run.args, run.accelerator
     problem = problem_of_rows(rows)
+    if args.probe and start is None:
+        raise SystemExit("error: probe=True reads features of a trained model; give --init_from galaxy-resnet")
 
     # ------------------------------------------------------------------------------------------------------------ model
     model, kept = new_classifier(args, rows, start, problem)
     what = rows.task or f"task single_label: one class of many, {len(rows.class_names)} classes"
+    rows.other_answers = kept.num_answers if kept else 0
     schedule = ", ".join(f"{name}={getattr(args, name)}" for name in (*SCHEDULE, "epochs"))
     accelerator.print(f"{what}; {'the head alone' if args.probe else schedule}")
     accelerator.print(kept_line(kept, start, args))
@@ -84,13 +85,12 @@ def learn_own_labels(
         return inputs | {"class_weights": weights}
 
     objective = own_objective(problem, rows.trees if rows.has_votes else None, kept, KEPT_WEIGHT)
-    run = prepare(
-        run, rows, model, layered_groups(model, args), objective, targets, keeps_statistics=start is not None
-    )
+    run = prepare(run, rows, model, layered_groups(model, args), objective, targets, keeps_statistics=start is not None)
 
     # -------------------------------------------------------------------------------------------------- what is chosen
     def scored(model: GalaxyResNetForImageClassification, split: str) -> tuple[dict, object] | None:
-        predictions = predict_split(accelerator, model, run.loaders[split], processor, rows, split)
+        trees = rows.trees if rows.has_votes else None
+        predictions = predict_split(accelerator, model, run.loaders[split], processor, split, trees)
         if predictions is None:
             return None
         train = rows.cached["train"]

@@ -7,7 +7,7 @@ from ..data.batches import label_array
 from ..data.load import Galaxies
 from ..data.missing_splits import FEW_ROWS, folds_of
 
-CHOICES = ("fold", "folds", "labels_per_class", "learning_curve", "probe", "drop_votes")
+CHOICES = ("fold", "folds", "labels_per_class", "learning_curve", "probe")
 """Arguments that have a meaning for labels of one's own only."""
 
 
@@ -22,12 +22,12 @@ EPOCHS = (5, 30)
 def learns_own_labels(args, data: Galaxies) -> bool:
     """Return whether a run learns labels of one's own from a trained model, or ones that are not one class of many.
 
-    Classes without votes are labels of one's own where the run starts from a trained classifier; from scratch they are
-    learned as any data set is.
+    Classes without votes are labels of one's own where the run starts from a trained classifier, or by an argument that
+    has a meaning for them only; otherwise they are learned as any data set is.
     """
-    task = getattr(data, "task", None)
     several = isinstance(data["test"].features["label"], dict)
-    return several or (bool(getattr(args, "init_from", None)) and (task is not None or data.trees is None))
+    is_meant = any(getattr(args, name, None) for name in ("init_from", *CHOICES))
+    return several or (is_meant and (getattr(data, "task", None) is not None or data.trees is None))
 
 
 def arrange(args, data: Galaxies) -> Galaxies:
@@ -39,11 +39,13 @@ def arrange(args, data: Galaxies) -> Galaxies:
     Raises:
         ValueError: an argument is for labels of one's own, and these are not; or a fold is not one of its number.
     """
+    if not hasattr(args, "own"):  # a captioner
+        return data
     if args.streaming or not learns_own_labels(args, data):
         if asked := [name for name in CHOICES if getattr(args, name, None)]:
             raise ValueError(
-                f"{asked[0]}={getattr(args, asked[0])!r} is for labels of your own that start from a trained model; "
-                f"give --init_from galaxy-resnet, or leave it out"
+                f"{asked[0]}={getattr(args, asked[0])!r} is for labels of your own, and dataset={args.dataset!r} has "
+                "votes of a campaign, or is streamed; leave it out"
             )
         return data
     splits = dict(data)

@@ -5,6 +5,7 @@ that are complete are not repeated.
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,8 @@ def in_rounds(args: ClassifierRun, train: Callable) -> dict | None:
 
 def print_round(line: str) -> None:
     """Say which run begins."""
-    print(f"\n--- {line}")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"\n--- {line}")
 
 
 def fold_folder(args: ClassifierRun, fold: int) -> Path:
@@ -71,7 +73,6 @@ def one_round(args: ClassifierRun, train: Callable, folder: Path, **changes) -> 
         round_args.given, round_args.reports = set(args.given), False
         with training_run(round_args) as run:
             train(run)
-            run.accelerator.wait_for_everyone()
     results = json.loads(finished.read_text())
     if other := [name for name in SAME if results["arguments"].get(name) != getattr(args, name)]:
         raise SystemExit(

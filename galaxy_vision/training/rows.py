@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+import torch
 from accelerate.utils import broadcast_object_list
+from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from ..data.batches import cache_pixels, encode_captions, make_loader
 from ..data.checks import fingerprint_of, split_contents
 from ..data.load import class_counts, load_galaxies
-from ..data.own_labels import Task, label_names_of
+from ..data.own_labels import label_names_of
+from ..data.own_tasks import Task
 from ..data.splits import SPLITS
 from ..data.streaming import TrainingStream
 from ..models.image_processing_galaxy import GalaxyImageProcessor
@@ -39,6 +42,7 @@ class Rows:
         has_votes: whether votes are learned.
         task: what labels of one's own are; None for classes and votes as our builders write them.
         few: whether the rows of validation are among those for training.
+        other_answers: those of the model, behind those of ``trees``, that no row has votes for.
     """
 
     data: dict
@@ -52,6 +56,7 @@ class Rows:
     has_votes: bool
     task: Task | None = None
     few: bool = False
+    other_answers: int = 0
 
     @property
     def class_names(self) -> list[str]:
@@ -82,7 +87,9 @@ class Rows:
     def validation_targets(self, batch: dict) -> dict:
         """Return what ``forward`` takes for a loss beside ``pixel_values``, of a batch of the validation split."""
         if self.tokenizer is None:
-            return {name: batch[name] for name in (("labels", "votes") if self.has_votes else ("labels",))}
+            if not self.has_votes:
+                return {"labels": batch["labels"]}
+            return {"labels": batch["labels"], "votes": F.pad(batch["votes"], (0, self.other_answers), value=torch.nan)}
         rows = self.cached["validation"].select_columns(["captions"])[batch["row"].tolist()]
         captions = [references[0] for references in rows["captions"]]
         return {"labels": self.tokenizer(captions, padding=True, return_tensors="pt")["input_ids"]}

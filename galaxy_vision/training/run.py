@@ -175,7 +175,9 @@ def fit(run: RunState, validate: Callable, begin_epoch: Callable[[int], None] | 
             checkpoints.end_if_terminating()
 
 
-def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable, more: Callable | None = None) -> dict | None:
+def finish(
+    run: RunState, rows: Rows, kind: type, processor, test: Callable, more: Callable | None = None
+) -> dict | None:
     """Test the weights of the best epoch, once; save and report; push if asked to.
 
     Args:
@@ -214,9 +216,17 @@ def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable, mor
         }
         results |= more(results) if more else {}
         finish_run(args, accelerator, rows.data, rows.trees, results)
-        print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
+        if "task" not in results:
+            chosen = (
+                f"Test split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}"
+            )
+        elif args.folds:
+            chosen = f"All {results['rows']} rows, each by a model of {args.folds} that has not learned from it"
+        else:
+            chosen = f"Test split, {results['rows']} rows"
+        print(f"\n{chosen}")
         print(summary_table(results))
-        if "task" in results and (doubt := few_tested(results["rows"])):
+        if "task" in results and (doubt := few_tested(results["rows"], args.folds)):
             print(f"\n{doubt}")
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()

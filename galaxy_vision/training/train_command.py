@@ -42,6 +42,7 @@ class Arguments(ClassifierRun):
         super().__post_init__()
         if self.data is not None:
             self.dataset = self.data
+            self.resolved.add("dataset")
         if "dataset" not in self.given and self.data is None:
             raise ValueError("data is missing; give --data, a table of paths and labels, or a folder of class folders")
 
@@ -54,8 +55,8 @@ def train(run: Run) -> dict | None:
     rows = load_rows(run, processor, check_classifier_rows)
     if not learns_own_labels(args, rows.data):
         raise SystemExit(
-            f"error: data={args.dataset!r} has the votes of {', '.join(rows.trees)} and no labels of your own; train on "
-            "it by train_classifier.py, or name your columns by --label_columns"
+            f"error: data={args.dataset!r} has the votes of {', '.join(rows.trees)} and no labels of your own; train "
+            "on it by train_classifier.py, or name your columns by --label_columns"
         )
     return learn_own_labels(run, rows, start, processor)
 
