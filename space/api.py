@@ -5,7 +5,9 @@ from pathlib import Path
 
 import gradio as gr
 import studio
-from many_galaxies import run_batch
+from batches import describe_batch
+from many_galaxies import as_table
+from pictures import overlay_png
 from uploads import uploads_only, written
 
 from galaxy_vision.images.limits import STRETCHES, read_file
@@ -51,14 +53,20 @@ def explain(
         raise ValueError("There is no file; send one image.")
     image = studio.read_image(read_file(file), hdu, bands, stretch, frame)
     heat = studio.heat_map(image, target, method, campaign.strip() or None)
-    drawn = studio.overlay_png(image, heat, opacity)
+    drawn = overlay_png(image, heat, opacity)
     return written(f"{studio.download_stem(Path(file).name)}-heat.png", drawn)
 
 
 @_or_error
 def batch(files: list[str], campaign: str = "", progress=gr.Progress()) -> tuple[list[dict], str]:  # noqa: B008
-    rows, _, frame = run_batch(files, progress, campaign.strip() or None)
-    return rows, written("galaxies.csv", frame.to_csv(index=False).encode())
+    if not files:
+        raise ValueError("There is no file yet; add images or a zip first.")
+
+    def show_progress(done: int, total: int) -> None:
+        progress((done, total), desc="Describing", unit="galaxies")
+
+    rows = describe_batch(files, show_progress, campaign.strip() or None)
+    return [row.summary for row in rows], written("galaxies.csv", as_table(rows).to_csv(index=False).encode())
 
 
 def api() -> None:

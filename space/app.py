@@ -17,36 +17,41 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 
 import gradio as gr
 import page
-import studio
+import visit
 from api import api
+from first_paint import FirstPaint, styles_and_script
 from many_galaxies import many_galaxies
 from one_galaxy import look_at_example, one_galaxy
+from starlette.middleware import Middleware
 from uploads import sweep_for_ever
 
 from galaxy_vision.images.limits import MAX_BYTES
 
 KEEP_SECONDS = 600  # ours: uploads are then gone within the fifteen minutes that the page states
-THEME = gr.themes.Base(
-    primary_hue="indigo",
-    neutral_hue="slate",
-    radius_size="lg",
-    font=["system-ui", "sans-serif"],
-    font_mono=["ui-monospace", "monospace"],
-).set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400")
+TABS = [page.Tab("one", "One galaxy"), page.Tab("many", "Many")]
+"""A further tab is one more here, and its column in :func:`build`."""
 
 
 def build() -> gr.Blocks:
     """Build the page and the endpoints."""
     private = {"api_visibility": "private"}
     with gr.Blocks(title="Galaxy Vision", analytics_enabled=False) as demo:
-        gr.HTML(page.HEADER)
-        with gr.Tab("One galaxy"):
-            one_galaxy(demo, private)
-        with gr.Tab("Many galaxies"):
-            many_galaxies(private)
+        session = gr.State(visit.new_session(), time_to_live=900)
+        gr.HTML(page.header(TABS), elem_id="gv-header", apply_default_css=False)
+        with gr.Column(elem_id="gv-one", elem_classes="gv-panel"):
+            one_galaxy(demo, session, private)
+        with gr.Column(elem_id="gv-many", elem_classes="gv-panel"):
+            many_galaxies(session, private)
         api()
-        gr.HTML(page.footer())
+        gr.HTML(page.footer(), elem_id="gv-footer", apply_default_css=False)
     return demo
+
+
+def first_paint() -> Middleware:
+    """Return what shows the page at once, before gradio has built it."""
+    stage = page.stage(visit.example_thumbnails())
+    body = f'<div id="gv-first">{page.header(TABS)}<div class="gv-wrap">{stage}</div></div>'
+    return Middleware(FirstPaint, head=styles_and_script(), body=body)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -69,25 +74,23 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
     """Serve the demo until it is stopped, with uploads and downloads in ``folder``."""
     threading.Thread(target=_warm_up, daemon=True).start()
     demo = build().queue(max_size=100)
-    own = frozenset(folder.rglob("*"))  # the examples' pictures
+    own = frozenset(folder.rglob("*"))
     threading.Thread(target=sweep_for_ever, args=(folder, args.keep_seconds, own), daemon=True).start()
     demo.launch(
         server_name=args.host,
         server_port=args.port,
-        theme=THEME,
-        css_paths=studio.HERE / "page.css",
-        head=f"<script>{(studio.HERE / 'page.js').read_text()}</script>",
+        app_kwargs={"middleware": [first_paint()]},
         max_file_size=MAX_BYTES,
         state_session_capacity=200,
         ssr_mode=False,
         share=False,
         show_error=True,
-        footer_links=["api"],
+        footer_links=[],
     )
 
 
 def _warm_up() -> None:
-    """Load the models and describe the example that the page opens with, before the first visitor needs them."""
+    """Load the models and look at the first example, before the first visitor needs them."""
     try:
         look_at_example(0, None)
     except ValueError as error:

@@ -6,8 +6,10 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import studio
+from pictures import thumbnail_url
 
 from galaxy_vision.images.archives import read_member
 from galaxy_vision.images.limits import is_hidden, is_image, normal_path, read_file, zip_directory_bytes
@@ -74,15 +76,31 @@ def _inside(name: str) -> str:
     return "/".join(part for part in normal_path(name).parts if part not in ("/", "//", ".."))
 
 
-def describe_batch(
-    paths: list[str], progress: Callable[[int, int], None], campaign: str | None = None
-) -> tuple[list[dict], list[str]]:
+class Row(NamedTuple):
+    """One image of a batch.
+
+    Attributes:
+        summary: file, status, class, probability, caption and :data:`KEY_CONCEPTS`, in the order of the columns.
+        votes: name of every answer -> its numbers, as :class:`~galaxy_vision.inference.describe.Describer` gives them;
+            empty for images that were not described.
+        thumbnail: a data URL; empty likewise.
+        doubts: one word for each.
+    """
+
+    summary: dict
+    votes: dict[str, dict[str, float]]
+    thumbnail: str
+    doubts: tuple[str, ...]
+
+    @property
+    def is_described(self) -> bool:
+        return self.summary["status"].startswith("ok")
+
+
+def describe_batch(paths: list[str], progress: Callable[[int, int], None], campaign: str | None = None) -> list[Row]:
     """Describe every image of these files and zips, with the votes of a campaign.
 
     An image that cannot be read, or is not reached within BATCH_SECONDS, has a row whose status says why.
-
-    Returns:
-        Rows of file, status, class, probability, caption and :data:`KEY_CONCEPTS`; and thumbnails as data URLs.
 
     Raises:
         ValueError: as in :func:`batch_members`, or a model is missing or does not have the campaign.
@@ -91,26 +109,27 @@ def describe_batch(
     names = answer_names(tree)
     key_answers = {key: [names[index] for index in tree.concepts[key]] for key in KEY_CONCEPTS if key in tree.concepts}
     members = list(batch_members(paths))
-    rows, thumbnails, end = [], [], time.monotonic() + BATCH_SECONDS
+    rows, end = [], time.monotonic() + BATCH_SECONDS
     for done, (name, read) in enumerate(members):
         progress(done, len(members))
-        row = dict.fromkeys(["file", "status", "class", "probability", "caption", *key_answers]) | {"file": name}
-        thumbnail = ""
+        empty = dict.fromkeys(["file", "status", "class", "probability", "caption", *key_answers]) | {"file": name}
         try:
             if time.monotonic() > end:
                 raise ValueError(
                     f"not described: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
                 )
-            image = studio.read_image(read())
-            description = studio.describe(image, name, campaign)
-            row |= {"status": "ok", **{key: description[key] for key in ("class", "probability", "caption")}}
-            if description["doubts"]:
-                row["status"] = f"ok, but doubted: {', '.join(doubt.split(':')[0] for doubt in description['doubts'])}"
-            if votes := description["votes"]:
-                row |= {key: sum(votes[name]["fraction"] for name in answers) for key, answers in key_answers.items()}
-            thumbnail = studio.picture_url(image, side=96)
+            rows.append(_described(studio.read_image(read()), name, campaign, empty, key_answers))
         except ValueError as error:
-            row["status"] = str(error)
-        rows.append(row)
-        thumbnails.append(thumbnail)
-    return rows, thumbnails
+            rows.append(Row(empty | {"status": str(error)}, {}, "", ()))
+    return rows
+
+
+def _described(image, name: str, campaign: str | None, empty: dict, key_answers: dict[str, list[str]]) -> Row:
+    description = studio.describe(image, name, campaign)
+    doubts = tuple(doubt.split(":")[0] for doubt in description["doubts"])
+    summary = empty | {"status": "ok", **{key: description[key] for key in ("class", "probability", "caption")}}
+    if doubts:
+        summary["status"] = f"ok, but doubted: {', '.join(doubts)}"
+    if votes := description["votes"]:
+        summary |= {key: sum(votes[name]["fraction"] for name in answers) for key, answers in key_answers.items()}
+    return Row(summary, votes, thumbnail_url(image, crop=0.7), doubts)

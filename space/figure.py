@@ -5,8 +5,8 @@ import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
-from page import words_of
 from PIL import Image
+from votes import words_of
 
 from galaxy_vision.inference.answer_names import answer_names, question_words
 from galaxy_vision.inference.describe import MIN_REACH, NO_CAPTION

@@ -1,18 +1,18 @@
 """What the demo does with images, without gradio: load the models when first needed, and return plain data."""
 
-import base64
-import io
 import json
 import os
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import torch
+from pictures import heat_url, picture_url
 from PIL import Image
 
 import galaxy_vision
+from galaxy_vision.captions.reading import claims_of_words
 from galaxy_vision.images.framing import parse_frame
 from galaxy_vision.images.limits import (
     FITS_SUFFIXES,
@@ -22,7 +22,7 @@ from galaxy_vision.images.limits import (
 from galaxy_vision.images.observation import observe
 from galaxy_vision.inference.classes import class_doubts
 from galaxy_vision.inference.describe import Describer
-from galaxy_vision.inference.explain import COLORMAP, explain, overlay
+from galaxy_vision.inference.explain import DEFAULT_METHOD, explain
 from galaxy_vision.inference.explain_targets import answer_targets
 from galaxy_vision.inference.named_images import frame_of
 from galaxy_vision.inference.own_answers import predicts_numbers
@@ -33,7 +33,6 @@ from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
 HERE = Path(__file__).resolve().parent
 # Limits are ours: for a Space with two CPU cores that many visitors share.
 MAX_SIDE = 1024  # px; larger images are reduced first, so that page, API and downloads show the same pixels
-SHOWN_SIDE = 512  # px, of the pictures that are sent to the page
 SUFFIXES = sorted(IMAGE_SUFFIXES | FITS_SUFFIXES)
 MODEL_QUEUE = {"concurrency_limit": 2, "concurrency_id": "models"}  # of every event that runs a model
 
@@ -120,7 +119,8 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
 
     Returns:
         What the models see. Its ``info`` has ``reading``, ``doubts``, ``frame`` and ``size`` (px of the image that was
-        given), and ``whole``, that image as a data URL, empty if the models see all of it.
+        given), ``whole``, that image as a data URL, empty if the models see all of it, and ``pixel_scale``, arcsec in
+        a pixel of it or None.
 
     Raises:
         ValueError: a field or the file cannot be read; the message is one sentence for the user.
@@ -137,16 +137,87 @@ def read_image(data: bytes, hdu: str = "", bands: str = "", stretch: str = "auto
         "frame": frame_of(observation),
         "size": list(observation.whole.size),
         "whole": picture_url(observation.whole) if observation.framed.image is not observation.whole else "",
+        "pixel_scale": observation.whole.info.get("pixel_scale"),
     }
     return image
 
 
+class Word(NamedTuple):
+    """A word of a caption, or punctuation.
+
+    Attributes:
+        text: as it is written.
+        concept: what it claims, such as ``"bar"``; None if nothing.
+        is_hedged: the claim is hedged, as in "possibly a bar".
+        source: of its evidence, see :class:`~galaxy_vision.inference.word_maps.WordMaps`.
+        layer: its evidence as the data URL of a layer over the image; empty where it claims nothing.
+    """
+
+    text: str
+    concept: str | None
+    is_hedged: bool
+    source: str | None
+    layer: str
+
+
+class Look(NamedTuple):
+    """Everything that the models say of an image, of one run of each, in a form that may be kept.
+
+    Attributes:
+        image: what they were shown, as :func:`read_image` returns it.
+        description: what :func:`describe` returns.
+        words: of the caption.
+        scale: nats at the end of the scale of the words' layers.
+        claims: what :func:`claims_as_json` returns.
+        layer: evidence for the class by the default method, as the data URL of a layer; empty where there is none.
+    """
+
+    image: Image.Image
+    description: dict
+    words: list[Word]
+    scale: float
+    claims: list[dict]
+    layer: str
+
+
+def look(image: Image.Image, name: str, campaign: str | None = None) -> Look:
+    """Look at an image once, with the votes of a campaign."""
+    describer = MODELS.get(campaign)
+    read = describer.read(image)
+    description = _about(image, name) | describer.describe(read) | {"models": versions()}
+    _add_class_doubts(description)
+    maps = word_maps(describer, image, read=read)
+    heat = heat_map(image, description["class"], DEFAULT_METHOD)
+    layer = heat_url(heat) if heat.any() else ""
+    return Look(image, description, _words(maps, describer.tree), maps.scale, claims_as_json(maps), layer)
+
+
+def _words(maps: WordMaps, tree: DecisionTree) -> list[Word]:
+    claims, layers, words = claims_of_words(maps.words, tree), {}, []
+    for text, claim, concept, source, heat in zip(
+        maps.words, claims, maps.concepts, maps.sources, maps.maps, strict=True
+    ):
+        if concept is not None and concept not in layers:  # words of one claim share a map
+            layers[concept] = heat_url(heat)
+        is_hedged = claim is not None and claim.hedged
+        words.append(Word(text, concept, is_hedged, source, layers.get(concept, "")))
+    return words
+
+
 def describe(image: Image.Image, name: str, campaign: str | None = None) -> dict:
     """Return everything that the models predict for an image, as data for JSON, with the votes of a campaign."""
-    about = {"image": name} | {key: image.info[key] for key in ("size", "reading", "doubts", "frame")}
-    description = MODELS.get(campaign)(image)
-    about["doubts"] = about["doubts"] + [str(doubt) for doubt in class_doubts(description["uncertain"])]
-    return about | description | {"models": versions()}
+    description = _about(image, name) | MODELS.get(campaign)(image) | {"models": versions()}
+    _add_class_doubts(description)
+    return description
+
+
+def _about(image: Image.Image, name: str) -> dict:
+    return {"image": name} | {key: image.info[key] for key in ("size", "reading", "doubts", "frame")}
+
+
+def _add_class_doubts(description: dict) -> None:
+    doubts = [str(doubt) for doubt in class_doubts(description["uncertain"])]
+    description["doubts"] = description["doubts"] + doubts
 
 
 def campaigns() -> tuple[list[str], str]:
@@ -175,16 +246,9 @@ def heat_map(image: Image.Image, target: str, method: str, campaign: str | None 
     return explain(*models, image, target or None, method, campaign=describer.campaign)
 
 
-def overlay_png(image: Image.Image, heat: np.ndarray, opacity: float) -> bytes:
-    """Return the image under its heat map as PNG bytes."""
-    file = io.BytesIO()
-    overlay(image, heat, opacity).save(file, "png")
-    return file.getvalue()
-
-
-def maps_of_words(image: Image.Image, campaign: str | None = None) -> WordMaps:
-    """Return the words of the caption of a campaign, and the evidence for what each of them claims."""
-    return word_maps(MODELS.get(campaign), image)
+def crop_fraction() -> float:
+    """Return the side of the middle of a frame that the classifier reads, of its shorter side."""
+    return MODELS.get().image_processor.crop_fraction
 
 
 def claims_as_json(maps: WordMaps) -> list[dict]:
@@ -198,35 +262,6 @@ def claims_as_json(maps: WordMaps) -> list[dict]:
         row = {"claim": concept, "words": [], "evidence": source, "nats": float(heat.max()) * maps.scale, "peak": peak}
         claims.setdefault(concept, row)["words"].append(word)
     return list(claims.values())
-
-
-def picture_url(image: Image.Image, side: int = SHOWN_SIDE) -> str:
-    """Return the image as a data URL, so that it needs no file on the server."""
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return _data_url(small, "jpeg", quality=90)
-
-
-def heat_url(heat: np.ndarray, side: int = 256) -> str:
-    """Return a heat map as the data URL of a layer whose colour and opacity follow the heat.
-
-    Args:
-        heat: (H, W) in [0, 1].
-        side: largest side of the layer in pixels.
-    """
-    layer = Image.fromarray(np.rint(255 * heat).astype(np.uint8))
-    scale = min(1.0, side / max(layer.size))
-    size = max(1, round(layer.width * scale)), max(1, round(layer.height * scale))
-    layer = layer.resize(size, Image.Resampling.BILINEAR)
-    colours = (255 * matplotlib.colormaps[COLORMAP](np.asarray(layer))).astype(np.uint8)
-    colours[..., 3] = np.asarray(layer)
-    return _data_url(Image.fromarray(colours), "webp", quality=85)
-
-
-def _data_url(image: Image.Image, kind: str, **options) -> str:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def download_stem(name: str) -> str:

@@ -35,6 +35,8 @@ from galaxy_vision.runtime import accelerator
 from galaxy_vision.runtime.hardware import available_cores
 from galaxy_vision.simulation.render import simulate_galaxy
 
+pytest_plugins = ["space_visitor"]  # the fixtures of a browser
+
 REPOSITORY = Path(__file__).parent.parent
 NUM_GALAXIES = 60
 MAX_WORKERS = 4

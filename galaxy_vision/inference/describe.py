@@ -1,6 +1,7 @@
 """Describe a galaxy image by a classifier and a captioner: class, votes and caption as plain data."""
 
 import copy
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -21,6 +22,18 @@ MIN_REACH = 0.5
 """Least reach of answers that are shown. Ours: at least half of the volunteers would be asked the question."""
 NO_CAPTION = "(the captioner wrote no known word)"
 """Text that is shown for an empty caption; in data it stays empty."""
+
+
+class Read(NamedTuple):
+    """What the models return for one image, so that each of them runs once for all that is made of it.
+
+    Attributes:
+        outputs: of the classifier.
+        sequence: (1, 1 + T) the start token and the caption, as ``generate`` returns them.
+    """
+
+    outputs: GalaxyClassifierOutput
+    sequence: torch.Tensor
 
 
 class Describer:
@@ -89,9 +102,26 @@ class Describer:
         """The decision tree whose answers are given."""
         return self.classifier.trees.named(self.campaign)
 
-    @torch.inference_mode()
     def __call__(self, image: Image.Image) -> dict:
-        """Describe an image.
+        """Describe an image, see :meth:`describe`."""
+        return self.describe(self.read(image))
+
+    @torch.inference_mode()
+    def read(self, image: Image.Image, max_new_tokens: int | None = None) -> Read:
+        """Run both models on an image.
+
+        Args:
+            image: RGB.
+            max_new_tokens: maximum of words of the caption; None for that of the captioner.
+        """
+        outputs = self._classified(image)
+        length = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+        pixels = self.processor(image)["pixel_values"].to(self.captioner.device)
+        return Read(outputs, self.captioner.generate(pixel_values=pixels, **length, **self._told(outputs)))
+
+    @torch.inference_mode()
+    def describe(self, read: Read) -> dict:
+        """Put what :meth:`read` returned into data.
 
         Returns:
             ``class``, its ``probability``, the ``probabilities`` of all classes, ``uncertain``, ``caption``,
@@ -104,12 +134,9 @@ class Describer:
             None, if the classifier was trained without votes. ``caption_campaign`` is whose votes the caption says,
             None if it does not follow the classifier's.
         """
-        outputs = self._classified(image)
-        told = self._told(outputs)
-        generated = self.captioner.generate(pixel_values=self.processor(image)["pixel_values"], **told)
-        votes = self._votes(outputs)
-        return (own_answers(self.classifier, outputs) or self._class(outputs)) | {
-            "caption": self.processor.batch_decode(generated)[0],
+        votes = self._votes(read.outputs)
+        return (own_answers(self.classifier, read.outputs) or self._class(read.outputs)) | {
+            "caption": self.processor.batch_decode(read.sequence)[0],
             "caption_campaign": self.caption_campaign,
             "campaign": self.tree.name if votes else None,
             "answers": surest_answers(votes, self.tree),
@@ -127,11 +154,6 @@ class Describer:
             "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
             "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
         }
-
-    @torch.inference_mode()
-    def votes_to_say(self, image: Image.Image) -> dict:
-        """Return what the captioner is told of an image by the classifier, as arguments of ``generate``."""
-        return self._told(self._classified(image))
 
     def _classified(self, image: Image.Image) -> GalaxyClassifierOutput:
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]

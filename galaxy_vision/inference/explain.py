@@ -170,12 +170,16 @@ def write_caption(model: nn.Module, processor, image: Image.Image, max_new_token
     """
     pixels = processor(image)["pixel_values"].to(model.device)
     length = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
-    sequence = model.generate(pixel_values=pixels, **length, **told)
+    return pixels, *spoken(model, processor, model.generate(pixel_values=pixels, **length, **told))
+
+
+def spoken(model: nn.Module, processor, sequence: torch.Tensor) -> tuple[torch.Tensor, str, list[str]]:
+    """Return what ``generate`` wrote, (1, 1 + T), up to its last word: its ids, its text and its words."""
     ends = torch.isin(sequence[0, 1:], sequence.new_tensor(model.config.closing_words))
     length = int(ends.int().argmax()) if ends.any() else sequence.shape[1] - 1
     sequence = sequence[:, : 1 + length]
     words = processor.tokenizer.convert_ids_to_tokens(sequence[0, 1:].tolist())
-    return pixels, sequence, processor.decode(sequence[0]), words
+    return sequence, processor.decode(sequence[0]), words
 
 
 def overlay(image: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image.Image:

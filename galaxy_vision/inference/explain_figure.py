@@ -63,7 +63,8 @@ def explanation_figure(
         A figure that is not registered with pyplot, as wide as a page of a journal; save it with
         :func:`~galaxy_vision.runtime.paper.save_figure`.
     """
-    description = describer(image)
+    read = describer.read(image)
+    description = describer.describe(read)
     config = describer.classifier.config
     # Index of a target -> its probability or fraction; and name of an answer -> its target, unique among all trees.
     shares, names = dict(enumerate(description["probabilities"].values())), {}
@@ -83,7 +84,7 @@ def explanation_figure(
         index = target_index(config, target)
         share = f" ({shares[index]:.0%})" if index in shares else ""  # answers of another campaign have none
         titles.append(readable(f"{target_name(config, index)}{share}"))
-    caption_maps = word_maps(describer, image)
+    caption_maps = word_maps(describer, image, read=read)
     words = _claims_drawn(caption_maps)
     rows = max(1, -(-len(words) // CLAIMS_A_ROW))  # a caption may be empty
 

@@ -12,9 +12,9 @@ from torch import nn
 from ..captions.plan import plan_of
 from ..captions.reading import claims_of_words
 from ..models.trees import Trees
-from .describe import Describer
+from .describe import Describer, Read
 from .evidence import Scores, evidence
-from .explain import on_image, write_caption
+from .explain import on_image, spoken
 
 VOTES, WORDS = "votes", "words"
 """What a map is evidence for: the answer of the classifier that a word states, or the captioner's own word."""
@@ -48,7 +48,9 @@ class WordMaps(NamedTuple):
 
 
 @torch.inference_mode(False)  # in a caller's inference mode there would be no gradients
-def word_maps(describer: Describer, image: Image.Image, max_new_tokens: int | None = None) -> WordMaps:
+def word_maps(
+    describer: Describer, image: Image.Image, max_new_tokens: int | None = None, read: Read | None = None
+) -> WordMaps:
     """Write a caption, and map where the image speaks for the claims of its words.
 
     A word such as "barred" states an answer of the decision tree. Its map is evidence for the log-odds of this answer
@@ -59,13 +61,13 @@ def word_maps(describer: Describer, image: Image.Image, max_new_tokens: int | No
         describer: both models. They are not changed: copies in float32 are differentiated.
         image: an RGB image.
         max_new_tokens: maximum of words; None for that of the captioner.
+        read: what the describer returned for the image, if it has read it already.
     """
     captioner = describer.captioner
-    with torch.inference_mode():
-        told = describer.votes_to_say(image)
-        written = write_caption(captioner, describer.processor, image, max_new_tokens, **told)
-    pixels, sequence, caption, words = written
-    pixels, sequence = pixels.clone(), sequence.clone()  # no longer inference tensors
+    read = read or describer.read(image, max_new_tokens)
+    sequence, caption, words = spoken(captioner, describer.processor, read.sequence)
+    sequence = sequence.clone()  # no longer an inference tensor
+    pixels = describer.processor(image)["pixel_values"].to(captioner.device)
     claims = claims_of_words(words, describer.tree)
     concepts = [claim.concept if claim else None for claim in claims]
     stated = list(dict.fromkeys(concept for concept in concepts if concept))

@@ -19,6 +19,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from space_server import EXAMPLES, save_tiny_models, start_server
 
+RESULT = 3  # of the outputs of the page
+
 
 @pytest.fixture(scope="module")
 def client(demo_server):
@@ -133,7 +135,7 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
         return server.post("/gradio_api/queue/join", json=body).raise_for_status().json()["event_id"]
 
     def pick(index: int) -> str:
-        return start("gv-examples", "select", [None], event_data={"index": index, "value": None})
+        return start("gv-bridge", "example", [None], event_data={"index": index})
 
     def answers():
         """Pairs of an event's id and its outputs, as they come."""
@@ -149,9 +151,10 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
     (folder / f"hold-{work}").touch()
     (folder / "held").unlink(missing_ok=True)
     if work == "eigencam":
-        late = start("gv-method", "input", [None, "spiral", work])
+        late = start("gv-bridge", "redraw", [None], event_data={"target": "spiral", "method": work})
     elif work == "figure":
-        late = start("gv-figure", "click", [None, "spiral", "gradcam", 0.6])
+        asked = {"target": "spiral", "method": "gradcam", "opacity": 0.6}
+        late = start("gv-bridge", "figure", [None], event_data=asked)
     else:  # another example, not looked at before
         late = pick(3)
     while not (folder / "held").exists():
@@ -161,12 +164,12 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
         came[name] = data
         if name == second:
             (folder / f"hold-{work}").unlink()
-    assert list(came) == [second, late] and f"The image {EXAMPLES[2].name}" in came[second][2]
+    assert list(came) == [second, late] and f"The image {EXAMPLES[2].name}" in came[second][RESULT]
     if work == "figure":  # it was asked for when that galaxy was shown, and bears its name
         assert came[late][0]["orig_name"] == f"{EXAMPLES[1].stem}.png"
     else:  # nothing is changed
         assert all(data is None or data["__type__"] == "update" and "value" not in data for data in came[late])
-    start("gv-json", "click", [None, "spiral", "gradcam"])
+    start("gv-bridge", "json", [None], event_data={"target": "spiral", "method": "gradcam"})
     ((_, (file,)),) = answers()
     assert file["orig_name"] == f"{EXAMPLES[2].stem}.json"
     assert json.loads(Path(file["path"]).read_text())["image"] == EXAMPLES[2].name
@@ -178,7 +181,13 @@ def test_requirements_of_the_space_are_those_of_the_package():
     assert {line for line in lines if not line.startswith("#")} <= package
 
 
-def test_examples_are_simulated_galaxies_of_every_class():
-    classes = {path.stem.split("-", 1)[1] for path in EXAMPLES}
-    assert classes == {"elliptical", "lenticular", "spiral", "barred-spiral", "edge-on-disc", "irregular", "merger"}
+def test_examples_are_real_galaxies_of_every_class_and_each_is_attributed():
+    shown = {path.stem.split("-", 1)[1] for path in EXAMPLES}
+    classes = {"elliptical", "lenticular", "spiral", "barred-spiral", "edge-on-disc", "irregular", "merger"}
+    assert shown == classes | {"doubtful", "wide-field"}
     assert len(EXAMPLES) == 12 and all(len(path.read_bytes()) < 20_000 for path in EXAMPLES)
+    attribution = (REPOSITORY / "docs" / "images" / "ATTRIBUTION.md").read_text()
+    for path in EXAMPLES:
+        row = re.search(rf"^\| `space/examples/{path.name}` \| (\d+) \|", attribution, re.M)
+        assert row, f"{path.name} has no row in ATTRIBUTION.md"
+    assert "CC BY 4.0" in attribution or "Creative Commons Attribution 4.0" in attribution

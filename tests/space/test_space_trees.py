@@ -23,7 +23,7 @@ DESI, RINGS = (load_campaign(name).released for name in ("gz_desi", "gz_rings"))
 
 @pytest.fixture(params=["gz_desi", "several", "gz2", "no votes"])
 def demo(request, tmp_path, monkeypatch):
-    """The modules studio, page, figure and batches with a tiny model of the tree; and its name."""
+    """The modules studio, votes, figure and batches with a tiny model of the tree; and its name."""
     trees = {"gz_desi": [DESI], "several": [GALAXY_ZOO_2, DESI, RINGS]}.get(request.param)
     settings = {"trees": trees and [tree.to_dict() for tree in trees], "predict_votes": request.param != "no votes"}
     for name, value in save_tiny_models(tmp_path, **settings).items():
@@ -33,26 +33,38 @@ def demo(request, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
     import batches
     import figure
-    import page
     import studio
+    import votes
 
     monkeypatch.setattr(studio, "MODELS", studio.Models())
-    yield studio, page, figure, batches, request.param
-    for name in ("api", "batches", "figure", "many_galaxies", "one_galaxy", "page", "studio", "uploads"):
-        sys.modules.pop(name, None)
+    yield studio, votes, figure, batches, request.param
+    forget_modules()
+
+
+def forget_modules() -> None:
+    """Forget the demo's modules, so that the next test imports them for its own model."""
+    for path in (REPOSITORY / "space").glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def asked_in(html: str) -> set[str]:
+    """Names of the questions that the section of the votes has, on the path, beside it, or behind what is beside it."""
+    return set(re.findall(r'data-question="([^"]+)"', html))
 
 
 def test_the_page_the_figure_the_picker_and_the_table_are_those_of_the_tree(demo):
-    studio, page, figure, batches, kind = demo
+    studio, votes, figure, batches, kind = demo
+    import table
+
     image = studio.read_image(EXAMPLES[0].read_bytes())
     description = studio.describe(image, "galaxy.jpg")
     tree, is_one_of_several = studio.tree()
     assert json.loads(studio.as_json(description))["campaign"] == (None if kind == "no votes" else tree.name)
-    html = page.tree(description["votes"], tree, is_one_of_several)
+    html = votes.path(description["votes"], tree, tree.name if is_one_of_several else "")
     assert ("What volunteers of gz_desi would" in html) == (kind == "several")
     if kind != "no votes":
-        assert html.count('<li class="gv-question">') == len(tree.questions)
-        assert html.count('role="img"') == len(tree.answers) == len(description["votes"])
+        assert asked_in(html) == {question.name for question in tree.questions}
+        assert html.count('class="gv-val"') == len(tree.answers) == len(description["votes"])
         assert (
             ("Merging?" in html and "minor disturbance" in html)
             == (tree.name == "gz_desi")
@@ -66,10 +78,12 @@ def test_the_page_the_figure_the_picker_and_the_table_are_those_of_the_tree(demo
         assert studio.heat_map(image, "bar_strong", "hirescam").shape == image.size[::-1]
     drawn = figure.sheet(image, description, tree, np.zeros(image.size[::-1], np.float32), "merger", "hirescam")
     assert Image.open(io.BytesIO(drawn)).size == (1210, 935)
-    rows, thumbnails = batches.describe_batch([str(path) for path in EXAMPLES[:2]], lambda done, total: None)
+    described = batches.describe_batch([str(path) for path in EXAMPLES[:2]], lambda done, total: None)
+    rows = [row.summary for row in described]
     keys = ["featured", "edge-on", "bar", "spiral"] + ["odd"] * (kind in ("gz2", "no votes"))
     assert list(rows[0]) == ["file", "status", "class", "probability", "caption", *keys]
-    assert re.findall(r'class="gv-sort">([\w-]+)<', page.table(rows, thumbnails)) == list(rows[0])
+    heads = re.findall(r'class="gv-sort" data-key="[\w-]+">([\w-]+)<', table.table(described, "", 1.0))
+    assert heads == ["class", "probability", "sentence", *keys]
     votes = description["votes"]
     if kind == "gz2":
         known = ("a02_features_or_disk", "a04_yes", "a06_bar", "a08_spiral", "a14_yes")
@@ -101,11 +115,11 @@ def test_the_first_question_to_models_that_are_not_loaded_yet_may_be_for_any_cam
 
 
 def test_the_downloaded_claims_are_those_of_the_campaign_that_is_shown(demo, tmp_path, monkeypatch):
-    pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
+    gr = pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
     studio, *_, kind = demo
     import one_galaxy
 
-    def claim_of_campaign(describer, image):  # untrained captioners may claim nothing
+    def claim_of_campaign(describer, image, read):  # untrained captioners may claim nothing
         name = describer.tree.name
         return WordMaps(name, [name], np.zeros((1, image.height, image.width), np.float32), [name], [VOTES], 1.0)
 
@@ -113,8 +127,9 @@ def test_the_downloaded_claims_are_those_of_the_campaign_that_is_shown(demo, tmp
     monkeypatch.setattr(studio, "word_maps", claim_of_campaign)
     image = studio.read_image(EXAMPLES[0].read_bytes())
     for name in studio.campaigns()[0]:
-        shown = {"image": image, "description": studio.describe(image, "galaxy.jpg", name)}
-        content = json.loads(Path(one_galaxy.write_json({"shown": shown}, "merger", "hirescam")).read_text())
+        shown = {"look": studio.look(image, "galaxy.jpg", name)}
+        asked = gr.EventData(None, {"target": "merger", "method": "hirescam"})
+        content = json.loads(Path(one_galaxy.write_json({"shown": shown}, asked)).read_text())
         assert content["campaign"] == content["claims"][0]["claim"] == name
 
 
@@ -137,10 +152,53 @@ def test_programs_choose_a_campaign_and_an_unknown_one_is_refused_in_a_sentence(
             call(file, campaign="gz_moon")
 
 
+def test_page_and_table_have_the_votes_of_the_campaign_that_is_chosen_on_the_page(demo, tmp_path, monkeypatch):
+    gr = pytest.importorskip("gradio", reason="the demo needs the extra: pip install -e '.[space]'")
+    studio, *_, kind = demo
+    import many_galaxies
+    import one_galaxy
+    import visit
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    session, no_progress = visit.new_session(), lambda *args, **kwargs: None
+    result = one_galaxy.show_example(session, gr.EventData(None, {"index": 0}))[3]
+    names, first = studio.campaigns()
+    assert ("gv-whose" in result) == (len(names) > 1)  # the control is there where it has a choice
+    assert len(names) < 2 or f'value="{first}" selected' in result
+    for name in names:
+        result, votes = one_galaxy.choose_campaign(session, gr.EventData(None, {"campaign": name}))[3:5]
+        questions = {question.name for question in studio.tree(name)[0].questions}
+        assert asked_in(votes) == questions and session["shown"]["look"].description["campaign"] == name
+        session, table, csv, _ = many_galaxies.show_files(session, [str(EXAMPLES[0])], no_progress)
+        known = {key for key in studio.tree(name)[0].concepts if f'data-key="{key}"' in table}
+        assert ("odd" in known) == ("odd" in studio.tree(name)[0].concepts)
+        answers = {f"{answer}_fraction" for answer in answer_names(studio.tree(name)[0])}
+        assert answers <= set(Path(csv).read_text().splitlines()[0].split(","))
+
+
+def test_an_image_is_classified_and_captioned_once_for_all_that_the_page_shows(demo, monkeypatch):
+    studio, *_ = demo
+    describer = studio.MODELS.get()
+    counts = {"classified": 0, "captioned": 0}
+
+    def counted(name, function):
+        def count(*args, **kwargs):
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return count
+
+    monkeypatch.setattr(type(describer), "_classified", counted("classified", type(describer)._classified))
+    monkeypatch.setattr(type(describer.captioner), "generate", counted("captioned", type(describer.captioner).generate))
+    look = studio.look(studio.read_image(EXAMPLES[0].read_bytes()), "galaxy.jpg")
+    assert counts == {"classified": 1, "captioned": 1}
+    assert look.description == studio.describe(look.image, "galaxy.jpg")
+
+
 def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "space"))
     import figure
-    import page
+    import votes as path
 
     mine = DecisionTree(
         "<b>",
@@ -148,7 +206,7 @@ def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch
     )
     shares = {"fraction": 0.5, "lower": 0.4, "upper": 0.6, "reach": 1.0}
     votes = dict.fromkeys(answer_names(mine), shares)
-    html = page.tree(votes, mine, True)
+    html = path.path(votes, mine, mine.name)
     assert "&lt;b&gt;" in html and "&lt;i&gt;yes&lt;/i&gt;" in html and not re.search("<b>|<i>yes", html)
     image = Image.new("RGB", (60, 60))
     description = {
@@ -162,5 +220,4 @@ def test_names_of_a_tree_of_ones_own_are_neither_markup_nor_formulas(monkeypatch
     assert figure.sheet(image, description, mine, np.zeros((60, 60), np.float32), "E", "hirescam").startswith(
         b"\x89PNG"
     )
-    for name in ("batches", "figure", "page", "studio"):
-        sys.modules.pop(name)
+    forget_modules()
