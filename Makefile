@@ -13,7 +13,7 @@ test:
 
 # The site, with its notebooks run and every warning an error; GALAXY_VISION_NOTEBOOKS=off leaves the notebooks unrun.
 docs:
-	python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	python -m sphinx -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
 
 build:
 	python -m build
