@@ -21,7 +21,7 @@ from galaxy_vision.runtime.arguments import parse_arguments
 from galaxy_vision.training.checks import check_classifier_rows
 from galaxy_vision.training.classifier_arguments import CLASS_WEIGHTINGS, ClassifierRun
 from galaxy_vision.training.loop import Run
-from galaxy_vision.training.own_labels import learn_own_labels, learns_own_labels
+from galaxy_vision.training.own_labels import learn_own_labels
 from galaxy_vision.training.rounds import in_rounds
 from galaxy_vision.training.rows import load_rows
 from galaxy_vision.training.run import finish, fit, parameter_groups, prepare
@@ -52,7 +52,7 @@ def train(run: Run) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------- data
     rows = load_rows(run, processor, check_classifier_rows)
-    if learns_own_labels(args, rows.data):
+    if rows.own:
         return learn_own_labels(run, rows, start, processor)
     has_votes = rows.has_votes
 

@@ -13,6 +13,7 @@ FLOORS = (
     ("inference",),
     ("evaluation", "predict"),
     ("training",),
+    ("label",),
     ("commands",),
     ("cli",),
 )

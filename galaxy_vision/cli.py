@@ -13,7 +13,7 @@ from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands but ``predict``, ``train`` and ``adapt``, which have their own."""
+    """Return the parser of all commands but ``predict``, ``train``, ``adapt`` and ``label``, which have their own."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
         description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
@@ -111,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
     commands.add_parser("train", help="learn labels of your own from a trained model: a table, class folders, a zip")
     commands.add_parser("adapt", help="add a campaign to a trained classifier by a few rows with its votes")
+    commands.add_parser("label", help="label galaxies of a catalogue in the browser, those first that teach most")
     return parser
 
 
@@ -187,6 +188,10 @@ def main(argv: list[str] | None = None) -> int:
         from .training.train_command import main as train
 
         return train(argv[1:])
+    if argv[:1] == ["label"]:
+        from .label.run import main as label
+
+        return label(argv[1:])
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)

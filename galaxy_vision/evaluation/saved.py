@@ -150,7 +150,7 @@ def _precision_of_run(model: str) -> str:
 
 
 def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
-    model, processor = load_classifier(name)
+    model, processor = load_classifier(name, any_task=True)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     model_names = [model.config.id2label[label] for label in range(model.config.num_labels)]
     data_names = label_names_of(data[split])

@@ -62,7 +62,7 @@ class Describer:
     ):
         check_rotations(rotations)
         self.rotations = rotations
-        self.classifier, self.image_processor = load_classifier(model)
+        self.classifier, self.image_processor = load_classifier(model, any_task=True)
         self.captioner, self.processor = load_captioner(captioner)
         self.choose(campaign)
 

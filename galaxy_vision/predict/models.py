@@ -74,7 +74,7 @@ class Models:
         try:
             with accelerator.local_main_process_first():
                 self.folders = {name: local_folder(source) for name, source in self.folders.items()}
-            self.classifier, processor = load_classifier(self.folders["model"])
+            self.classifier, processor = load_classifier(self.folders["model"], any_task=True)
             self.processors = [processor]
             if args.captioner:
                 captioner, self.writing = load_captioner(self.folders["captioner"])

@@ -21,11 +21,13 @@ class Row(NamedTuple):
         source: location of the row in the catalogue, which is unique.
         load: returns the bytes of the image; raises FileNotFoundError if there is none, and other errors if it cannot
             be read.
+        file: of the image; None where it is in an archive or a table.
     """
 
     id: str
     source: str
     load: Callable[[], bytes]
+    file: Path | None = None
 
 
 class Catalogue(NamedTuple):
@@ -167,7 +169,8 @@ def row_of(
             raise FileNotFoundError("the row has no image")
         return (read or read_path)(root, path)
 
-    return Row(name or image_id(path.split("::")[0]) or source, source, load)  # zip://a.jpg::hf://b.zip
+    file = root / path if path and data is None and read is None else None
+    return Row(name or image_id(path.split("::")[0]) or source, source, load, file)  # zip://a.jpg::hf://b.zip
 
 
 def read_path(root: Path, path: str) -> bytes:

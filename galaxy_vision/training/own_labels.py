@@ -27,14 +27,13 @@ from ..models.trees import Trees
 from ..runtime.orderly_end import refusals_in_one_line
 from .checkpoints import save_best
 from .classifier_arguments import CLASS_WEIGHTINGS
+from .head_fit import Head, choose_strength, fit_head
 from .loop import Run
-from .own_rows import SCHEDULE, learns_own_labels
+from .own_rows import SCHEDULE
 from .probe import Probe, fit_probe
 from .rounds import curve_of, fold_folder
 from .rows import Rows
 from .run import finish, fit, prepare
-
-__all__ = ["learn_own_labels", "learns_own_labels"]
 
 PROBLEMS = {"single_label": SINGLE_LABEL, "multi_label": MULTI_LABEL, "regression": REGRESSION, "counts": SINGLE_LABEL}
 LAYER_DECAY = 0.7
@@ -71,7 +70,7 @@ def learn_own_labels(run: Run, rows: Rows, start: GalaxyResNetForImageClassifica
     accelerator.print(kept_line(kept, start, args))
     if start is not None:
         with refusals_in_one_line():
-            take_first_head(model, first_head(run, model, rows, problem), rows)
+            take_first_heads(run, model, rows, problem, start)
 
     # ------------------------------------------------------------------------------------------------ what is optimised
     teacher = copy.deepcopy(start).eval().requires_grad_(False).to(accelerator.device) if kept else None
@@ -193,36 +192,50 @@ def known_labels(rows: Rows) -> np.ndarray:
     return label_array(rows.cached["train"].with_format("arrow")[:]["label"])
 
 
-@torch.inference_mode()
-def first_head(run: Run, model: GalaxyResNetForImageClassification, rows: Rows, problem: str) -> Probe:
-    """Return the head that is fitted to features of the training rows, averaged over views.
+def take_first_heads(run: Run, model: GalaxyResNetForImageClassification, rows: Rows, problem: str, start) -> None:
+    """Fit the heads to features of the training rows, averaged over views: of labels, and of votes that are new.
+
+    The class head of counts, whose classes are their most frequent answers, is left to chance where one never is.
 
     Raises:
         ValueError: there is nothing to learn, such as a label that all rows have.
     """
-    labels, generator, features = known_labels(rows), torch.Generator().manual_seed(run.args.seed), []
+    features, labels = view_features(run, model, rows), known_labels(rows)
+    known = labels >= 0 if labels.ndim == 1 else np.ones(len(labels), bool)
+    if not rows.has_votes or set(labels) - {-1} == set(range(len(rows.class_names))):
+        probe = fit_probe(features.numpy()[known], labels[known], problem, rows.class_names, run.args.seed)
+        take_first_head(model, probe)
+    for campaign, tree in (rows.trees if rows.has_votes else {}).items():
+        if start.vote_head is None or start.trees.get(campaign) != tree:
+            votes = torch.from_numpy(rows.trees.part(rows.train_votes, campaign)).double()
+            blank = Head(
+                features.new_zeros(len(tree.answers), features.shape[1]), features.new_zeros(len(tree.answers))
+            )
+            strength, _ = choose_strength(features[:, None], votes, blank, tree, seed=run.args.seed)
+            head, own = fit_head(features[:, None], votes, blank, tree, strength), model.trees.slices[campaign]
+            with torch.no_grad():
+                model.vote_head.weight[own], model.vote_head.bias[own] = head.weight.float(), head.bias.float()
+
+
+@torch.inference_mode()
+def view_features(run: Run, model: GalaxyResNetForImageClassification, rows: Rows) -> torch.Tensor:
+    """Return the features (N, D) of the training rows, the mean of :data:`VIEWS` views of each."""
+    generator, features = torch.Generator().manual_seed(run.args.seed), []
     model.backbone.eval().to(run.accelerator.device)
-    cached, size = rows.cached["train"], run.args.image_size
-    indices = list(range(len(cached)))
-    batches = rows.loaders["train"].dataset
-    for first in tqdm(range(0, len(indices), 32), desc="first head", leave=False, disable=not is_main(run)):
-        pixels = batches.__getitems__(indices[first : first + 32])["pixels"].to(run.accelerator.device)
-        pixels = rows.processor.normalize_pixels(pixels)
+    batches, size = rows.loaders["train"].dataset, run.args.image_size
+    hidden = not run.accelerator.is_main_process
+    for first in tqdm(range(0, len(batches), 32), desc="first head", leave=False, disable=hidden):
+        indices = list(range(first, min(first + 32, len(batches))))
+        pixels = rows.processor.normalize_pixels(batches.__getitems__(indices)["pixels"].to(run.accelerator.device))
         shown = [pixels if pixels.shape[-1] == size else augment(pixels, generator, run.args.views, size)]
         shown += [augment(pixels, generator, run.args.views, size) for _ in range(VIEWS - 1)]
         outputs = [model.backbone(view.contiguous(memory_format=torch.channels_last)) for view in shown]
         features.append(torch.stack(outputs).mean(0).cpu())
-    known = labels >= 0 if labels.ndim == 1 else np.ones(len(labels), bool)
-    return fit_probe(torch.cat(features).numpy()[known], labels[known], problem, rows.class_names, run.args.seed)
-
-
-def is_main(run: Run) -> bool:
-    """Return whether this is the main process, which shows progress."""
-    return run.accelerator.is_main_process
+    return torch.cat(features).clone()
 
 
 @torch.no_grad()
-def take_first_head(model: GalaxyResNetForImageClassification, probe: Probe, rows: Rows) -> None:
+def take_first_head(model: GalaxyResNetForImageClassification, probe: Probe) -> None:
     """Set the class head to that of a probe; that of numbers in the units of the model, with the probe's error."""
     weight, bias = torch.from_numpy(probe.weight), torch.from_numpy(probe.bias)
     if model.error_head is not None:

@@ -11,11 +11,13 @@ CHOICES = ("fold", "folds", "labels_per_class", "learning_curve", "probe")
 """Arguments that have a meaning for labels of one's own only."""
 
 
-SCHEDULE = {"learning_rate": 5e-4, "batch_size": 16, "ema_decay": 0.99, "weight_decay": 0.05}
+SCHEDULE = {"learning_rate": 3e-4, "batch_size": 16, "ema_decay": 0.99, "weight_decay": 0.05}
 """Of a run that starts from a trained model, where nobody gives another. Ours: lab_notes.md, "Few labels"."""
+FEW_RATE = 1e-4
+"""Peak learning rate of few rows. Ours: larger ones spoil what the first head has found (same place)."""
 VIEWS_SHOWN = 6000
 """Views of the training images that are shown in all, where no epochs are given."""
-EPOCHS = (5, 30)
+EPOCHS = (5, 20)
 """Least and most passes over the training images, where none are given."""
 
 
@@ -25,6 +27,8 @@ def learns_own_labels(args, data: Galaxies) -> bool:
     Classes without votes are labels of one's own where the run starts from a trained classifier, or by an argument that
     has a meaning for them only; otherwise they are learned as any data set is.
     """
+    if not hasattr(args, "own"):  # a captioner
+        return False
     several = isinstance(data["test"].features["label"], dict)
     is_meant = any(getattr(args, name, None) for name in ("init_from", *CHOICES))
     return several or (is_meant and (getattr(data, "task", None) is not None or data.trees is None))
@@ -39,7 +43,7 @@ def arrange(args, data: Galaxies) -> Galaxies:
     Raises:
         ValueError: an argument is for labels of one's own, and these are not; or a fold is not one of its number.
     """
-    if not hasattr(args, "own"):  # a captioner
+    if not hasattr(args, "own"):
         return data
     if args.streaming or not learns_own_labels(args, data):
         if asked := [name for name in CHOICES if getattr(args, name, None)]:
@@ -55,7 +59,8 @@ def arrange(args, data: Galaxies) -> Galaxies:
         splits["train"] = concatenate_datasets([splits["train"], splits["validation"]])
     if args.labels_per_class:
         splits["train"] = splits["train"].select(_drawn(splits["train"], args.labels_per_class, args.seed))
-    args.take(SCHEDULE if args.init_from else {})
+    if args.init_from:
+        args.take(SCHEDULE | ({"learning_rate": FEW_RATE} if few else {}))
     args.take({"epochs": int(np.clip(VIEWS_SHOWN // max(len(splits["train"]), 1), *EPOCHS))})
     arranged = Galaxies(splits)
     arranged.trees, arranged.notes, arranged.task, arranged.few = data.trees, data.notes, data.task, few

@@ -23,7 +23,7 @@ from ..models.processing_galaxy_captioner import build_tokenizer
 from ..models.trees import Trees
 from ..runtime.orderly_end import refusals_in_one_line
 from .loop import Run
-from .own_rows import arrange
+from .own_rows import arrange, learns_own_labels
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Rows:
         fingerprints: split -> that of ``datasets``.
         has_votes: whether votes are learned.
         task: what labels of one's own are; None for classes and votes as our builders write them.
+        own: whether they are labels of one's own, see :func:`~galaxy_vision.training.own_rows.learns_own_labels`.
         few: whether the rows of validation are among those for training.
         other_answers: those of the model, behind those of ``trees``, that no row has votes for.
     """
@@ -55,6 +56,7 @@ class Rows:
     fingerprints: dict[str, str]
     has_votes: bool
     task: Task | None = None
+    own: bool = False
     few: bool = False
     other_answers: int = 0
 
@@ -126,6 +128,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
             settings["own"] = own
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
         trees, notes, task = data.trees, data.notes, data.task
+        own_labels = learns_own_labels(args, data)
         data = arrange(args, data)
         few = data.few
     for note in notes:
@@ -164,4 +167,6 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     }
     for doubt in doubts:
         accelerator.print(doubt)
-    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes, task, few)
+    return Rows(
+        data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes, task, own_labels, few
+    )

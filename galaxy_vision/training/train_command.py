@@ -18,7 +18,7 @@ from ..runtime.shipped import CLASSIFIER
 from .checks import check_classifier_rows
 from .classifier_arguments import ClassifierRun
 from .loop import Run
-from .own_labels import learn_own_labels, learns_own_labels
+from .own_labels import learn_own_labels
 from .rounds import in_rounds
 from .rows import load_rows
 from .starting_point import load_start, settled_image_processor
@@ -53,7 +53,7 @@ def train(run: Run) -> dict | None:
     start = load_start(run, GalaxyResNetForImageClassification, ("backbone",))
     processor = settled_image_processor(run)
     rows = load_rows(run, processor, check_classifier_rows)
-    if not learns_own_labels(args, rows.data):
+    if not rows.own:
         raise SystemExit(
             f"error: data={args.dataset!r} has the votes of {', '.join(rows.trees)} and no labels of your own; train "
             "on it by train_classifier.py, or name your columns by --label_columns"

@@ -127,7 +127,7 @@ def test_a_perfect_score_of_few_rows_has_a_wide_interval(of_classes):
 def test_several_labels_have_a_probability_each_in_every_command(of_labels, own, tmp_path, capsys):
     folder, results = of_labels
     config = GalaxyResNetForImageClassification.from_pretrained(folder).config
-    assert config.problem_type == "multi_label_classification" and list(config.label2id) == ["ring", "bar"]
+    assert config.problem_type == "multi_label_classification" and list(config.id2label.values()) == ["ring", "bar"]
     scores = pipeline("image-classification", str(folder), trust_remote_code=False)(str(own / "g0.jpg"))
     assert {row["label"] for row in scores} == {"ring", "bar"} and all(0 < row["score"] < 1 for row in scores)
     assert main(["describe", str(own / "g0.jpg"), "--model", str(folder), "--frame", "as_is"]) == 0
@@ -179,7 +179,6 @@ def test_folds_test_every_row_once_and_are_not_repeated_after_a_kill(own, start,
     parts = [json.loads((folder / f"fold_{number}" / "metrics.json").read_text()) for number in (1, 2)]
     summed = sum(np.array(part["classes"]["confusion_matrix"]) for part in parts)
     assert summed.tolist() == results["classes"]["confusion_matrix"]
-    assert [point["rows"] for point in results["learning_curve"]] == [COUNT // 2] or results["learning_curve"] is None
     assert "each by a model of 2 that has not learned from it" in capsys.readouterr().out
     first = (folder / "fold_1" / "model.safetensors").stat().st_mtime_ns
     (folder / "metrics.json").unlink()
