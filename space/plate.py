@@ -185,7 +185,7 @@ def _tools(look: Look, drawn: Geometry, label: str, field: float) -> str:
 <details class="gv-more"><summary>Evidence and frame</summary><div class="gv-knobs">
 <label>Evidence for <select class="gv-target">{options}</select></label>
 <label>Method <select class="gv-method">{methods}</select></label>
-<label>Opacity <input type="range" class="gv-opacity" min="0" max="1" step="0.05" value="0.7"></label>
+<label>Opacity <input type="range" class="gv-opacity" min="0" max="1" step="0.05" value="0.85"></label>
 <label>Field, times that which was found <output>{field:.2f}</output>
 <input type="range" class="gv-field-range" min="0.4" max="2.5" step="0.05" value="{field:g}"></label></div></details>
 </figcaption>"""
