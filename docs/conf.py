@@ -34,7 +34,7 @@ myst_heading_anchors = 3
 # the pages alone.
 nb_execution_mode = os.environ.get("GALAXY_VISION_NOTEBOOKS", "force")
 nb_execution_raise_on_error = True
-nb_execution_timeout = 600  # seconds a cell; on two quiet cores a whole notebook takes less than 40
+nb_execution_timeout = 900  # seconds a cell; on two quiet cores a whole notebook takes less than 40
 nb_merge_streams = True
 nb_output_stderr = "remove"  # progress bars
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
