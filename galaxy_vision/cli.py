@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="up to three classes or answers, such as bar_strong, whose maps are drawn (default: the surest answers)",
     )
+    explain.add_argument("--pdf", action="store_true", help="write each figure as ID.pdf too, for papers")
     explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="score a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument(

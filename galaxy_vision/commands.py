@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from .runtime.files import CANNOT_WRITE, write_json, written_whole
+from .runtime.files import CANNOT_WRITE, write_json
 
 NO_IMAGE = "give image files, or --rgb RED GREEN BLUE; files stand before --bands, which takes all words behind it"
 
@@ -73,6 +73,7 @@ def run_explain(args: argparse.Namespace) -> int:
     from .inference.explain_figure import MARK, check_targets, explanation_figure, figure_files
     from .inference.named_images import file_names, named_images, observe_named
     from .inference.own_answers import predicts_numbers
+    from .runtime.paper import PDF, PNG, save_figure
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
@@ -98,11 +99,9 @@ def run_explain(args: argparse.Namespace) -> int:
             failed += 1
             print(f"{path}\n  error: {error}")
             continue
-        with written_whole(figure) as partial:
-            explanation_figure(describer, observation.image, method, args.target).savefig(
-                partial, dpi=120, format="png", metadata=MARK
-            )
-        print(f"{path}\n  {figure}")
+        drawn = explanation_figure(describer, observation.image, method, args.target)
+        files = save_figure(drawn, figure, (PNG, PDF) if args.pdf else (PNG,), MARK)
+        print(f"{path}\n  {' '.join(map(str, files))}")
     return 1 if failed else 0
 
 

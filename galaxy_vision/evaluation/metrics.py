@@ -221,8 +221,8 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
         if self.baseline_conditional is not None:
             self.held.add("squared_baseline", np.where(used, (self.baseline_conditional - true) ** 2, 0.0).sum(0))
         voted = ~np.isnan(votes) & (asked > 0)
-        bins = binned(predicted[voted], asked[voted], (asked * predicted)[voted], votes[voted])
-        self.held.add("bins", np.stack(bins))
+        weights = asked[voted], (asked * predicted)[voted], votes[voted], np.ones(voted.sum())
+        self.held.add("bins", np.stack(binned(predicted[voted], *weights)))
         if self.baseline_conditional is not None:
             constant = np.broadcast_to(self.baseline_conditional, predicted.shape)
             bins = binned(constant[voted], asked[voted], (asked * constant)[voted], votes[voted])

@@ -23,6 +23,10 @@ PICTURES = {
 }
 """Headings and files of the figures that a card shows, as far as they exist."""
 
+EXAMPLES_AT = "https://raw.githubusercontent.com/galaxy-vision/galaxy_vision/main/docs/images/galaxies"
+EXAMPLES = {"A barred spiral": "148333.jpg", "A disc from the side": "150528.jpg", "Smooth and round": "103169.jpg"}
+"""Images of Galaxy Zoo 2 (docs/images/ATTRIBUTION.md) on which a card's widget on the Hub may be tried."""
+
 
 def write_card(folder: Path, results: dict, run: dict) -> Path:
     """Write README.md, whose bytes depend only on metrics.json, run.json, config.json and the set of figures."""
@@ -91,19 +95,33 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
         license=licence,
         license_name="terms-of-the-training-data" if licence == "other" else None,
         library_name="transformers",
-        pipeline_tag="image-to-text" if captioner else "image-classification",
+        pipeline_tag=_task(captioner),
         language="en" if captioner else None,
         tags=["astronomy", "galaxies", "galaxy-zoo", "morphology", "timm", config["model_type"].replace("_", "-")],
         datasets=[other["hub_id"] for other in (dataset, *run.get("further_datasets", [])) if other["hub_id"]] or None,
         base_model=run.get("base_models") or None,
+        widget=[_example(title, f"{EXAMPLES_AT}/{file}", captioner) for title, file in EXAMPLES.items()],
         metrics=["bleu", "chrf", "f1"] if captioner else ["accuracy", "f1"],
         model_name=name,
         eval_results=[_eval_result(*score, captioner, dataset) for score in _scores(results)],
     )
 
 
-def _scores(results: dict) -> list[tuple[str, str, float]]:
-    """Return metric id, name and value of each score of the model-index, without undefined scores."""
+def _task(captioner: bool) -> str:
+    """Return the task by which the Hub finds a model and writes its snippet."""
+    return "image-text-to-text" if captioner else "image-classification"
+
+
+def _example(title: str, address: str, captioner: bool) -> dict:
+    """Return an example of the widget in the form of the task."""
+    if not captioner:
+        return {"src": address, "example_title": title}
+    request = [{"type": "image", "url": address}, {"type": "text", "text": "Describe this image."}]
+    return {"example_title": title, "messages": [{"role": "user", "content": request}]}
+
+
+def _scores(results: dict) -> list[tuple[str, str, float, list[float] | None]]:
+    """Return metric id, name, value and 95 % interval of each score of the model-index, without undefined scores."""
     if "captions" in results:
         scores = results["captions"]["captioner"]
         names = {"claim_f1": ("f1", "claim F1"), "bleu_4": ("bleu", "BLEU-4"), "chrf": ("chrf", "chrF")}
@@ -118,12 +136,14 @@ def _scores(results: dict) -> list[tuple[str, str, float]]:
         scores = results["classes"]
         metrics = {"macro_f1": "f1", "weighted_f1": "f1"}  # other scores are metrics of the Hub by their own name
         names = {key: (metrics.get(key, key), name) for key, name in CLASS_SCORES.items()}
-    rows = [(*metric, scores[key]) for key, metric in names.items()]
+    intervals = scores.get("interval_95", {})
+    rows = [(*metric, scores[key], intervals.get(key)) for key, metric in names.items()]
     campaigns = by_campaign(results.get("votes"))
     for campaign, votes in campaigns.items():
         key, count = error_of_all(votes)
         of_campaign = f" of {campaign}" if len(campaigns) > 1 else ""
-        rows.append(("rmse", f"RMSE over {count} vote fractions{of_campaign}", votes[key]))
+        interval = votes["interval_95"].get(key)
+        rows.append(("rmse", f"RMSE over {count} vote fractions{of_campaign}", votes[key], interval))
     return [row for row in rows if row[2] is not None]
 
 
@@ -139,15 +159,18 @@ def _licence(run: dict) -> str | None:
     return licences.pop() if len(licences) == 1 else "other"
 
 
-def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset: dict) -> EvalResult:
+def _eval_result(
+    metric: str, name: str, value: float, interval: list[float] | None, captioner: bool, dataset: dict
+) -> EvalResult:
     return EvalResult(
-        task_type="image-to-text" if captioner else "image-classification",
+        task_type=_task(captioner),
         dataset_type=dataset["hub_id"] or dataset["title"].lower().replace(" ", "-").replace(":", ""),
         dataset_name=dataset["title"],
         dataset_split="test",
         metric_type=metric,
         metric_name=name,
         metric_value=round(value, 4),
+        metric_args={"interval_95": [round(limit, 4) for limit in interval]} if interval else None,
     )
 
 

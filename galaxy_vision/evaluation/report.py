@@ -202,17 +202,17 @@ def write_report(folder: Path, rows=None, trees: Trees | None = None) -> list[Pa
 
     tree = (trees or Trees()).first
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
-    written = [figures.draw_curves(results, folder / "training_curves.png")] if results.get("history") else []
+    written = figures.draw_curves(results, folder / "training_curves.png") if results.get("history") else []
     if "captions" in results:
         if rows is not None:
-            written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png", tree))
+            written += figures.draw_captions(results["examples"], rows, folder / "captions.png", tree)
     else:
         if results.get("classes", {}).get("rows"):
-            written.append(figures.draw_confusion(results["classes"], folder / "confusion_matrix.png"))
+            written += figures.draw_confusion(results["classes"], folder / "confusion_matrix.png")
         if "classes" in results or "votes" in results:
-            written.append(figures.draw_reliability(results, folder / "reliability.png"))
+            written += figures.draw_reliability(results, folder / "reliability.png")
         if results.get("learning_curve"):
-            written.append(figures.draw_learning_curve(results["learning_curve"], folder / "learning_curve.png"))
+            written += figures.draw_learning_curve(results["learning_curve"], folder / "learning_curve.png")
         if rows is not None and "examples" in results and not run["arguments"].get("folds"):
             written += _draw_sheets(results, rows, folder)
     return [*written, write_card(folder, results, run)]
@@ -224,10 +224,10 @@ def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
 
     written, processor = [], GalaxyImageProcessor.from_pretrained(folder)
     if results["examples"]["mistakes"]:
-        written.append(figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png"))
+        written += figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png")
     if results["examples"]["correct"]:
         model = GalaxyResNetForImageClassification.from_pretrained(folder).eval()
-        written.append(figures.draw_heat_maps(results, rows, model, processor, folder / "heat_maps.png"))
+        written += figures.draw_heat_maps(results, rows, model, processor, folder / "heat_maps.png")
     return written
 
 

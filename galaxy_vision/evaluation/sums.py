@@ -129,13 +129,18 @@ def constant_scores(confusion: np.ndarray, answer: int) -> dict[str, np.ndarray]
     return confusion_scores(constant)
 
 
-def calibration(weight: np.ndarray, predicted: np.ndarray, observed: np.ndarray) -> dict:
-    """Return the expected calibration error and the reliability curve of sums (:data:`NUM_BINS`,) over bins."""
+def calibration(weight: np.ndarray, predicted: np.ndarray, observed: np.ndarray, rows: np.ndarray = None) -> dict:
+    """Return the expected calibration error and the reliability curve of sums (:data:`NUM_BINS`,) over bins.
+
+    ``rows`` counts what a bin was summed over where this is not its weight: the curve then has it too.
+    """
     filled = weight > 0
     curve = [
         {"predicted": float(p / w), "observed": float(o / w), "weight": float(w)}
         for w, p, o in zip(weight[filled], predicted[filled], observed[filled], strict=True)
     ]
+    if rows is not None:
+        curve = [point | {"rows": int(count)} for point, count in zip(curve, rows[filled], strict=True)]
     return {"ece": ratio(np.abs(predicted - observed).sum(), weight.sum()), "reliability": curve}
 
 
