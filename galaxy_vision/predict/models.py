@@ -27,6 +27,7 @@ from ..inference.openvino import OpenVINOClassifier, import_openvino
 from ..inference.rotations import classify
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.trees import Trees
+from ..models.vote_fractions import totals_of
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
@@ -181,8 +182,10 @@ class Models:
             outputs, tokens = self._outputs(self.compute, pixels)
         count = len(rows)
         captions = features = None
-        votes = {}
-        for campaign in self.trees or ():
+        votes, certainty = {}, {}
+        for campaign, tree in (self.trees or {}).items():
+            concentration = self.classifier.trees.part(outputs.vote_concentration, campaign).float()
+            certainty[campaign] = totals_of(concentration, tree).cpu().numpy()[:count]
             fractions = self.classifier.predict_fractions(outputs, campaign)
             votes[campaign] = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
         if self.args.captioner:
@@ -191,7 +194,7 @@ class Models:
             features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0).cpu().numpy()[:count]
         classes = class_probabilities(self.classifier, outputs, self.class_campaign)
         classes = [None if values is None else values.cpu().numpy()[:count] for values in classes]
-        return as_table(self.columns, Described(rows, decoded, *classes, votes, captions, features))
+        return as_table(self.columns, Described(rows, decoded, *classes, votes, certainty, captions, features))
 
     def _to_device(self, index: int, squares) -> torch.Tensor:
         """Return the normalised pixels (batch_size, 3, size, size) of one of the processors on the device."""
