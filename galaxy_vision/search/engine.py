@@ -1,0 +1,179 @@
+"""Rank the rows of a catalogue by a query, with DuckDB over its Parquet files in place: nothing is imported.
+
+DuckDB reads the columns that the query needs, and no others, applies the conditions on the user's own columns, and
+hands batches of rows to :mod:`galaxy_vision.search.probability`. The best rows so far are kept, and read in full at the
+end, so that memory does not grow with the catalogue.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..runtime.hardware import available_cores
+from .catalogue import EMBEDDING, PredictedCatalogue
+from .probability import Sources, columns_of, merged, query_probabilities
+from .query import Query
+
+ROWS_AT_ONCE = 122_880
+"""Rows of a batch: a row group of DuckDB's own files, 0.5 MB for each column."""
+MEMORY = "1GB"
+_ROW = ("file_index", "file_row_number")
+_TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".fits", ".fit", ".vot", ".xml", ".ecsv")
+
+
+class Ranked(NamedTuple):
+    """The best rows of a catalogue.
+
+    Attributes:
+        rows: their columns in the catalogue but for the embedding, best first; index from 0.
+        score: (N,) by which they are ordered.
+        clauses: (N, clauses) probability of each clause of the query.
+        searched: number of rows that were compared: those that could be read and meet the condition.
+    """
+
+    rows: pd.DataFrame
+    score: np.ndarray
+    clauses: np.ndarray
+    searched: int
+
+
+class Engine:
+    """A catalogue in a connection of DuckDB that reads its files and the user's tables, and nothing else.
+
+    Args:
+        catalogue: that is searched.
+        where: condition in SQL on columns of the catalogue and of the tables; None for all rows.
+        tables: of the user, joined to the catalogue by the column ``id``.
+
+    Raises:
+        ValueError: a table cannot be read or joined, or the condition is not one.
+    """
+
+    def __init__(self, catalogue: PredictedCatalogue, where: str | None = None, tables: Sequence[str] = ()):
+        duckdb = _import_duckdb()
+        self.catalogue, self.error = catalogue, duckdb.Error
+        self.connection = duckdb.connect()
+        limits = {"memory_limit": MEMORY, "threads": available_cores(), "preserve_insertion_order": False}
+        for name, value in limits.items():
+            self.connection.execute(f"SET {name} = {value!r}")
+        columns = ", ".join(_quoted(name) for name in (*_ROW, *catalogue.schema.names))
+        source = f"read_parquet({[str(file) for file in catalogue.files]!r})"
+        self.connection.execute(f"CREATE VIEW predicted AS SELECT {columns} FROM {source}")
+        joins = [self._join(number, table) for number, table in enumerate(tables)]
+        left_out = [f"id_table_{number}" for number in range(len(tables))]
+        exclude = f" EXCLUDE ({', '.join(left_out)})" if tables else ""
+        self.connection.execute(f"CREATE VIEW catalogue AS SELECT *{exclude} FROM predicted {' '.join(joins)}")
+        self._lock([*map(str, catalogue.files), *tables])
+        self.relation = self.connection.view("catalogue")
+        if "status" in catalogue.schema.names:
+            self.relation = self.relation.filter("status = 'ok'")
+        if where:
+            self.relation = self._filtered(where)
+
+    def _join(self, number: int, table: str) -> str:
+        """Make a table of the user known, and return how it is joined."""
+        name = f"table_{number}"
+        if not Path(table).is_file() or not table.lower().endswith(_TABLES):
+            raise ValueError(f"with={table} is not a file that ends with {', '.join(_TABLES)}")
+        if table.lower().endswith(".parquet"):
+            self.connection.execute(f"CREATE VIEW {name}_read AS SELECT * FROM read_parquet([{table!r}])")
+        else:
+            self.connection.register(f"{name}_read", _table(table))
+        known = [column for column, *_ in self.connection.execute(f"DESCRIBE {name}_read").fetchall()]
+        if "id" not in known:
+            raise ValueError(f"with={table} has no column 'id' but {', '.join(known[:8])}; rename that of the ids")
+        own = [column for column in known if column.lower() not in {own.lower() for own in self.catalogue.schema.names}]
+        listed = ", ".join([f"CAST(id AS VARCHAR) AS id_{name}", *map(_quoted, own)])
+        self.connection.execute(f"CREATE VIEW {name} AS SELECT {listed} FROM {name}_read")
+        return f"LEFT JOIN {name} ON predicted.id = {name}.id_{name}"
+
+    def _lock(self, files: list[str]) -> None:
+        """Forbid what a condition could do besides comparing: other files, extensions, variables of Python, settings."""
+        self.connection.execute(f"SET allowed_paths = {files!r}")
+        for name in ("enable_external_access", "python_enable_replacements", "autoload_known_extensions"):
+            self.connection.execute(f"SET {name} = false")
+        self.connection.execute("SET lock_configuration = true")
+
+    def _filtered(self, where: str):
+        try:
+            relation = self.relation.filter(where)
+            relation.limit(1).fetchall()
+            return relation
+        except (self.error, RuntimeError) as error:
+            reason = " ".join(str(error).split("\n")[0].split())
+            raise ValueError(
+                f'where="{where}" is not a condition on this catalogue ({reason}); write SQL such as "z < 0.1", and '
+                "give tables of yours by --with"
+            ) from error
+
+    def rank(self, query: Query, campaign: str | None = None, limit: int = 20, **scores) -> Ranked:
+        """Return the rows for which the query is most probable.
+
+        Args:
+            query: see :func:`~galaxy_vision.search.sentence.read_sentence`.
+            campaign: whose votes count; None for the first.
+            limit: number of rows.
+        """
+        sources = self.catalogue.sources(campaign)
+        query = merged(query, sources)
+        names = sorted(columns_of(query, sources))
+        best, searched = _Best(limit), 0
+        projected = self.relation.select(*map(_quoted, (*_ROW, *names)))
+        for batch in projected.to_arrow_reader(ROWS_AT_ONCE):
+            columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
+            score, clauses = query_probabilities(query, sources, columns)
+            best.add(score, np.stack([columns[name] for name in _ROW], axis=-1), clauses)
+            searched += len(score)
+        return Ranked(self.read(best.rows), best.score, best.extra, searched)
+
+    def read(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return all columns but the embedding of rows (N, 2), as file and row number, in their order."""
+        wanted = pd.DataFrame(rows.reshape(-1, 2), columns=list(_ROW)).assign(rank=np.arange(len(rows)))
+        self.connection.register("wanted", wanted)
+        left_out = (*_ROW, EMBEDDING)
+        columns = [_quoted(name) for name in self.connection.view("catalogue").columns if name not in left_out]
+        return self.connection.execute(
+            f"SELECT {', '.join(columns)} FROM catalogue JOIN wanted USING ({', '.join(_ROW)}) ORDER BY wanted.rank"
+        ).df()
+
+
+class _Best:
+    """The best rows so far."""
+
+    def __init__(self, limit: int):
+        self.limit, self.score, self.rows, self.extra = limit, np.empty(0), np.empty((0, 2), np.int64), None
+
+    def add(self, score: np.ndarray, rows: np.ndarray, extra: np.ndarray) -> None:
+        kept = np.flatnonzero(~np.isnan(score))
+        if len(self.score) == self.limit and self.limit:
+            kept = kept[score[kept] > self.score[-1]]
+        if len(kept) > self.limit:
+            kept = kept[np.argpartition(-score[kept], self.limit - 1)[: self.limit]] if self.limit else kept[:0]
+        score, rows = np.concatenate([self.score, score[kept]]), np.concatenate([self.rows, rows[kept]])
+        extra = extra[kept] if self.extra is None else np.concatenate([self.extra, extra[kept]])
+        order = np.lexsort((rows[:, 1], rows[:, 0], -score))[: self.limit]  # ties in the order of the catalogue
+        self.score, self.rows, self.extra = score[order], rows[order], extra[order]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _table(path: str) -> pd.DataFrame:
+    """Return a table of the user; ids as text, since a float would lose their last digits."""
+    if path.lower().endswith((".csv", ".csv.gz", ".tsv")):
+        return pd.read_csv(path, sep=None, engine="python", dtype={"id": str})
+    from astropy.table import Table  # here, since it takes a while to import
+
+    return Table.read(path).to_pandas()
+
+
+def _import_duckdb():
+    try:
+        import duckdb
+    except ImportError as error:
+        raise ValueError("a search needs duckdb; pip install 'galaxy_vision[search]'") from error
+    return duckdb
