@@ -14,12 +14,14 @@ import pandas as pd
 
 from ..runtime.hardware import available_cores
 from .catalogue import EMBEDDING, PredictedCatalogue
-from .probability import Sources, columns_of, merged, query_probabilities
+from .probability import columns_of, merged, query_scores
 from .query import Query
 
 ROWS_AT_ONCE = 122_880
 """Rows of a batch: a row group of DuckDB's own files, 0.5 MB for each column."""
 MEMORY = "1GB"
+ADMITTED = 0.3
+"""Probability of each clause from which a sentence admits a row that is ranked by its similarity. Ours: one in three."""
 _ROW = ("file_index", "file_row_number")
 _TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".fits", ".fit", ".vot", ".xml", ".ecsv")
 
@@ -30,12 +32,14 @@ class Ranked(NamedTuple):
     Attributes:
         rows: their columns in the catalogue but for the embedding, best first; index from 0.
         score: (N,) by which they are ordered.
+        probability: (N,) that the whole query holds; 1 without one.
         clauses: (N, clauses) probability of each clause of the query.
         searched: number of rows that were compared: those that could be read and meet the condition.
     """
 
     rows: pd.DataFrame
     score: np.ndarray
+    probability: np.ndarray
     clauses: np.ndarray
     searched: int
 
@@ -109,25 +113,49 @@ class Engine:
                 "give tables of yours by --with"
             ) from error
 
-    def rank(self, query: Query, campaign: str | None = None, limit: int = 20, **scores) -> Ranked:
-        """Return the rows for which the query is most probable.
+    def rank(
+        self,
+        query: Query | None,
+        campaign: str | None = None,
+        limit: int = 20,
+        similarity: np.ndarray | None = None,
+        starts: np.ndarray | None = None,
+    ) -> Ranked:
+        """Return the rows for which a query is most probable, or those it admits that are most similar to an example.
 
         Args:
-            query: see :func:`~galaxy_vision.search.sentence.read_sentence`.
+            query: see :func:`~galaxy_vision.search.sentence.read_sentence`; None for all rows.
             campaign: whose votes count; None for the first.
             limit: number of rows.
+            similarity: (rows of all parts,) to the example; None without one.
+            starts: row of ``similarity`` at which each part begins.
         """
         sources = self.catalogue.sources(campaign)
-        query = merged(query, sources)
-        names = sorted(columns_of(query, sources))
+        query = merged(query, sources) if query else None
+        names = sorted(columns_of(query, sources)) if query else []
         best, searched = _Best(limit), 0
         projected = self.relation.select(*map(_quoted, (*_ROW, *names)))
         for batch in projected.to_arrow_reader(ROWS_AT_ONCE):
             columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
-            score, clauses = query_probabilities(query, sources, columns)
-            best.add(score, np.stack([columns[name] for name in _ROW], axis=-1), clauses)
-            searched += len(score)
-        return Ranked(self.read(best.rows), best.score, best.extra, searched)
+            rows = np.stack([columns[name] for name in _ROW], axis=-1).astype(np.int64)
+            scores = query_scores(query, sources, columns) if query else None
+            clauses = scores.clauses if query else np.empty((len(rows), 0))
+            score = scores.score if query else None
+            if similarity is not None:
+                score = similarity[starts[rows[:, 0]] + rows[:, 1]]
+                score = np.where((clauses >= ADMITTED).all(axis=-1), score, np.nan)
+            best.add(score, rows, clauses, np.ones(len(rows)) if scores is None else scores.probability)
+            searched += len(rows)
+        return Ranked(self.read(best.rows), best.score, best.probability, best.clauses, searched)
+
+    def row_of(self, galaxy_id: str) -> tuple[int, int] | None:
+        """Return the part and row number of the first row with an id; None where there is none."""
+        if "id" not in self.catalogue.schema.names:
+            return None
+        found = self.connection.execute(
+            f"SELECT {', '.join(_ROW)} FROM predicted WHERE CAST(id AS VARCHAR) = ? ORDER BY ALL LIMIT 1", [galaxy_id]
+        ).fetchall()
+        return found[0] if found else None
 
     def read(self, rows: np.ndarray) -> pd.DataFrame:
         """Return all columns but the embedding of rows (N, 2), as file and row number, in their order."""
@@ -141,21 +169,26 @@ class Engine:
 
 
 class _Best:
-    """The best rows so far."""
+    """The best rows so far, with their scores, probabilities and clauses."""
 
     def __init__(self, limit: int):
-        self.limit, self.score, self.rows, self.extra = limit, np.empty(0), np.empty((0, 2), np.int64), None
+        self.limit, self.score, self.probability = limit, np.empty(0), np.empty(0)
+        self.rows, self.clauses = np.empty((0, 2), np.int64), np.empty((0, 0))
 
-    def add(self, score: np.ndarray, rows: np.ndarray, extra: np.ndarray) -> None:
+    def add(self, score: np.ndarray, rows: np.ndarray, clauses: np.ndarray, probability: np.ndarray) -> None:
         kept = np.flatnonzero(~np.isnan(score))
-        if len(self.score) == self.limit and self.limit:
-            kept = kept[score[kept] > self.score[-1]]
-        if len(kept) > self.limit:
-            kept = kept[np.argpartition(-score[kept], self.limit - 1)[: self.limit]] if self.limit else kept[:0]
-        score, rows = np.concatenate([self.score, score[kept]]), np.concatenate([self.rows, rows[kept]])
-        extra = extra[kept] if self.extra is None else np.concatenate([self.extra, extra[kept]])
+        if len(self.score) == self.limit:
+            kept = kept[score[kept] >= self.score[-1]]
+        if len(kept) > 2 * self.limit:  # a rough cut, which keeps all rows that are equal to the last one
+            least = np.partition(score[kept], -self.limit)[-self.limit]
+            kept = kept[score[kept] >= least]
+        old = self.clauses.reshape(len(self.score), clauses.shape[1])
+        joined = [(self.score, score), (self.rows, rows), (old, clauses), (self.probability, probability)]
+        score, rows, clauses, probability = (np.concatenate([old, new[kept]]) for old, new in joined)
         order = np.lexsort((rows[:, 1], rows[:, 0], -score))[: self.limit]  # ties in the order of the catalogue
-        self.score, self.rows, self.extra = score[order], rows[order], extra[order]
+        self.score, self.rows, self.clauses, self.probability = (
+            values[order] for values in (score, rows, clauses, probability)
+        )
 
 
 def _quoted(name: str) -> str:

@@ -119,18 +119,30 @@ def _certainty(source: Source, columns: Columns) -> np.ndarray:
     return certainty_from_intervals(*([columns[name] for name in names] for names in zip(*source.intervals)))
 
 
-def term_probability(term: Term, sources: Sources, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability (N,) that a term holds among those who are asked, and the reach (N,) that counts with it.
+class Held(NamedTuple):
+    """How far something holds of each galaxy, all (N,).
 
-    The reach of denied terms and of classes is 1: nobody need be asked about a bar for there to be none.
+    Attributes:
+        probability: that so many volunteers would say it, among those who are asked.
+        share: of the volunteers who would say it, as expected, among those who are asked.
+        reach: share of the volunteers who are asked; 1 for denied terms and classes, since nobody need be asked about a
+            bar for there to be none.
     """
-    asked = [_of_source(term, source, columns) for source in _joined(term, sources)]
-    best = asked[0]
-    for other in asked[1:]:
-        better = other[0] * other[1] > best[0] * best[1]
-        best = tuple(np.where(better, new, old) for new, old in zip(other, best, strict=True))
-    held, reach = best
-    return (1 - held * reach, np.ones_like(reach)) if term.denied else (held, reach)
+
+    probability: np.ndarray
+    share: np.ndarray
+    reach: np.ndarray
+
+
+def term_held(term: Term, sources: Sources, columns: Columns) -> Held:
+    """Return how far a term holds; of several questions that ask for it, the one by which it is most probable."""
+    best, *others = (_of_source(term, source, columns) for source in _joined(term, sources))
+    for other in others:
+        better = other.probability * other.reach > best.probability * best.reach
+        best = Held(*(np.where(better, new, old) for new, old in zip(other, best, strict=True)))
+    if term.denied:
+        return Held(1 - best.probability * best.reach, 1 - best.share * best.reach, np.ones_like(best.reach))
+    return best
 
 
 def _joined(term: Term, sources: Sources) -> list[Source]:
@@ -142,43 +154,56 @@ def _joined(term: Term, sources: Sources) -> list[Source]:
     return [first[0]._replace(fractions=tuple(fractions))]
 
 
-def _of_source(term: Term, source: Source, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+def _of_source(term: Term, source: Source, columns: Columns) -> Held:
     mean = sum(columns[name] for name in source.fractions)
     if source.reach is None:
         mean = mean * (1 - columns[source.uncertain]) if source.uncertain else mean
-        return mean, np.ones_like(mean)
-    return beta_above(mean, _certainty(source, columns), term.share), columns[source.reach]
+        return Held(mean, mean, np.ones_like(mean))
+    return Held(beta_above(mean, _certainty(source, columns), term.share), mean, columns[source.reach])
 
 
-def joint(terms: Sequence[Term], sources: Sources, columns: Columns) -> np.ndarray:
-    """Return the probability (N,) that all terms hold: the product, in which the reach of the least asked counts once.
+def _all(terms: Sequence[Term], sources: Sources, columns: Columns) -> Held:
+    """Return how far all terms hold: products, and the reach of the least asked.
 
-    Questions about bar and arms are asked of the same volunteers, so that their reach must not be multiplied.
+    Questions about bar and arms are asked of the same volunteers, so that their reach is not multiplied.
     """
-    held, reach = zip(*(term_probability(term, sources, columns) for term in terms), strict=True)
-    return np.prod(held, axis=0) * np.min(reach, axis=0)
+    probability, share, reach = zip(*(term_held(term, sources, columns) for term in terms), strict=True)
+    return Held(np.prod(probability, axis=0), np.prod(share, axis=0), np.min(reach, axis=0))
 
 
-def clause_probability(clause: Clause, sources: Sources, columns: Columns) -> np.ndarray:
-    """Return the probability (N,) that an alternative of a clause holds, as if alternatives were independent."""
-    none = 1.0
-    for terms in clause.alternatives:
-        none = none * (1 - joint(terms, sources, columns))
-    return 1 - none
+def _any(clause: Clause, sources: Sources, columns: Columns) -> Held:
+    """Return how far any alternative holds, as if they were independent; the reach is contained in both numbers."""
+    if len(clause.alternatives) == 1:
+        return _all(clause.alternatives[0], sources, columns)
+    held = [_all(terms, sources, columns) for terms in clause.alternatives]
+    probability = 1 - np.prod([1 - one.probability * one.reach for one in held], axis=0)
+    share = 1 - np.prod([1 - one.share * one.reach for one in held], axis=0)
+    return Held(probability, share, np.ones_like(probability))
 
 
-def query_probabilities(query: Query, sources: Sources, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability that all clauses hold, (N,), and that of each clause, (N, clauses).
+class Scores(NamedTuple):
+    """How well galaxies fit a query.
 
-    Alternatives that are answers to one question are one term of several keys before, see :func:`merged`.
+    Attributes:
+        score: (N,) geometric mean of the probability and of the expected share of the volunteers who would say all of
+            it, by which they are ranked: the probability alone does not tell certain galaxies apart, and the share
+            alone knows nothing of "definitely". Ours: nDCG@10 of 22 sentences on 1,416 galaxies is .697 by the
+            probability, .709 by the share and .714 by both.
+        probability: (N,) that all clauses hold.
+        clauses: (N, clauses) the probability of each clause.
     """
-    simple = [clause.alternatives[0][0] for clause in query.clauses if len(clause.terms) == 1]
-    whole = joint(simple, sources, columns) if simple else 1.0
-    single = [clause_probability(clause, sources, columns) for clause in query.clauses]
-    for clause, probability in zip(query.clauses, single, strict=True):
-        if len(clause.terms) > 1:
-            whole = whole * probability
-    return whole, np.stack(single, axis=-1)
+
+    score: np.ndarray
+    probability: np.ndarray
+    clauses: np.ndarray
+
+
+def query_scores(query: Query, sources: Sources, columns: Columns) -> Scores:
+    """Return how well galaxies fit a query whose alternatives are :func:`merged`."""
+    held = [_any(clause, sources, columns) for clause in query.clauses]
+    probability, share, reach = (np.stack(values, axis=-1) for values in zip(*held, strict=True))
+    whole = probability.prod(-1) * reach.min(-1)
+    return Scores(np.sqrt(whole * share.prod(-1) * reach.min(-1)), whole, probability * reach)
 
 
 def merged(query: Query, sources: Sources) -> Query:
