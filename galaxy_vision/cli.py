@@ -13,7 +13,7 @@ from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands but ``predict`` and ``adapt``, which have their own."""
+    """Return the parser of all commands but ``predict``, ``adapt`` and ``search``, which have their own."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
         description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
@@ -107,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     trees.set_defaults(run=run_trees)
     commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
     commands.add_parser("adapt", help="add a campaign to a trained classifier by a few rows with its votes")
+    commands.add_parser("search", help="find galaxies of a predicted catalogue by a sentence or by an example")
     return parser
 
 
@@ -179,6 +180,10 @@ def main(argv: list[str] | None = None) -> int:
         from .training.adapt import main as adapt
 
         return adapt(argv[1:])
+    if argv[:1] == ["search"]:
+        from .search.command import main as search
+
+        return search(argv[1:])
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)

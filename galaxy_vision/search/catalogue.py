@@ -156,7 +156,9 @@ class PredictedCatalogue:
         """Return what says how probable each claim and each class is."""
         votes = self.votes_of(campaign)
         uncertain = "uncertain" if "uncertain" in self.schema.names else None
-        classes = {CLASS + name: [Source((column,), uncertain=uncertain)] for name, column in self.class_columns.items()}
+        classes = {
+            CLASS + name: [Source((column,), uncertain=uncertain)] for name, column in self.class_columns.items()
+        }
         return (votes.sources() if votes else {}) | classes
 
     def check_embedding(self) -> None:

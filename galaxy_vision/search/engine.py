@@ -34,6 +34,7 @@ class Ranked(NamedTuple):
         score: (N,) by which they are ordered.
         probability: (N,) that the whole query holds; 1 without one.
         clauses: (N, clauses) probability of each clause of the query.
+        parts: (N,) number of the part of each row.
         searched: number of rows that were compared: those that could be read and meet the condition.
     """
 
@@ -41,6 +42,7 @@ class Ranked(NamedTuple):
     score: np.ndarray
     probability: np.ndarray
     clauses: np.ndarray
+    parts: np.ndarray
     searched: int
 
 
@@ -146,7 +148,8 @@ class Engine:
                 score = np.where((clauses >= ADMITTED).all(axis=-1), score, np.nan)
             best.add(score, rows, clauses, np.ones(len(rows)) if scores is None else scores.probability)
             searched += len(rows)
-        return Ranked(self.read(best.rows), best.score, best.probability, best.clauses, searched)
+        found = self.read(best.rows)
+        return Ranked(found, best.score, best.probability, best.clauses, best.rows[:, 0], searched)
 
     def row_of(self, galaxy_id: str) -> tuple[int, int] | None:
         """Return the part and row number of the first row with an id; None where there is none."""

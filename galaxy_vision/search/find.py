@@ -20,14 +20,16 @@ class Found(NamedTuple):
     """What a search found.
 
     Attributes:
-        query: the sentence as it was understood, with all clauses; None without a sentence.
+        query: the sentence as it was understood, without the clauses that are hidden; None without a sentence.
         rows: best first: ``score``, ``probability`` that the whole sentence holds, ``p_{clause}`` of each clause that
             counted, and the columns of the catalogue and of the user's tables but for the embedding.
+        parts: number of the part of each row, as the catalogue has them.
         searched: number of rows that were compared.
     """
 
     query: Query | None
     rows: pd.DataFrame
+    parts: np.ndarray
     searched: int
 
 
@@ -109,7 +111,7 @@ class Finder:
             ranked = self.engine.rank(active, self.campaign, limit)
         else:
             ranked = self._similar(active, like, unlike, limit)
-        return Found(query, _table(ranked, active), ranked.searched)
+        return Found(active, _table(ranked, active), ranked.parts, ranked.searched)
 
     def _similar(self, query: Query | None, like: Sequence, unlike: Sequence, limit: int) -> Ranked:
         from .examples import direction
@@ -117,8 +119,9 @@ class Finder:
         vector = direction([self._vector(example) for example in like], [self._vector(other) for other in unlike])
         if query is None and not self.is_restricted:
             rows, cosines = self.embeddings.nearest(vector, limit)
-            found = self.engine.read(self.embeddings.files_and_rows(rows))
-            return Ranked(found, cosines, np.ones(len(rows)), np.empty((len(rows), 0)), len(self.embeddings.matrix))
+            located = self.embeddings.files_and_rows(rows)
+            found, searched = self.engine.read(located), len(self.embeddings.matrix)
+            return Ranked(found, cosines, np.ones(len(rows)), np.empty((len(rows), 0)), located[:, 0], searched)
         similarity = self.embeddings.similarity(vector)
         return self.engine.rank(query, self.campaign, limit, similarity, self.embeddings.starts)
 

@@ -108,7 +108,9 @@ def certainty_from_intervals(fractions: Sequence, lower: Sequence, upper: Sequen
     The variance of f is m (1 - m) / (S + 1), and the interval of a normal distribution is 3.29 standard deviations
     wide. Both are added up over the answers.
     """
-    variance = sum(np.square((np.asarray(high) - np.asarray(low)) / np.float32(3.29)) for low, high in zip(lower, upper))
+    variance = sum(
+        np.square((np.asarray(high) - np.asarray(low)) / np.float32(3.29)) for low, high in zip(lower, upper)
+    )
     spread = sum(np.asarray(mean) * (1 - np.asarray(mean)) for mean in fractions)
     return np.maximum(spread / np.maximum(variance, 1e-9) - 1, 1e-2).astype(np.float32)
 

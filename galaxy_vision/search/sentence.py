@@ -156,7 +156,11 @@ def _add_bare_nouns(reader: _Reader) -> None:
     """Add what "arms" and "bulge" ask for alone: spiral arms, and that a bulge is not absent."""
     keys = {key for found in reader.found for key in found.term.keys}
     for token in reader.nouns:
-        if token.phrase == "arm" and "spiral" in reader.known and not any(k.startswith(("arms", "winding")) for k in keys):
+        if (
+            token.phrase == "arm"
+            and "spiral" in reader.known
+            and not any(k.startswith(("arms", "winding")) for k in keys)
+        ):
             if "spiral" not in keys:
                 reader.add("spiral", token, False)
         if token.phrase == "bulge" and not any("bulge" in key for key in keys) and "bulge-none" in reader.known:
@@ -254,9 +258,7 @@ def _without_implied(clauses: Sequence[Clause], tree: DecisionTree) -> tuple[tup
 
 
 def _exclusions(clauses: Sequence[Clause], tree: DecisionTree) -> list[str]:
-    plain = [
-        clause.terms[0].keys[0] for clause in clauses if len(clause.terms) == 1 and not clause.terms[0].denied
-    ]
+    plain = [clause.terms[0].keys[0] for clause in clauses if len(clause.terms) == 1 and not clause.terms[0].denied]
     pairs = [
         (first, second)
         for index, first in enumerate(plain)
