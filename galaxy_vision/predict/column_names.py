@@ -30,8 +30,8 @@ def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]
     """Return the columns of the votes of each campaign, under the names of its published table.
 
     They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, then ``{question}_reach`` of
-    each question, and ``{question}_certainty`` of each. Campaigns that share a name have theirs before all of their columns, as in
-    ``gz_jwst_ceers_bar-jwst_strong_fraction``.
+    each question, and ``{question}_certainty`` of each. Campaigns that share a name have theirs before all of their
+    columns, as in ``gz_jwst_ceers_bar-jwst_strong_fraction``.
 
     Args:
         trees: of the columns.

@@ -1,4 +1,4 @@
-"""A predicted catalogue as a search sees it: its Parquet parts, whose votes and classes they have, and by which model."""
+"""A predicted catalogue as a search sees it: its Parquet parts, the votes and classes that they have, and the model."""
 
 import json
 from collections.abc import Sequence

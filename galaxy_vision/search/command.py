@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="TABLE",
-        help="table of yours with a column id, for --where and the output: Parquet, CSV, FITS or VOTable; may be repeated",
+        help="table of yours with a column id, for --where and the output: Parquet, CSV, FITS, VOTable (repeatable)",
     )
     parser.add_argument("--campaign", metavar="NAME", help="whose votes count (default: the first of the catalogue)")
     parser.add_argument("--model", help="embeds images of --like (default: that which made the catalogue)")

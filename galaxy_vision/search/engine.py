@@ -21,7 +21,7 @@ ROWS_AT_ONCE = 122_880
 """Rows of a batch: a row group of DuckDB's own files, 0.5 MB for each column."""
 MEMORY = "1GB"
 ADMITTED = 0.3
-"""Probability of each clause from which a sentence admits a row that is ranked by its similarity. Ours: one in three."""
+"""Probability of each clause from which a sentence admits a row that is ranked by its similarity. Ours."""
 _ROW = ("file_index", "file_row_number")
 _TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".fits", ".fit", ".vot", ".xml", ".ecsv")
 
@@ -97,7 +97,7 @@ class Engine:
         return f"LEFT JOIN {name} ON predicted.id = {name}.id_{name}"
 
     def _lock(self, files: list[str]) -> None:
-        """Forbid what a condition could do besides comparing: other files, extensions, variables of Python, settings."""
+        """Forbid what a condition could do besides comparing: other files, extensions, variables, settings."""
         self.connection.execute(f"SET allowed_paths = {files!r}")
         for name in ("enable_external_access", "python_enable_replacements", "autoload_known_extensions"):
             self.connection.execute(f"SET {name} = false")

@@ -15,6 +15,8 @@ from .engine import Engine, Ranked
 from .query import Query
 from .sentence import read_sentence
 
+APPROXIMATE = "the catalogue is of an older version: probabilities are approximate, from the 90 % intervals"
+
 
 class Found(NamedTuple):
     """What a search found.
@@ -76,7 +78,9 @@ class Finder:
 
     def read(self, sentence: str) -> Query:
         """Read a sentence by what the catalogue has; raise ValueError where nothing of it is understood."""
-        return read_sentence(sentence, self.votes and self.votes.tree, list(self.catalogue.class_columns))
+        query = read_sentence(sentence, self.votes and self.votes.tree, list(self.catalogue.class_columns))
+        is_exact = not self.votes or self.votes.has_certainty
+        return query if is_exact else query._replace(notes=(*query.notes, APPROXIMATE))
 
     def find(
         self,

@@ -25,27 +25,31 @@ _PAGE = """<!doctype html>
 body { margin: 2rem; background: #14161a; color: #e8e6e1; font: 15px/1.45 system-ui, sans-serif }
 h1 { font-size: 1.25rem; font-weight: 600; margin: 0 0 .4rem }
 p { margin: .2rem 0; color: #b9b6ae }
-ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(208px, 1fr)); gap: 1rem; padding: 0; margin: 1.5rem 0;
+ol { display: grid;
+  grid-template-columns: repeat(auto-fill, minmax(208px, 1fr)); gap: 1rem; padding: 0; margin: 1.5rem 0;
   list-style: none }
 li { background: #1d2026; border-radius: 8px; overflow: hidden }
 li img, li .none { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; background: #000 }
 li .none { display: grid; place-items: center; color: #8d8a83 }
 li div.text { padding: .6rem .75rem .75rem }
 li h2 { display: flex; justify-content: space-between; gap: .5rem; font-size: .9rem; margin: 0 0 .3rem }
+li h2 b { overflow: hidden; text-overflow: ellipsis; font-weight: 600 }
 li h2 span { font-variant-numeric: tabular-nums }
 dl { display: grid; grid-template-columns: 1fr auto; gap: .1rem .6rem; margin: .4rem 0 0; font-size: .82rem }
 dd { margin: 0; font-variant-numeric: tabular-nums }
-meter { grid-column: 1 / -1; width: 100%; height: .45rem }
+dl div { grid-column: 1 / -1; height: 4px; border-radius: 2px; background: #343840; overflow: hidden }
+dl div i { display: block; height: 100%; background: #7fc8a9 }
 </style></head><body>
 <h1>{{ title }}</h1>
 {% for line in lines %}<p>{{ line }}</p>
 {% endfor %}<ol>
-{% for tile in tiles %}<li>{% if tile.image %}<img src="data:image/jpeg;base64,{{ tile.image }}" alt="{{ tile.caption }}">
+{% for tile in tiles %}<li>
+{% if tile.image %}<img src="data:image/jpeg;base64,{{ tile.image }}" alt="{{ tile.caption }}">
 {% else %}<div class="none">no image</div>
-{% endif %}<div class="text"><h2>{{ tile.name }}<span title="score">{{ "%.2f" % tile.score }}</span></h2>
+{% endif %}<div class="text"><h2><b>{{ tile.name }}</b><span title="score">{{ "%.2f" % tile.score }}</span></h2>
 <p>{{ tile.caption }}</p>
 {% if tile.clauses %}<dl>{% for clause, probability in tile.clauses %}<dt>{{ clause }}</dt>
-<dd>{{ "%.0f" % (100 * probability) }} %</dd><meter min="0" max="1" value="{{ "%.3f" % probability }}"></meter>
+<dd>{{ "%.0f" % (100 * probability) }} %</dd><div><i style="width: {{ "%.1f" % (100 * probability) }}%"></i></div>
 {% endfor %}</dl>{% endif %}</div></li>
 {% endfor %}</ol></body></html>
 """
@@ -76,8 +80,9 @@ def write_gallery(
 
 
 def _tile(row: pd.Series, query: Query | None, images: Mapping[str, Image.Image]) -> dict:
-    names = [name for name in row.index if name.startswith("p_")][: len(query.clauses) if query else 0]
-    clauses = [(str(clause), float(row[name])) for clause, name in zip(query.clauses if query else (), names)]
+    asked = query.clauses if query else ()
+    names = [name for name in row.index if name.startswith("p_")][: len(asked)]
+    clauses = [(str(clause), float(row[name])) for clause, name in zip(asked, names, strict=True)]
     image = images.get(row.get("source"))
     return {
         "name": str(row.get("id", "")),

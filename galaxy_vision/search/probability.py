@@ -109,7 +109,8 @@ def certainty_from_intervals(fractions: Sequence, lower: Sequence, upper: Sequen
     wide. Both are added up over the answers.
     """
     variance = sum(
-        np.square((np.asarray(high) - np.asarray(low)) / np.float32(3.29)) for low, high in zip(lower, upper)
+        np.square((np.asarray(high) - np.asarray(low)) / np.float32(3.29))
+        for low, high in zip(lower, upper, strict=True)
     )
     spread = sum(np.asarray(mean) * (1 - np.asarray(mean)) for mean in fractions)
     return np.maximum(spread / np.maximum(variance, 1e-9) - 1, 1e-2).astype(np.float32)
@@ -118,7 +119,9 @@ def certainty_from_intervals(fractions: Sequence, lower: Sequence, upper: Sequen
 def _certainty(source: Source, columns: Columns) -> np.ndarray:
     if source.certainty:
         return columns[source.certainty]
-    return certainty_from_intervals(*([columns[name] for name in names] for names in zip(*source.intervals)))
+    return certainty_from_intervals(
+        *([columns[name] for name in names] for names in zip(*source.intervals, strict=True))
+    )
 
 
 class Held(NamedTuple):

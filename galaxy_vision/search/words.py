@@ -62,7 +62,7 @@ BULGE_WORDS = {
 }
 """Concept -> words that claim it near "arms" or "bulge", beside those of captions."""
 OPPOSITE = {"bar-none": "bar", "spiral-none": "spiral", "odd-none": "odd"}
-"""Concept that denies a structure -> the structure; a search for "no bar" is one for galaxies of which few say "bar"."""
+"""Concept that denies a structure -> the structure: a search for "no bar" is one for those of which few say "bar"."""
 
 SURE = frozenset("definitely definite certainly certain clearly clear surely undoubtedly strongly strong".split())
 """Words that ask for a share of :data:`DEFINITE`. In trees with strong and weak bars, "a strong bar" is an answer."""
