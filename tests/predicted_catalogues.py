@@ -53,7 +53,9 @@ def table_of(concentration: np.ndarray, trees: Trees = Trees(), certainty: bool 
     return pd.DataFrame(rows | columns | more)
 
 
-def write_parts(folder: Path, rows: pd.DataFrame, rows_per_part: int = 4, trees: Trees | None = None, **identity) -> Path:
+def write_parts(
+    folder: Path, rows: pd.DataFrame, rows_per_part: int = 4, trees: Trees | None = None, **identity
+) -> Path:
     """Write rows as numbered parts with the metadata of one run, without the manifest."""
     folder.mkdir(exist_ok=True)
     starts = range(0, max(len(rows), 1), rows_per_part)

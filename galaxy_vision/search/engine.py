@@ -135,7 +135,7 @@ class Engine:
         sources = self.catalogue.sources(campaign)
         query = merged(query, sources) if query else None
         names = sorted(columns_of(query, sources)) if query else []
-        best, searched = _Best(limit), 0
+        best, searched = _Best(limit, len(query.clauses) if query else 0), 0
         projected = self.relation.select(*map(_quoted, (*_ROW, *names)))
         for batch in projected.to_arrow_reader(ROWS_AT_ONCE):
             columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
@@ -174,9 +174,9 @@ class Engine:
 class _Best:
     """The best rows so far, with their scores, probabilities and clauses."""
 
-    def __init__(self, limit: int):
+    def __init__(self, limit: int, clauses: int):
         self.limit, self.score, self.probability = limit, np.empty(0), np.empty(0)
-        self.rows, self.clauses = np.empty((0, 2), np.int64), np.empty((0, 0))
+        self.rows, self.clauses = np.empty((0, 2), np.int64), np.empty((0, clauses))
 
     def add(self, score: np.ndarray, rows: np.ndarray, clauses: np.ndarray, probability: np.ndarray) -> None:
         kept = np.flatnonzero(~np.isnan(score))
@@ -185,8 +185,12 @@ class _Best:
         if len(kept) > 2 * self.limit:  # a rough cut, which keeps all rows that are equal to the last one
             least = np.partition(score[kept], -self.limit)[-self.limit]
             kept = kept[score[kept] >= least]
-        old = self.clauses.reshape(len(self.score), clauses.shape[1])
-        joined = [(self.score, score), (self.rows, rows), (old, clauses), (self.probability, probability)]
+        joined = [
+            (self.score, score),
+            (self.rows, rows),
+            (self.clauses, clauses),
+            (self.probability, probability),
+        ]
         score, rows, clauses, probability = (np.concatenate([old, new[kept]]) for old, new in joined)
         order = np.lexsort((rows[:, 1], rows[:, 0], -score))[: self.limit]  # ties in the order of the catalogue
         self.score, self.rows, self.clauses, self.probability = (

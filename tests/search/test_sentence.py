@@ -168,7 +168,9 @@ def test_any_text_is_understood_or_refused_in_one_sentence(text):
         assert query.clauses and all(str(clause) for clause in query.clauses)
 
 
-WORDS = "a bar ring lens spiral no not or and , definitely possibly at least 80 % two loose arms bulge boxy without".split()
+WORDS = (
+    "a bar ring lens spiral no not or and , definitely possibly at least 80 % two loose arms bulge boxy without".split()
+)
 
 
 @settings(max_examples=300, deadline=None)
