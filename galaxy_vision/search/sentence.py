@@ -19,11 +19,12 @@ _ENDS_SEGMENT = frozenset(("and", "but", "or", ",", ";", "."))
 
 
 class _Found(NamedTuple):
-    """A term, the token that states it, and whether "or" joins it to the one before."""
+    """A term, the token that states it, whether "or" joins it to the last one, and whether it has an article."""
 
     term: Term
     token: Token
     after_or: bool
+    has_article: bool
 
 
 class _Reader:
@@ -43,15 +44,16 @@ class _Reader:
         if key in OPPOSITE:
             key, denied = OPPOSITE[key], not denied
         term = Term((key,), POSSIBLE if hedged else MOST, denied)
-        self.found.append(_Found(term, token, self.after_or))
+        self.found.append(_Found(term, token, self.after_or, _has_article(self.text, token)))
         self.after_or = False
         if self.share:
             self.give_share()
 
     def give_share(self) -> None:
-        """Give a stated share to the last term."""
+        """Give a stated share to the last term; "definitely no ring" is that few say "ring"."""
         is_upper, share = self.share
         last = self.found[-1]
+        share = 1 - share if last.term.denied and not is_upper else share
         self.found[-1] = last._replace(term=last.term._replace(share=share, denied=last.term.denied != is_upper))
         self.share = None
 
@@ -207,8 +209,20 @@ def _run_back(found: list[_Found], end: int) -> list[_Found]:
 
 
 def _is_whole(before: list[_Found], run: list[_Found]) -> bool:
-    with_article = all(part[0].token.text.startswith(("a ", "an ")) for part in (before, run))
+    with_article = all(part[0].has_article for part in (before, run))
     return with_article or all(part[-1].token.text.endswith("s") for part in (before, run))
+
+
+def _has_article(text: str, token: Token) -> bool:
+    """Return whether an article begins the phrase of a token ("a blue ring")."""
+    words = [*text[: token.at].split(), token.text.split()[0]]
+    words = [word for word in words if word[0].isalnum() or word in _ENDS_SEGMENT]
+    for word in reversed(words[-4:]):
+        if word in ("a", "an"):
+            return True
+        if word in _ENDS_SEGMENT:
+            return False
+    return False
 
 
 def _in_one_view(clauses: list[Clause], known: frozenset[str]) -> list[Clause]:

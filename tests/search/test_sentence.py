@@ -64,6 +64,7 @@ def test_a_paraphrase_is_understood_as_its_sentence_is(sentence, paraphrase):
         ("bar < 20 %", [clause("bar", share=0.2, denied=True)]),
         ("no bar, ring or lens", [clause(key, denied=True) for key in ("bar", "ring", "lens-or-arc")]),
         ("neither a bar nor a ring", [clause("bar", denied=True), clause("ring", denied=True)]),
+        ("definitely no ring", [clause("ring", share=1 - DEFINITE, denied=True)]),
         ("not smooth", [clause("smooth", denied=True)]),
         ("more than four arms", [clause("arms-more-than-4")]),
         ("an edge-on disc without a bulge", [clause("edge-on-bulge-none")]),
@@ -81,6 +82,7 @@ def test_thresholds_negations_and_classes_are_read(sentence, expected):
     [
         ("a merger or a barred spiral", [("merger",), ("bar", "spiral")]),
         ("a barred spiral or a merger", [("bar", "spiral"), ("merger",)]),
+        ("a blue barred spiral or a red ring", [("bar", "spiral"), ("ring",)]),
         ("a ring, or a bar", [("ring",), ("bar",)]),
         ("a ring or an elliptical", [("ring",), ("class elliptical",)]),
         ("mergers or barred spirals", [("merger",), ("bar", "spiral")]),
