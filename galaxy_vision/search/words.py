@@ -133,6 +133,12 @@ def share_of(word: str) -> tuple[bool, float] | None:
     return match[1] == "most", percent / 100
 
 
+def said_share(word: str) -> str:
+    """Return a word of :func:`search_text` as it was said: ``"80 %"``."""
+    match = _SHARE_WORD.fullmatch(word)
+    return f"{match[2]} %" if match else word
+
+
 def search_vocabulary(tree: DecisionTree | None, class_names: Sequence[str] = ()) -> Vocabulary:
     """Return what a search in a catalogue can say: claims of its tree, and those classes that are no claims.
 

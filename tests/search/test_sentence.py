@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from galaxy_vision.captions.plan import plan_of
 from galaxy_vision.data.campaigns import campaign_names, tree_of
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
 from galaxy_vision.models.tree import DecisionTree
@@ -184,3 +185,31 @@ def test_any_order_of_known_words_is_understood_or_refused(words):
         return
     for known in query.clauses:
         assert all(0 < term.share < 1 and term.keys for term in known.terms)
+
+
+def test_a_share_belongs_to_its_own_part_of_the_sentence():
+    query = read("definitely blue, a bar")
+    assert query.clauses == (clause("bar"),) and query.unread == ("definitely", "blue")
+
+
+SOME = (
+    "no arms, a bulge",
+    "arms and no bulge",
+    "an edge-on disc without a bulge",
+    "face-on, nothing odd, armless, unbarred",
+    "two open arms or a huge bulge",
+    "a merger, tidal tails, a clumpy star",
+    "definitely strongly barred, a peanut-shaped bulge",
+)
+
+
+@pytest.mark.parametrize("campaign", campaign_names())
+def test_whatever_is_understood_can_be_looked_up_in_the_tree(campaign):
+    tree = tree_of(campaign)
+    for sentence in SOME:
+        try:
+            query = read(sentence, tree)
+        except ValueError:
+            continue
+        keys = {key for known in query.clauses for term in known.terms for key in term.keys}
+        assert all(key in plan_of(tree).asks or key.removeprefix("class ") in CLASSES for key in keys)
