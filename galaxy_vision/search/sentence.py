@@ -16,7 +16,7 @@ from .words import (
     OPPOSITE,
     OUTSIDE,
     POSSIBLE,
-    said_share,
+    as_stated,
     search_text,
     search_vocabulary,
     share_of,
@@ -104,7 +104,7 @@ class _Reader:
     def leave(self, token: Token) -> None:
         """Count the words of a token as unread."""
         words = [word for word in token.text.split() if word[0].isalnum() and word not in NEUTRAL_IN_CAPTIONS]
-        self.unread += [(token.index, said_share(word)) for word in words]
+        self.unread += [(token.index, as_stated(word)) for word in words]
 
 
 def read_sentence(sentence: str, tree: DecisionTree | None, class_names: Sequence[str] = ()) -> Query:

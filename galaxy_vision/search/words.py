@@ -44,6 +44,7 @@ READ_ALSO = {
         "galaxy merger",
         "galaxy merger in progress",
         "colliding",
+        "collides",
         "collision",
         "in collision",
         "interacting",
@@ -69,7 +70,7 @@ SURE = frozenset("definitely definite certainly certain clearly clear surely und
 NEUTRAL = frozenset(
     "find me show all any some every please those these whose they their them i want search look looking for give get "
     "objects object say says said see sees saw vote votes volunteers people most majority than very quite really one "
-    "middle either else both also where being made spiral-armed think thinks who system systems".split()
+    "middle ones another through either else both also where being made spiral-armed think thinks who system systems".split()
 )
 """Words that claim nothing in a search, beside those of captions."""
 
@@ -79,6 +80,8 @@ _REWRITTEN = {
     rf"\banything {_ODD}\b": "any oddity",
     r"\b(?:for sure|without (?:a |any )?doubt)\b": "definitely",
     r"\bbulges\b": "bulge",
+    r"\b(small|large|boxy|rounded)-bulged\b": r"\1 bulge",
+    r"\bwound (loosely|tightly|moderately)\b": r"\1 wound",
     r"\bface on\b": "face-on",
     r"\btwo (?=(?:[\w-]+ )?galaxies\b)": "",
 }
@@ -133,7 +136,7 @@ def share_of(word: str) -> tuple[bool, float] | None:
     return match[1] == "most", percent / 100
 
 
-def said_share(word: str) -> str:
+def as_stated(word: str) -> str:
     """Return a word of :func:`search_text` as it was said: ``"80 %"``."""
     match = _SHARE_WORD.fullmatch(word)
     return f"{match[2]} %" if match else word

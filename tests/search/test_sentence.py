@@ -47,9 +47,7 @@ def test_there_are_a_hundred_paraphrases_of_ten_sentences_and_a_fifth_was_kept_a
     assert sum(held for *_, held in paraphrases()) == 20
 
 
-@pytest.mark.parametrize(
-    ("sentence", "paraphrase"), [(sentence, other) for sentence, other, held in paraphrases() if not held]
-)
+@pytest.mark.parametrize(("sentence", "paraphrase"), [(sentence, other) for sentence, other, _ in paraphrases()])
 def test_a_paraphrase_is_understood_as_its_sentence_is(sentence, paraphrase):
     assert meaning(paraphrase) == meaning(sentence) and not read(paraphrase).unread
 
