@@ -6,7 +6,6 @@ end, so that memory does not grow with the catalogue.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..runtime.hardware import available_cores
 from .catalogue import EMBEDDING, PredictedCatalogue
 from .probability import columns_of, merged, query_scores
 from .query import Query
+from .tables import join_table, quoted, texts
 
 ROWS_AT_ONCE = 122_880
 """Rows of a batch: a row group of DuckDB's own files, 0.5 MB for each column."""
@@ -23,7 +23,7 @@ MEMORY = "1GB"
 ADMITTED = 0.3
 """Probability of each clause from which a sentence admits a row that is ranked by its similarity. Ours."""
 _ROW = ("file_index", "file_row_number")
-_TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".fits", ".fit", ".vot", ".xml", ".ecsv")
+_ORDER = "_order_of_search"  # a name that no table of a user has
 
 
 class Ranked(NamedTuple):
@@ -65,10 +65,10 @@ class Engine:
         limits = {"memory_limit": MEMORY, "threads": available_cores(), "preserve_insertion_order": False}
         for name, value in limits.items():
             self.connection.execute(f"SET {name} = {value!r}")
-        columns = ", ".join(_quoted(name) for name in (*_ROW, *catalogue.schema.names))
-        source = f"read_parquet({[str(file) for file in catalogue.files]!r})"
+        columns = ", ".join(quoted(name) for name in (*_ROW, *catalogue.schema.names))
+        source = f"read_parquet({texts(catalogue.files)})"
         self.connection.execute(f"CREATE VIEW predicted AS SELECT {columns} FROM {source}")
-        joins = [self._join(number, table) for number, table in enumerate(tables)]
+        joins = [join_table(self.connection, number, table, catalogue) for number, table in enumerate(tables)]
         left_out = [f"id_table_{number}" for number in range(len(tables))]
         exclude = f" EXCLUDE ({', '.join(left_out)})" if tables else ""
         self.connection.execute(f"CREATE VIEW catalogue AS SELECT *{exclude} FROM predicted {' '.join(joins)}")
@@ -79,26 +79,9 @@ class Engine:
         if where:
             self.relation = self._filtered(where)
 
-    def _join(self, number: int, table: str) -> str:
-        """Make a table of the user known, and return how it is joined."""
-        name = f"table_{number}"
-        if not Path(table).is_file() or not table.lower().endswith(_TABLES):
-            raise ValueError(f"with={table} is not a file that ends with {', '.join(_TABLES)}")
-        if table.lower().endswith(".parquet"):
-            self.connection.execute(f"CREATE VIEW {name}_read AS SELECT * FROM read_parquet([{table!r}])")
-        else:
-            self.connection.register(f"{name}_read", _table(table))
-        known = [column for column, *_ in self.connection.execute(f"DESCRIBE {name}_read").fetchall()]
-        if "id" not in known:
-            raise ValueError(f"with={table} has no column 'id' but {', '.join(known[:8])}; rename that of the ids")
-        own = [column for column in known if column.lower() not in {own.lower() for own in self.catalogue.schema.names}]
-        listed = ", ".join([f"CAST(id AS VARCHAR) AS id_{name}", *map(_quoted, own)])
-        self.connection.execute(f"CREATE VIEW {name} AS SELECT {listed} FROM {name}_read")
-        return f"LEFT JOIN {name} ON predicted.id = {name}.id_{name}"
-
     def _lock(self, files: list[str]) -> None:
         """Forbid what a condition could do besides comparing: other files, extensions, variables, settings."""
-        self.connection.execute(f"SET allowed_paths = {files!r}")
+        self.connection.execute(f"SET allowed_paths = {texts(files)}")
         for name in ("enable_external_access", "python_enable_replacements", "autoload_known_extensions"):
             self.connection.execute(f"SET {name} = false")
         self.connection.execute("SET lock_configuration = true")
@@ -136,7 +119,7 @@ class Engine:
         query = merged(query, sources) if query else None
         names = sorted(columns_of(query, sources)) if query else []
         best, searched = _Best(limit, len(query.clauses) if query else 0), 0
-        projected = self.relation.select(*map(_quoted, (*_ROW, *names)))
+        projected = self.relation.select(*map(quoted, (*_ROW, *names)))
         for batch in projected.to_arrow_reader(ROWS_AT_ONCE):
             columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
             rows = np.stack([columns[name] for name in _ROW], axis=-1).astype(np.int64)
@@ -162,12 +145,12 @@ class Engine:
 
     def read(self, rows: np.ndarray) -> pd.DataFrame:
         """Return all columns but the embedding of rows (N, 2), as file and row number, in their order."""
-        wanted = pd.DataFrame(rows.reshape(-1, 2), columns=list(_ROW)).assign(rank=np.arange(len(rows)))
+        wanted = pd.DataFrame(rows.reshape(-1, 2), columns=list(_ROW)).assign(**{_ORDER: np.arange(len(rows))})
         self.connection.register("wanted", wanted)
         left_out = (*_ROW, EMBEDDING)
-        columns = [_quoted(name) for name in self.connection.view("catalogue").columns if name not in left_out]
+        columns = [quoted(name) for name in self.connection.view("catalogue").columns if name not in left_out]
         return self.connection.execute(
-            f"SELECT {', '.join(columns)} FROM catalogue JOIN wanted USING ({', '.join(_ROW)}) ORDER BY wanted.rank"
+            f"SELECT {', '.join(columns)} FROM catalogue JOIN wanted USING ({', '.join(_ROW)}) ORDER BY wanted.{_ORDER}"
         ).df()
 
 
@@ -196,19 +179,6 @@ class _Best:
         self.score, self.rows, self.clauses, self.probability = (
             values[order] for values in (score, rows, clauses, probability)
         )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _table(path: str) -> pd.DataFrame:
-    """Return a table of the user; ids as text, since a float would lose their last digits."""
-    if path.lower().endswith((".csv", ".csv.gz", ".tsv")):
-        return pd.read_csv(path, sep=None, engine="python", dtype={"id": str})
-    from astropy.table import Table  # here, since it takes a while to import
-
-    return Table.read(path).to_pandas()
 
 
 def _import_duckdb():

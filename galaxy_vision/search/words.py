@@ -70,7 +70,7 @@ SURE = frozenset("definitely definite certainly certain clearly clear surely und
 NEUTRAL = frozenset(
     "find me show all any some every please those these whose they their them i want search look looking for give get "
     "objects object say says said see sees saw vote votes volunteers people most majority than very quite really one "
-    "middle ones another through either else both also where being made spiral-armed think thinks who system systems".split()
+    "middle ones another through either else both also where being made think thinks who system systems".split()
 )
 """Words that claim nothing in a search, beside those of captions."""
 

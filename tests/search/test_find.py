@@ -46,7 +46,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture
 def folder(tmp_path, rows):
-    return write_parts(tmp_path / "predictions", rows)
+    return write_parts(tmp_path / "somebody's predictions", rows)
 
 
 def ids(finder: Finder, *args, **settings) -> list[str]:
@@ -213,6 +213,9 @@ def test_what_cannot_be_searched_is_refused_in_one_sentence(tmp_path, rows, fold
     shutil.copy(sorted(other.glob("*.parquet"))[1], mixed)
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(b"PAR1")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    pd.DataFrame({"id": ["g1", "g1"], "z": [1, 2]}).to_csv(tmp_path / "twice.csv", index=False)
+    pd.DataFrame({"name": ["g1"], "z": [1]}).to_csv(tmp_path / "own.csv", index=False)
     refused = {
         r"none does not exist; give the output_dir": lambda: Finder(tmp_path / "none"),
         r"nothing has no Parquet files": lambda: Finder(tmp_path / "nothing"),
@@ -224,6 +227,9 @@ def test_what_cannot_be_searched_is_refused_in_one_sentence(tmp_path, rows, fold
         r"are of different runs \(model_fingerprint differ\)": lambda: Finder(mixed),
         r"'nobody' is neither an image file nor an id": lambda: Finder(folder).find(like=["nobody"]),
         r"give a sentence": lambda: Finder(folder).find(),
+        r"twice.csv has the id 'g1' more than once": lambda: Finder(folder, tables=[str(tmp_path / "twice.csv")]),
+        r"own.csv has no column 'id' but name": lambda: Finder(folder, tables=[str(tmp_path / "own.csv")]),
+        r"with=.*bad.parquet cannot be read": lambda: Finder(folder, tables=[str(tmp_path / "bad.parquet")]),
         r"with=none.csv is not a file": lambda: Finder(folder, tables=["none.csv"]),
     }
     for sentence, search in refused.items():
