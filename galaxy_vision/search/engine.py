@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..runtime.hardware import available_cores
 from .catalogue import EMBEDDING, PredictedCatalogue
-from .probability import columns_of, merged, query_scores
+from .probability import columns_of, merged, query_scores, score_limit
 from .query import Query
 from .tables import join_table, quoted, texts
 
@@ -68,10 +70,11 @@ class Engine:
         columns = ", ".join(quoted(name) for name in (*_ROW, *catalogue.schema.names))
         source = f"read_parquet({texts(catalogue.files)})"
         self.connection.execute(f"CREATE VIEW predicted AS SELECT {columns} FROM {source}")
-        joins = [join_table(self.connection, number, table, catalogue) for number, table in enumerate(tables)]
-        left_out = [f"id_table_{number}" for number in range(len(tables))]
-        exclude = f" EXCLUDE ({', '.join(left_out)})" if tables else ""
-        self.connection.execute(f"CREATE VIEW catalogue AS SELECT *{exclude} FROM predicted {' '.join(joins)}")
+        joins = (join_table(self.connection, number, table, catalogue) for number, table in enumerate(tables))
+        self.joins = " ".join(joins)
+        left_out = ", ".join(f"id_table_{number}" for number in range(len(tables)))
+        self.left_out = f" EXCLUDE ({left_out})" if tables else ""
+        self.connection.execute(f"CREATE VIEW catalogue AS SELECT *{self.left_out} FROM predicted {self.joins}")
         self._lock([*map(str, catalogue.files), *tables])
         self.relation = self.connection.view("catalogue")
         if "status" in catalogue.schema.names:
@@ -122,15 +125,19 @@ class Engine:
         projected = self.relation.select(*map(quoted, (*_ROW, *names)))
         for batch in projected.to_arrow_reader(ROWS_AT_ONCE):
             columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
-            rows = np.stack([columns[name] for name in _ROW], axis=-1).astype(np.int64)
-            scores = query_scores(query, sources, columns) if query else None
-            clauses = scores.clauses if query else np.empty((len(rows), 0))
-            score = scores.score if query else None
-            if similarity is not None:
-                score = similarity[starts[rows[:, 0]] + rows[:, 1]]
-                score = np.where((clauses >= ADMITTED).all(axis=-1), score, np.nan)
-            best.add(score, rows, clauses, np.ones(len(rows)) if scores is None else scores.probability)
-            searched += len(rows)
+            file, row = (columns.pop(name) for name in _ROW)
+            searched += len(row)
+            score = similarity[starts[file] + row] if similarity is not None else score_limit(query, sources, columns)
+            kept = np.flatnonzero(score >= best.least)  # others are worse than all that were found, however certain
+            columns = {name: values[kept] for name, values in columns.items()}
+            score, rows = score[kept], np.stack([file[kept], row[kept]], axis=-1).astype(np.int64)
+            clauses, probability = np.empty((len(kept), 0)), np.ones(len(kept))
+            if query:
+                scores = query_scores(query, sources, columns)
+                clauses, probability = scores.clauses, scores.probability
+                admitted = np.where((clauses >= ADMITTED).all(axis=-1), score, np.nan)
+                score = scores.score if similarity is None else admitted
+            best.add(score, rows, clauses, probability)
         found = self.read(best.rows)
         return Ranked(found, best.score, best.probability, best.clauses, best.rows[:, 0], searched)
 
@@ -144,14 +151,32 @@ class Engine:
         return found[0] if found else None
 
     def read(self, rows: np.ndarray) -> pd.DataFrame:
-        """Return all columns but the embedding of rows (N, 2), as file and row number, in their order."""
-        wanted = pd.DataFrame(rows.reshape(-1, 2), columns=list(_ROW)).assign(**{_ORDER: np.arange(len(rows))})
-        self.connection.register("wanted", wanted)
-        left_out = (*_ROW, EMBEDDING)
-        columns = [quoted(name) for name in self.connection.view("catalogue").columns if name not in left_out]
-        return self.connection.execute(
-            f"SELECT {', '.join(columns)} FROM catalogue JOIN wanted USING ({', '.join(_ROW)}) ORDER BY wanted.{_ORDER}"
-        ).df()
+        """Return all columns but the embedding of rows (N, 2), as part and row number, in their order.
+
+        Only the row groups in which they lie are read.
+        """
+        columns = [name for name in self.catalogue.schema.names if name != EMBEDDING]
+        found, order = [self.catalogue.schema.empty_table().select(columns)], []
+        for file in np.unique(rows[:, 0]):
+            of_file = np.flatnonzero(rows[:, 0] == file)
+            with pq.ParquetFile(self.catalogue.files[file]) as opened:
+                sizes = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+                starts = np.cumsum([0, *sizes])
+                groups = np.searchsorted(starts, rows[of_file, 1], side="right") - 1
+                for group in np.unique(groups):
+                    of_group = of_file[groups == group]
+                    found.append(opened.read_row_group(group, columns).take(rows[of_group, 1] - starts[group]))
+                    order += of_group.tolist()
+        table = pa.concat_tables(found).replace_schema_metadata().take(np.argsort(order))
+        return self._with_tables(table) if self.joins else table.to_pandas()
+
+    def _with_tables(self, table: pa.Table) -> pd.DataFrame:
+        """Return rows of the catalogue with the columns of the user's tables."""
+        self.connection.register("found", table.append_column(_ORDER, pa.array(range(len(table)))))
+        joined = self.connection.execute(
+            f"SELECT *{self.left_out} FROM found AS predicted {self.joins} ORDER BY {_ORDER}"
+        )
+        return joined.df().drop(columns=_ORDER)
 
 
 class _Best:
@@ -161,10 +186,14 @@ class _Best:
         self.limit, self.score, self.probability = limit, np.empty(0), np.empty(0)
         self.rows, self.clauses = np.empty((0, 2), np.int64), np.empty((0, clauses))
 
+    @property
+    def least(self) -> float:
+        """Score that a row needs to be among the best."""
+        return self.score[-1] if len(self.score) == self.limit else -np.inf
+
     def add(self, score: np.ndarray, rows: np.ndarray, clauses: np.ndarray, probability: np.ndarray) -> None:
         kept = np.flatnonzero(~np.isnan(score))
-        if len(self.score) == self.limit:
-            kept = kept[score[kept] >= self.score[-1]]
+        kept = kept[score[kept] >= self.least]
         if len(kept) > 2 * self.limit:  # a rough cut, which keeps all rows that are equal to the last one
             least = np.partition(score[kept], -self.limit)[-self.limit]
             kept = kept[score[kept] >= least]

@@ -10,7 +10,7 @@ that so many of the volunteers who are asked would give the answer, times the sh
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -86,8 +86,8 @@ def _position(values: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Return the grid point below each value, and the distance from it in steps; NaN stays in the distance."""
     places = (values - np.float32(grid[0])) / np.float32(grid[1] - grid[0])
     np.clip(places, 0, np.float32(len(grid) - 1), out=places)
-    below = np.minimum(np.nan_to_num(places).astype(np.int32), len(grid) - 2)
-    return below, places - below
+    below = np.fmin(np.floor(places), np.float32(len(grid) - 2))
+    return below.astype(np.int32), places - below
 
 
 @lru_cache(maxsize=32)
@@ -139,14 +139,15 @@ class Held(NamedTuple):
     reach: np.ndarray
 
 
-def term_held(term: Term, sources: Sources, columns: Columns) -> Held:
+def term_held(term: Term, sources: Sources, columns: Columns, limit: bool = False) -> Held:
     """Return how far a term holds; of several questions that ask for it, the one by which it is most probable."""
-    best, *others = (_of_source(term, source, columns) for source in _joined(term, sources))
+    best, *others = (_of_source(term, source, columns, limit) for source in _joined(term, sources))
     for other in others:
         better = other.probability * other.reach > best.probability * best.reach
         best = Held(*(np.where(better, new, old) for new, old in zip(other, best, strict=True)))
     if term.denied:
-        return Held(1 - best.probability * best.reach, 1 - best.share * best.reach, np.ones_like(best.reach))
+        probability = np.ones_like(best.reach) if limit else 1 - best.probability * best.reach
+        return Held(probability, 1 - best.share * best.reach, np.ones_like(best.reach))
     return best
 
 
@@ -159,28 +160,33 @@ def _joined(term: Term, sources: Sources) -> list[Source]:
     return [first[0]._replace(fractions=tuple(fractions))]
 
 
-def _of_source(term: Term, source: Source, columns: Columns) -> Held:
+def _of_source(term: Term, source: Source, columns: Columns, limit: bool) -> Held:
     mean = sum(columns[name] for name in source.fractions)
     if source.reach is None:
         mean = mean * (1 - columns[source.uncertain]) if source.uncertain else mean
         return Held(mean, mean, np.ones_like(mean))
-    return Held(beta_above(mean, _certainty(source, columns), term.share), mean, columns[source.reach])
+    probability = np.ones_like(mean) if limit else beta_above(mean, _certainty(source, columns), term.share)
+    return Held(probability, mean, columns[source.reach])
 
 
-def _all(terms: Sequence[Term], sources: Sources, columns: Columns) -> Held:
+def _all(terms: Sequence[Term], sources: Sources, columns: Columns, limit: bool) -> Held:
     """Return how far all terms hold: products, and the reach of the least asked.
 
     Questions about bar and arms are asked of the same volunteers, so that their reach is not multiplied.
     """
-    probability, share, reach = zip(*(term_held(term, sources, columns) for term in terms), strict=True)
-    return Held(np.prod(probability, axis=0), np.prod(share, axis=0), np.min(reach, axis=0))
+    return _together([term_held(term, sources, columns, limit) for term in terms])
 
 
-def _any(clause: Clause, sources: Sources, columns: Columns) -> Held:
+def _together(held: Sequence[Held]) -> Held:
+    probability, share, reach = zip(*held, strict=True)
+    return Held(reduce(np.multiply, probability), reduce(np.multiply, share), reduce(np.minimum, reach))
+
+
+def _any(clause: Clause, sources: Sources, columns: Columns, limit: bool) -> Held:
     """Return how far any alternative holds, as if they were independent; the reach is contained in both numbers."""
     if len(clause.alternatives) == 1:
-        return _all(clause.alternatives[0], sources, columns)
-    held = [_all(terms, sources, columns) for terms in clause.alternatives]
+        return _all(clause.alternatives[0], sources, columns, limit)
+    held = [_all(terms, sources, columns, limit) for terms in clause.alternatives]
     probability = 1 - np.prod([1 - one.probability * one.reach for one in held], axis=0)
     share = 1 - np.prod([1 - one.share * one.reach for one in held], axis=0)
     return Held(probability, share, np.ones_like(probability))
@@ -205,10 +211,19 @@ class Scores(NamedTuple):
 
 def query_scores(query: Query, sources: Sources, columns: Columns) -> Scores:
     """Return how well galaxies fit a query whose alternatives are :func:`merged`."""
-    held = [_any(clause, sources, columns) for clause in query.clauses]
-    probability, share, reach = (np.stack(values, axis=-1) for values in zip(*held, strict=True))
-    whole = probability.prod(-1) * reach.min(-1)
-    return Scores(np.sqrt(whole * share.prod(-1) * reach.min(-1)), whole, probability * reach)
+    held = [_any(clause, sources, columns, limit=False) for clause in query.clauses]
+    whole = _together(held)
+    clauses = np.stack([one.probability * one.reach for one in held], axis=-1)
+    return Scores(_score(whole), whole.probability * whole.reach, clauses)
+
+
+def score_limit(query: Query, sources: Sources, columns: Columns) -> np.ndarray:
+    """Return the score (N,) that galaxies have at most, as if volunteers' answers were certain: fast to compute."""
+    return _score(_together([_any(clause, sources, columns, limit=True) for clause in query.clauses]))
+
+
+def _score(whole: Held) -> np.ndarray:
+    return np.sqrt(whole.probability * whole.share) * whole.reach
 
 
 def merged(query: Query, sources: Sources) -> Query:

@@ -9,7 +9,7 @@ from scipy.special import betaincc
 
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
 from galaxy_vision.search.catalogue import _columns
-from galaxy_vision.search.probability import beta_above, certainty_from_intervals, merged, query_scores
+from galaxy_vision.search.probability import beta_above, certainty_from_intervals, merged, query_scores, score_limit
 from galaxy_vision.search.sentence import read_sentence
 
 from galaxy_vision.models.trees import Trees  # isort: skip
@@ -63,6 +63,17 @@ def test_the_probability_of_a_claim_is_that_of_monte_carlo_times_reach():
     definite = (drawn(votes, "t03_bar")[:, 0] > 0.8).mean() * reach_of(votes, "t03_bar")
     assert scores("definitely a bar", votes).probability[0] == pytest.approx(definite, abs=0.004)
     assert scores("no bar", votes).probability[0] == pytest.approx(1 - expected, abs=0.004)
+
+
+@pytest.mark.parametrize(
+    "sentence", ["a bar", "definitely a bar or a ring", "no ring, two loose arms", "a bar, no bulge"]
+)
+def test_no_score_is_above_its_limit(sentence):
+    rows = table_of(np.exp(np.random.default_rng(0).uniform(-6, 7, (500, 37))))
+    sources = _columns(Trees(), rows.columns)["gz2"].sources()
+    columns, query = {name: rows[name].to_numpy() for name in rows.columns}, read_sentence(sentence, GALAXY_ZOO_2)
+    query = merged(query, sources)
+    assert (query_scores(query, sources, columns).score <= score_limit(query, sources, columns) + 1e-6).all()
 
 
 def test_alternatives_that_are_answers_to_one_question_add_their_fractions():
