@@ -2,6 +2,7 @@
 
 accelerate launch train_classifier.py                                # simulated galaxies, a few minutes on 2 cores
 accelerate launch train_classifier.py --dataset galaxy_zoo_challenge # a folder that datasets_scripts wrote
+accelerate launch train_classifier.py --dataset mine.csv --init_from galaxy-resnet   # labels of your own
 accelerate launch train_classifier.py run.json                       # arguments from a file
 """
 
@@ -16,13 +17,14 @@ from galaxy_vision.evaluation.metrics import GalaxyMetric
 from galaxy_vision.evaluation.objectives import CLASSIFIER
 from galaxy_vision.evaluation.votes import VoteMetrics
 from galaxy_vision.models.trees import Trees
-from galaxy_vision.runtime.arguments import arg, parse_arguments
-from galaxy_vision.training.arguments import TrainingRun
+from galaxy_vision.runtime.arguments import parse_arguments
 from galaxy_vision.training.checks import check_classifier_rows
-from galaxy_vision.training.limits import check_choice, check_pretrained_backbone
+from galaxy_vision.training.classifier_arguments import CLASS_WEIGHTINGS, ClassifierRun
 from galaxy_vision.training.loop import Run
+from galaxy_vision.training.own_labels import learn_own_labels
+from galaxy_vision.training.rounds import in_rounds
 from galaxy_vision.training.rows import load_rows
-from galaxy_vision.training.run import finish, fit, parameter_groups, prepare, training_run
+from galaxy_vision.training.run import finish, fit, parameter_groups, prepare
 from galaxy_vision.training.starting_point import (
     load_pretrained_backbone,
     load_start,
@@ -30,45 +32,14 @@ from galaxy_vision.training.starting_point import (
     take_weights,
 )
 
-SCORES = ("loss", "rmse_37", "rmse_known")
-"""Validation scores that can select the epoch."""
-
-CLASS_WEIGHTINGS = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}
-"""Powers of the number of rows of a class, by which it weighs in the loss."""
-
 
 @dataclass
-class Arguments(TrainingRun):
+class Arguments(ClassifierRun):
     """Arguments of the training run; also the keys of a JSON arguments file."""
-
-    output_dir: str = arg("runs/classifier", "folder for the model, metrics.json, figures and checkpoints")
-    pretrained_backbone: str | None = arg(
-        None, "start from these timm weights, such as resnet18.a1_in1k (downloads from the Hub)"
-    )
-    init_from: str | None = arg(
-        None, "start from the weights of this trained classifier (folder or Hub id), as far as they mean the same here"
-    )
-    predict_votes: bool = arg(True, "learn the votes too, where the data set has them")
-    class_weighting: str = arg(
-        "sqrt", "none, sqrt or balanced: loss weight of a class, 1, n^-1/2 or n^-1 of its rows, mean 1"
-    )
-    select_by: str = arg(
-        "loss",
-        "validation score of the epoch that is kept: loss, which asks for the right certainty too, rmse_37 (of Kaggle, "
-        "over rows with all 37 answers), or rmse_known (over the answers that are known)",
-    )
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_choice(self, "select_by", SCORES)
-        check_choice(self, "class_weighting", tuple(CLASS_WEIGHTINGS))
-        check_pretrained_backbone(self)
 
 
 def main(argv: list[str] | None = None) -> dict | None:
-    args = parse_arguments(Arguments, __doc__, argv)
-    with training_run(args) as run:
-        return train(run)
+    return in_rounds(parse_arguments(Arguments, __doc__, argv), train)
 
 
 def train(run: Run) -> dict | None:
@@ -81,6 +52,8 @@ def train(run: Run) -> dict | None:
 
     # ------------------------------------------------------------------------------------------------------------- data
     rows = load_rows(run, processor, check_classifier_rows)
+    if rows.own:
+        return learn_own_labels(run, rows, start, processor)
     has_votes = rows.has_votes
 
     # ------------------------------------------------------------------------------------------------------------ model

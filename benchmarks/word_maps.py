@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from evidence_methods import gradient_maps, occlusion_maps, sky_of, views_of
 from PIL import Image
 from scipy.ndimage import binary_dilation
 from structure_masks import structure_masks
@@ -36,15 +37,7 @@ from tqdm.auto import tqdm
 from galaxy_vision.captions.claims import Claim, claims_from_votes
 from galaxy_vision.captions.reading import claims_of_words
 from galaxy_vision.captions.writing import write_captions
-from galaxy_vision.inference.evidence import (
-    blurred,
-    evidence,
-    gradient_maps,
-    integrated_gradients,
-    occlusion_maps,
-    sky_of,
-    views_of,
-)
+from galaxy_vision.inference.evidence import blurred, evidence, integrated_gradients
 from galaxy_vision.inference.loading import load_captioner, load_classifier
 from galaxy_vision.inference.word_maps import claimed_answers, vote_scores, word_scores
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2

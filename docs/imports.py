@@ -12,7 +12,8 @@ FLOORS = (
     ("data",),
     ("inference",),
     ("evaluation", "predict"),
-    ("training",),
+    ("training", "search"),
+    ("label",),
     ("commands",),
     ("cli",),
 )

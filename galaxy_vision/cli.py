@@ -13,7 +13,7 @@ from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands but ``predict`` and ``adapt``, which have their own."""
+    """Return the parser of all commands but those that have their own, such as ``predict`` and ``train``."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
         description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="up to three classes or answers, such as bar_strong, whose maps are drawn (default: the surest answers)",
     )
+    explain.add_argument("--pdf", action="store_true", help="write each figure as ID.pdf too, for papers")
     explain.set_defaults(run=run_explain)
     evaluate = commands.add_parser("evaluate", help="score a trained model on a data set", allow_abbrev=False)
     evaluate.add_argument(
@@ -62,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--campaign", help="campaigns whose votes are compared (default: those of the model)")
     evaluate.add_argument("--tree", help="JSON file of a decision tree of your own, whose votes are compared")
+    evaluate.add_argument("--label_columns", help="columns of labels of your own, separated by commas")
+    evaluate.add_argument("--image_root", help="where the paths of a table begin (default: its folder)")
     evaluate.add_argument(
         "--num_simulated", type=_positive, default=2400, help="galaxies of the simulated data set (%(default)s)"
     )
@@ -106,7 +109,10 @@ def build_parser() -> argparse.ArgumentParser:
     trees.add_argument("--json", action="store_true", help="as JSON, to begin a tree of your own with")
     trees.set_defaults(run=run_trees)
     commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
+    commands.add_parser("train", help="learn labels of your own from a trained model: a table, class folders, a zip")
     commands.add_parser("adapt", help="add a campaign to a trained classifier by a few rows with its votes")
+    commands.add_parser("label", help="label galaxies of a catalogue in the browser, those first that teach most")
+    commands.add_parser("search", help="find galaxies of a predicted catalogue by a sentence or by an example")
     return parser
 
 
@@ -179,6 +185,18 @@ def main(argv: list[str] | None = None) -> int:
         from .training.adapt import main as adapt
 
         return adapt(argv[1:])
+    if argv[:1] == ["train"]:
+        from .training.train_command import main as train
+
+        return train(argv[1:])
+    if argv[:1] == ["label"]:
+        from .label.run import main as label
+
+        return label(argv[1:])
+    if argv[:1] == ["search"]:
+        from .search.command import main as search
+
+        return search(argv[1:])
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)

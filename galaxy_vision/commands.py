@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from .runtime.files import CANNOT_WRITE, write_json, written_whole
+from .runtime.files import CANNOT_WRITE, write_json
 
 NO_IMAGE = "give image files, or --rgb RED GREEN BLUE; files stand before --bands, which takes all words behind it"
 
@@ -28,6 +28,7 @@ def run_describe(args: argparse.Namespace) -> int:
     from .inference.classes import probability_words
     from .inference.describe import NO_CAPTION
     from .inference.named_images import describe_named, named_images
+    from .inference.own_answers import answer_line, problem_of_model
 
     if (describer := _load_describer(args)) is None:
         return 2
@@ -46,7 +47,9 @@ def run_describe(args: argparse.Namespace) -> int:
             print(f"{path}\n  error: {result['error']}")
         else:
             caption = result["caption"].strip() or NO_CAPTION
-            print(f"{path}\n  {result['class']} ({probability_words(result)})\n  {caption}")
+            line = answer_line(result, problem_of_model(describer.classifier))
+            line = line or f"{result['class']} ({probability_words(result)})"
+            print(f"{path}\n  {line}\n  {caption}")
             for doubt in result["doubts"]:
                 print(f"  doubt: {doubt}")
             if result["reading"]:
@@ -69,12 +72,16 @@ def run_explain(args: argparse.Namespace) -> int:
     from .inference.explain import DEFAULT_METHOD, METHODS
     from .inference.explain_figure import MARK, check_targets, explanation_figure, figure_files
     from .inference.named_images import file_names, named_images, observe_named
+    from .inference.own_answers import predicts_numbers
+    from .runtime.paper import PDF, PNG, save_figure
 
     method = args.method or DEFAULT_METHOD
     if method not in METHODS:
         return refuse(f"--method {method} is not one of {', '.join(METHODS)}")
     if (describer := _load_describer(args)) is None:
         return 2
+    if predicts_numbers(describer.classifier):
+        return refuse(f"--model {args.model} predicts numbers, and heat maps are of classes and answers; give another")
     try:
         if args.target:
             check_targets(describer.classifier.config, args.target)
@@ -92,11 +99,9 @@ def run_explain(args: argparse.Namespace) -> int:
             failed += 1
             print(f"{path}\n  error: {error}")
             continue
-        with written_whole(figure) as partial:
-            explanation_figure(describer, observation.image, method, args.target).savefig(
-                partial, dpi=120, format="png", metadata=MARK
-            )
-        print(f"{path}\n  {figure}")
+        drawn = explanation_figure(describer, observation.image, method, args.target)
+        files = save_figure(drawn, figure, (PNG, PDF) if args.pdf else (PNG,), MARK)
+        print(f"{path}\n  {' '.join(map(str, files))}")
     return 1 if failed else 0
 
 
@@ -123,10 +128,13 @@ def _load_describer(args: argparse.Namespace):
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Print the table of scores, and write all of them to ``--output``, on the main process only."""
+    from .data.own_tasks import OwnLabels
     from .evaluation.saved import evaluate_saved
     from .evaluation.tables import summary_table
 
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "run", "output")}
+    columns, root = settings.pop("label_columns"), settings.pop("image_root")
+    settings["own"] = OwnLabels(None, tuple(filter(None, (columns or "").split(","))), root)
     if args.output and not Path(args.output).resolve().parent.is_dir():
         return refuse(f"--output {args.output}: the folder does not exist; make it first")
     try:

@@ -25,6 +25,7 @@ from galaxy_vision.inference.describe import Describer
 from galaxy_vision.inference.explain import DEFAULT_METHOD, explain
 from galaxy_vision.inference.explain_targets import answer_targets
 from galaxy_vision.inference.named_images import frame_of
+from galaxy_vision.inference.own_answers import predicts_numbers
 from galaxy_vision.inference.word_maps import WordMaps, word_maps
 from galaxy_vision.models.tree import DecisionTree
 from galaxy_vision.runtime.shipped import CAPTIONER, CLASSIFIER, model_source
@@ -75,6 +76,9 @@ class Models:
                 try:
                     first = os.environ.get("GALAXY_VISION_CAMPAIGN") or None
                     self._describer = Describer(locations["classifier"], locations["captioner"], campaign=first)
+                    if predicts_numbers(self._describer.classifier):
+                        self._describer = None
+                        raise ValueError("the classifier predicts numbers, and the demo shows classes; give another")
                 except (OSError, ValueError) as error:
                     reason = str(error).splitlines()[0]
                     names = " and ".join(locations.values())

@@ -114,7 +114,12 @@ def imported(path) -> set[str]:
 
 @pytest.mark.parametrize(
     "folder, extras",
-    [("galaxy_vision", ["export", "sky"]), ("datasets_scripts", ["hdf5"]), ("space", ["space"]), (".", [None])],
+    [
+        ("galaxy_vision", ["export", "label", "search", "sky"]),
+        ("datasets_scripts", ["hdf5"]),
+        ("space", ["space"]),
+        (".", [None]),
+    ],
 )
 def test_every_package_that_is_imported_is_declared(folder, extras):
     files = [*(REPOSITORY / folder).glob("*.py" if folder == "." else "**/*.py")]

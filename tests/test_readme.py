@@ -1,5 +1,7 @@
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -7,9 +9,12 @@ from types import SimpleNamespace
 import pytest
 from conftest import REPOSITORY, pytest_terminal_summary
 
+from galaxy_vision.cli import main as cli
+from galaxy_vision.simulation.render import simulate_galaxy
 
-def test_the_readme_lists_every_room_of_the_house():
-    house = (REPOSITORY / "README.md").read_text().split("## The house")[1].split("\n## ")[0]
+
+def test_the_page_of_the_architecture_lists_every_room_of_the_house():
+    house = (REPOSITORY / "docs" / "architecture.md").read_text().split("## The house")[1].split("\n## ")[0]
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -22,6 +27,24 @@ def test_the_readme_lists_every_room_of_the_house():
         re.findall(r"`([\w/.]+)`", "\n".join(line.split(" | ")[0] for line in house.splitlines() if line[:3] == "| `"))
     )
     assert listed == rooms | {"galaxy_vision/cli.py", "galaxy_vision/commands.py"}
+
+
+def test_the_readme_is_of_one_reading_and_its_links_lead_to_files():
+    readme = (REPOSITORY / "README.md").read_text()
+    assert len(readme.splitlines()) <= 200
+    links = re.findall(r"\]\(([^)#]+)", readme)
+    assert len(links) > 30 and not [link for link in links if not (REPOSITORY / link).exists()]
+
+
+def test_the_results_of_the_readme_are_those_of_the_shipped_models():
+    sys.path.insert(0, str(REPOSITORY / "docs"))
+    from make_results import with_results
+
+    readme = (REPOSITORY / "README.md").read_text()
+    assert with_results(readme) == readme, "run python docs/make_results.py"
+    table = readme.split("<!-- made by")[1].split("\n\n")[0].splitlines()
+    scores = json.loads((REPOSITORY / "checkpoints" / "galaxy-captioner" / "metrics.json").read_text())["captions"]
+    assert len(table) == 8 and f"| {scores['captioner']['claim_f1']:.3f} |".replace("0.", ".") in table[-1]
 
 
 def test_every_test_that_the_table_of_faults_names_is_there():
@@ -42,15 +65,59 @@ def test_lines_of_markdown_have_120_columns_but_for_tables_and_commands():
         assert not long, f"{name}: {long[0]}"
 
 
-def test_the_python_lines_of_the_readme_run_as_they_are():
-    section = (REPOSITORY / "README.md").read_text().split("## Use a trained model")[1].split("\n## ")[0]
-    lines = "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # another worker has the other cores
-    command = [sys.executable, "-c", lines]
-    done = subprocess.run(command, cwd=REPOSITORY, env=one_thread, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """An empty folder with what a checkout has, where commands may write, and a folder of labelled images."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("docs", "checkpoints", "space", "galaxy_vision", "train_classifier.py", "train_captioner.py"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    for index in range(24):
+        galaxy = simulate_galaxy(seed=3, index=index)
+        kind = "smooth" if galaxy.votes[0] > galaxy.votes[1] else "featured"
+        (folder / "my_galaxies" / kind).mkdir(parents=True, exist_ok=True)
+        galaxy.image.save(folder / "my_galaxies" / kind / f"{index}.png")
+    return folder
+
+
+QUICK = {"train": ["--epochs", "1"]}
+"""What a test adds to a command that takes minutes otherwise."""
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """Return the commands ``galaxy-vision ...`` of the indented lines of a page, without their comments."""
+    lines = re.findall(r"^    (galaxy-vision .*(?:\\\n.*)*)", text, re.M)
+    return [shlex.split(line.replace("\\\n", " "), comments=True)[1:] for line in lines]
+
+
+def python_of(page: str) -> str:
+    """Return the Python of a page, from all of its blocks."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL))
+
+
+def run_python(lines: str, folder) -> str:
+    """Return what lines of Python print."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}  # others have the other cores
+    done = subprocess.run([sys.executable, "-c", lines], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "t03_bar_a06_bar" in done.stdout and done.stdout.count("spiral galaxy") == 3
-    assert "frame left as it is" in done.stdout
+    return done.stdout
+
+
+def test_the_commands_of_the_readme_and_then_its_python_run_as_they_are(checkout, monkeypatch, capsys):
+    monkeypatch.chdir(checkout)
+    commands = commands_of((REPOSITORY / "README.md").read_text())
+    assert {"describe", "explain", "predict", "train"} == {command[0] for command in commands}
+    for command in commands:
+        assert cli([*command, *QUICK.get(command[0], [])]) == 0, f"{command}: {capsys.readouterr().err}"
+    assert {path.suffix for path in (checkout / "explained").iterdir()} == {".png", ".pdf"}
+    assert "a barred spiral galaxy" in capsys.readouterr().out
+    printed = run_python(python_of("README.md"), checkout)
+    assert "t03_bar_a06_bar" in printed and "frame left as it is" in printed and "148333" in printed
+
+
+def test_the_python_lines_of_the_quick_start_run_as_they_are():
+    printed = run_python(python_of("docs/quickstart.md"), REPOSITORY)
+    assert "t03_bar_a06_bar" in printed and printed.count("spiral galaxy") == 3
+    assert "frame left as it is" in printed
 
 
 @pytest.mark.parametrize("gradio", [True, False])

@@ -139,7 +139,8 @@ def load_image_folder(folder: Path, trees: Trees | None = None) -> DatasetDict:
                 if (row := rows.get(name)) is not None
             }
     splits = {name: split or "train" for name, (split, _) in zip(names, labelled, strict=True) if name in rows}
-    return _as_splits(folder, rows, splits, trees)
+    numbers = set(vote_columns({column for row in rows.values() for column in row}, trees)) - {"votes"}
+    return as_splits(folder, rows, splits, numbers)
 
 
 def _metadata(folder: Path, tables: list[str], images: set[str], where: str, trees: Trees | None) -> dict[str, dict]:
@@ -206,10 +207,18 @@ def _cell(value, number: bool, where: str):
     return value if value is None or isinstance(value, list | str) else str(value)
 
 
-def _as_splits(folder: Path, rows: dict[str, dict], splits: dict[str, str], trees: Trees | None) -> DatasetDict:
-    """Write rows to memory-mapped data sets, whose fingerprints change with any cell and any image's size or time."""
+def as_splits(
+    folder: Path, rows: dict[str, dict], splits: dict[str, str], numbers: set[str] = frozenset()
+) -> DatasetDict:
+    """Write rows to memory-mapped data sets, whose fingerprints change with any cell and any image's size or time.
+
+    Args:
+        folder: of the images.
+        rows: path of an image inside the folder -> its cells.
+        splits: path of an image -> its split.
+        numbers: columns of floats; others are lists, or text.
+    """
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    numbers = set(vote_columns(columns, trees)) - {"votes"}
     lists = {column for row in rows.values() for column, value in row.items() if isinstance(value, list)}
     kinds = {column: Value("float64" if column in numbers else "string") for column in columns}
     kinds |= {column: List(Value("float32" if column == "votes" else "string")) for column in lists}

@@ -25,7 +25,10 @@ from ..images.listing import files_in
 from ..models.trees import Trees
 from .class_names import with_named_labels
 from .image_folders import load_image_folder
+from .label_files import is_label_file, load_label_file
 from .missing_splits import with_all_splits
+from .own_labels import listed, read_own_labels
+from .own_tasks import AS_SHOWN, OwnLabels, Task
 from .parquet_folders import load_parquet_folder, parquet_files, parquet_names
 from .references import ID_COLUMNS, with_caption_lists
 from .splits import split_name
@@ -41,11 +44,16 @@ class Galaxies(DatasetDict):
 
     Attributes:
         trees: whose votes the column ``votes`` has, side by side; None without votes.
-        notes: one line for each data set that does not say whose its votes are, with those that they are taken for.
+        notes: one line for each data set that does not say whose its votes are, with those that they are taken for; and
+            for what was left out of labels of one's own.
+        task: what the labels of one's own are; None for classes and votes as our builders write them.
+        few: whether the rows are so few that those of validation are learned from too.
     """
 
     trees: Trees | None = None
     notes: tuple[str, ...] = ()
+    task: Task | None = None
+    few: bool = False
 
 
 def locate_dataset(name: str, num_simulated: int = 2400, seed: int = 0, trees: Trees | None = None) -> str:
@@ -65,12 +73,14 @@ def load_galaxies(
     streaming: bool = False,
     trees: Trees | None = None,
     also: Sequence[str] = (),
+    own: OwnLabels = AS_SHOWN,
 ) -> Galaxies:
     """Load a data set with the splits train, validation and test.
 
     Args:
         name: ``"simulated"``, a folder written by ``datasets_scripts`` or by ``Dataset.save_to_disk``, a folder of
-            Parquet files, of class folders or of images with metadata, or a Hub id.
+            Parquet files, of class folders or of images with metadata, a table of paths and labels (CSV, FITS,
+            VOTable), a zip of images, or a Hub id.
         label_scheme: scheme that gives classes by votes; None takes the labels of the data set, else the scheme
             ``hubble``.
         num_simulated: number of galaxies of ``"simulated"``.
@@ -83,6 +93,7 @@ def load_galaxies(
         also: further data sets, whose training rows are added to those of the first; none of their rows is moved to
             another split, also where they have no others. If they have votes of other campaigns, each row has those of
             its own, and NaN for the others.
+        own: how labels of one's own are read.
 
     Raises:
         ValueError: the folder or data set does not exist, it has neither labels nor votes, it does not have the votes
@@ -90,7 +101,8 @@ def load_galaxies(
             by the first.
     """
     whole = not also  # else one of several data sets may have the votes of a campaign
-    data = _load_splits(locate_dataset(name, num_simulated, seed, trees), label_scheme, trees, streaming, whole=whole)
+    located = locate_dataset(name, num_simulated, seed, trees)
+    data = _load_splits(located, label_scheme, trees, streaming, whole=whole, own=own)
     others = {
         other: _load_splits(
             locate_dataset(other, trees=trees), label_scheme, trees, cut=False, whole=False, unmarked=data.trees
@@ -153,6 +165,7 @@ def _load_splits(
     cut: bool = True,
     whole: bool = True,
     unmarked: Trees | None = None,
+    own: OwnLabels = AS_SHOWN,
 ) -> Galaxies:
     """Return the checked splits of a data set.
 
@@ -161,12 +174,17 @@ def _load_splits(
         cut: cut missing splits from train.
         whole: the data set must have the votes of all ``trees``; otherwise of one of them.
         unmarked: whose votes a column ``votes`` has that does not say it, where ``trees`` do not.
+        own: as for :func:`load_galaxies`.
     """
-    if Path(name).is_file():  # else the Hub would be asked for a data set of that name
+    in_file, dropped = is_label_file(name), []
+    if Path(name).is_file() and not in_file:  # else the Hub would be asked for a data set of that name
         raise ValueError(
             f"dataset={name!r} is a file; give the folder that holds it, or the id of a data set on the Hub"
         )
-    data = _read(name, streaming, trees)
+    if in_file:
+        data, dropped = load_label_file(name, own.image_root)
+    else:
+        data = _read(name, streaming, trees)
     renamed = [split_name(split) or split for split in data]
     if repeated := [split for split in renamed if renamed.count(split) > 1]:
         raise ValueError(
@@ -176,13 +194,19 @@ def _load_splits(
     data = DatasetDict(dict(zip(renamed, data.values(), strict=True)))
     if "train" not in data and not streaming:
         raise ValueError(f"dataset={name!r} has the splits {', '.join(data)}; it needs train")
+    task = None
+    if not streaming:
+        data, task, trees, left_out = read_own_labels(data, f"dataset={name!r}", in_file, trees, own)
+        dropped = [*dropped, *left_out]
     trees, note = trees_of_all(data, name, trees, whole, unmarked)
+    note = (*note, *map(listed, dropped))
     for split, rows in data.items():
         data[split] = _with_checked_columns(rows, split, name, label_scheme, trees)
     if not streaming:
-        data = with_named_labels(data, name)
-        data = Galaxies(with_all_splits(data) if cut else data)
-        data.trees, data.notes = trees, note
+        data = data if task is not None and task.names else with_named_labels(data, name)
+        by_class = task is not None or "votes" not in data["train"].column_names
+        data = Galaxies(with_all_splits(data, by_class) if cut else data)
+        data.trees, data.notes, data.task = trees, note, task
         return data
     if not isinstance(data["test"].features["label"], ClassLabel):
         raise ValueError(

@@ -13,6 +13,9 @@ from ..models.trees import Trees
 ID_COLUMNS = ("id", "id_str")
 """Names of a column of ids; the second is that of galaxy-datasets."""
 
+IMAGE_COLUMNS = ("image", "path", "file_loc", "file_name", "filename")
+"""Names of a column of images or paths, in upper or lower case; ``file_loc`` is that of galaxy-datasets."""
+
 
 def shown_votes(votes, trees: Trees) -> tuple[np.ndarray, DecisionTree]:
     """Return the votes of one galaxy, and their tree, of the first campaign that has votes of it.

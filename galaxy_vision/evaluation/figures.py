@@ -1,22 +1,21 @@
 """Draw figures of scores and of test galaxies."""
 
+import itertools
 import textwrap
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # no display is needed
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from sklearn.metrics import ConfusionMatrixDisplay
+from matplotlib.ticker import PercentFormatter
 
 from ..captions.claims import score_claims
 from ..captions.reading import parse_claims
 from ..data.load import read_image
 from ..models.decision_tree import GALAXY_ZOO_2
 from ..models.tree import DecisionTree
-from ..runtime.files import written_whole
+from ..runtime.paper import COLUMN, PAGE, paper_style, save_figure
+from .sums import wilson
 from .votes import by_campaign
 
 COLUMNS = 6
@@ -25,80 +24,133 @@ COLUMNS = 6
 NUM_CAPTIONED = 24
 """Galaxies on the sheet of captions. Ours: four rows fit a screen."""
 
-_WRONG = "firebrick"
+LINES = ("-", "--")
+"""Of curves in one panel, so that they are told apart in grey too."""
+
+_WRONG = "#a4330c"
 
 
-def draw_curves(results: dict, path: Path) -> Path:
-    """Draw the loss, and the scores on the validation split, of a classifier or a captioner by epoch."""
+@paper_style()
+def draw_curves(results: dict, path: Path) -> list[Path]:
+    """Draw the loss, and the scores on the validation split, of a classifier or a captioner by epoch.
+
+    Every score has an axis of its own, since a claim F1 and a BLEU, or an F1 and an error, share no scale.
+    """
     if "captions" in results:
         unit, losses = "nats a word", {"train_loss": "training"}
-        scores = {"validation_claim_f1": "claim F1", "validation_bleu_4": "BLEU-4"}
+        scores = {"validation_claim_f1": "F1 of claims", "validation_bleu_4": "BLEU-4"}
     else:
         unit, losses = "nats", {"train_loss": "training (class-weighted)", "validation_loss": "validation"}
-        scores = {"validation_macro_f1": "macro F1", "validation_rmse_37": "RMSE of 37"}
+        scores = {"validation_macro_f1": "macro F1", "validation_rmse_37": "RMSE of 37 vote fractions"}
+        if "task" in results:  # labels of one's own
+            losses["train_loss"] = "training (labels, and what is kept)"
         if results["history"][0].get("validation_rmse_37") is None:
-            scores = {"validation_macro_f1": "macro F1", "validation_rmse_known": "RMSE of votes"}
+            scores = {"validation_macro_f1": "macro F1", "validation_rmse_known": "RMSE of vote fractions"}
     history = results["history"]
+    scores = {key: name for key, name in scores.items() if history[0].get(key) is not None}
     epochs = [row["epoch"] for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    for axes, curves in ((left, losses), (right, scores)):
-        for key, label in curves.items():
-            if history[0].get(key) is not None:
-                axes.plot(epochs, [row[key] for row in history], label=label, marker="o" if len(epochs) < 5 else None)
-        axes.axvline(results["best_epoch"], color="grey", linewidth=1, linestyle=":", label="best epoch")
+    marker = "o" if len(epochs) < 5 else None
+    figure = Figure(figsize=(PAGE * (1 + len(scores)) / 3, 2.1), layout="constrained")
+    grid = figure.subplots(1, 1 + len(scores), squeeze=False)[0]
+    for (key, label), style in zip(losses.items(), LINES, strict=False):
+        if history[0].get(key) is not None:
+            grid[0].plot(epochs, [row[key] for row in history], style, label=label, marker=marker)
+    grid[0].set(ylabel=f"loss ({unit})", title="Loss")
+    for axes, (key, name) in zip(grid[1:], scores.items(), strict=True):
+        axes.plot(epochs, [row[key] for row in history], marker=marker, label="validation")
+        axes.set(ylabel=name, title=f"{name[:1].upper()}{name[1:]}")
+    for axes in grid:
+        axes.axvline(results["best_epoch"], color="grey", linewidth=0.5, linestyle=":", label="chosen epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("epoch")
         axes.legend()
-    left.set(xlabel="epoch", ylabel=f"loss ({unit})", title="Loss")
-    right.set(xlabel="epoch", title="Scores on the validation split")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def draw_confusion(classes: dict, path: Path) -> Path:
-    """Draw the confusion matrix in galaxies; the colour is the share of the true class."""
-    labels = classes["labels"]
-    side = max(5.0, 2.4 + 0.65 * len(labels))
-    figure, axes = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
-    matrix = np.array(classes["confusion_matrix"])
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    display = ConfusionMatrixDisplay(share, display_labels=labels)
-    display.plot(
-        ax=axes, cmap="Blues", include_values=False, xticks_rotation=40, colorbar=False, im_kw={"vmin": 0, "vmax": 1}
-    )
-    figure.colorbar(display.im_, ax=axes, shrink=0.8)
-    plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
+@paper_style()
+def draw_learning_curve(points: list[dict], path: Path) -> list[Path]:
+    """Draw a score against the number of labels, with its 95 % intervals.
+
+    Args:
+        points: with ``rows`` that were learned from, ``score`` (its name), ``value`` and ``interval``.
+        path: of the figure.
+    """
+    figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
+    axes = figure.subplots()
+    rows, values = ([point[key] for point in points] for key in ("rows", "value"))
+    edges = np.array([point["interval"] or [point["value"]] * 2 for point in points], dtype=float)
+    axes.errorbar(rows, values, yerr=np.abs(edges - np.array(values)[:, None]).T, marker="o", capsize=2)
+    axes.set_xscale("log")
+    axes.set_xticks(rows, labels=[str(count) for count in rows], minor=False)
+    axes.minorticks_off()
+    axes.set(xlabel="labelled images", ylabel=points[0]["score"], title="More labels, and what they gain")
+    return save_figure(figure, path)
+
+
+@paper_style()
+def draw_confusion(classes: dict, path: Path) -> list[Path]:
+    """Draw the confusion matrix: in each cell the share of the row, which is a true class, and the galaxies."""
+    labels, matrix = classes["labels"], np.array(classes["confusion_matrix"]).round().astype(int)
+    rows = matrix.sum(axis=1)
+    share = matrix / np.maximum(rows, 1)[:, None]
+    side = float(np.clip(0.9 + 0.5 * len(labels), COLUMN, PAGE))
+    figure = Figure(figsize=(side, side - 0.5), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    size = float(np.clip(46 / len(labels), 2.5, 6))
     for (row, column), count in np.ndenumerate(matrix):
-        axes.text(column, row, count, ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
-    axes.set(
-        title=f"{classes['rows']} test galaxies; colour: share of the true class", xlabel="predicted", ylabel="true"
+        if count:
+            color = "white" if share[row, column] > 0.5 else "black"
+            text = f"{share[row, column]:.0%}\n{count}"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+    positions = np.arange(len(labels))
+    axes.set_xticks(positions, labels, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
+    named = [f"{label} ({count})" for label, count in zip(labels, rows, strict=True)]
+    axes.set_yticks(positions, named, parse_math=False)
+    axes.set(xlabel="predicted class", ylabel="true class (test galaxies)")
+    axes.tick_params(length=0)
+    figure.colorbar(drawn, ax=axes, shrink=0.8, ticks=[0, 0.5, 1], format=PercentFormatter(1)).set_label(
+        "share of the true class"
     )
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def draw_reliability(results: dict, path: Path) -> Path:
-    """Draw observed against predicted frequencies: of a correct top class, and of volunteers that gave an answer."""
-    figure, axes = plt.subplots(figsize=(5.2, 5.0), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+@paper_style()
+def draw_reliability(results: dict, path: Path) -> list[Path]:
+    """Draw observed against predicted frequencies: of a correct top class, and of volunteers that gave an answer.
+
+    Below are the galaxies of each bin. Intervals are of 95 % by Wilson (1927, JASA 22, 209). Each answer of a galaxy
+    counts once in them, not once for each of its volunteers, who saw the same image; runs of older versions did not
+    count galaxies, and have no intervals of votes.
+    """
+    figure = Figure(figsize=(COLUMN, COLUMN * 1.25), layout="constrained")
+    axes, counts = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     campaigns = by_campaign(results.get("votes"))
-    curves = {"top class": results.get("classes", {})}
+    curves = {"most probable class": results.get("classes", {})}
     for campaign, votes in campaigns.items():
         curves["vote fractions" + (f" of {campaign}" if len(campaigns) > 1 else "")] = votes
-    for title, scores in curves.items():
-        if curve := scores.get("reliability"):
-            points = np.array([(point["predicted"], point["observed"]) for point in curve])
-            axes.plot(*points.T, marker="o", label=f"{title}, ECE {scores['ece']:.3f}")
-    axes.set(
-        xlabel="predicted",
-        ylabel="observed",
-        xlim=(0, 1),
-        ylim=(0, 1),
-        aspect="equal",
-        title="Reliability on the test split",
-    )
-    axes.legend()
-    return _save(figure, path)
+    for (title, scores), marker in zip(curves.items(), itertools.cycle("os^Dv")):
+        if not (curve := scores.get("reliability")):
+            continue
+        predicted, observed = (np.array([point[key] for point in curve]) for key in ("predicted", "observed"))
+        rows = [point.get("rows", point["weight"] if scores is results.get("classes") else None) for point in curve]
+        label = f"{title}, calibration error {scores['ece']:.3f}"
+        if None in rows:
+            axes.plot(predicted, observed, marker=marker, label=label)
+            continue
+        limits = [wilson(share * count, count) for share, count in zip(observed, rows, strict=True)]
+        errors = np.abs(np.array(limits).T - observed)
+        axes.errorbar(predicted, observed, errors, marker=marker, capsize=1.5, elinewidth=0.8, label=label)
+        counts.plot(predicted, rows, marker=marker, linewidth=0.6)
+    axes.set(ylabel="observed share", xlim=(0, 1), ylim=(0, 1), aspect="equal", title="Reliability on the test split")
+    counts.set(xlabel="predicted probability or share", ylabel="cases", yscale="log")
+    axes.legend(loc="upper left")
+    return save_figure(figure, path)
 
 
-def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path:
+@paper_style()
+def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> list[Path]:
     """Draw the most confident mistakes: image, true class, predicted class and its probability.
 
     Args:
@@ -113,14 +165,15 @@ def draw_mistakes(results: dict, rows, crop_fraction: float, path: Path) -> Path
     )
     for axes, mistake in zip(grid.flat, mistakes, strict=False):
         _show_galaxy(axes, read_image(rows, mistake["row"]), crop_fraction)
-        axes.set_title(f"{mistake['true']}\n", fontsize=10)
+        axes.set_title(f"{mistake['true']}\n")
         prediction = f"said {mistake['predicted']}, {100 * mistake['probability']:.0f} %"
-        axes.text(0.5, 1.025, prediction, transform=axes.transAxes, ha="center", va="bottom", fontsize=10, color=_WRONG)
+        axes.text(0.5, 1.025, prediction, transform=axes.transAxes, ha="center", va="bottom", color=_WRONG)
         _name_galaxy(axes, rows, mistake["row"])
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
+@paper_style()
+def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> list[Path]:
     """Draw the first correctly classified test galaxies of every class, beside their heat maps.
 
     Args:
@@ -133,10 +186,9 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
 
     correct = results["examples"]["correct"]
     names = [name for name in results["classes"]["labels"] if any(example["true"] == name for example in correct)]
-    figure, grid = plt.subplots(
-        len(names), COLUMNS, figsize=(16.0, 2.75 * len(names) + 0.5), layout="constrained", squeeze=False
-    )
-    figure.suptitle("Right answers, and where the model looked for that class (bright: much)", fontsize=13)
+    figure = Figure(figsize=(PAGE, 1.3 * len(names) + 0.25), layout="constrained")
+    grid = figure.subplots(len(names), COLUMNS, squeeze=False)
+    figure.suptitle("Right answers, and where the model looked for that class (bright: much)")
     images = [read_image(rows, example["row"]) for example in correct]
     targets = [model.config.label2id[example["true"]] for example in correct]
     heats = explain(model, processor, images, target=targets)
@@ -149,13 +201,14 @@ def draw_heat_maps(results: dict, rows, model, processor, path: Path) -> Path:
         drawn[name] += 1
         _show_galaxy(left, image, processor.crop_fraction)
         right.imshow(overlay(image, heat))
-        left.set_title(name, fontsize=10)
-        right.set_title(f"{100 * example['probability']:.0f} %", fontsize=10)
+        left.set_title(name)
+        right.set_title(f"{100 * example['probability']:.0f} %")
         _name_galaxy(left, rows, example["row"])
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def draw_captions(captions: list[str], rows, path: Path, tree: DecisionTree = GALAXY_ZOO_2) -> Path:
+@paper_style()
+def draw_captions(captions: list[str], rows, path: Path, tree: DecisionTree = GALAXY_ZOO_2) -> list[Path]:
     """Draw evenly spaced rows of the test split with their captions.
 
     Captions with a claim that the votes on ``tree`` contradict, or about which nobody was asked, are red, with a ✗ per
@@ -163,28 +216,35 @@ def draw_captions(captions: list[str], rows, path: Path, tree: DecisionTree = GA
     """
     chosen = np.linspace(0, len(rows) - 1, min(NUM_CAPTIONED, len(rows))).astype(int)
     figure, grid = _sheet(
-        len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=3.5
+        len(chosen), "Captions of test galaxies; ✗: a claim that the votes contradict or never asked", height=1.9
     )
     for axes, index in zip(grid.flat, chosen, strict=False):
         row, caption = rows.remove_columns("image")[int(index)], captions[index]
         scored = score_claims(parse_claims(caption, tree), row["votes"], tree)
         wrong = scored["contradicted"] + scored["ungrounded"]
         axes.imshow(read_image(rows, int(index)))
-        axes.set_title(f"{row.get('id', index)}{'  ✗' * wrong}", fontsize=10, color=_WRONG if wrong else "black")
-        axes.text(0.5, -0.03, textwrap.fill(caption, 32), transform=axes.transAxes, ha="center", va="top", fontsize=9)
-    return _save(figure, path)
+        axes.set_title(f"{row.get('id', index)}{'  ✗' * wrong}", color=_WRONG if wrong else "black")
+        axes.text(
+            0.5,
+            -0.03,
+            textwrap.fill(caption, 25, max_lines=6, placeholder=" …"),
+            transform=axes.transAxes,
+            ha="center",
+            va="top",
+            fontsize=6,
+        )
+    return save_figure(figure, path)
 
 
-def _sheet(count: int, title: str, height: float = 3.1):
+def _sheet(count: int, title: str, height: float = 1.45):
     """Return a figure and its grid of at least ``count`` empty axes."""
     lines = max(1, -(-count // COLUMNS))
-    figure, grid = plt.subplots(
-        lines, COLUMNS, figsize=(16.0, height * lines + 0.5), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(PAGE, height * lines + 0.25), layout="constrained")
+    grid = figure.subplots(lines, COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    figure.get_layout_engine().set(h_pad=0.1)  # inches; without it text below the last row touches the edge
-    figure.suptitle(title, fontsize=13)
+    figure.get_layout_engine().set(h_pad=0.05)  # inches; without it text below the last row touches the edge
+    figure.suptitle(title)
     return figure, grid
 
 
@@ -193,17 +253,10 @@ def _show_galaxy(axes, image, crop_fraction: float) -> None:
     axes.imshow(image)
     side = crop_fraction * min(image.size)
     corner = [(length - side) / 2 - 0.5 for length in image.size]
-    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=0.8, linestyle=":"))
+    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=0.5, linestyle=":"))
 
 
 def _name_galaxy(axes, rows, index: int) -> None:
     """Write the id of a galaxy, or its row in the split, into its image."""
     name = str(rows.select_columns("id")[index]["id"]) if "id" in rows.column_names else f"row {index}"
-    axes.text(0.02, 0.02, name, transform=axes.transAxes, color="white", fontsize=8, va="bottom")
-
-
-def _save(figure, path: Path) -> Path:
-    with written_whole(path) as partial:
-        figure.savefig(partial, dpi=100, format="png")
-    plt.close(figure)
-    return path
+    axes.text(0.02, 0.02, name, transform=axes.transAxes, color="white", fontsize=5, va="bottom")

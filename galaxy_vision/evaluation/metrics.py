@@ -17,6 +17,7 @@ from galaxy_vision.evaluation.sums import BatchedMetric
 from galaxy_vision.evaluation.sums import binned
 from galaxy_vision.evaluation.sums import calibration
 from galaxy_vision.evaluation.sums import CLASS_SCORES
+from galaxy_vision.evaluation.sums import confusion_draws
 from galaxy_vision.evaluation.sums import confusion_scores
 from galaxy_vision.evaluation.sums import constant_scores
 from galaxy_vision.evaluation.sums import counts_in_interval
@@ -24,6 +25,8 @@ from galaxy_vision.evaluation.sums import interval_95
 from galaxy_vision.evaluation.sums import ratio
 from galaxy_vision.evaluation.sums import root
 from galaxy_vision.evaluation.sums import RunningSums
+from galaxy_vision.evaluation.sums import SMALL
+from galaxy_vision.evaluation.sums import wilson
 from galaxy_vision.models.concepts import MIN_VOTES
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
 from galaxy_vision.models.decision_tree import kaggle_from_conditional
@@ -168,9 +171,10 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
             for name, row in zip(names, scores["per_class"], strict=True)
         ]
         result["confusion_matrix"] = confusion.astype(int).tolist()
-        draws = np.random.default_rng(0).multinomial(int(total), confusion.ravel() / total, size=BOOTSTRAPS)
-        resampled = confusion_scores(draws.reshape(-1, size, size).astype(float))
+        resampled = confusion_scores(confusion_draws(confusion, BOOTSTRAPS))
         result["interval_95"] = {name: interval_95(resampled[name]) for name in CLASS_SCORES}
+        if total < SMALL:
+            result["interval_95"]["accuracy"] = wilson(np.trace(confusion), total)
         result |= calibration(*self.held["bins"])
         if self.train_class_counts is not None:
             baseline = constant_scores(confusion, int(np.argmax(self.train_class_counts)))
@@ -217,8 +221,8 @@ class GalaxyMetric(BatchedMetric, evaluate.Metric):
         if self.baseline_conditional is not None:
             self.held.add("squared_baseline", np.where(used, (self.baseline_conditional - true) ** 2, 0.0).sum(0))
         voted = ~np.isnan(votes) & (asked > 0)
-        bins = binned(predicted[voted], asked[voted], (asked * predicted)[voted], votes[voted])
-        self.held.add("bins", np.stack(bins))
+        weights = asked[voted], (asked * predicted)[voted], votes[voted], np.ones(voted.sum())
+        self.held.add("bins", np.stack(binned(predicted[voted], *weights)))
         if self.baseline_conditional is not None:
             constant = np.broadcast_to(self.baseline_conditional, predicted.shape)
             bins = binned(constant[voted], asked[voted], (asked * constant)[voted], votes[voted])

@@ -7,12 +7,13 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..runtime.files import written_whole
-from .sums import CLASS_SCORES
+from .sums import CLASS_SCORES, few_tested
 from .tables import caption_table
 from .votes import by_campaign, error_of_all
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 PICTURES = {
+    "Learning curve": "learning_curve.png",
     "Training curves": "training_curves.png",
     "Confusion matrix": "confusion_matrix.png",
     "Reliability": "reliability.png",
@@ -21,6 +22,10 @@ PICTURES = {
     "Captions of test galaxies": "captions.png",
 }
 """Headings and files of the figures that a card shows, as far as they exist."""
+
+EXAMPLES_AT = "https://raw.githubusercontent.com/galaxy-vision/galaxy_vision/main/docs/images/galaxies"
+EXAMPLES = {"A barred spiral": "148333.jpg", "A disc from the side": "150528.jpg", "Smooth and round": "103169.jpg"}
+"""Images of Galaxy Zoo 2 (docs/images/ATTRIBUTION.md) on which a card's widget on the Hub may be tried."""
 
 
 def write_card(folder: Path, results: dict, run: dict) -> Path:
@@ -55,7 +60,9 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         classes=_listed(list(config["id2label"].values())) if not captioner else "",
         crop_fraction=_crop_fraction(folder),
         simulated=dataset["name"] == "simulated",
-        also_fitted="adapted" in results and results["adapted"]["rows"] > run["split_rows"]["train"],
+        also_fitted=_also_fitted(results, run),
+        doubt=few_tested(results["rows"], arguments.get("folds", 0)) if "task" in results else None,
+        base=run.get("base") if "task" in results else None,
         dataset=dataset,
         further=run.get("further_datasets", []),
         license_known=_licence(run) not in (None, "other", "unknown"),
@@ -70,6 +77,12 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
     return str(card)
 
 
+def _also_fitted(results: dict, run: dict) -> bool:
+    """Return whether the validation rows were learned from too."""
+    adapted = results.get("adapted")
+    return bool(results.get("few")) or (adapted is not None and adapted["rows"] > run["split_rows"]["train"])
+
+
 def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardData:
     """Return the metadata that the Hub reads from a card, with the model-index of metrics.json.
 
@@ -82,62 +95,100 @@ def card_data(name: str, results: dict, run: dict, config: dict) -> ModelCardDat
         license=licence,
         license_name="terms-of-the-training-data" if licence == "other" else None,
         library_name="transformers",
-        pipeline_tag="image-to-text" if captioner else "image-classification",
+        pipeline_tag=_task(captioner),
         language="en" if captioner else None,
         tags=["astronomy", "galaxies", "galaxy-zoo", "morphology", "timm", config["model_type"].replace("_", "-")],
         datasets=[other["hub_id"] for other in (dataset, *run.get("further_datasets", [])) if other["hub_id"]] or None,
         base_model=run.get("base_models") or None,
+        widget=[_example(title, f"{EXAMPLES_AT}/{file}", captioner) for title, file in EXAMPLES.items()],
         metrics=["bleu", "chrf", "f1"] if captioner else ["accuracy", "f1"],
         model_name=name,
         eval_results=[_eval_result(*score, captioner, dataset) for score in _scores(results)],
     )
 
 
-def _scores(results: dict) -> list[tuple[str, str, float]]:
-    """Return metric id, name and value of each score of the model-index, without undefined scores."""
+def _task(captioner: bool) -> str:
+    """Return the task by which the Hub finds a model and writes its snippet."""
+    return "image-text-to-text" if captioner else "image-classification"
+
+
+def _example(title: str, address: str, captioner: bool) -> dict:
+    """Return an example of the widget in the form of the task."""
+    if not captioner:
+        return {"src": address, "example_title": title}
+    request = [{"type": "image", "url": address}, {"type": "text", "text": "Describe this image."}]
+    return {"example_title": title, "messages": [{"role": "user", "content": request}]}
+
+
+def _scores(results: dict) -> list[tuple[str, str, float, list[float] | None]]:
+    """Return metric id, name, value and 95 % interval of each score of the model-index, without undefined scores."""
     if "captions" in results:
         scores = results["captions"]["captioner"]
         names = {"claim_f1": ("f1", "claim F1"), "bleu_4": ("bleu", "BLEU-4"), "chrf": ("chrf", "chrF")}
         names["cider_d"] = ("cider", "CIDEr-D")
+    elif "labels" in results:
+        scores = results["labels"]
+        names = {"macro_f1": ("f1", "macro F1"), "accuracy": ("accuracy", "mean accuracy of a label")}
+    elif "numbers" in results:
+        scores = {row["number"]: row["rmse"] for row in results["numbers"]["per_number"]}
+        names = {number: ("rmse", f"RMSE of {number}") for number in scores}
     else:
         scores = results["classes"]
         metrics = {"macro_f1": "f1", "weighted_f1": "f1"}  # other scores are metrics of the Hub by their own name
         names = {key: (metrics.get(key, key), name) for key, name in CLASS_SCORES.items()}
-    rows = [(*metric, scores[key]) for key, metric in names.items()]
+    intervals = scores.get("interval_95", {})
+    rows = [(*metric, scores[key], intervals.get(key)) for key, metric in names.items()]
     campaigns = by_campaign(results.get("votes"))
     for campaign, votes in campaigns.items():
         key, count = error_of_all(votes)
         of_campaign = f" of {campaign}" if len(campaigns) > 1 else ""
-        rows.append(("rmse", f"RMSE over {count} vote fractions{of_campaign}", votes[key]))
+        interval = votes["interval_95"].get(key)
+        rows.append(("rmse", f"RMSE over {count} vote fractions{of_campaign}", votes[key], interval))
     return [row for row in rows if row[2] is not None]
 
 
 def _licence(run: dict) -> str | None:
     """Return the licence of the data; ``other`` where several data sets have different ones, None where none is known.
 
-    Runs of older versions had one data set only.
+    Labels of one's own without a licence have that of the model that they are learned from. Runs of older versions had
+    one data set only.
     """
     licences = {dataset["license"] for dataset in (run["dataset"], *run.get("further_datasets", []))}
+    if base := run.get("base"):
+        licences = {licence for licence in licences | {base["license"]} if licence} or {None}
     return licences.pop() if len(licences) == 1 else "other"
 
 
-def _eval_result(metric: str, name: str, value: float, captioner: bool, dataset: dict) -> EvalResult:
+def _eval_result(
+    metric: str, name: str, value: float, interval: list[float] | None, captioner: bool, dataset: dict
+) -> EvalResult:
     return EvalResult(
-        task_type="image-to-text" if captioner else "image-classification",
+        task_type=_task(captioner),
         dataset_type=dataset["hub_id"] or dataset["title"].lower().replace(" ", "-").replace(":", ""),
         dataset_name=dataset["title"],
         dataset_split="test",
         metric_type=metric,
         metric_name=name,
         metric_value=round(value, 4),
+        metric_args={"interval_95": [round(limit, 4) for limit in interval]} if interval else None,
     )
 
 
 def classifier_tables(results: dict) -> str:
     """Return the Markdown tables of a classifier: scores beside a constant answer, classes and questions."""
-    classes, campaigns = results["classes"], by_campaign(results.get("votes"))
+    classes, campaigns = results.get("classes", {}), by_campaign(results.get("votes"))
     lines = ["| | score | 95 % interval | constant |", "|---|---|---|---|"]
-    for key, name in CLASS_SCORES.items():
+    if labels := results.get("labels"):
+        lines.append(_line("macro F1 of the labels", labels["macro_f1"], labels["interval_95"].get("macro_f1")))
+        lines.append(_line("mean average precision", labels["mean_average_precision"]))
+        for row in labels["per_label"]:
+            name = f"accuracy of {row['label']} ({row['support']} of {row['rows']} have it)"
+            lines.append(_line(name, row["accuracy"], row.get("interval_95"), row["baseline_accuracy"]))
+    for row in results.get("numbers", {}).get("per_number", ()):
+        name = f"RMSE of {row['number']} ({row['rows']} with a number)"
+        lines.append(_line(name, row["rmse"], row["interval_95"], row["baseline_rmse"]))
+        lines.append(_line(f"{row['number']} within its predicted error (1 sigma)", row["coverage_68"]))
+    for key, name in CLASS_SCORES.items() if classes else ():
         interval, constant = classes.get("interval_95", {}).get(key), classes.get("baseline", {}).get(key)
         lines.append(_line(f"{name} ({classes['rows']} with a class)", classes[key], interval, constant))
     for campaign, votes in campaigns.items():

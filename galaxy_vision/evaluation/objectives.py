@@ -38,11 +38,12 @@ def class_nll(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 def vote_nll(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
     """Return (2,): the sum over rows of the mean loss of a question of each tree, and the number of rows."""
     # In float32 the terms of many votes cancel to six digits.
-    total = _vote_sum(concentration.double(), votes, trees)
+    total = vote_sum(concentration.double(), votes, trees)
     return torch.stack([total, total.new_tensor(len(votes))])
 
 
-def _vote_sum(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
+def vote_sum(concentration: torch.Tensor, votes: torch.Tensor, trees: Trees) -> torch.Tensor:
+    """Return the sum over rows of the mean loss of a question of each tree."""
     first, *others = (losses.sum() / losses.shape[1] for losses in vote_losses(concentration, votes, trees))
     return sum(others, start=first)
 
@@ -61,7 +62,7 @@ def _classifier_sums(model: nn.Module, inputs: dict) -> torch.Tensor:
     )
     if votes is None:
         return torch.stack([classes, torch.zeros_like(classes)])
-    return torch.stack([classes, _vote_sum(output.vote_concentration, votes, inputs.get("trees", Trees()))])
+    return torch.stack([classes, vote_sum(output.vote_concentration, votes, inputs.get("trees", Trees()))])
 
 
 def _words(inputs: dict) -> torch.Tensor:

@@ -14,18 +14,21 @@ from pathlib import Path
 
 import torch
 from datasets import concatenate_datasets
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, ModelCard
 
 from .. import __version__
 from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
 from ..data.load import load_galaxies, locate_dataset
+from ..data.own_labels import label_names_of
+from ..data.own_tasks import OwnLabels
 from ..data.twins import without_twins
 from ..models.image_processing_galaxy import GalaxyImageProcessor
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.trees import Trees
 from ..runtime.files import remove_checkpoints, write_json
 from ..runtime.hardware import available_cores, cpu_model
+from ..runtime.shipped import model_source
 from .model_card import write_card
 
 PACKAGES = (
@@ -58,7 +61,8 @@ def finish_run(args, accelerator, data: dict, trees: Trees | None, results: dict
     folder = Path(args.output_dir)
     write_json(folder / "metrics.json", results)
     write_json(folder / "run.json", describe_run(args, accelerator, data, results))
-    write_report(folder, data["test"], trees)
+    if args.reports:
+        write_report(folder, data["test"], trees)
     remove_checkpoints(folder)
 
 
@@ -85,8 +89,9 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
         "base_models": _base_models(args),
+        "base": describe_base(getattr(args, "init_from", None)),
         "dataset": describe_dataset(args.dataset, args.num_simulated, args.trees)
-        | {"classes": data["test"].features["label"].names},
+        | {"classes": label_names_of(data["test"])},
         "further_datasets": [describe_dataset(name) for name in args.further_datasets],
         "split_fingerprint": results["split_fingerprint"],
         "split_rows": results["split_rows"],
@@ -107,6 +112,23 @@ def _base_models(args) -> list[str]:
     models = [getattr(args, name, None) for name in ("init_from", "encoder", "model")]
     models = [model for model in models if model and not Path(model).is_dir()]
     return [f"timm/{backbone}", *models] if backbone else models
+
+
+def describe_base(name: str | None) -> dict | None:
+    """Return name, licence, citation and training data of the model that a run started from; None without one."""
+    if not name:
+        return None
+    folder = Path(model_source(name))
+    facts = {"name": Path(name).name if folder.is_dir() else name, "license": None, "citation": None, "title": None}
+    try:
+        card = ModelCard.load(folder / "README.md" if folder.is_dir() else name)
+        facts["license"] = card.data.get("license")
+        if folder.is_dir():
+            dataset = json.loads((folder / "run.json").read_text(encoding="utf-8"))["dataset"]
+            facts |= {"citation": dataset.get("citation"), "title": dataset.get("title")}
+    except (OSError, ValueError, KeyError, TypeError):  # it has no card, or one that cannot be read
+        pass
+    return facts
 
 
 def _changed(args) -> dict:
@@ -143,6 +165,8 @@ def describe_dataset(name: str, num_simulated: int = 0, trees: Trees | None = No
     """Return name, title, licence and citation of a data set from its card, as far as it names them."""
     folder = Path(locate_dataset(name, num_simulated, trees=trees))
     facts = {"name": name, "hub_id": None, "title": Path(name).name, "license": None, "citation": None}
+    if folder.is_file():
+        return facts
     if not folder.is_dir():
         facts["hub_id"] = name
     elif not (folder / "README.md").is_file():
@@ -178,15 +202,18 @@ def write_report(folder: Path, rows=None, trees: Trees | None = None) -> list[Pa
 
     tree = (trees or Trees()).first
     results, run = json.loads((folder / "metrics.json").read_text()), json.loads((folder / "run.json").read_text())
-    written = [figures.draw_curves(results, folder / "training_curves.png")] if "history" in results else []
+    written = figures.draw_curves(results, folder / "training_curves.png") if results.get("history") else []
     if "captions" in results:
         if rows is not None:
-            written.append(figures.draw_captions(results["examples"], rows, folder / "captions.png", tree))
+            written += figures.draw_captions(results["examples"], rows, folder / "captions.png", tree)
     else:
-        if results["classes"]["rows"]:
-            written.append(figures.draw_confusion(results["classes"], folder / "confusion_matrix.png"))
-        written.append(figures.draw_reliability(results, folder / "reliability.png"))
-        if rows is not None:
+        if results.get("classes", {}).get("rows"):
+            written += figures.draw_confusion(results["classes"], folder / "confusion_matrix.png")
+        if "classes" in results or "votes" in results:
+            written += figures.draw_reliability(results, folder / "reliability.png")
+        if results.get("learning_curve"):
+            written += figures.draw_learning_curve(results["learning_curve"], folder / "learning_curve.png")
+        if rows is not None and "examples" in results and not run["arguments"].get("folds"):
             written += _draw_sheets(results, rows, folder)
     return [*written, write_card(folder, results, run)]
 
@@ -197,10 +224,10 @@ def _draw_sheets(results: dict, rows, folder: Path) -> list[Path]:
 
     written, processor = [], GalaxyImageProcessor.from_pretrained(folder)
     if results["examples"]["mistakes"]:
-        written.append(figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png"))
+        written += figures.draw_mistakes(results, rows, processor.crop_fraction, folder / "mistakes.png")
     if results["examples"]["correct"]:
         model = GalaxyResNetForImageClassification.from_pretrained(folder).eval()
-        written.append(figures.draw_heat_maps(results, rows, model, processor, folder / "heat_maps.png"))
+        written += figures.draw_heat_maps(results, rows, model, processor, folder / "heat_maps.png")
     return written
 
 
@@ -226,7 +253,9 @@ def rebuild_report(folder: Path) -> tuple[list[Path], str | None]:
     args, rows, trees, reason = run["arguments"], None, None, None
     try:
         trees = wanted_trees(args.get("campaign"), args.get("tree"))  # runs of older versions have neither
-        settings = {"seed": 0, "streaming": args.get("streaming", False), "trees": trees}
+        columns = tuple(filter(None, (args.get("label_columns") or "").split(",")))
+        own = OwnLabels(args.get("task"), columns, args.get("image_root"))
+        settings = {"seed": 0, "streaming": args.get("streaming", False), "trees": trees, "own": own}
         data = load_galaxies(args["dataset"], args["label_scheme"], args["num_simulated"], **settings)
         rows, trees = data["test"], data.trees
         for learned in filter(None, map(str.strip, (args.get("without_twins_of") or "").split(","))):

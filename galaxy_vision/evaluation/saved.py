@@ -15,17 +15,21 @@ from ..data.campaigns import wanted_trees
 from ..data.checks import fingerprint_of
 from ..data.labels import class_names_for, scheme_of
 from ..data.load import Galaxies, class_counts, load_galaxies
+from ..data.own_labels import label_names_of
+from ..data.own_tasks import AS_SHOWN, OwnLabels
 from ..data.twins import without_twins
 from ..inference.captioning import campaign_to_say
 from ..inference.loading import load_captioner, load_classifier, refusing, take_for
 from ..inference.rotations import check_rotations
 from ..models.image_processing_galaxy import GalaxyImageProcessor
+from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.trees import Trees
 from ..runtime.accelerator import chosen_precision, make_accelerator
 from ..runtime.shipped import model_source
 from .caption_metrics import score_beside_rivals
 from .evaluate import Examples, evaluate, evaluate_captions
 from .metrics import GalaxyMetric
+from .own_scores import predict_split, scores_of
 from .votes import VoteMetrics, answers_of
 
 
@@ -41,6 +45,7 @@ def evaluate_saved(
     without_twins_of: Sequence[str] = (),
     campaign: str | None = None,
     tree: str | None = None,
+    own: OwnLabels = AS_SHOWN,
 ) -> dict | None:
     """Score a saved classifier or captioner on one split of a data set.
 
@@ -59,6 +64,7 @@ def evaluate_saved(
         rotations: as in :func:`~galaxy_vision.inference.rotations.classify`; for classifiers only.
         campaign: campaigns whose votes are compared; None for those of the model, where the data set has them.
         tree: JSON file of a tree of one's own, whose votes are compared.
+        own: how labels of one's own are read.
         without_twins_of: data sets that the model has learned from; galaxies that are also in one of them, under any
             id, are left out.
 
@@ -81,7 +87,7 @@ def evaluate_saved(
     if config.model_type not in kinds:
         raise ValueError(f"model={model!r} is of type {config.model_type}; it must be one of {', '.join(kinds)}")
     with accelerator.main_process_first():  # then the others read its cache
-        data = _load(dataset, label_scheme, num_simulated, wanted_trees(campaign, tree), config)
+        data = _load(dataset, label_scheme, num_simulated, wanted_trees(campaign, tree), config, own)
         if split == "all":
             data["all"] = concatenate_datasets(list(data.values()))
         before = len(data[split])
@@ -99,19 +105,21 @@ def evaluate_saved(
     return settings | results
 
 
-def _load(dataset: str, label_scheme: str | None, num_simulated: int, wanted: Trees | None, config) -> Galaxies:
+def _load(
+    dataset: str, label_scheme: str | None, num_simulated: int, wanted: Trees | None, config, own: OwnLabels
+) -> Galaxies:
     """Load a data set with the votes that are wanted, or those of the model's trees as far as it has them."""
     if wanted is not None or not getattr(config, "predict_votes", False):
-        return load_galaxies(dataset, label_scheme, num_simulated, trees=wanted)
+        return load_galaxies(dataset, label_scheme, num_simulated, trees=wanted, own=own)
     trees = config.decision_trees
     try:
-        return load_galaxies(dataset, label_scheme, num_simulated, trees=trees)
+        return load_galaxies(dataset, label_scheme, num_simulated, trees=trees, own=own)
     except ValueError:  # it has no votes, or others
-        data = load_galaxies(dataset, label_scheme, num_simulated)
+        data = load_galaxies(dataset, label_scheme, num_simulated, own=own)
     common = [tree for campaign, tree in trees.items() if (data.trees or {}).get(campaign) == tree]
     if not common or len(common) == len(data.trees):
         return data  # without votes that both have, classes are compared
-    return load_galaxies(dataset, label_scheme, num_simulated, trees=Trees(common))
+    return load_galaxies(dataset, label_scheme, num_simulated, trees=Trees(common), own=own)
 
 
 @contextmanager
@@ -142,10 +150,12 @@ def _precision_of_run(model: str) -> str:
 
 
 def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:
-    model, processor = load_classifier(name)
+    model, processor = load_classifier(name, any_task=True)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # as at the end of training
     model_names = [model.config.id2label[label] for label in range(model.config.num_labels)]
-    data_names = data[split].features["label"].names
+    data_names = label_names_of(data[split])
+    if isinstance(data[split].features["label"], dict) or model.config.problem_type in (MULTI_LABEL, REGRESSION):
+        return _evaluate_own(accelerator, model, processor, data, split, batch_size, rotations)
     unknown = [name for name in data_names if name not in model_names]
     note = f"the data set has classes that the model does not know ({', '.join(unknown)}); "
     note += f"the model's are {', '.join(model_names)}"
@@ -186,6 +196,28 @@ def _evaluate_classifier(accelerator, name: str, data, split: str, batch_size: i
     if unknown:
         return results | {"note": f"classes were not compared: {note}"}
     return results | ({"note": f"votes were not compared: {others}"} if others else {})
+
+
+def _evaluate_own(accelerator, model, processor, data, split: str, batch_size: int, rotations: int) -> dict | None:
+    """Score a model of several labels at once, or of numbers, on rows that have the same."""
+    problem, names = model.config.problem_type, label_names_of(data[split])
+    model_names = [model.config.id2label[label] for label in range(model.config.num_labels)]
+    several = isinstance(data[split].features["label"], dict)
+    if not several or set(names) != set(model_names) or problem not in (MULTI_LABEL, REGRESSION):
+        kind = {MULTI_LABEL: "the labels", REGRESSION: "the numbers"}.get(problem, "one class of")
+        raise ValueError(
+            f"the model predicts {kind} {', '.join(model_names)}, and the data set has {', '.join(names)}"
+            f"{'' if several else ' as classes'}; name columns that are the same by --label_columns"
+        )
+    rows = _pixels(accelerator, data, split, processor)
+    loader = accelerator.prepare(make_loader(rows, processor.size["height"], batch_size, shuffle=False))
+    predictions = predict_split(accelerator, model, loader, processor, split, rotations=rotations)
+    if predictions is None:
+        return None
+    order = [model_names.index(name) for name in names]
+    predictions.outputs = predictions.outputs[:, order]
+    predictions.errors = None if predictions.errors is None else predictions.errors[:, order]
+    return scores_of(predictions, problem, names, None, data["train"])
 
 
 def _evaluate_captioner(accelerator, name: str, data, split: str, batch_size: int, rotations: int) -> dict | None:

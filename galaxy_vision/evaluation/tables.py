@@ -39,6 +39,18 @@ def classifier_table(results: dict) -> str:
         classes = results["classes"]
         for name in CLASS_SCORES:
             show(name, classes[name], classes.get("interval_95", {}).get(name), classes.get("baseline", {}).get(name))
+    for row in results.get("labels", {}).get("per_label", ()):
+        title = f"{row['label']} ({row['support']} of {row['rows']})"[:31]
+        show(title, row["accuracy"], row.get("interval_95"), row["baseline_accuracy"])
+    if "labels" in results:
+        labels = results["labels"]
+        show("accuracy of a label, mean", labels["accuracy"], None, labels["baseline"]["accuracy"])
+        show("macro F1", labels["macro_f1"], labels["interval_95"].get("macro_f1"))
+        show("mean average precision", labels["mean_average_precision"])
+    for row in results.get("numbers", {}).get("per_number", ()):
+        show(f"RMSE of {row['number']}"[:31], row["rmse"], row["interval_95"], row["baseline_rmse"])
+        show("  bias", row["bias"])
+        show("  1 sigma covers", row["coverage_68"])
     campaigns = by_campaign(results.get("votes"))
     for campaign, votes in campaigns.items():
         if len(campaigns) > 1:

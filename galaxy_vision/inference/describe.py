@@ -14,6 +14,7 @@ from .answer_names import answer_names, question_text
 from .captioning import votes_to_say
 from .classes import class_probabilities
 from .loading import load_captioner, load_classifier
+from .own_answers import own_answers
 from .rotations import check_rotations, classify
 
 NUM_ANSWERS_SHOWN = 5
@@ -61,7 +62,7 @@ class Describer:
     ):
         check_rotations(rotations)
         self.rotations = rotations
-        self.classifier, self.image_processor = load_classifier(model)
+        self.classifier, self.image_processor = load_classifier(model, any_task=True)
         self.captioner, self.processor = load_captioner(captioner)
         self.choose(campaign)
 
@@ -89,7 +90,7 @@ class Describer:
 
     @property
     def caption_campaign(self) -> str | None:
-        """Whose votes the caption says: those of :attr:`tree` where the captioner reads them, else None.
+        """The campaign whose votes the caption says, that of :attr:`tree` where the captioner reads them, else None.
 
         A captioner that sees the image alone says what the volunteers of its own training rows would.
         """
@@ -133,21 +134,25 @@ class Describer:
             None, if the classifier was trained without votes. ``caption_campaign`` is whose votes the caption says,
             None if it does not follow the classifier's.
         """
-        classes = class_probabilities(self.classifier, read.outputs, self.campaign)
-        probabilities = classes.probabilities[0].tolist()
-        labels = self.classifier.config.id2label
-        best = max(range(len(probabilities)), key=probabilities.__getitem__)
         votes = self._votes(read.outputs)
-        return {
-            "class": labels[best],
-            "probability": probabilities[best],
-            "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
-            "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
+        return (own_answers(self.classifier, read.outputs) or self._class(read.outputs)) | {
             "caption": self.processor.batch_decode(read.sequence)[0],
             "caption_campaign": self.caption_campaign,
             "campaign": self.tree.name if votes else None,
             "answers": surest_answers(votes, self.tree),
             "votes": votes,
+        }
+
+    def _class(self, outputs: GalaxyClassifierOutput) -> dict:
+        classes = class_probabilities(self.classifier, outputs, self.campaign)
+        probabilities = classes.probabilities[0].tolist()
+        labels = self.classifier.config.id2label
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        return {
+            "class": labels[best],
+            "probability": probabilities[best],
+            "probabilities": {labels[index]: value for index, value in enumerate(probabilities)},
+            "uncertain": None if classes.uncertain is None else classes.uncertain[0].item(),
         }
 
     def _classified(self, image: Image.Image) -> GalaxyClassifierOutput:

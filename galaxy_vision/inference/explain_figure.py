@@ -1,6 +1,7 @@
-"""Figure of a galaxy and heat maps of its class, its most certain answers and the claims of its caption."""
+"""Figure of a galaxy: heat maps of its class, its surest answers and the claims of its caption, and its votes."""
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from ..images.limits import image_id, normal_path
+from ..runtime.paper import PAGE, paper_style
+from .answers_figure import answers_height, draw_answers, readable
 from .classes import probability_words
 from .describe import NO_CAPTION, Describer
-from .explain import COLORMAP, DEFAULT_METHOD, explain, overlay
+from .explain import COLORMAP, DEFAULT_METHOD, METHODS, explain, overlay
 from .explain_targets import answer_targets, target_index, target_name
 from .word_maps import NOT_LOCATED, WORDS, WordMaps, word_maps
 
@@ -33,6 +37,7 @@ def check_targets(config, targets: Sequence[str]) -> None:
         target_index(config, target)
 
 
+@paper_style()
 def explanation_figure(
     describer: Describer,
     image: Image.Image,
@@ -40,9 +45,11 @@ def explanation_figure(
     targets: Sequence[str] | None = None,
     opacity: float = 0.6,
 ) -> Figure:
-    """Draw heat maps of the class and of the most certain answers of an image, and of every claim of its caption.
+    """Draw the class and the most certain answers of an image with heat maps, the claims of its caption, and its votes.
 
-    Words that state no claim have no map. Maps of claims have one scale, so that little evidence looks little.
+    The first picture is the whole image with the square that the models read; the others are that square. Words that
+    state no claim have no map. Maps of claims have one scale, so that little evidence looks little. Below are the
+    answers to each question that half of the volunteers would be asked, with their 90 % intervals.
 
     Args:
         describer: classifier and captioner.
@@ -53,7 +60,8 @@ def explanation_figure(
         opacity: opacity where the heat is 1.
 
     Returns:
-        A figure that is not registered with pyplot; save it with ``savefig``.
+        A figure that is not registered with pyplot, as wide as a page of a journal; save it with
+        :func:`~galaxy_vision.runtime.paper.save_figure`.
     """
     read = describer.read(image)
     description = describer.describe(read)
@@ -75,38 +83,47 @@ def explanation_figure(
     for target in targets:
         index = target_index(config, target)
         share = f" ({shares[index]:.0%})" if index in shares else ""  # answers of another campaign have none
-        titles.append(f"{target_name(config, index)}{share}")
+        titles.append(readable(f"{target_name(config, index)}{share}"))
     caption_maps = word_maps(describer, image, read=read)
     words = _claims_drawn(caption_maps)
     rows = max(1, -(-len(words) // CLAIMS_A_ROW))  # a caption may be empty
 
-    figure = Figure(figsize=(11.0, 3.1 + 1.7 * rows), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(2.6, 1.7 * rows), hspace=0.02)
-    axes = top.subplots(1, 1 + NUM_ANSWERS_DRAWN + 1)
+    figure = Figure(figsize=(PAGE, 2.25 + 1.45 * rows + answers_height(votes, describer.tree)), layout="constrained")
+    heights = [2.1, 0.15 + 1.45 * rows, answers_height(votes, describer.tree)][: 2 + bool(votes)]
+    panels = figure.subfigures(len(heights), 1, height_ratios=heights)
+    axes = panels[0].subplots(1, 1 + NUM_ANSWERS_DRAWN + 1)
     axes[0].imshow(image)
-    axes[0].set_title("galaxy", fontsize=10)
+    axes[0].set_title("image, and what is read")
     for ax, title, heat in zip(axes[1:], titles, heats, strict=False):
         ax.imshow(overlay(image, heat, opacity))
-        ax.set_title(title, fontsize=10, parse_math=False)
-    strip = bottom.subplots(rows, CLAIMS_A_ROW, squeeze=False)
+        ax.set_title(title, parse_math=False)
+    strip = panels[1].subplots(rows, CLAIMS_A_ROW, squeeze=False)
     for ax, (word, heat) in zip(strip.flat, words, strict=False):
         ax.imshow(overlay(image, heat, opacity))
-        ax.set_title(word, fontsize=9, pad=2, parse_math=False)
+        ax.set_title(word, pad=2, parse_math=False)
     side = min(image.size) * describer.image_processor.crop_fraction
+    left, top = (image.width - side) / 2 - 0.5, (image.height - side) / 2 - 0.5  # pixels have their middle at 0
+    axes[0].add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="white", linewidth=0.8))
     for ax in (*axes, *strip.flat):
         ax.set_axis_off()
-        if ax.images:  # shown is the crop that the models read; there is no heat outside
-            ax.set_xlim(image.width / 2 - side / 2, image.width / 2 + side / 2)
-            ax.set_ylim(image.height / 2 + side / 2, image.height / 2 - side / 2)
+        if ax.images and ax is not axes[0]:  # the crop that the models read; there is no heat outside
+            ax.set(xlim=(left, left + side), ylim=(top + side, top))
     scale = ScalarMappable(matplotlib.colors.Normalize(0, 1), COLORMAP)
-    bar = top.colorbar(scale, ax=axes, fraction=0.02, pad=0.01, shrink=0.72)
-    bar.set_label(f"{method}, of the largest", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    bar = bottom.colorbar(scale, ax=strip, fraction=0.02, pad=0.01)
-    bar.set_label(f"evidence, of {caption_maps.scale:.1f} nats", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    bar = panels[0].colorbar(scale, ax=axes, fraction=0.02, pad=0.01, shrink=0.72)
+    bar.set_label(f"{METHODS[method].__name__.strip('_')}, of the largest", fontsize=6)
+    bar = panels[1].colorbar(scale, ax=strip, fraction=0.02, pad=0.01)
+    bar.set_label(f"evidence, of {caption_maps.scale:.1f} nats", fontsize=6)
     caption = f"“{caption_maps.caption}”" if caption_maps.caption.strip() else NO_CAPTION
-    bottom.suptitle(caption, fontsize=11, style="italic", parse_math=False)
+    name = description["class"]
+    panels[0].suptitle(
+        f"{name[:1].upper()}{name[1:]}, {probability_words(description)}",
+        fontsize=11,
+        family="serif",
+        parse_math=False,
+    )
+    panels[1].suptitle(textwrap.fill(caption, 110), family="serif", style="italic", parse_math=False)
+    if votes:
+        draw_answers(panels[2], votes, describer.tree)
     return figure
 
 

@@ -70,19 +70,26 @@ def refusing(name: str | Path) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]:
+def load_classifier(
+    name: str | Path, any_task: bool = False
+) -> tuple[GalaxyResNetForImageClassification, GalaxyImageProcessor]:
     """Load a classifier, in evaluation mode and on the CPU, and its image processor.
+
+    Args:
+        name: folder or Hub id, or that of a shipped model.
+        any_task: the caller knows what to do with several labels at once and with numbers.
 
     Raises:
         OSError: the folder or model does not exist, or it has no weights.
         ValueError: the model is damaged, of a newer version or not a classifier of this package; model and processor do
-            not fit; its classes are not those of its ``label_scheme``; or they do not exclude each other, which all
-            callers assume.
+            not fit; its classes are not those of its ``label_scheme``; or they do not exclude each other, which
+            callers assume unless they say ``any_task``.
     """
     name = model_source(name)
     with refusing(name):
         model = GalaxyResNetForImageClassification.from_pretrained(name).eval()
-        if model.config.problem_type not in (None, SINGLE_LABEL):
+        is_of_classes = model.config.problem_type in (None, SINGLE_LABEL)
+        if not (is_of_classes or any_task):
             raise ValueError(
                 f"{name}: problem_type={model.config.problem_type!r} with {model.config.num_labels} outputs does not "
                 "give one class for each image, which this command needs; use "
@@ -93,7 +100,8 @@ def load_classifier(name: str | Path) -> tuple[GalaxyResNetForImageClassificatio
         if outputs.vote_concentration is not None:
             for campaign in model.trees:
                 model.predict_fractions(outputs, campaign)
-        class_probabilities(model, outputs)
+        if is_of_classes:
+            class_probabilities(model, outputs)
     return model, processor
 
 

@@ -62,9 +62,11 @@ def to_openvino(classifier: GalaxyResNetForImageClassification, size: int):
         ``vote_concentration`` if the classifier predicts votes, and ``features``.
 
     Raises:
-        ValueError: OpenVINO is not installed.
+        ValueError: OpenVINO is not installed, or the classifier predicts numbers with errors.
     """
     openvino = import_openvino()
+    if classifier.config.predict_errors:
+        raise ValueError("a model of numbers with errors has no OpenVINO graph; use backend=torch")
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -96,6 +98,7 @@ class OpenVINOClassifier:
         settings = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
         settings["INFERENCE_PRECISION_HINT"] = "bf16" if bf16 else "f32"
         self.compiled = import_openvino().Core().compile_model(to_openvino(classifier, size), "CPU", settings)
+        self.config = classifier.config
         self.has_votes, self.trees = classifier.config.predict_votes, classifier.trees
         self.thread_data, self.on_features = threading.local(), on_features
 

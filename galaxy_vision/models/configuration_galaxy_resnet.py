@@ -6,9 +6,9 @@ from transformers import PretrainedConfig
 from .strict_loading import StrictSettings, check_ranges
 from .trees import Trees
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the fields. Increased with each field without which older code would read a saved model wrongly; a model
-has the least that it needs, 2 with trees of its own."""
+has the least that it needs, 2 with trees of its own, and 3 where it predicts the errors of its numbers."""
 
 LIMITS = {"image_size": (32, 4096), "num_channels": (1, 16)}
 """Smallest and largest values of sizes. Ours: far beyond any use, and a wrong file cannot exhaust the memory."""
@@ -28,6 +28,7 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
         label_scheme: name of the rules by which votes decide the classes, such as ``"hubble"``; ``"own"`` for classes
             that no rules decide, and None for those that have the names of a scheme or are somebody's own.
         drop_rate: dropout before the heads.
+        predict_errors: of a regression, whether the model has the head for the errors of its numbers.
         format_version: version of the fields; models of a newer version are refused.
 
     As in every transformers model, ``id2label`` and ``label2id`` name the classes, and ``problem_type`` says whether
@@ -35,7 +36,10 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     """
 
     model_type = "galaxy_resnet"
-    keys_to_ignore_at_inference = ["vote_concentration"]  # compute_metrics of Trainer gets the logits only
+    keys_to_ignore_at_inference = [
+        "vote_concentration",
+        "label_errors",
+    ]  # compute_metrics of Trainer gets the logits only
 
     backbone: str = "resnet18"
     image_size: int = 64
@@ -44,12 +48,15 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
     trees: list | None = None
     label_scheme: str | None = None
     drop_rate: float = 0.0
+    predict_errors: bool = False
     format_version: int = 1
 
     def validate_format(self):
         """Check the version of the fields; raise ValueError for a model that was saved by a newer galaxy_vision."""
         if self.trees is not None:
             self.format_version = max(self.format_version, 2)
+        if self.predict_errors:
+            self.format_version = max(self.format_version, 3)
         if self.format_version > FORMAT_VERSION:
             raise ValueError(
                 f"format_version={self.format_version} is newer than {FORMAT_VERSION}; upgrade galaxy_vision"
@@ -82,6 +89,8 @@ class GalaxyResNetConfig(StrictSettings, PretrainedConfig):
                 f"problem_type={self.problem_type!r} is not single_label_classification, multi_label_classification "
                 "or regression"
             )
+        if self.predict_errors and self.problem_type != "regression":
+            raise ValueError("predict_errors=True is for numbers; set problem_type to regression")
 
 
 # Saved folders then contain the code, and load where this package is not installed.

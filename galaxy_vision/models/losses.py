@@ -71,6 +71,29 @@ def label_loss(
     return torch.where(is_known, losses, 0).sum() / is_known.sum().clamp(min=1)
 
 
+def gaussian_nll(values: torch.Tensor, errors: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Return the negative log-likelihood of numbers under a Gaussian of the predicted error (Nix & Weigend 1994).
+
+    Args:
+        values: (B, C) predicted means.
+        errors: (B, C) predicted standard deviations, > 0.
+        labels: (B, C) numbers, NaN where unknown; (B,) is allowed where C is 1.
+        scale: (C,) units in which the likelihood is given.
+
+    Returns:
+        (B, C) nats without the constant of the Gaussian, 0 where unknown.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    labels = labels[:, None] if values.shape[1] == 1 and labels.ndim == 1 else labels
+    if labels.shape != values.shape:
+        raise ValueError(f"labels of shape {tuple(labels.shape)} are not numbers of shape {tuple(values.shape)}")
+    is_known = ~labels.isnan()
+    distance = (torch.where(is_known, labels, values) - values) / errors
+    return torch.where(is_known, distance.square() / 2 + (errors / scale).log(), 0)
+
+
 def dirichlet_multinomial_nll(
     concentration: torch.Tensor, votes: torch.Tensor, tree: DecisionTree = GALAXY_ZOO_2
 ) -> torch.Tensor:
@@ -144,6 +167,7 @@ __all__ = [
     "REGRESSION",
     "SINGLE_LABEL",
     "dirichlet_multinomial_nll",
+    "gaussian_nll",
     "label_loss",
     "problem_of",
     "vote_loss",

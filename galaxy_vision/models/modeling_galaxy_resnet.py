@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttenti
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_galaxy_resnet import GalaxyResNetConfig
-from .losses import SINGLE_LABEL, label_loss, problem_of, vote_loss
+from .losses import SINGLE_LABEL, gaussian_nll, label_loss, problem_of, vote_loss
 from .strict_loading import StrictLoading, check_backbone, keep_initialisation
 from .vote_fractions import concentration_of, totals_of
 
@@ -23,6 +23,9 @@ except ImportError:
 
 HEADS = ("classifier", "vote_head")
 """Modules that fine-tuning may make anew."""
+
+LOG_ERROR = 5.0
+"""Largest logarithm of an error in units of the spread of its number, and minus the smallest. Ours: a factor of 150."""
 
 
 @dataclass
@@ -35,12 +38,14 @@ class GalaxyClassifierOutput(ModelOutput):
         vote_concentration: (B, answers of all trees) Dirichlet concentrations > 0, or None without vote head; 37
             answers in Galaxy Zoo 2.
         hidden_states: maps (B, C, H, W) of the stem and of each stage, or None if they were not requested.
+        label_errors: (B, numbers) standard errors of a regression, whose numbers are ``logits``; None without them.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     vote_concentration: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    label_errors: torch.FloatTensor | None = None
 
 
 class VoteFractions(NamedTuple):
@@ -97,7 +102,9 @@ class GalaxyResNetPreTrainedModel(StrictLoading, PreTrainedModel):
 class GalaxyResNetModel(GalaxyResNetPreTrainedModel):
     """The backbone only: features of an image, for ``pipeline("image-feature-extraction")`` and similarity search."""
 
-    _keys_to_ignore_on_load_unexpected = [rf"^{head}\." for head in HEADS]  # so that it loads from a classifier
+    _keys_to_ignore_on_load_unexpected = [
+        rf"^{head}\b" for head in (*HEADS, "error_head", "label_mean", "label_scale")
+    ]  # so that it loads from a classifier
 
     def __init__(self, config: GalaxyResNetConfig):
         super().__init__(config)
@@ -133,6 +140,8 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
 
     Attributes:
         trees: the decision trees whose votes are predicted, one for each campaign.
+        label_mean: (numbers,) of a regression with errors: the mean of its training rows. Heads compute in units of
+            ``label_scale`` (numbers,) from there, and outputs are in the units of the labels.
     """
 
     _heads = HEADS
@@ -144,6 +153,11 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
         self.trees = config.decision_trees
         num_answers = self.trees.num_answers  # the heads of all campaigns are rows of one matrix
         self.vote_head = nn.Linear(self.backbone.num_features, num_answers) if config.predict_votes else None
+        self.error_head = None
+        if config.predict_errors:
+            self.error_head = nn.Linear(self.backbone.num_features, config.num_labels)
+            self.register_buffer("label_mean", torch.zeros(config.num_labels))
+            self.register_buffer("label_scale", torch.ones(config.num_labels))
         self.post_init()
 
     @can_return_tuple
@@ -178,6 +192,11 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             features = self.backbone(pixel_values)  # (B, D)
         features = self.dropout(features)
         logits = self.classifier(features)  # (B, classes)
+        errors = None
+        if self.error_head is not None:
+            logits = logits.float() * self.label_scale + self.label_mean
+            raw = self.error_head(features).float()
+            errors = raw.clamp(-LOG_ERROR, LOG_ERROR).exp() * self.label_scale  # (B, numbers)
         concentration = None
         if self.vote_head is not None:
             concentration = concentration_of(self.vote_head(features))  # (B, answers)
@@ -186,7 +205,11 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             problem = problem_of(self.config, labels)
             if problem != SINGLE_LABEL:
                 self.config.problem_type = problem  # saved with the model; pipelines choose softmax or sigmoid by it
-            loss = label_loss(problem, logits, labels, class_weights)
+            if errors is not None:
+                is_known = (~labels.isnan()).sum().clamp(min=1)
+                loss = gaussian_nll(logits, errors, labels, self.label_scale).sum() / is_known
+            else:
+                loss = label_loss(problem, logits, labels, class_weights)
         if votes is not None:
             if concentration is None:
                 raise ValueError("votes were given but config.predict_votes is False; set it or leave votes out")
@@ -197,6 +220,7 @@ class GalaxyResNetForImageClassification(GalaxyResNetPreTrainedModel):
             logits=logits,
             vote_concentration=concentration,
             hidden_states=None if maps is None else tuple(maps),
+            label_errors=errors,
         )
 
     @torch.no_grad()

@@ -10,6 +10,12 @@ from ..models.trees import Trees
 
 INTERVAL = ("fraction", "lower", "upper")
 """Ends of the columns of an answer: its fraction, and the 90 % interval of it."""
+OF_QUESTION = ("reach", "certainty")
+"""Ends of the columns of a question: the share of volunteers who are asked it, and how many votes the prediction is
+worth, the sum of the Dirichlet concentrations of its answers."""
+
+OTHER_COLUMNS = ("id", "source", "status", "error", "reading", "doubts", "caption", "embedding")
+"""Columns of a prediction that are not of classes, numbers and votes."""
 
 
 def probability_columns(class_names: Sequence[str]) -> list[str]:
@@ -18,17 +24,29 @@ def probability_columns(class_names: Sequence[str]) -> list[str]:
     FITS recommends these and does not distinguish case (standard 4.0, section 7.3.1). Names that would be equal get the
     number of their class: ``S b`` and ``S-b`` become ``probability_S_b_0`` and ``probability_S_b_1``.
     """
-    plain = [unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() for name in class_names]
-    columns = [f"probability_{re.sub(r'[^A-Za-z0-9]', '_', name)}" for name in plain]
-    return distinct(columns)
+    return distinct([f"probability_{_plain(name)}" for name in class_names])
+
+
+def number_columns(names: Sequence[str]) -> list[str]:
+    """Return the column of each number, beside which ``{name}_error`` stands, in letters, digits and underscores.
+
+    A name that another column of a prediction has gets ``predicted_`` before it.
+    """
+    columns = [_plain(name) for name in names]
+    return distinct([f"predicted_{name}" if name.lower() in OTHER_COLUMNS else name for name in columns])
+
+
+def _plain(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]", "_", plain)
 
 
 def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return the columns of the votes of each campaign, under the names of its published table.
 
-    They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, and then ``{question}_reach``
-    of each question. Campaigns that share a name have theirs before all of their columns, as in
-    ``gz_jwst_ceers_bar-jwst_strong_fraction``.
+    They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, then ``{question}_reach`` of
+    each question, and ``{question}_certainty`` of each. Campaigns that share a name have theirs before all of their
+    columns, as in ``gz_jwst_ceers_bar-jwst_strong_fraction``.
 
     Args:
         trees: of the columns.
@@ -37,7 +55,7 @@ def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]
     names = {}
     for campaign, tree in trees.items():
         answers = [f"{answer}_{kind}" for answer in published_names(tree) for kind in INTERVAL]
-        names[campaign] = answers + [f"{question.name}_reach" for question in tree.questions]
+        names[campaign] = answers + [f"{question.name}_{kind}" for kind in OF_QUESTION for question in tree.questions]
     lower = {campaign: {name.lower() for name in columns} for campaign, columns in names.items()}
     for campaign, columns in names.items():
         if any(lower[campaign] & lower[other] for other in names if other != campaign):

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from ..inference.classes import class_doubts
+from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.modeling_galaxy_resnet import VoteFractions
 from ..models.trees import Trees
-from .column_names import probability_columns, vote_columns
+from .column_names import OF_QUESTION, number_columns, probability_columns, vote_columns
 from .rows import Row
 
 TEXT, NUMBER = pa.string(), pa.float32()
@@ -43,8 +44,10 @@ class Described(NamedTuple):
         probabilities: (B, classes).
         uncertain: (B,) probability that the galaxy has none of the classes; None where the class head decides.
         votes: campaign -> fractions of its answers with their intervals, and reach; empty without votes.
+        certainty: campaign -> (B, answers) sum of the Dirichlet concentrations of the question of each answer.
         captions: of each row; None without a captioner.
         features: (B, features); None unless asked for.
+        errors: (B, numbers) of a model of numbers, whose values are in ``probabilities``; None for others.
     """
 
     rows: Sequence[Row]
@@ -52,8 +55,10 @@ class Described(NamedTuple):
     probabilities: np.ndarray
     uncertain: np.ndarray | None = None
     votes: Mapping[str, VoteFractions] = MappingProxyType({})
+    certainty: Mapping[str, np.ndarray] = MappingProxyType({})
     captions: Sequence[str] | None = None
     features: np.ndarray | None = None
+    errors: np.ndarray | None = None
 
 
 class Column(NamedTuple):
@@ -78,6 +83,7 @@ def output_columns(
     has_captions: bool,
     num_features: int | None,
     has_uncertain: bool = False,
+    problem: str | None = None,
 ) -> list[Column]:
     """List the columns: plain numbers and text, votes named as in the published tables of their campaigns.
 
@@ -87,6 +93,8 @@ def output_columns(
         has_captions: whether captions are written.
         num_features: of the embedding; None without it.
         has_uncertain: whether classes follow from votes, so that a galaxy may have none.
+        problem: of the model; several labels have a probability each and no class, and numbers a mean and a standard
+            error.
     """
     names = np.array(class_names, dtype=object)
     columns = [
@@ -96,10 +104,13 @@ def output_columns(
         Column("error", TEXT, lambda batch: [image.error for image in batch.decoded], is_given=True),
         Column("reading", TEXT, lambda batch: [image.reading for image in batch.decoded]),
         Column("doubts", TEXT, _doubts),
-        Column("class", TEXT, lambda batch: names[batch.probabilities.argmax(1)]),
     ]
-    for index, name in enumerate(probability_columns(class_names)):
+    if problem not in (MULTI_LABEL, REGRESSION):
+        columns.append(Column("class", TEXT, lambda batch: names[batch.probabilities.argmax(1)]))
+    for index, name in enumerate(answer_columns(class_names, problem)):
         columns.append(Column(name, NUMBER, lambda batch, index=index: batch.probabilities[:, index]))
+        if problem == REGRESSION:
+            columns.append(Column(f"{name}_error", NUMBER, lambda batch, index=index: _error(batch, index)))
     if has_uncertain:
         columns.append(Column("uncertain", NUMBER, lambda batch: batch.uncertain))
     more = []
@@ -110,6 +121,15 @@ def output_columns(
     if trees is not None:
         columns += _of_votes(trees, [column.name for column in columns + more])
     return columns + more
+
+
+def answer_columns(class_names: Sequence[str], problem: str | None) -> list[str]:
+    """Return the columns of probabilities or numbers, in the order of the outputs of a model of this problem."""
+    return number_columns(class_names) if problem == REGRESSION else probability_columns(class_names)
+
+
+def _error(batch: Described, index: int) -> Sequence:
+    return [None] * len(batch.rows) if batch.errors is None else batch.errors[:, index]
 
 
 def _doubts(batch: Described) -> list[str]:
@@ -127,10 +147,12 @@ def _of_votes(trees: Trees, taken: Sequence[str]) -> list[Column]:
     for campaign, names in vote_columns(trees, taken).items():
         tree = trees[campaign]
         values = [(field, index) for index in range(len(tree.answers)) for field in ("conditional", "lower", "upper")]
-        values += [("reach", answers.start) for answers in tree.slices.values()]
+        values += [(field, answers.start) for field in OF_QUESTION for answers in tree.slices.values()]
         for name, (field, index) in zip(names, values, strict=True):
 
             def of_batch(batch: Described, campaign=campaign, field=field, index=index) -> np.ndarray:
+                if field == "certainty":
+                    return batch.certainty[campaign][:, index]
                 return getattr(batch.votes[campaign], field)[:, index]
 
             columns.append(Column(name, NUMBER, of_batch))

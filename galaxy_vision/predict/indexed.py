@@ -109,6 +109,7 @@ def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogu
     """Open a catalogue that :func:`write_index` has listed."""
     opened = pa.ipc.open_file(pa.memory_map(str(index)))
     read = _reader(path, kind, columns)
+    root = {"images": path, "csv": Path(columns.image_root or path.parent)}.get(kind)
 
     def load(entry: Entry) -> bytes:
         if entry.absent:
@@ -123,7 +124,8 @@ def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogu
 
     def rows(part: int) -> Iterator[Row]:
         for entry in entries(part):
-            yield Row(entry.id, entry.source, lambda entry=entry: load(entry))
+            file = None if root is None else root / entry.file
+            yield Row(entry.id, entry.source, lambda entry=entry: load(entry), file)
 
     def fingerprint() -> str:
         digest = hashlib.blake2b(digest_size=16)

@@ -24,14 +24,17 @@ from ..inference.captioning import votes_to_say
 from ..inference.classes import class_campaign, class_probabilities, label_scheme_of
 from ..inference.loading import load_captioner, load_classifier
 from ..inference.openvino import OpenVINOClassifier, import_openvino
+from ..inference.own_answers import problem_of_model
 from ..inference.rotations import classify
+from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.trees import Trees
+from ..models.vote_fractions import totals_of
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
 from .arguments import Arguments
-from .columns import Decoded, Described, as_table, output_columns
+from .columns import Decoded, Described, answer_columns, as_table, output_columns
 from .rows import Catalogue, Row
 
 MODEL_FILES = ("*.safetensors", "config.json", "generation_config.json", "*processor_config.json", "tokenizer*.json")
@@ -72,7 +75,7 @@ class Models:
         try:
             with accelerator.local_main_process_first():
                 self.folders = {name: local_folder(source) for name, source in self.folders.items()}
-            self.classifier, processor = load_classifier(self.folders["model"])
+            self.classifier, processor = load_classifier(self.folders["model"], any_task=True)
             self.processors = [processor]
             if args.captioner:
                 captioner, self.writing = load_captioner(self.folders["captioner"])
@@ -94,7 +97,9 @@ class Models:
         # One that decides nothing where none does: then the class head decides, and not another campaign.
         self.class_campaign = deciding or next(iter(self.trees or ()), None)
         has_captions, has_uncertain = bool(args.captioner), deciding is not None
-        self.columns = output_columns(self.class_names, self.trees, has_captions, num_features, has_uncertain)
+        named = self.class_names, self.trees, has_captions, num_features, has_uncertain
+        self.columns = output_columns(*named, problem_of_model(self.classifier))
+        self.answer_columns = answer_columns(self.class_names, problem_of_model(self.classifier))
 
     def _keep_features(self, features: torch.Tensor) -> None:
         self.features.last = features
@@ -181,17 +186,25 @@ class Models:
             outputs, tokens = self._outputs(self.compute, pixels)
         count = len(rows)
         captions = features = None
-        votes = {}
-        for campaign in self.trees or ():
+        votes, certainty = {}, {}
+        for campaign, tree in (self.trees or {}).items():
+            concentration = self.classifier.trees.part(outputs.vote_concentration, campaign).float()
+            certainty[campaign] = totals_of(concentration, tree).cpu().numpy()[:count]
             fractions = self.classifier.predict_fractions(outputs, campaign)
             votes[campaign] = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
         if self.args.captioner:
             captions = self.writing.batch_decode(tokens)[:count]
         if self.args.embedding:
             features = self.features.last.float().unflatten(0, (self.args.rotations, -1)).mean(0).cpu().numpy()[:count]
-        classes = class_probabilities(self.classifier, outputs, self.class_campaign)
-        classes = [None if values is None else values.cpu().numpy()[:count] for values in classes]
-        return as_table(self.columns, Described(rows, decoded, *classes, votes, captions, features))
+        problem, errors = problem_of_model(self.classifier), outputs.label_errors
+        if problem in (MULTI_LABEL, REGRESSION):
+            logits = outputs.logits.float()
+            classes = [logits.sigmoid() if problem == MULTI_LABEL else logits, None]
+        else:
+            classes = class_probabilities(self.classifier, outputs, self.class_campaign)
+        numbers = [None if values is None else values.float().cpu().numpy()[:count] for values in (*classes, errors)]
+        beside = (votes, certainty, captions, features, numbers[2])
+        return as_table(self.columns, Described(rows, decoded, *numbers[:2], *beside))
 
     def _to_device(self, index: int, squares) -> torch.Tensor:
         """Return the normalised pixels (batch_size, 3, size, size) of one of the processors on the device."""

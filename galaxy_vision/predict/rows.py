@@ -6,11 +6,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from ..data.references import ID_COLUMNS, IMAGE_COLUMNS
 from ..images.limits import image_id, is_image, normal_path, read_limited
-
-ID_COLUMNS = ("id", "id_str")
-IMAGE_COLUMNS = ("image", "path", "file_loc", "file_name", "filename")
-"""Default names, in upper or lower case; ``id_str`` and ``file_loc`` are those of the package galaxy-datasets."""
 
 LONGEST_PATH = 4096
 """Most bytes of a cell that may be a path: PATH_MAX of Linux."""
@@ -24,11 +21,13 @@ class Row(NamedTuple):
         source: location of the row in the catalogue, which is unique.
         load: returns the bytes of the image; raises FileNotFoundError if there is none, and other errors if it cannot
             be read.
+        file: of the image; None where it is in an archive or a table.
     """
 
     id: str
     source: str
     load: Callable[[], bytes]
+    file: Path | None = None
 
 
 class Catalogue(NamedTuple):
@@ -170,7 +169,8 @@ def row_of(
             raise FileNotFoundError("the row has no image")
         return (read or read_path)(root, path)
 
-    return Row(name or image_id(path.split("::")[0]) or source, source, load)  # zip://a.jpg::hf://b.zip
+    file = root / path if path and data is None and read is None else None
+    return Row(name or image_id(path.split("::")[0]) or source, source, load, file)  # zip://a.jpg::hf://b.zip
 
 
 def read_path(root: Path, path: str) -> bytes:

@@ -26,7 +26,6 @@ from ..runtime.files import sole_run
 from ..runtime.hardware import decoding_threads
 from .arguments import Arguments
 from .catalogue import needs_index, open_catalogue, write_index
-from .column_names import probability_columns
 from .columns import schema
 from .models import Models
 from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, recorded_identity, write_manifest
@@ -90,7 +89,8 @@ def predict(args: Arguments, accelerator) -> bool:
         "model": args.model,
         "catalogue": args.catalogue,
         "class_names": models.class_names,
-        "class_columns": probability_columns(models.class_names),
+        "class_columns": models.answer_columns,
+        "trees": models.trees.to_list() if models.trees else None,
     }
     writer = PartWriter(output_dir, schema(models.columns), metadata, args.rows_per_part)
     row_counts = [catalogue.part_rows[part] for part in mine]

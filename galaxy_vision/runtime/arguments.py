@@ -50,7 +50,13 @@ def parse_arguments(kind: type, description: str, argv: list[str] | None, prog: 
             _check_types(kind, values, argv[0])
             parser.set_defaults(**values)
             argv = argv[1:]
-        return parser.parse_args_into_dataclasses(argv)[0]
+        else:
+            values = {}
+        parsed = parser.parse_args_into_dataclasses(argv)[0]
+        if hasattr(parsed, "given"):  # also those that were given and equal their default
+            flags = {word.split("=")[0].removeprefix("--").removeprefix("no_") for word in argv if word[:2] == "--"}
+            parsed.given |= set(values) | flags
+        return parsed
     except (ValueError, OSError, RecursionError) as error:
         parser.error(str(error))
 

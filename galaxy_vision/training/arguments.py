@@ -80,14 +80,24 @@ class TrainingRun:
     stop_after: int = arg(0, "interrupt after so many batches, as a kill would (for tests)")
 
     def __post_init__(self):
-        # Arguments that nobody gave, set by a default or by the model that the run starts from.
+        # Arguments that nobody gave, set by a default or by the model that the run starts from; and those that were.
         self.resolved: set[str] = set()
+        self.given = {field.name for field in fields(self) if getattr(self, field.name) != field.default}
+        self.reports = True  # write figures and card; a fold of a cross-validation does not
         check_run(self)
 
     @property
     def trees(self) -> Trees | None:
         """The trees whose votes are learned; None for those that the data set has."""
         return wanted_trees(self.campaign, self.tree)
+
+    def take(self, settings: dict) -> dict:
+        """Set those of some arguments that nobody gave, and return them."""
+        taken = {name: value for name, value in settings.items() if name not in self.given}
+        for name, value in taken.items():
+            setattr(self, name, value)
+        self.resolved |= set(taken)
+        return taken
 
     @property
     def further_datasets(self) -> list[str]:

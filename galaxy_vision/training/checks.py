@@ -36,6 +36,10 @@ def check_classifier_rows(
             has a label or votes; all have one label and there are no votes; or the score that selects the epoch is not
             defined for the validation rows.
     """
+    if isinstance(data["test"].features["label"], dict):  # several labels, or numbers: cleaned when they were read
+        if empty := [split for split, rows in data.items() if not len(rows)]:
+            raise ValueError(f"dataset={args.dataset!r} has no row in its {empty[0]} split; label more images")
+        return False, []
     dataset, select_by, class_names = args.dataset, args.select_by, data["test"].features["label"].names
     labels, votes = {}, {}
     for split, rows in data.items():

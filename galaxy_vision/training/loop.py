@@ -60,6 +60,9 @@ class RunState(Run):
         targets: ``targets(batch, pixels, generator)`` gives what the objective needs beside ``pixel_values``.
         checkpoints: where the run is saved.
         bar: shows progress.
+        keeps_statistics: batch normalisation keeps the means and variances that it has, as few images say little of
+            them.
+        checkpoint_epochs: epochs between checkpoints; a few seconds of learning need not be saved every time.
     """
 
     model: nn.Module
@@ -72,6 +75,8 @@ class RunState(Run):
     targets: Callable
     checkpoints: Checkpoints
     bar: tqdm
+    keeps_statistics: bool = False
+    checkpoint_epochs: int = 1
 
     @property
     def evaluated(self) -> nn.Module:
@@ -126,6 +131,10 @@ def train_one_epoch(run: RunState) -> float | None:
     if progress.step_in_epoch and not args.streaming:  # a stream begins where progress is
         batches = accelerator.skip_first_batches(loader, progress.step_in_epoch)
     model.train()
+    if run.keeps_statistics:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
     batches, sums, counts, images, started = iter(batches), 0.0, 0.0, 0, time.perf_counter()
     # backward() divides by the batches of a step, and several processes by their number.
     undivided = accelerator.gradient_accumulation_steps * accelerator.num_processes

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+import torch
 from accelerate.utils import broadcast_object_list
+from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from ..data.batches import cache_pixels, encode_captions, make_loader
 from ..data.checks import fingerprint_of, split_contents
 from ..data.load import class_counts, load_galaxies
+from ..data.own_labels import label_names_of
+from ..data.own_tasks import Task
 from ..data.splits import SPLITS
 from ..data.streaming import TrainingStream
 from ..models.image_processing_galaxy import GalaxyImageProcessor
@@ -19,6 +23,7 @@ from ..models.processing_galaxy_captioner import build_tokenizer
 from ..models.trees import Trees
 from ..runtime.orderly_end import refusals_in_one_line
 from .loop import Run
+from .own_rows import arrange, learns_own_labels
 
 
 @dataclass
@@ -35,6 +40,10 @@ class Rows:
         contents: split -> digest, by which a resumed run knows its rows.
         fingerprints: split -> that of ``datasets``.
         has_votes: whether votes are learned.
+        task: what labels of one's own are; None for classes and votes as our builders write them.
+        own: whether they are labels of one's own, see :func:`~galaxy_vision.training.own_rows.learns_own_labels`.
+        few: whether the rows of validation are among those for training.
+        other_answers: those of the model, behind those of ``trees``, that no row has votes for.
     """
 
     data: dict
@@ -46,11 +55,15 @@ class Rows:
     contents: dict[str, str]
     fingerprints: dict[str, str]
     has_votes: bool
+    task: Task | None = None
+    own: bool = False
+    few: bool = False
+    other_answers: int = 0
 
     @property
     def class_names(self) -> list[str]:
-        """In label order."""
-        return self.data["test"].features["label"].names
+        """In label order; of several labels and of numbers their names."""
+        return label_names_of(self.data["test"])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,7 +89,9 @@ class Rows:
     def validation_targets(self, batch: dict) -> dict:
         """Return what ``forward`` takes for a loss beside ``pixel_values``, of a batch of the validation split."""
         if self.tokenizer is None:
-            return {name: batch[name] for name in (("labels", "votes") if self.has_votes else ("labels",))}
+            if not self.has_votes:
+                return {"labels": batch["labels"]}
+            return {"labels": batch["labels"], "votes": F.pad(batch["votes"], (0, self.other_answers), value=torch.nan)}
         rows = self.cached["validation"].select_columns(["captions"])[batch["row"].tolist()]
         captions = [references[0] for references in rows["captions"]]
         return {"labels": self.tokenizer(captions, padding=True, return_tensors="pt")["input_ids"]}
@@ -94,7 +109,7 @@ def with_margin(processor: GalaxyImageProcessor, margin: float) -> GalaxyImagePr
 
 
 def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_captions: bool = False) -> Rows:
-    """Load, check and decode the rows of a run.
+    """Load, check and decode the rows of a run; those with labels of their own by :mod:`.own_rows`.
 
     Args:
         processor: cuts and resizes.
@@ -109,8 +124,13 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     args, accelerator = run.args, run.accelerator
     with refusals_in_one_line(), accelerator.main_process_first():  # the others then read the cache
         settings = {"seed": 0, "streaming": args.streaming, "trees": args.trees, "also": args.further_datasets}
+        if own := getattr(args, "own", None):
+            settings["own"] = own
         data = load_galaxies(args.dataset, args.label_scheme, args.num_simulated, **settings)
-        trees, notes = data.trees, data.notes
+        trees, notes, task = data.trees, data.notes, data.task
+        own_labels = learns_own_labels(args, data)
+        data = arrange(args, data)
+        few = data.few
     for note in notes:
         accelerator.print(note)
     if trees is not None and trees != Trees():
@@ -122,7 +142,7 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
 
     @cache
     def open_stream() -> TrainingStream:
-        return TrainingStream(run, data["test"].features["label"].names, trees, wider, with_captions)
+        return TrainingStream(run, label_names_of(data["test"]), trees, wider, with_captions)
 
     with refusals_in_one_line():
         has_votes, doubts = check(args, data, trees, open_stream if args.streaming else None)
@@ -147,4 +167,6 @@ def load_rows(run: Run, processor: GalaxyImageProcessor, check: Callable, with_c
     }
     for doubt in doubts:
         accelerator.print(doubt)
-    return Rows(data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes)
+    return Rows(
+        data, cached, loaders, processor, trees, tokenizer, contents, fingerprints, has_votes, task, own_labels, few
+    )

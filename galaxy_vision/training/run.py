@@ -17,6 +17,7 @@ from ..data.splits import SPLITS
 from ..evaluation.objectives import Objective
 from ..evaluation.publish import push_at_the_end
 from ..evaluation.report import finish_run
+from ..evaluation.sums import few_tested
 from ..evaluation.tables import summary_table
 from ..runtime.accelerator import make_accelerator, settle_precision, training_gain
 from ..runtime.files import sole_run
@@ -72,14 +73,20 @@ def parameter_groups(
 
 
 def prepare(
-    run: Run, rows: Rows, model: nn.Module, groups: list[dict], objective: Objective, targets: Callable
+    run: Run,
+    rows: Rows,
+    model: nn.Module,
+    groups: list[dict],
+    objective: Objective,
+    targets: Callable,
+    keeps_statistics: bool = False,
 ) -> RunState:
     """Make a model ready to learn: precision, averaged weights, optimiser, schedule, checkpoints; resume if asked to.
 
     Args:
         groups: its weights for the optimiser, as of :func:`parameter_groups`.
         objective: the loss.
-        targets: as of :class:`~galaxy_vision.training.loop.RunState`.
+        targets: as of :class:`~galaxy_vision.training.loop.RunState`; so is ``keeps_statistics``.
     """
     args, accelerator = run.args, run.accelerator
     model = model.to(accelerator.device, memory_format=torch.channels_last)
@@ -128,6 +135,7 @@ def prepare(
         targets=targets,
         checkpoints=checkpoints,
         bar=bar,
+        keeps_statistics=keeps_statistics,
     )
 
 
@@ -163,17 +171,21 @@ def fit(run: RunState, validate: Callable, begin_epoch: Callable[[int], None] | 
             progress.history.append(row)
             accelerator.log(known, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-            checkpoints.save(progress.epoch * len(run.loaders["train"]))
+            if progress.epoch % run.checkpoint_epochs == 0 or progress.epoch == args.epochs:
+                checkpoints.save(progress.epoch * len(run.loaders["train"]))
             checkpoints.end_if_terminating()
 
 
-def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable) -> dict | None:
+def finish(
+    run: RunState, rows: Rows, kind: type, processor, test: Callable, more: Callable | None = None
+) -> dict | None:
     """Test the weights of the best epoch, once; save and report; push if asked to.
 
     Args:
         kind: class of the model.
         processor: is saved beside it.
         test: model -> scores on the test split, on the main process; None on the others.
+        more: content of metrics.json -> what it holds beside.
 
     Returns:
         The content of metrics.json on the main process; None on the others.
@@ -203,9 +215,20 @@ def finish(run: RunState, rows: Rows, kind: type, processor, test: Callable) -> 
             "num_processes": accelerator.num_processes,
             "seconds": round(time.perf_counter() - run.started, 1),
         }
+        results |= more(results) if more else {}
         finish_run(args, accelerator, rows.data, rows.trees, results)
-        print(f"\nTest split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}")
+        if "task" not in results:
+            chosen = (
+                f"Test split, {results['rows']} galaxies, best of {progress.epoch} epochs: {progress.best_epoch + 1}"
+            )
+        elif args.folds:
+            chosen = f"All {results['rows']} rows, each by a model of {args.folds} that has not learned from it"
+        else:
+            chosen = f"Test split, {results['rows']} rows"
+        print(f"\n{chosen}")
         print(summary_table(results))
+        if "task" in results and (doubt := few_tested(results["rows"], args.folds)):
+            print(f"\n{doubt}")
         print(f"\nmodel, card, metrics.json and figures: {output_dir.resolve()}")
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -130,8 +130,25 @@ def load_start(run: Run, kind: type, settings: tuple[str, ...] = ()):
     start = load_trained(kind, "init_from", name)
     if settings:
         taken = {setting: getattr(start.config, setting) for setting in settings}
-        run.accelerator.print(take_over(run.args, taken, f"init_from={name!r}"))
+        line = take_over(run.args, taken, f"init_from={name!r}")
+        if isinstance(start, GalaxyResNetForImageClassification):
+            line = ", ".join([line, *(f"{key}={value}" for key, value in _take_view(run.args, start, name).items())])
+        run.accelerator.print(line)
     return start
+
+
+def _take_view(args, start: GalaxyResNetForImageClassification, name: str) -> dict:
+    """Give arguments that nobody gave the image size, the crop and the dropout of a trained classifier.
+
+    Returns:
+        Those that were taken.
+    """
+    view = {"drop_rate": start.config.drop_rate}
+    try:
+        processor = GalaxyImageProcessor.from_pretrained(model_source(name))
+    except (OSError, ValueError):  # a model without processor: its size is in the configuration
+        return args.take(view | {"image_size": start.config.image_size})
+    return args.take(view | {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction})
 
 
 def load_pretrained_backbone(run: Run) -> nn.Module | None:

@@ -55,10 +55,13 @@ def test_the_metadata_of_the_card_are_read_as_they_were_written(run):
     assert (data.library_name, data.license) == ("transformers", "apache-2.0")
     values = {result.metric_name: result.metric_value for result in data.eval_results}
     if "captions" in results:
-        assert data.pipeline_tag == "image-to-text"
+        assert data.pipeline_tag == "image-text-to-text"
+        assert all(example["messages"][0]["content"][1]["text"] == "Describe this image." for example in data.widget)
         assert values["claim F1"] == round(results["captions"]["captioner"]["claim_f1"], 4)
     else:
-        assert data.pipeline_tag == "image-classification"
+        assert data.pipeline_tag == "image-classification" and len(data.widget) == 3
+        limits = {result.metric_name: result.metric_args["interval_95"] for result in data.eval_results}
+        assert limits["accuracy"] == [round(limit, 4) for limit in results["classes"]["interval_95"]["accuracy"]]
         assert values["macro F1"] == round(results["classes"]["macro_f1"], 4)
         assert values["RMSE over 37 vote fractions"] == round(results["votes"]["rmse_37"], 4)
     assert {result.dataset_split for result in data.eval_results} == {"test"}
@@ -101,7 +104,8 @@ def test_the_card_cites_further_data_sets_and_leaves_the_licence_open_where_thei
 def test_a_report_made_again_is_the_same(run, tmp_path):
     folder = tmp_path / run[0].name
     shutil.copytree(run[0], folder)
-    figures = [path for path in folder.glob("*.png")]
+    figures = [*folder.glob("*.png"), *folder.glob("*.pdf")]
+    assert {path.stem for path in folder.glob("*.pdf")} == {path.stem for path in folder.glob("*.png")}
     before = {path: path.read_bytes() for path in (*figures, folder / "README.md")}
     for path in figures:
         path.write_bytes(b"")

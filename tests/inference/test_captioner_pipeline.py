@@ -145,6 +145,8 @@ def test_the_standard_pipeline_says_what_ours_says(saved, captions, standard, im
     assert together[0][0]["generated_text"] == begun and together == [standard(row, max_new_tokens=6) for row in rows]
     chat = [{"role": "user", "content": [{"type": "image", "image": picture}]}]
     assert standard(chat, max_new_tokens=6)[0]["generated_text"][-1] == {"role": "assistant", "content": known}
+    chat[0]["content"].append({"type": "text", "text": "Describe this image."})
+    assert standard(text=chat, max_new_tokens=6)[0]["generated_text"][-1] == {"role": "assistant", "content": known}
 
 
 def test_the_standard_pipeline_refuses_questions_in_one_sentence(standard, images):

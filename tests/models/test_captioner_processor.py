@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from small_captioners import CAPTIONS, save_small
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from galaxy_vision import GalaxyCaptionerProcessor
 
@@ -168,3 +169,19 @@ def test_a_chat_of_one_image_is_described_and_a_question_in_it_is_refused(saved,
     ):
         with pytest.raises(ValueError, match=reason):
             processor.apply_chat_template(wrong, **asked)
+
+
+def test_the_snippet_of_the_hub_runs_with_a_request_to_describe(saved, image):
+    """As the Hub prints it for every model of image-text-to-text, but for its question about an animal."""
+    folder, _, ours = saved
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    picture = {"type": "image", "url": str(folder / "galaxy.png")}
+    for request in ("Describe this image in one sentence.", "describe it", "Caption this galaxy."):
+        messages = [chat(picture, {"type": "text", "text": request})]
+        inputs = processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        ).to(model.device)
+        outputs = model.generate(**inputs, max_new_tokens=40)
+        written = processor.decode(outputs[0][inputs["input_ids"].shape[-1] :])
+        assert written == ours.batch_decode(model.generate(**ours(image), max_new_tokens=40))[0]
