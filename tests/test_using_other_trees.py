@@ -215,7 +215,7 @@ def test_no_two_columns_have_the_same_name_whatever_a_tree_of_ones_own_calls_its
     taken = ["id", "probability_smooth_fraction"]
     columns = vote_columns(Trees([mine, DecisionTree("second", mine.questions)]), taken)
     names = [name.lower() for name in [*taken, *columns["mine"], *columns["second"]]]
-    assert len(set(names)) == len(names) == 2 + 2 * (7 * 3 + 3)
+    assert len(set(names)) == len(names) == 2 + 2 * (7 * 3 + 2 * 3)
     names = [name.lower() for name in [*taken, *vote_columns(Trees([mine]), taken)["mine"]]]
     assert len(set(names)) == len(names)
     assert len(set(answer_names(mine))) == 7 and answer_names(mine)[-1] == "probability_no"

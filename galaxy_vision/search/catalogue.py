@@ -120,15 +120,16 @@ class PredictedCatalogue:
     @cached_property
     def votes(self) -> dict[str, Votes]:
         """Campaign -> its columns; empty for a model without votes."""
-        recorded = self.metadata.get("trees")
+        recorded, classes = self.metadata.get("trees"), list(self.class_columns.values())
         if recorded:
-            found = _columns(Trees.from_list(recorded), self.schema.names)
+            found = vote_columns_in(self.schema.names, Trees.from_list(recorded), classes)
         else:  # of an older version, or written again by another program
             names = self.identity.get("campaigns") or campaign_names()
             trees = [tree_of(name) for name in names if name in campaign_names()]
-            found = _columns(Trees(trees), self.schema.names) if self.identity.get("campaigns") and trees else {}
+            known = self.identity.get("campaigns") and trees
+            found = vote_columns_in(self.schema.names, Trees(trees), classes) if known else {}
             for tree in trees if not found else ():
-                found |= _columns(Trees([tree]), self.schema.names)
+                found |= vote_columns_in(self.schema.names, Trees([tree]), classes)
         return found
 
     def votes_of(self, campaign: str | None) -> Votes | None:
@@ -178,9 +179,15 @@ def _read(file: Path) -> tuple[pa.Schema, dict]:
         raise ValueError(f"{file} is damaged ({reason}); remove it, and run galaxy-vision predict again") from error
 
 
-def _columns(trees: Trees, names: Sequence[str]) -> dict[str, Votes]:
-    """Return the columns of those trees that a table has, by the names that ``predict`` gives them."""
-    taken = [name for name in names if name in _BESIDE_VOTES or name.startswith(_PROBABILITY)]
+def vote_columns_in(names: Sequence[str], trees: Trees, classes: Sequence[str] = ()) -> dict[str, Votes]:
+    """Return the columns of those trees that a table has, by the names that ``predict`` gives them.
+
+    Args:
+        names: of all columns of the table.
+        trees: that it may have.
+        classes: names of the columns of its classes.
+    """
+    taken = [name for name in names if name in _BESIDE_VOTES or name in classes]
     found = {}
     for campaign, columns in vote_columns(trees, taken).items():
         tree = trees[campaign]

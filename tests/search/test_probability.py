@@ -8,7 +8,7 @@ from predicted_catalogues import table_of, votes_for
 from scipy.special import betaincc
 
 from galaxy_vision.models.decision_tree import GALAXY_ZOO_2
-from galaxy_vision.search.catalogue import _columns
+from galaxy_vision.search.catalogue import vote_columns_in
 from galaxy_vision.search.probability import beta_above, certainty_from_intervals, merged, query_scores, score_limit
 from galaxy_vision.search.sentence import read_sentence
 
@@ -19,7 +19,7 @@ DRAWS = 200_000
 
 def scores(sentence: str, concentration: np.ndarray, **settings):
     rows = table_of(np.atleast_2d(concentration), **settings)
-    votes = _columns(Trees(), rows.columns)["gz2"]
+    votes = vote_columns_in(rows.columns, Trees())["gz2"]
     sources = votes.sources()
     columns = {name: rows[name].to_numpy() for name in rows.columns}
     return query_scores(merged(read_sentence(sentence, GALAXY_ZOO_2), sources), sources, columns)
@@ -70,7 +70,7 @@ def test_the_probability_of_a_claim_is_that_of_monte_carlo_times_reach():
 )
 def test_no_score_is_above_its_limit(sentence):
     rows = table_of(np.exp(np.random.default_rng(0).uniform(-6, 7, (500, 37))))
-    sources = _columns(Trees(), rows.columns)["gz2"].sources()
+    sources = vote_columns_in(rows.columns, Trees())["gz2"].sources()
     columns, query = {name: rows[name].to_numpy() for name in rows.columns}, read_sentence(sentence, GALAXY_ZOO_2)
     query = merged(query, sources)
     assert (query_scores(query, sources, columns).score <= score_limit(query, sources, columns) + 1e-6).all()
