@@ -1,4 +1,4 @@
-"""Write the five rows of results into README.md, from metrics.json and run.json of the models in checkpoints/.
+"""Write the five rows of results into README.md, from the scores in checkpoints/.
 
 python docs/make_results.py
 """
@@ -9,6 +9,10 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- made by `python docs/make_results.py`.*? -->\n)(.*?)(\n\n)", re.DOTALL)
+
+CLASSIFIER = "galaxy-resnet/galaxy_zoo_challenge.json"
+"""What `galaxy-vision evaluate --model galaxy-resnet --dataset galaxy_zoo_challenge --output FILE` writes."""
+CAPTIONER = "galaxy-captioner/metrics.json"
 
 WINNER = ".0749 winner of the challenge, 17 networks, 61,578 training galaxies (Dieleman et al. 2015)"
 ZOOBOT = "{} Zoobot, Euclidised Hubble (Euclid Collaboration: Aussel et al. 2024)"
@@ -21,7 +25,7 @@ def rows(classifier: dict, captioner: dict) -> list[str]:
     """Return the lines of the table.
 
     Args:
-        classifier: content of its metrics.json; of several campaigns that of the challenge is taken.
+        classifier: its scores on the challenge; of several campaigns that of the challenge is taken.
         captioner: content of its metrics.json.
     """
     votes = classifier["votes"]
@@ -54,9 +58,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def with_results(readme: str, checkpoints: Path = REPOSITORY / "checkpoints") -> str:
     """Return README.md with the table of the models in ``checkpoints``."""
-    metrics = [
-        json.loads((checkpoints / name / "metrics.json").read_text()) for name in ("galaxy-resnet", "galaxy-captioner")
-    ]
+    metrics = [json.loads((checkpoints / name).read_text()) for name in (CLASSIFIER, CAPTIONER)]
     return TABLE.sub(lambda found: found[1] + "\n".join(rows(*metrics)) + found[3], readme, count=1)
 
 
