@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.data.twins import without_twins
+from galaxy_vision.inference.loading import load_classifier
 from galaxy_vision.runtime.shipped import CLASSIFIER
 from galaxy_vision.simulation.render import simulate_galaxy
 from galaxy_vision.training.rounds import in_rounds
@@ -93,9 +94,11 @@ def halves(rows: Dataset, folder: Path, seed: int) -> Path:
     return folder
 
 
-def arms(model: str | None, imagenet: str | None) -> dict[str, dict]:
-    """Return name -> arguments that differ of the ways to learn."""
-    ways = {"from scratch": {"init_from": None}}
+def arms(model: str | None, imagenet: str | None, like: str) -> dict[str, dict]:
+    """Return name -> arguments that differ of the ways to learn; what starts from scratch sees images as ``like``."""
+    classifier, processor = load_classifier(like)
+    view = {"image_size": processor.size["height"], "crop_fraction": processor.crop_fraction}
+    ways = {"from scratch": {"init_from": None, "backbone": classifier.config.backbone} | view}
     if model:
         ways |= {"ours": {"init_from": model}, "ours, probe": {"init_from": model, "probe": True}}
     if imagenet:
@@ -138,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = read()
         largest = int(np.bincount(rows["label"]).max()) // 2
         for count in (count for count in args.labels if count <= largest):
-            for way, settings in arms(model, args.imagenet).items():
+            for way, settings in arms(model, args.imagenet, model or args.model).items():
                 found = []
                 for draw in range(args.draws):
                     data = halves(rows, folder / "data" / f"{name.replace(' ', '_')}-{draw}", draw)

@@ -58,7 +58,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--count", type=int, default=400, help="galaxies that are scored (%(default)s)")
     args = parser.parse_args()
-    rows = load_galaxies(args.dataset)["validation"]
+    data = load_galaxies(args.dataset)
+    rows = data["validation"]
     rows = rows.select(range(min(args.count, len(rows))))
     pictures, votes = [row["image"].convert("RGB") for row in rows], np.array(rows["votes"], np.float32)
     cases = [case for case in CASES if case.name in SHOWN]
@@ -73,7 +74,7 @@ def main() -> None:
             argv = ["--dataset", args.dataset, "--init_from", "galaxy-resnet", "--output_dir", str(folder)]
             argv += ["--max_rows", str(args.rows), "--epochs", str(args.epochs), "--learning_rate", "3e-4"]
             train([*argv, "--crop_fraction", "0.55", "--drop_rate", "0.2", "--mixed_precision", "no", *flags])
-        score = Scorer("galaxy-resnet" if flags is None else str(folder))
+        score = Scorer("galaxy-resnet" if flags is None else str(folder), data.trees)
         scores = [f"{score(changed_images, votes):.4f}" for changed_images in images.values()]
         lines.append(f"| {name} | {' | '.join(scores)} |")
         print(lines[-1], flush=True)

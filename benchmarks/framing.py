@@ -27,7 +27,8 @@ from galaxy_vision.images.observation import observe
 from galaxy_vision.images.padding import cut_square
 from galaxy_vision.images.radii import log_radii
 from galaxy_vision.images.sources import FIELD
-from galaxy_vision.inference.loading import load_classifier
+from galaxy_vision.inference.loading import load_classifier, take_for
+from galaxy_vision.models.trees import Trees
 
 BATCH = 64
 NUM_FINAL = 500
@@ -87,15 +88,18 @@ def shifted(case: Case, rng: np.random.Generator) -> tuple[float, float]:
 class Scorer:
     """RMSE-37 of images by a classifier, and its predictions."""
 
-    def __init__(self, model: str):
+    def __init__(self, model: str, trees: Trees):
         self.classifier, self.processor = load_classifier(model)
+        take_for(self.classifier, trees)
+        self.campaign = trees.first.name
 
     @torch.inference_mode()
     def concentration(self, images: list[Image.Image]) -> np.ndarray:
         found = []
         for start in range(0, len(images), BATCH):
             pixels = self.processor(images[start : start + BATCH], return_tensors="pt")["pixel_values"]
-            found.append(self.classifier(pixel_values=pixels).vote_concentration.numpy())
+            concentration = self.classifier(pixel_values=pixels).vote_concentration
+            found.append(self.classifier.trees.part(concentration, self.campaign).numpy())
         return np.concatenate(found)
 
     def rmse(self, concentration: np.ndarray, votes: np.ndarray) -> float:
@@ -234,11 +238,11 @@ def main() -> None:
         print_fit(data["train"].select(range(2500)))
         print_scatter(validation.select(range(first)))
     elif args.limits:
-        print_limits(validation.select(range(first)), Scorer(args.model))
+        print_limits(validation.select(range(first)), Scorer(args.model, data.trees))
     else:
         final = validation.select(range(first, len(validation)))
         print_speed(final)
-        print_table(final, Scorer(args.model))
+        print_table(final, Scorer(args.model, data.trees))
 
 
 if __name__ == "__main__":

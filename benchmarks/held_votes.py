@@ -16,7 +16,7 @@ from galaxy_vision.data.batches import cache_pixels, make_loader
 from galaxy_vision.data.bounds import hold, read_bounds
 from galaxy_vision.data.load import load_galaxies
 from galaxy_vision.evaluation.metrics import published_values
-from galaxy_vision.inference.loading import load_classifier
+from galaxy_vision.inference.loading import load_classifier, take_for
 from galaxy_vision.inference.rotations import ROTATIONS, classify
 from galaxy_vision.models.decision_tree import kaggle_from_conditional, question_totals
 from galaxy_vision.training.checks import labels_of
@@ -26,13 +26,13 @@ CERTAIN = 1e7
 
 
 @torch.inference_mode()
-def predict(model, processor, rows, rotations: int) -> tuple[np.ndarray, np.ndarray]:
+def predict(model, processor, campaign: str, rows, rotations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return conditional fractions and certainties, both (N, 37)."""
     fractions, certainties = [], []
     for batch in make_loader(cache_pixels(rows, processor), processor.size["height"], 32, shuffle=False):
         outputs = classify(model, processor.normalize_pixels(batch["pixels"]), rotations)
-        fractions.append(model.predict_fractions(outputs).conditional)
-        certainties.append(question_totals(outputs.vote_concentration))
+        fractions.append(model.predict_fractions(outputs, campaign).conditional)
+        certainties.append(question_totals(model.trees.part(outputs.vote_concentration, campaign)))
     return torch.cat(fractions).double().numpy(), np.concatenate(certainties)
 
 
@@ -44,15 +44,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bounds", required=True, help="JSON file, as for datasets_scripts/predicted_votes.py")
     parser.add_argument("--rotations", type=int, default=1, choices=ROTATIONS, help="views to average over")
     args = parser.parse_args(argv)
-    voted = {}
-    for part in load_galaxies(args.votes).values():
+    voted, data = {}, load_galaxies(args.votes)
+    for part in data.values():
         voted |= dict(zip(part["id"], part["votes"], strict=True))
     rows = concatenate_datasets(list(load_galaxies(args.classes).values()))
     rows = rows.select([row for row, key in enumerate(rows["id"]) if key in voted])
     true, known = published_values([voted[key] for key in rows["id"]])
     names, labels = rows.features["label"].names, labels_of(rows)
     bounds = read_bounds(args.bounds, names)
-    free, certainty = predict(*load_classifier(args.model), rows, args.rotations)
+    model, processor = load_classifier(args.model)
+    take_for(model, data.trees)
+    free, certainty = predict(model, processor, data.trees.first.name, rows, args.rotations)
     predictions = {"free": free, "clipped": free.copy(), "held": free.copy()}
     for label, least in bounds.items():
         of_class = labels == label

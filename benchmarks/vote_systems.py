@@ -77,7 +77,7 @@ def main() -> None:
                 rows, concatenate_datasets([some.select_columns(["image"]) for some in others.values()])
             )
             print(f"{before - len(rows)} of {before} galaxies are in {name} too")
-        features, votes = view_features(model, rows, processor, args.views), known_votes(rows)
+        features, votes = view_features(model, rows, processor, args.views), known_votes(rows, trees)
         if args.features:
             torch.save((features, votes), args.features)
     prior, tree = head_of(model, like), trees.first

@@ -12,7 +12,7 @@ FLOORS = (
     ("data",),
     ("inference",),
     ("evaluation", "predict"),
-    ("training",),
+    ("training", "search"),
     ("label",),
     ("commands",),
     ("cli",),

@@ -13,7 +13,7 @@ from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands but ``predict``, ``train``, ``adapt`` and ``label``, which have their own."""
+    """Return the parser of all commands but those that have their own, such as ``predict`` and ``train``."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
         description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
@@ -112,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("train", help="learn labels of your own from a trained model: a table, class folders, a zip")
     commands.add_parser("adapt", help="add a campaign to a trained classifier by a few rows with its votes")
     commands.add_parser("label", help="label galaxies of a catalogue in the browser, those first that teach most")
+    commands.add_parser("search", help="find galaxies of a predicted catalogue by a sentence or by an example")
     return parser
 
 
@@ -192,6 +193,10 @@ def main(argv: list[str] | None = None) -> int:
         from .label.run import main as label
 
         return label(argv[1:])
+    if argv[:1] == ["search"]:
+        from .search.command import main as search
+
+        return search(argv[1:])
     args = build_parser().parse_args(argv)
     try:
         return args.run(args)

@@ -97,10 +97,13 @@ class Row(NamedTuple):
         return self.summary["status"].startswith("ok")
 
 
-def describe_batch(paths: list[str], progress: Callable[[int, int], None], campaign: str | None = None) -> list[Row]:
+def described_rows(paths: list[str], campaign: str | None = None) -> Iterator[tuple[Row, int]]:
     """Describe every image of these files and zips, with the votes of a campaign.
 
     An image that cannot be read, or is not reached within BATCH_SECONDS, has a row whose status says why.
+
+    Yields:
+        The row of an image, and the number of all images.
 
     Raises:
         ValueError: as in :func:`batch_members`, or a model is missing or does not have the campaign.
@@ -108,19 +111,26 @@ def describe_batch(paths: list[str], progress: Callable[[int, int], None], campa
     tree, _ = studio.tree(campaign)
     names = answer_names(tree)
     key_answers = {key: [names[index] for index in tree.concepts[key]] for key in KEY_CONCEPTS if key in tree.concepts}
-    members = list(batch_members(paths))
-    rows, end = [], time.monotonic() + BATCH_SECONDS
-    for done, (name, read) in enumerate(members):
-        progress(done, len(members))
+    members, end = list(batch_members(paths)), time.monotonic() + BATCH_SECONDS
+    for name, read in members:
         empty = dict.fromkeys(["file", "status", "class", "probability", "caption", *key_answers]) | {"file": name}
         try:
             if time.monotonic() > end:
                 raise ValueError(
                     f"not described: the batch took longer than the limit of {BATCH_SECONDS} s; give fewer images"
                 )
-            rows.append(_described(studio.read_image(read()), name, campaign, empty, key_answers))
+            row = _described(studio.read_image(read()), name, campaign, empty, key_answers)
         except ValueError as error:
-            rows.append(Row(empty | {"status": str(error)}, {}, "", ()))
+            row = Row(empty | {"status": str(error)}, {}, "", ())
+        yield row, len(members)
+
+
+def describe_batch(paths: list[str], progress: Callable[[int, int], None], campaign: str | None = None) -> list[Row]:
+    """Return what :func:`described_rows` yields; ``progress`` is told how many of how many are done."""
+    rows = []
+    for row, total in described_rows(paths, campaign):
+        rows.append(row)
+        progress(len(rows), total)
     return rows
 
 

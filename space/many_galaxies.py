@@ -1,19 +1,21 @@
 """The tab *Many*: files and zips become a table."""
 
 import time
+from collections.abc import Iterator
 
 import gradio as gr
 import page
 import pandas as pd
 import studio
 import table
-from batches import Row, describe_batch
+from batches import Row, described_rows
 from uploads import uploads_only, written
 
 MANY_BRIDGE = """window.galaxyVision.bridge((name, data) => trigger(name, data), ['recount', 'csv', 'parquet']);"""
-ARRIVED = "watch('value', () => window.galaxyVision.arrived());"
-OUTPUTS = 4
-"""Parts of the page that a batch changes: session, table, and the two files for download."""
+SETTLED = "watch('value', () => window.galaxyVision.settled());"
+OUTPUTS = 5
+"""Parts of the page that a batch changes: session, table, the two files for download, progress."""
+TELL_SECONDS = 0.5  # between two reports of how far it is; ours
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:
@@ -27,37 +29,40 @@ def as_table(rows: list[Row]) -> pd.DataFrame:
     )
 
 
-def show_files(session: dict, paths: list[str] | None, progress=gr.Progress()) -> list:  # noqa: B008 (gradio's way)
-    """Describe new files."""
+def show_files(session: dict, paths: list[str] | None) -> Iterator[list]:
+    """Describe new files; the outputs are shown as they come."""
     session["files"] = paths or []
-    return _show(session, progress)
+    yield from _show(session)
 
 
-def recount(session: dict, event: gr.EventData, progress=gr.Progress()) -> list:  # noqa: B008
+def recount(session: dict, event: gr.EventData) -> Iterator[list]:
     """Describe the same files with the votes of another campaign."""
     session["campaign"] = event.campaign
-    return _show(session, progress)
+    yield from _show(session)
 
 
-def _show(session: dict, progress) -> list:
-    """Return the table of the page and its two downloads."""
-
-    def show_progress(done: int, total: int) -> None:
-        progress((done, total), desc="Describing", unit="galaxies")
-
-    start = time.monotonic()
+def _show(session: dict) -> Iterator[list]:
+    """Yield how far it is, and at the end the table of the page and its two downloads."""
+    start = told = time.monotonic()
+    rows = []
     try:
         if not session["files"]:
             raise ValueError("There is no file yet; add images or a zip first.")
-        rows = describe_batch(session["files"], show_progress, session["campaign"])
+        for row, total in described_rows(session["files"], session["campaign"]):
+            rows.append(row)
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                yield [gr.skip()] * (OUTPUTS - 1) + [table.progress(len(rows), total, told - start)]
         names, first = studio.campaigns()
     except ValueError as error:
-        return [session, table.empty(page.note(str(error))), None, None]
+        yield [session, table.empty(page.note(str(error))), None, None, ""]
+        return
+    session["names"] = [row.summary["file"] for row in rows]
     frame = as_table(rows)
     csv, parquet = frame.to_csv(index=False).encode(), frame.to_parquet(index=False)
     picker = page.campaign_picker(names, session["campaign"] or first, "recount")
     html = table.table(rows, picker, time.monotonic() - start)
-    return [session, html, written("galaxies.csv", csv), written("galaxies.parquet", parquet)]
+    yield [session, html, written("galaxies.csv", csv), written("galaxies.parquet", parquet), ""]
 
 
 def many_galaxies(session: gr.State, private: dict) -> None:
@@ -67,11 +72,12 @@ def many_galaxies(session: gr.State, private: dict) -> None:
     files = uploads_only(
         gr.UploadButton("Choose images", file_count="multiple", file_types=kinds, elem_id="gv-files", visible="hidden")
     )
-    rows = gr.HTML(table.empty(), elem_id="gv-table", apply_default_css=False, js_on_load=ARRIVED)
+    progress = gr.HTML("", elem_id="gv-progress", apply_default_css=False)
+    rows = gr.HTML(table.empty(), elem_id="gv-table", apply_default_css=False, js_on_load=SETTLED)
     csv = gr.DownloadButton("CSV", elem_id="gv-csv", visible="hidden")
     parquet = gr.DownloadButton("Parquet", elem_id="gv-parquet", visible="hidden")
-    outputs = [session, rows, csv, parquet]
-    options = {"show_progress_on": [rows], **studio.MODEL_QUEUE, **private}
+    outputs = [session, rows, csv, parquet, progress]
+    options = {"show_progress": "hidden", **studio.MODEL_QUEUE, **private}
     files.upload(show_files, [session, files], outputs, **options)
     bridge.recount(recount, [session], outputs, **options)
     save = "(file) => window.galaxyVision.save(file)"

@@ -7,7 +7,6 @@ import gradio as gr
 import page
 import studio
 import visit
-from batches import batch_members
 from comparison import Card, comparison, waiting
 from figure import sheet
 from pictures import heat_url
@@ -26,7 +25,7 @@ BRIDGE = """window.galaxyVision.bridge((name, data) => trigger(name, data),
 """Events that the script of the page triggers. Gradio finds their names here."""
 LAYER = "watch('value', () => window.galaxyVision.layer(props.value));"
 SAVE = "(file) => window.galaxyVision.save(file)"
-IDLE = "() => window.galaxyVision.arrived()"
+IDLE = "() => window.galaxyVision.settled()"
 
 
 def _show(session: dict, source: visit.Source, field: float | None = None, again: studio.Look | None = None) -> list:
@@ -134,12 +133,7 @@ def show_visited(session: dict, event: gr.EventData) -> list:
 
 def show_row(session: dict, event: gr.EventData) -> list:
     """Show an image of the table of many."""
-    name, read = list(batch_members(session["files"]))[event.index]
-
-    def framed(frame: str):
-        return studio.read_image(read(), frame=frame)
-
-    return _show(session, visit.Source(f"row {event.index} {name}", name, framed))
+    return _show(session, visit.row(session["files"], event.index, session["names"][event.index]))
 
 
 def show_linked(session: dict, request: gr.Request) -> list:
@@ -185,23 +179,23 @@ def redraw(session: dict, event: gr.EventData):
     shown = session["shown"]
     if shown is None:
         return gr.skip()
-    heat = studio.heat_map(shown["look"].image, event.target, event.method)
-    words = dict((value, words) for words, value in studio.targets())[event.target].split(": ", 1)[1]
+    heat = studio.heat_map(shown["look"].image, event.evidence, event.method)
+    words = dict((value, words) for words, value in studio.targets())[event.evidence].split(": ", 1)[1]
     layer = {"number": shown["number"], "layer": heat_url(heat), "target": words, "method": event.method}
     return layer | {"empty": not heat.any()} if session["asked"] == shown["number"] else gr.skip()
 
 
 def _shown(session: dict) -> dict:
     if session["shown"] is None:
-        raise gr.Error("The image was deleted after fifteen minutes; give it again.", print_exception=False)
+        raise gr.Error(visit.DELETED, print_exception=False)
     return session["shown"]
 
 
 def write_figure(session: dict, event: gr.EventData) -> str:
     look = _shown(session)["look"]
-    heat = studio.heat_map(look.image, event.target, event.method)
+    heat = studio.heat_map(look.image, event.evidence, event.method)
     tree, _ = studio.tree(look.description["campaign"])
-    drawn = sheet(look.image, look.description, tree, heat, event.target, event.method, float(event.opacity))
+    drawn = sheet(look.image, look.description, tree, heat, event.evidence, event.method, float(event.opacity))
     return written(f"{studio.download_stem(look.description['image'])}.png", drawn)
 
 
@@ -210,7 +204,7 @@ def write_json(session: dict, event: gr.EventData) -> str:
     description = shown["look"].description
     content = description | {
         "claims": shown["look"].claims,
-        "heat_map": {"target": event.target, "method": event.method},
+        "heat_map": {"target": event.evidence, "method": event.method},
     }
     return written(f"{studio.download_stem(description['image'])}.json", studio.as_json(content).encode())
 

@@ -28,6 +28,14 @@ def empty(message: str = "") -> str:
 <code>galaxy-vision predict</code>.</p></div></div>"""
 
 
+def progress(done: int, total: int, seconds: float) -> str:
+    """Return how many images of a batch are described, and how long the others will take."""
+    left = seconds / done * (total - done)
+    return f"""<div class="gv-progress"><p role="status">{done} of {total} described, about {left:.0f} s left.</p>
+<div role="progressbar" aria-label="images described" aria-valuenow="{done}" aria-valuemin="0" aria-valuemax="{total}">
+<i style="width:{100 * done / total:.1f}%"></i></div></div>"""
+
+
 def table(rows: list[Row], picker: str, seconds: float) -> str:
     """Return the table of a batch; the script of the page filters and sorts it.
 

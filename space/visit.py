@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import studio
+from batches import batch_members
 from page import Thumbnail
 from pictures import thumbnail_url
 from PIL import Image
@@ -16,6 +17,7 @@ from galaxy_vision.images.limits import read_file
 
 EXAMPLES = sorted((studio.HERE / "examples").glob("*.jpg"))
 MOST_VISITED = 12  # images of the strip beside the examples; ours
+DELETED = "The image was deleted after fifteen minutes; give it again."
 NUMBERS = itertools.count(1)  # of the requested images of all visitors; the larger number is the later request
 
 
@@ -38,10 +40,11 @@ def new_session() -> dict:
 
     ``asked`` is the number of the request that came last; ``shown`` what is shown, with its ``number``, ``source``
     and ``look``; ``base`` and ``field`` how it is framed; ``visited`` sources and thumbnails, the latest
-    first; ``pinned`` the card that waits for comparison; ``files`` and ``campaign`` of the table of many.
+    first; ``pinned`` the card that waits for comparison; ``files`` and ``names`` of the images of the table of many;
+    ``campaign`` whose votes are predicted.
     """
     fields = ("shown", "base", "campaign", "pinned")
-    return dict.fromkeys(fields) | {"asked": 0, "field": 1.0, "visited": [], "files": []}
+    return dict.fromkeys(fields) | {"asked": 0, "field": 1.0, "visited": [], "files": [], "names": []}
 
 
 def example_name(index: int) -> str:
@@ -64,10 +67,22 @@ def upload(path: str, hdu: str, bands: str, stretch: str) -> Source:
 
     def read(frame: str) -> Image.Image:
         if not Path(path).exists():
-            raise ValueError("The image was deleted after fifteen minutes; give it again.")
+            raise ValueError(DELETED)
         return studio.read_image(read_file(path), hdu, bands, stretch, frame)
 
     return Source(f"upload {path} {hdu} {bands} {stretch}", Path(path).name, read)
+
+
+def row(files: list[str], index: int, name: str) -> Source:
+    """Return the source of an image of a batch, by its number among the images of these files and zips."""
+
+    def read(frame: str) -> Image.Image:
+        if not all(Path(path).exists() for path in files):
+            raise ValueError(DELETED)
+        _, read_bytes = list(batch_members(files))[index]
+        return studio.read_image(read_bytes(), frame=frame)
+
+    return Source(f"row {index} {files[0]}", name, read)
 
 
 @lru_cache(maxsize=1)

@@ -159,7 +159,8 @@ def _step(step: Step, is_last: bool) -> str:
     best, *others = step.answers
     rest = []
     if others and others[0].fraction >= 0.1:
-        rest.append(f"{escape(others[0].words)} {percent(others[0].fraction)}")
+        words = others[0].short if others[0].words[0].isdigit() else others[0].words  # "three arms 10 %"
+        rest.append(f"{escape(words)} {percent(others[0].fraction)}")
     if more := len(others) - len(rest):
         rest.append(f"{more} more")
     last = " gv-last" if is_last else ""

@@ -115,7 +115,7 @@ def imported(path) -> set[str]:
 @pytest.mark.parametrize(
     "folder, extras",
     [
-        ("galaxy_vision", ["export", "label", "sky"]),
+        ("galaxy_vision", ["export", "label", "search", "sky"]),
         ("datasets_scripts", ["hdf5"]),
         ("space", ["space"]),
         (".", [None]),

@@ -224,7 +224,7 @@ def test_no_two_columns_have_the_same_name_whatever_a_tree_of_ones_own_calls_its
 
 def test_names_of_galaxy_zoo_2_are_those_of_the_published_table_in_every_model():
     columns = [f"{answer}_{kind}" for answer in ANSWERS for kind in KINDS]
-    columns += [f"{question}_reach" for question in QUESTION_SLICES]
+    columns += [f"{question}_{kind}" for kind in ("reach", "certainty") for question in QUESTION_SLICES]
     for trees in (Trees(), Trees([DESI, GALAXY_ZOO_2])):
         assert vote_columns(trees)["gz2"] == columns
     assert answer_names(GALAXY_ZOO_2) == list(SHORT_NAMES) == list(answer_targets(GalaxyResNetConfig()))

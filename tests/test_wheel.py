@@ -46,7 +46,11 @@ def test_the_wheel_describes_a_galaxy_from_an_empty_folder(installed, galaxies, 
 def test_the_wheel_holds_every_module_and_every_file_of_the_models(installed):
     for folder in ("galaxy_vision", "checkpoints"):
         inside = installed / "galaxy_vision" if folder == "galaxy_vision" else installed / "galaxy_vision" / folder
-        suffixes = (".py", ".md") if folder == "galaxy_vision" else (".safetensors", "config.json", "tokenizer.json")
+        of_package, of_models = (
+            (".py", ".md", ".html", ".css", ".js"),
+            (".safetensors", "config.json", "tokenizer.json"),
+        )
+        suffixes = of_package if folder == "galaxy_vision" else of_models
         names = [path.relative_to(REPOSITORY / folder) for path in (REPOSITORY / folder).rglob("*")]
         assert not [name for name in names if name.name.endswith(suffixes) and not (inside / name).is_file()]
 

@@ -1,149 +1,51 @@
-"""A timm ResNet that is looked at through soft attention by an LSTM, which writes the caption word by word.
+"""A timm ResNet and an LSTM with soft attention to its features, which writes a caption word by word.
 
-After Xu et al. 2015 (Show, Attend and Tell, ICML; soft attention, gated context, deep output) with a backbone that may come from a
-trained galaxy classifier.
+After Xu et al. 2015 (Show, Attend and Tell, ICML): soft attention, gated context and deep output. The weights of the
+backbone may come from a trained galaxy classifier.
 """
 
-import timm
+from inspect import signature
+
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling, Seq2SeqLMOutput
+from transformers.utils import can_return_tuple
 
-from .caption_search import Decoder, beam_search, covers, greedy_search
+from .caption_decoder import DecoderState, GalaxyDecoder, at_least_float32
+from .caption_encoder import GalaxyEncoder
 from .configuration_galaxy_captioner import GalaxyCaptionerConfig
-from .strict_loading import StrictLoading, check_backbone
+from .generation_coverage import covers
+from .generation_galaxy_captioner import Decoder, beam_search, greedy_search
+from .strict_loading import StrictLoading, check_resnet
+from .tree import DecisionTree
 
 MAX_NEW_TOKENS = 48
-"""Longest caption in words where nobody says otherwise; ours: no sentence of captions.py has as many."""
+"""Default maximum of words in a caption. Ours: no caption of ``galaxy_vision.captions`` is as long."""
 
 STATE = "cache" if "cache" in Seq2SeqLMOutput.__dataclass_fields__ else "past_key_values"
-"""The name under which ``generate()`` carries the state from word to word: transformers 5.24 renamed it."""
+"""Name under which ``generate()`` carries the state from word to word; transformers 5.24 renamed it."""
 
 
-class DecoderState:
-    """What the decoder remembers between words, in the role that keys and values have in a transformer.
-
-    ``keys`` and ``places`` belong to the image and never change, so that beams, which are reordered within one image only, share them.
-    """
-
-    is_compileable = False
-    is_croppable = False
-
-    def __init__(
-        self, hidden: torch.Tensor, cell: torch.Tensor, keys: torch.Tensor | None, places: torch.Tensor, length: int = 0
-    ):
-        self.hidden, self.cell, self.keys, self.places, self.length = hidden, cell, keys, places, length
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self.length
-
-    def reorder_cache(self, beam_idx: torch.Tensor) -> "DecoderState":
-        self.hidden, self.cell = self.hidden.index_select(0, beam_idx), self.cell.index_select(0, beam_idx)
-        return self
-
-
-class GalaxyEncoder(nn.Module):
-    """Pixels -> (B, 1 + places, hidden_size): the whole image first, then the places of the grid, row by row."""
-
-    main_input_name = "pixel_values"
-
-    def __init__(self, config: GalaxyCaptionerConfig):
-        super().__init__()
-        self.stage = config.attention_stage
-        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0, in_chans=config.num_channels)
-        for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
-            if not tensor.is_meta:
-                tensor._is_hf_initialized = True  # keep timm's own initialisation
-        last = self.backbone.num_features
-        fine = self.backbone.feature_info[self.stage]["num_chs"]
-        self.project_places = nn.Linear(last if self.stage == 4 else fine + last, config.hidden_size)
-        self.project_whole = nn.Linear(last, config.hidden_size)
-        self.norm, self.dropout = nn.LayerNorm(config.hidden_size), nn.Dropout(config.drop_rate)
-
-    def train(self, mode: bool = True) -> "GalaxyEncoder":
-        """A frozen backbone stays in evaluation mode, so that its batch statistics do not drift."""
-        super().train(mode)
-        if not any(weight.requires_grad for weight in self.backbone.parameters()):
-            self.backbone.eval()
-        return self
-
-    def forward(self, pixel_values: torch.Tensor, **kwargs) -> BaseModelOutput:
-        maps = self.backbone.forward_intermediates(pixel_values, indices=sorted({self.stage, 4}), intermediates_only=True)
-        whole, places = maps[-1].mean((2, 3)), maps[0]
-        if self.stage < 4:  # fine places see the coarse ones that they lie in
-            coarse = F.interpolate(maps[-1], size=places.shape[-2:], mode="bilinear", align_corners=False)
-            places = torch.cat([places, coarse], 1)
-        places = self.project_places(places.flatten(2).transpose(1, 2))  # (B, P, D)
-        encoded = self.norm(torch.cat([self.project_whole(whole)[:, None], places], 1))
-        return BaseModelOutput(last_hidden_state=self.dropout(encoded))
-
-
-class GalaxyDecoder(nn.Module):
-    """One word at a time: attend, gate, LSTM."""
-
-    def __init__(self, config: GalaxyCaptionerConfig):
-        super().__init__()
-        size = config.hidden_size
-        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
-        self.start_hidden, self.start_cell = nn.Linear(size, size), nn.Linear(size, size)
-        self.use_attention = config.use_attention
-        if config.use_attention:
-            self.key, self.query = nn.Linear(size, config.attention_size), nn.Linear(size, config.attention_size, bias=False)
-            self.energy = nn.Linear(config.attention_size, 1, bias=False)
-        self.gate = nn.Linear(size, size)
-        self.cell = nn.LSTMCell(config.embedding_size + size, size)
-        self.output = nn.Linear(2 * size + config.embedding_size, config.embedding_size)
-        self.dropout = nn.Dropout(config.drop_rate)
-
-    def start(self, encoded: torch.Tensor) -> DecoderState:
-        """The state before the first word, from the output of the encoder (B, 1 + P, D)."""
-        whole, places = encoded[:, 0], encoded[:, 1:]
-        keys = self.key(places) if self.use_attention else None
-        return DecoderState(self.start_hidden(whole).tanh().float(), self.start_cell(whole).tanh().float(), keys, places)
-
-    def forward(self, input_ids: torch.Tensor, state: DecoderState) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of the next words (B, T, embedding_size) and where each looked (B, T, P); the state moves on."""
-        words = self.embedding(input_ids)  # (B, T, E)
-        hiddens, contexts, looked = [], [], []
-        for word in words.unbind(1):
-            if self.use_attention:
-                energy = self.energy((state.keys + self.query(state.hidden)[:, None]).tanh())[..., 0]  # (B, P)
-                attention = energy.float().softmax(-1)
-            else:
-                attention = state.hidden.new_full((len(word), state.places.shape[1]), 1 / state.places.shape[1])
-            context = (attention[:, None].to(state.places.dtype) @ state.places)[:, 0]  # (B, D)
-            context = self.gate(state.hidden).sigmoid() * context
-            state.hidden, state.cell = self.cell(torch.cat([word, context.to(word.dtype)], -1), (state.hidden, state.cell))
-            hiddens.append(state.hidden)
-            contexts.append(context)
-            looked.append(attention)
-        state.length += input_ids.shape[1]
-        deep = torch.cat([torch.stack(hiddens, 1), torch.stack(contexts, 1).to(words.dtype), words], -1)
-        return self.dropout(self.output(deep).tanh()), torch.stack(looked, 1)
-
-
-class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, GenerationMixin):
-    """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
+class GalaxyCaptionerPreTrainedModel(StrictLoading, PreTrainedModel):
+    """Base class of the models of this file: the encoder, the initialisation of weights, loading and saving."""
 
     config_class = GalaxyCaptionerConfig
     base_model_prefix = "captioner"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
-    _is_stateful = True
     _no_split_modules: tuple = ()
-    _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
+    _auto_classes = {
+        "AutoModel": "GalaxyCaptionerModel",
+        "AutoModelForImageTextToText": "GalaxyCaptionerForConditionalGeneration",
+    }
 
     def __init__(self, config: GalaxyCaptionerConfig):
         super().__init__(config)
-        check_backbone(config.backbone)
+        check_resnet(config.backbone)
         self.encoder = GalaxyEncoder(config)
-        self.decoder = GalaxyDecoder(config)
-        self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
-        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # saved with the model, or read from its folder
-        self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -156,16 +58,68 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)
         elif isinstance(module, nn.LSTMCell):
-            for name, weight in module.named_parameters():
-                (init.orthogonal_ if name == "weight_hh" else init.xavier_uniform_ if weight.ndim > 1 else init.zeros_)(weight)
+            init.xavier_uniform_(module.weight_ih)
+            init.orthogonal_(module.weight_hh)
+            init.zeros_(module.bias_ih)
+            init.zeros_(module.bias_hh)
         else:
             super()._init_weights(module)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
 
+
+class GalaxyCaptionerModel(GalaxyCaptionerPreTrainedModel):
+    """The encoder only: features of an image, for ``pipeline("image-feature-extraction")`` and similarity search."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^words\."]  # so that it loads from a captioner
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None
+    ) -> BaseModelOutputWithPooling:
+        """Compute features of a batch.
+
+        Args:
+            pixel_values: (B, C, H, W) from the image processor.
+            output_hidden_states: see :class:`GalaxyEncoder`.
+
+        Returns:
+            ``last_hidden_state`` (B, 1 + P, hidden_size): features of the whole image, which are also the
+            ``pooler_output``, and of the P places of the grid.
+        """
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        encoded = self.encoder(pixel_values, output_hidden_states=output_hidden_states)
+        whole = encoded.last_hidden_state[:, 0]
+        return BaseModelOutputWithPooling(encoded.last_hidden_state, whole, hidden_states=encoded.hidden_states)
+
+
+class GalaxyCaptionerForConditionalGeneration(GalaxyCaptionerPreTrainedModel, GenerationMixin):
+    """Caption of a galaxy image; ``generate(pixel_values=...)`` writes it, by greedy search, beams or sampling."""
+
+    accepts_loss_kwargs = True  # Trainer then passes num_items_in_batch
+    _is_stateful = True
+    _tied_weights_keys = {"words.weight": "decoder.embedding.weight"}
+
+    def __init__(self, config: GalaxyCaptionerConfig):
+        super().__init__(config)
+        self.decoder = GalaxyDecoder(config)
+        self.words = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
+        self.generation_config.max_new_tokens = MAX_NEW_TOKENS  # a saved model replaces it by its own
+        self.post_init()
+
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # the state is a DecoderState, which generate() must not replace by keys and values
+        return False  # the state is a DecoderState; generate() must not make another cache
+
+    def reads(self, tree: DecisionTree) -> bool:
+        """Return whether captions can be written from votes of this tree."""
+        trees = self.config.decision_trees
+        return trees is not None and tree.answers == trees.first.answers
 
     def get_encoder(self, *args, **kwargs) -> nn.Module:
         return self.encoder
@@ -173,88 +127,178 @@ class GalaxyCaptionerForConditionalGeneration(StrictLoading, PreTrainedModel, Ge
     def get_input_embeddings(self) -> nn.Module:
         return self.decoder.embedding
 
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.decoder.embedding = value
+
     def get_output_embeddings(self) -> nn.Module:
         return self.words
 
-    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, encoder_outputs=None, **kwargs) -> dict:
-        """Only the newest word is read: the state holds the others."""
-        state = kwargs.get(STATE)
-        newest = input_ids if state is None else input_ids[:, -1:]
-        return {"decoder_input_ids": newest, STATE: state, "encoder_outputs": encoder_outputs}
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.words = new_embeddings
 
-    def _sample(self, input_ids: torch.Tensor, **asked):
-        """Where ``generate()`` ends for greedy search and sampling."""
-        if not covers(self, input_ids, **asked):
-            return super()._sample(input_ids, **asked)
-        return greedy_search(*self._search_of(input_ids, **asked))
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, next_sequence_length=None, **kwargs) -> dict:
+        """Return the arguments of ``forward``: only the newest word where a state holds the earlier ones."""
+        newest = input_ids if kwargs.get(STATE) is None else input_ids[:, -1:]
+        return {name: value for name, value in kwargs.items() if name in FORWARDED} | {"decoder_input_ids": newest}
 
-    def _beam_search(self, input_ids: torch.Tensor, **asked):
-        """Where ``generate()`` ends for beams."""
-        if not covers(self, input_ids, **asked):
-            return super()._beam_search(input_ids, **asked)
-        return beam_search(*self._search_of(input_ids, **asked))[0]
+    def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
+        """Write captions, as in transformers: ``generate(pixel_values=...)``.
 
-    def _search_of(self, input_ids, generation_config, encoder_outputs, **others) -> tuple:
-        """The arguments of our own searches; ``generate()`` repeats each image for its beams, and they do not."""
+        A captioner that reads votes says those of the first of its campaigns, those of another one by
+        ``campaign="gz_challenge"``, or what a classifier predicts by ``votes=predict_fractions(...).conditional``.
+
+        Captions continue ``decoder_input_ids`` if given, padded on either side.
+
+        Raises:
+            ValueError: neither images nor encoder outputs are given.
+        """
+        if inputs is None and kwargs.get("pixel_values") is None and kwargs.get("encoder_outputs") is None:
+            raise ValueError("generate() was given no image; give pixel_values from the processor, or encoder_outputs")
+        beginnings, mask = kwargs.get("decoder_input_ids"), kwargs.pop("decoder_attention_mask", None)
+        if beginnings is not None:
+            pad = -1 if self.config.pad_token_id is None else self.config.pad_token_id
+            mask = beginnings != pad if mask is None else mask.bool()
+            if not mask.all():  # padding moves to the left, since captions are continued on the right
+                order = mask.int().argsort(dim=1, stable=True)
+                beginnings, mask = beginnings.gather(1, order), mask.gather(1, order)
+                used = mask.any(0)
+                kwargs |= {"decoder_input_ids": beginnings[:, used], "decoder_attention_mask": mask[:, used].long()}
+        return super().generate(inputs, *args, **kwargs)
+
+    def _prepare_generation_config(self, generation_config, *args, **kwargs) -> tuple:
+        """Let ``max_length`` of a call take precedence over a saved ``max_new_tokens``; minima likewise."""
+        settings, others = super()._prepare_generation_config(generation_config, *args, **kwargs)
+        for total, new in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
+            if _is_set(total, generation_config, kwargs) and not _is_set(new, generation_config, kwargs):
+                setattr(settings, new, None)
+        return settings, others
+
+    def _sample(self, input_ids: torch.Tensor, **options):
+        """Search greedily, or sample; called by ``generate()``."""
+        if not covers(self, input_ids, **options):
+            return super()._sample(input_ids, **options)
+        return greedy_search(*self._search_arguments(input_ids, **options))
+
+    def _beam_search(self, input_ids: torch.Tensor, **options):
+        """Search with beams; called by ``generate()``."""
+        if not covers(self, input_ids, **options):
+            return super()._beam_search(input_ids, **options)
+        return beam_search(*self._search_arguments(input_ids, **options))[0]
+
+    def _search_arguments(self, input_ids, generation_config, encoder_outputs, **others) -> tuple:
+        """Return the arguments of our searches: each image once, which ``generate()`` has repeated for its beams."""
         images = slice(None, None, generation_config.num_beams)
         decoder = Decoder(self.decoder, self.words, encoder_outputs.last_hidden_state[images])
         return decoder, input_ids[images], generation_config
 
+    @can_return_tuple
     def forward(
         self,
         pixel_values: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         encoder_outputs: BaseModelOutput | None = None,
+        votes: torch.Tensor | None = None,
+        campaign: str | None = None,
         cache: DecoderState | None = None,
         past_key_values: DecoderState | None = None,
-        return_dict: bool | None = None,
-        **kwargs,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Seq2SeqLMOutput:
-        """Score every next word.
+        """Score the word after each word of the captions.
 
         Args:
-            pixel_values: (B, C, H, W) from the image processor; not needed with ``encoder_outputs``.
-            decoder_input_ids: (B, T) words so far, the start token first; made from ``labels`` where absent.
+            pixel_values: (B, C, H, W) from the image processor; not needed with ``encoder_outputs`` or a state.
+            decoder_input_ids: (B, T) words so far, the start token first; made from ``labels`` if not given.
+            decoder_attention_mask: (B, T), 0 for padding, which is not read.
             labels: (B, T) the words to be written, eos last, -100 for padding.
-            encoder_outputs: what the encoder said, so that it need not run again.
-            cache: the state after earlier words; ``past_key_values`` before transformers 5.24.
+            encoder_outputs: output of the encoder, which then does not run again.
+            votes, campaign: see :class:`GalaxyEncoder`.
+            cache: the state after earlier words, which is updated in place.
+            past_key_values: the same, as it was named before transformers 5.24.
+            use_cache: return the state.
+            output_attentions: False leaves ``cross_attentions`` out.
+            output_hidden_states: also return ``encoder_hidden_states`` (see :class:`GalaxyEncoder`) and
+                ``decoder_hidden_states``: input (B, T, embedding_size) and output (B, T, hidden_size) of the LSTM.
+            num_items_in_batch: number of words in all batches of one optimiser step, by which ``Trainer`` wants the
+                summed loss divided. None for the mean over the words of this batch.
 
         Returns:
-            ``logits`` (B, T, vocab_size), ``loss`` with labels, the state under the name of the argument, and where each word looked as
-            ``cross_attentions``: one tensor (B, T, places), rows sum to 1.
+            ``logits`` (B, T, vocab_size), ``loss`` if there are labels, the state under the name of its argument, and
+            ``cross_attentions``: one tensor (B, T, P) of the attention of each word, whose rows sum to 1.
+
+        Raises:
+            ValueError: images or words are missing, or their numbers differ.
         """
-        if encoder_outputs is None:
-            if pixel_values is None:
-                raise ValueError("neither pixel_values nor encoder_outputs were given; give one of them")
-            encoder_outputs = self.encoder(pixel_values)
+        use_cache = self.config.use_cache if use_cache is None else use_cache
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        state = cache if cache is not None else past_key_values
+        if encoder_outputs is None and pixel_values is not None:
+            encoder_outputs = self.encoder(pixel_values, votes, campaign, output_hidden_states)
+        if encoder_outputs is None and state is None:
+            raise ValueError("neither pixel_values nor encoder_outputs were given; give one of them")
         if decoder_input_ids is None:
             if labels is None:
-                raise ValueError("neither decoder_input_ids nor labels were given; give one of them, or call generate()")
-            start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id)
-            decoder_input_ids = torch.cat(
-                [start, labels[:, :-1].masked_fill(labels[:, :-1] == -100, self.config.pad_token_id)], 1
-            )
-        encoded = encoder_outputs.last_hidden_state
-        state = cache if cache is not None else past_key_values
+                raise ValueError(
+                    "neither decoder_input_ids nor labels were given; give one of them, or call generate()"
+                )
+            decoder_input_ids = self._shifted(labels)
+        encoded = None if encoder_outputs is None else encoder_outputs[0]
         if state is None:
             state = self.decoder.start(encoded)
-        features, attention = self.decoder(decoder_input_ids, state)
+        if len(decoder_input_ids) != len(state.hidden):
+            raise ValueError(
+                f"there are words of {len(decoder_input_ids)} captions for {len(state.hidden)} images; give one "
+                "caption for each image"
+            )
+        if decoder_attention_mask is not None:
+            decoder_attention_mask = decoder_attention_mask[:, -decoder_input_ids.shape[1] :]
+        features, attention, hidden_states = self.decoder(decoder_input_ids, state, decoder_attention_mask)
         logits = self.words(features)
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
-        output = Seq2SeqLMOutput(
+            scores, targets = at_least_float32(logits).flatten(0, 1), labels.flatten()
+            if num_items_in_batch is None:
+                loss = F.cross_entropy(scores, targets, ignore_index=-100)
+            else:
+                loss = F.cross_entropy(scores, targets, ignore_index=-100, reduction="sum") / num_items_in_batch
+        return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            cross_attentions=(attention,),
+            cross_attentions=None if output_attentions is False else (attention,),
+            decoder_hidden_states=hidden_states if output_hidden_states else None,
             encoder_last_hidden_state=encoded,
-            **{STATE: state},
+            encoder_hidden_states=encoder_outputs.hidden_states if output_hidden_states and encoder_outputs else None,
+            **{STATE: state if use_cache else None},
         )
-        return output.to_tuple() if return_dict is False else output
+
+    def _shifted(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the words that are read while ``labels`` are written: the start token and all labels but the last."""
+        settings = self.config
+        start = settings.bos_token_id if settings.decoder_start_token_id is None else settings.decoder_start_token_id
+        if start is None:
+            raise ValueError("decoder_start_token_id of the configuration is None; set it, or give decoder_input_ids")
+        shifted = labels.new_full(labels.shape, start)
+        shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == -100, settings.pad_token_id or 0)
+        return shifted
 
 
-# A saved folder then carries the code, so that it loads where this package is not installed.
+_ARGUMENTS = set(signature(GalaxyCaptionerForConditionalGeneration.forward).parameters)
+FORWARDED = _ARGUMENTS - {"self", "labels", "pixel_values"}
+"""Arguments of ``forward`` that ``generate()`` passes on for every word."""
+
+
+def _is_set(name: str, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
+    """Return whether the caller of ``generate()`` sets a length."""
+    return kwargs.get(name) is not None or getattr(generation_config, name, None) is not None
+
+
+# Saved folders then contain the code, and load where this package is not installed.
+GalaxyCaptionerModel.register_for_auto_class("AutoModel")
 GalaxyCaptionerForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
 
-__all__ = ["GalaxyCaptionerForConditionalGeneration"]
+__all__ = ["GalaxyCaptionerForConditionalGeneration", "GalaxyCaptionerModel"]

@@ -1,35 +1,160 @@
-"""The Galaxy Zoo 2 decision tree: reach, fractions and class codes on the questions of ``questions.py``.
+"""The decision tree of Galaxy Zoo 2: its questions and answers, and what only its tables have.
 
-Every array has the 37 answers of :data:`ANSWERS` on its last axis. Four quantities are kept apart by name:
-
-* *votes*: the number of volunteers who gave each answer (fractional where a source publishes fractions only; NaN where
-  the source does not know the question);
-* *conditional* fraction: the share of an answer among those who were asked its question, p(answer | asked); NaN where
-  nobody was asked;
-* *reach*: the share of all volunteers who are asked the question of an answer, p(asked);
-* *Kaggle* values: conditional x reach, as the Galaxy Challenge published them, with the error of that release in Q6.
+Every array has the 37 answers of :data:`ANSWERS` on its last axis. Votes, conditional fractions and reach are those of
+:mod:`galaxy_vision.models.tree`; *Kaggle* values are cumulative fractions, conditional x reach, as the Galaxy Challenge
+published them, with the error of that release in Q6.
 """
 
-import re
-import sys
+from typing import NamedTuple
 
 import numpy as np
 
-from .questions import (  # noqa: F401 (the tree and its arithmetic are one for those who import this)
-    ANSWERS,
-    HART16_KINDS,
-    KAGGLE_COLUMNS,
-    MIN_VOTES,
-    NUM_ANSWERS,
-    QUESTIONS,
-    SHORT_NAMES,
-    WELL_SAMPLED,
-    Question,
+from .tree import DecisionTree
+from .tree import Question as TreeQuestion
+
+
+class Question(NamedTuple):
+    """One task of the tree.
+
+    Attributes:
+        stem: hart16 column stem, such as ``"t02_edgeon"``.
+        text: the question as volunteers read it.
+        answers: hart16 answer names in column order, such as ``("a04_yes", "a05_no")``.
+        parents: answers of other questions, each of which leads to this one; empty for the first question.
+        hub: name of the question in the data sets of galaxy-datasets (Walmsley et al. 2023, JOSS 8, 5312).
+        hub_answers: its answer names there, in the order of ``answers``; empty where they do not have the question.
+        concepts: what each answer means, see :mod:`galaxy_vision.models.concepts`.
+    """
+
+    stem: str
+    text: str
+    answers: tuple[str, ...]
+    parents: tuple[str, ...]
+    hub: str
+    hub_answers: tuple[str, ...]
+    concepts: tuple[str, ...]
+
+
+QUESTIONS = (
+    Question(
+        "t01_smooth_or_features",
+        "Is the galaxy simply smooth and rounded, with no sign of a disk?",
+        ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact"),
+        (),
+        "smooth-or-featured",
+        ("smooth", "featured-or-disk", "artifact"),
+        ("smooth", "featured", "not-a-galaxy"),
+    ),
+    Question(
+        "t02_edgeon",
+        "Could this be a disk viewed edge-on?",
+        ("a04_yes", "a05_no"),
+        ("a02_features_or_disk",),
+        "disk-edge-on",
+        ("yes", "no"),
+        ("edge-on", "not-edge-on"),
+    ),
+    Question(
+        "t03_bar",
+        "Is there a sign of a bar feature through the centre of the galaxy?",
+        ("a06_bar", "a07_no_bar"),
+        ("a05_no",),
+        "bar",
+        ("yes", "no"),
+        ("bar", "bar-none"),
+    ),
+    Question(
+        "t04_spiral",
+        "Is there any sign of a spiral arm pattern?",
+        ("a08_spiral", "a09_no_spiral"),
+        ("a05_no",),
+        "has-spiral-arms",
+        ("yes", "no"),
+        ("spiral", "spiral-none"),
+    ),
+    Question(
+        "t05_bulge_prominence",
+        "How prominent is the central bulge, compared with the rest of the galaxy?",
+        ("a10_no_bulge", "a11_just_noticeable", "a12_obvious", "a13_dominant"),
+        ("a05_no",),
+        "bulge-size",
+        ("no", "just-noticeable", "obvious", "dominant"),
+        ("bulge-none", "bulge-small", "bulge-obvious", "bulge-dominant"),
+    ),
+    Question(
+        "t06_odd",
+        "Is there anything odd?",
+        ("a14_yes", "a15_no"),
+        ("a01_smooth", "a02_features_or_disk"),
+        "something-odd",
+        ("yes", "no"),
+        ("odd", "odd-none"),
+    ),
+    Question(
+        "t07_rounded",
+        "How rounded is it?",
+        ("a16_completely_round", "a17_in_between", "a18_cigar_shaped"),
+        ("a01_smooth",),
+        "how-rounded",
+        ("round", "in-between", "cigar"),
+        ("round", "in-between", "cigar-shaped"),
+    ),
+    Question(
+        "t08_odd_feature",
+        "Is the odd feature a ring, or is the galaxy disturbed or irregular?",
+        ("a19_ring", "a20_lens_or_arc", "a21_disturbed", "a22_irregular", "a23_other", "a24_merger", "a38_dust_lane"),
+        ("a14_yes",),
+        "",
+        (),
+        ("ring", "lens-or-arc", "disturbed", "irregular", "odd-other", "merger", "dust-lane"),
+    ),
+    Question(
+        "t09_bulge_shape",
+        "Does the galaxy have a bulge at its centre? If so, what shape?",
+        ("a25_rounded", "a26_boxy", "a27_no_bulge"),
+        ("a04_yes",),
+        "bulge-shape",
+        ("round", "boxy", "no-bulge"),
+        ("edge-on-bulge-rounded", "edge-on-bulge-boxy", "edge-on-bulge-none"),
+    ),
+    Question(
+        "t10_arms_winding",
+        "How tightly wound do the spiral arms appear?",
+        ("a28_tight", "a29_medium", "a30_loose"),
+        ("a08_spiral",),
+        "spiral-winding",
+        ("tight", "medium", "loose"),
+        ("winding-tight", "winding-medium", "winding-loose"),
+    ),
+    Question(
+        "t11_arms_number",
+        "How many spiral arms are there?",
+        ("a31_1", "a32_2", "a33_3", "a34_4", "a36_more_than_4", "a37_cant_tell"),
+        ("a08_spiral",),
+        "spiral-arm-count",
+        ("1", "2", "3", "4", "more-than-4", "cant-tell"),
+        ("arms-1", "arms-2", "arms-3", "arms-4", "arms-more-than-4", "arms-cant-tell"),
+    ),
 )
+"""The 11 questions in the order of their task numbers."""
+
+ANSWERS = tuple(f"{question.stem}_{answer}" for question in QUESTIONS for answer in question.answers)
+"""The 37 hart16 column stems, such as ``"t01_smooth_or_features_a01_smooth"``: the last axis of arrays of votes."""
+
+KAGGLE_COLUMNS = tuple(
+    f"Class{number}.{answer}"
+    for number, question in enumerate(QUESTIONS, 1)
+    for answer in range(1, len(question.answers) + 1)
+)
+"""The 37 columns of ``training_solutions_rev1.csv`` in the order of :data:`ANSWERS`."""
+
+NUM_ANSWERS = len(ANSWERS)
+SHORT_NAMES = tuple(answer for question in QUESTIONS for answer in question.answers)
+"""The 37 answer names without their question, such as ``"a01_smooth"``; each occurs once."""
 
 
 def answer_index(name: str) -> int:
-    """Place of an answer on the last axis, from ``"a08_spiral"``, ``"a08"`` or the whole stem.
+    """Return the index of an answer on the last axis, from ``"a08_spiral"``, ``"a08"`` or the whole stem.
 
     Raises:
         KeyError: no answer has that name.
@@ -40,25 +165,39 @@ def answer_index(name: str) -> int:
     raise KeyError(f"{name!r} is not an answer of the Galaxy Zoo 2 tree; the answers are {', '.join(SHORT_NAMES)}")
 
 
-def _slices() -> dict[str, slice]:
-    start, found = 0, {}
-    for question in QUESTIONS:
-        found[question.stem] = slice(start, start + len(question.answers))
-        start += len(question.answers)
-    return found
+GALAXY_ZOO_2 = DecisionTree(
+    "gz2",
+    tuple(
+        TreeQuestion(
+            question.stem,
+            question.answers,
+            tuple(
+                (other.stem, parent) for other in QUESTIONS for parent in question.parents if parent in other.answers
+            ),
+            question.text,
+            concepts=question.concepts,
+        )
+        for question in QUESTIONS
+    ),
+)
+"""The tree as a value; its questions are named by the stems of hart16."""
 
-
-QUESTION_SLICES = _slices()
+QUESTION_SLICES = GALAXY_ZOO_2.slices
 """Question stem -> slice of its answers on the last axis."""
 
-QUESTION_OF_ANSWER = np.repeat(np.arange(len(QUESTIONS)), [len(q.answers) for q in QUESTIONS])
-"""(37,) int: which of :data:`QUESTIONS` each answer belongs to."""
+QUESTION_OF_ANSWER = GALAXY_ZOO_2.question_of_answer
+"""(37,) int: index into :data:`QUESTIONS` of the question of each answer."""
 
-_PARENTS = {q.stem: tuple(answer_index(parent) for parent in q.parents) for q in QUESTIONS}
+WELL_SAMPLED = {stem: {SHORT_NAMES[index]: least for index, least in cuts} for stem, cuts in GALAXY_ZOO_2.cuts.items()}
+"""Question -> least fraction of each answer on the way to it for which its votes are well sampled."""
+
+question_totals = GALAXY_ZOO_2.totals
+conditional_fractions = GALAXY_ZOO_2.conditional
+reach = GALAXY_ZOO_2.reach
 
 
 def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
-    """The 37 column names of a galaxy-datasets table, ``{question}-{campaign}_{answer}``; None where it has no such column."""
+    """Return the 37 columns of a galaxy-datasets table, ``{question}-{campaign}_{answer}``; None for a missing one."""
     names = []
     for question in QUESTIONS:
         answers = question.hub_answers or (None,) * len(question.answers)
@@ -66,73 +205,15 @@ def hub_columns(campaign: str = "gz2") -> tuple[str | None, ...]:
     return tuple(names)
 
 
-def _check(values, name: str) -> None:
-    if values.shape[-1:] != (NUM_ANSWERS,):
-        raise ValueError(f"{name} has shape {tuple(values.shape)}; its last axis must be the {NUM_ANSWERS} answers of ANSWERS")
-
-
-def question_totals(votes) -> np.ndarray:
-    """Sum over the answers of each question, repeated for each answer: (..., 37) -> (..., 37)."""
-    votes = np.asarray(votes, dtype=np.float64)
-    _check(votes, "votes")
-    totals = np.add.reduceat(votes, [s.start for s in QUESTION_SLICES.values()], axis=-1)
-    return totals[..., QUESTION_OF_ANSWER]
-
-
-def conditional_fractions(votes) -> np.ndarray:
-    """Share of each answer among the votes on its question.
-
-    Args:
-        votes: (..., 37) votes, or any weights >= 0 that need not sum to one (debiased fractions do not).
-
-    Returns:
-        (..., 37) float64 that sums to one over each question; NaN where a question has no vote or is unknown.
-    """
-    votes = np.asarray(votes, dtype=np.float64)
-    totals = question_totals(votes)
-    return np.divide(votes, totals, out=np.full(votes.shape, np.nan), where=totals > 0)
-
-
-def reach(conditional):
-    """Probability that a volunteer is asked the question of each answer.
-
-    The reach of a question is the sum, over the answers that lead to it, of the reach of that answer's question times its
-    conditional fraction; so t10 is a02 x a05 x a08 and t06 is a01 + a02.
-
-    Args:
-        conditional: (..., 37) conditional fractions, a numpy array or a torch tensor.
-
-    Returns:
-        (..., 37) of the same type: equal for all answers of a question. A fraction below a question that nobody reaches does
-        not matter (0); one that is NaN below a question that is reached makes its children NaN.
-    """
-    is_torch = type(conditional).__module__.startswith("torch")
-    xp = sys.modules["torch"] if is_torch else np
-    if not is_torch:
-        conditional = np.asarray(conditional, dtype=np.float64)
-    _check(conditional, "conditional")
-    asked = {}
-    for stem, parents in _PARENTS.items():  # every question stands after those that lead to it
-        if not parents:
-            asked[stem] = xp.ones_like(conditional[..., 0])
-            continue
-        routes = []
-        for parent in parents:
-            above = asked[QUESTIONS[QUESTION_OF_ANSWER[parent]].stem]
-            routes.append(xp.where(above == 0, xp.zeros_like(above), above * conditional[..., parent]))
-        asked[stem] = sum(routes)
-    return xp.stack([asked[QUESTIONS[question].stem] for question in QUESTION_OF_ANSWER], -1)
-
-
 NOMINAL_CLASSIFICATIONS = 44
-"""Of a galaxy whose number of volunteers is unknown: the median of Galaxy Zoo 2 (Willett et al. 2013, section 2.2)."""
+"""Number of volunteers where it is unknown: the median of Galaxy Zoo 2 (Willett et al. 2013, section 2.2)."""
 
 
 def votes_from_conditional(conditional, num_classifications) -> np.ndarray:
-    """Expected votes = reach x conditional x number of classifications, kept fractional.
+    """Return expected votes, reach x conditional x number of classifications, which are not rounded.
 
     Args:
-        conditional: (..., 37) conditional fractions; NaN where nobody was asked (0 votes) or unknown (NaN stays).
+        conditional: (..., 37) conditional fractions. NaN becomes 0 where nobody was asked, and stays NaN elsewhere.
         num_classifications: (...) number of volunteers who classified the galaxy.
     """
     conditional = np.asarray(conditional, dtype=np.float64)
@@ -142,7 +223,7 @@ def votes_from_conditional(conditional, num_classifications) -> np.ndarray:
 
 
 def _kaggle_reach(conditional) -> np.ndarray:
-    """As :func:`reach`, but with the release's error: t06 counts as asked of everyone, and so t08 of all who found it odd."""
+    """Return :func:`reach` with the error of the release: all volunteers reach t06, and all "odd" ones of it t08."""
     asked = reach(conditional)
     asked[..., QUESTION_SLICES["t06_odd"]] = 1.0
     asked[..., QUESTION_SLICES["t08_odd_feature"]] = conditional[..., answer_index("a14"), None]
@@ -150,10 +231,10 @@ def _kaggle_reach(conditional) -> np.ndarray:
 
 
 def kaggle_from_conditional(conditional) -> np.ndarray:
-    """Conditional fractions -> cumulative values of the Galaxy Challenge, (..., 37) -> (..., 37).
+    """Return the cumulative values of the Galaxy Challenge for conditional fractions, (..., 37) -> (..., 37).
 
-    Each value is p(answer | asked) x p(asked), except that Q6 sums to 1 although the tree gives Class1.1 + Class1.2, and
-    Q8 sums to Class6.1 accordingly. Questions that nobody reaches (NaN or not) become 0.
+    A value is p(answer | asked) x p(asked), except that Q6 sums to 1, where the tree gives Class1.1 + Class1.2, and Q8
+    to Class6.1 accordingly. Questions that nobody reaches become 0.
     """
     conditional = np.asarray(conditional, dtype=np.float64)
     asked = _kaggle_reach(conditional)
@@ -161,100 +242,9 @@ def kaggle_from_conditional(conditional) -> np.ndarray:
 
 
 def conditional_from_kaggle(kaggle) -> np.ndarray:
-    """Cumulative values of the Galaxy Challenge -> conditional fractions, (..., 37); NaN where a question sums to 0.
+    """Return conditional fractions for cumulative values of the Galaxy Challenge, (..., 37) -> (..., 37).
 
-    Dividing by a question's own sum undoes the accumulation whatever the release took as its reach, Q6 included.
+    They are the values over the sum of their question, whatever the release took as its reach, so that the error in Q6
+    does not matter; NaN where the sum is 0.
     """
     return conditional_fractions(kaggle)
-
-
-# gz2_class: which answer each letter stands for (Willett et al. 2013, section 4.2; GZ2 data release notes).
-_ROUNDNESS = {"r": "a16_completely_round", "i": "a17_in_between", "c": "a18_cigar_shaped"}
-_EDGE_ON_BULGE = {"r": "a25_rounded", "b": "a26_boxy", "n": "a27_no_bulge"}
-_BULGE = {"d": "a10_no_bulge", "c": "a11_just_noticeable", "b": "a12_obvious", "a": "a13_dominant"}
-_ARMS = {
-    "1": "a31_1",
-    "2": "a32_2",
-    "3": "a33_3",
-    "4": "a34_4",
-    "+": "a36_more_than_4",
-    "?": "a37_cant_tell",
-}
-_WINDING = {"t": "a28_tight", "m": "a29_medium", "l": "a30_loose"}
-_ODD = {
-    "r": "a19_ring",
-    "l": "a20_lens_or_arc",
-    "d": "a21_disturbed",
-    "i": "a22_irregular",
-    "o": "a23_other",
-    "m": "a24_merger",
-    "u": "a38_dust_lane",
-}
-_GZ2_CLASS = re.compile(
-    r"(?:(?P<star>A)|E(?P<rounded>[ric])|Se(?P<edge>[rbn])|S(?P<bar>B?)(?P<bulge>[abcd])(?:(?P<arms>[1234+?])(?P<winding>[tml]))?)"
-    r"(?:\((?P<odd>[rldiomu])\))?"
-)
-
-
-def gz2_class(debiased) -> str:
-    """The ``gz2_class`` string of one galaxy, such as ``"SBb2m(r)"``.
-
-    Every letter is the answer with the largest debiased fraction, the first on a tie; how confident volunteers were plays no
-    part. The letter a to d is the size of the bulge, not a Hubble stage.
-
-    Args:
-        debiased: (37,) debiased (or plain conditional) fractions; NaN never wins.
-
-    Raises:
-        ValueError: the array is not one galaxy's 37 answers.
-    """
-    debiased = np.asarray(debiased, dtype=np.float64)
-    if debiased.shape != (NUM_ANSWERS,):
-        raise ValueError(f"debiased has shape {debiased.shape}; give one galaxy's ({NUM_ANSWERS},) answers")
-    value = dict(zip(SHORT_NAMES, np.nan_to_num(debiased, nan=-1.0), strict=True))
-
-    def winner(letters: dict[str, str]) -> str:
-        return max(letters, key=lambda letter: value[letters[letter]])
-
-    first = winner({"E": "a01_smooth", "S": "a02_features_or_disk", "A": "a03_star_or_artifact"})
-    if first == "A":
-        return "A"
-    if first == "E":
-        code = "E" + winner(_ROUNDNESS)
-    elif value["a04_yes"] >= value["a05_no"]:
-        code = "Se" + winner(_EDGE_ON_BULGE)
-    else:
-        code = "SB" if value["a06_bar"] > value["a07_no_bar"] else "S"
-        code += winner(_BULGE)
-        if value["a08_spiral"] > value["a09_no_spiral"]:
-            code += winner(_ARMS) + winner(_WINDING)
-    if value["a14_yes"] >= value["a15_no"]:
-        code += f"({winner(_ODD)})"
-    return code
-
-
-def parse_gz2_class(code: str) -> dict[str, str]:
-    """The answers that a ``gz2_class`` string states: question stem -> hart16 answer name, in tree order.
-
-    Raises:
-        ValueError: the string is not in the grammar of the GZ2 release.
-    """
-    match = _GZ2_CLASS.fullmatch(code)
-    if match is None or (match["star"] and match["odd"]):
-        raise ValueError(f"{code!r} is not a gz2_class; expected for example 'Er', 'Sen', 'SBb2m(r)' or 'A'")
-    said = []
-    if match["star"]:
-        said.append("a03_star_or_artifact")
-    elif match["rounded"]:
-        said += ["a01_smooth", _ROUNDNESS[match["rounded"]]]
-    elif match["edge"]:
-        said += ["a02_features_or_disk", "a04_yes", _EDGE_ON_BULGE[match["edge"]]]
-    else:
-        said += ["a02_features_or_disk", "a05_no", "a06_bar" if match["bar"] else "a07_no_bar"]
-        said += ["a08_spiral" if match["arms"] else "a09_no_spiral", _BULGE[match["bulge"]]]
-        if match["arms"]:
-            said += [_ARMS[match["arms"]], _WINDING[match["winding"]]]
-    if not match["star"]:
-        said += ["a14_yes", _ODD[match["odd"]]] if match["odd"] else ["a15_no"]
-    places = sorted(answer_index(answer) for answer in said)
-    return {QUESTIONS[QUESTION_OF_ANSWER[place]].stem: SHORT_NAMES[place] for place in places}

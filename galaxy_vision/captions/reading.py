@@ -29,14 +29,14 @@ from .vocabulary import (
 _NOUNS = {"arm": "arm", "arms": "arm", "bulge": "bulge"}
 _ABSENT = re.compile(rf"{ABSENT}(?![\w-])")
 _UNTIL_SPACE = re.compile(r"\S+")
-_NEAR = 10  # largest distance in words between a modifier and its noun in free text; ours
+NEAR = 10  # largest distance in words between a modifier and its noun in free text; ours
 _DENIES_NEXT = 4  # words over which a negation applies to a phrase; ours, enough for "no evidence for any bar"
 # "no bar, ring or bulge" denies all three; an item with its own article does not belong to the list ("no bar, a lens or
 # an arc"). At most eight more items are read, so that the search for the end of the list does not grow with the text.
 _OR = re.compile(r" (?:, (?:(?!an? )[\w'-]+ ){1,3}){0,8},? ?or ")
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
     """A phrase of the grammar, or a single word.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Token(NamedTuple):
         return self.kind not in ("noun", "word")
 
 
-class _Scope:
+class Scope:
     """How far the negations that were read so far apply.
 
     Attributes:
@@ -83,11 +83,11 @@ class _Scope:
     def __init__(self):
         self.words, self.clear, self.list_end = 0, True, -1
 
-    def covers(self, token: _Token) -> bool:
+    def covers(self, token: Token) -> bool:
         """Return whether an earlier negation denies this phrase or noun."""
         return self.words > 0 or token.at <= self.list_end
 
-    def pass_phrase(self, token: _Token, denied: bool, text: str) -> None:
+    def pass_phrase(self, token: Token, denied: bool, text: str) -> None:
         """Move past a phrase: a denied modifier passes its negation on ("no obvious ring"), others may begin a list."""
         self.words = _DENIES_NEXT if denied and token.kind != "claim" else 0
         self.clear = self.words == 0
@@ -95,7 +95,7 @@ class _Scope:
         if begins_list and (more := _OR.match(text, token.end)):
             self.list_end = more.end()
 
-    def open(self, token: _Token) -> None:
+    def open(self, token: Token) -> None:
         """Open or close the scope for a word or noun, before it is interpreted."""
         word = token.text.split()[0]
         if word in NEGATING or word.endswith("n't"):
@@ -124,13 +124,13 @@ class _Reading:
     """
 
     def __init__(self, text: str, known: frozenset[str]):
-        self.text, self.known, self.scope = text, known, _Scope()
+        self.text, self.known, self.scope = text, known, Scope()
         self.claims: list[Claim] = []
         self.unread: list[tuple[int, str]] = []
-        self.nouns: list[_Token] = []
-        self.modifiers: list[_Token] = []
+        self.nouns: list[Token] = []
+        self.modifiers: list[Token] = []
 
-    def read_phrase(self, token: _Token) -> None:
+    def read_phrase(self, token: Token) -> None:
         """Read a phrase as a claim, a denial, a modifier, or unread words if its denial has no answer."""
         denied = token.kind != "filler" and (token.negated or token.absent or self.scope.covers(token))
         if denied:
@@ -145,7 +145,7 @@ class _Reading:
             self.modifiers.append(token)
         self.scope.pass_phrase(token, denied, self.text)
 
-    def read_word(self, token: _Token) -> None:
+    def read_word(self, token: Token) -> None:
         """Read a noun, or a single word that belongs to no phrase."""
         self.scope.open(token)
         denied = token.kind == "noun" and (token.absent or self.scope.covers(token))
@@ -169,7 +169,7 @@ class _Reading:
         # "arms" inside of phrases too, such as "spiral arms"
         nouns["arm"] += [index for index, word in enumerate(self.text.split()) if word in ("arm", "arms")]
         near = {
-            kind: {index + offset for index in indices for offset in range(-_NEAR, _NEAR + 1)}
+            kind: {index + offset for index in indices for offset in range(-NEAR, NEAR + 1)}
             for kind, indices in nouns.items()
         }
         for token in self.modifiers:
@@ -199,7 +199,7 @@ def claims_of_words(words: Sequence[str], tree: DecisionTree = GALAXY_ZOO_2) -> 
         tree: as for :func:`parse_claims`.
     """
     words = [word.lower() for word in words]
-    tokens = list(_tokens(" ".join(words), vocabulary_of(tree)))
+    tokens = list(tokens_of(" ".join(words), vocabulary_of(tree)))
     claims: list[Claim | None] = [None] * len(words)
     denied = {(token.kind, token.phrase): DENIED.get(token.claim.concept) for token in tokens if token.claim}
     for token in tokens:
@@ -223,14 +223,14 @@ def claims_of_words(words: Sequence[str], tree: DecisionTree = GALAXY_ZOO_2) -> 
 
 def _read(text: str, vocabulary: Vocabulary) -> Claims:
     reading = _Reading(text, vocabulary.known)
-    for token in _tokens(text, vocabulary):
+    for token in tokens_of(text, vocabulary):
         reading.read_phrase(token) if token.is_phrase else reading.read_word(token)
     reading.join_modifiers()
     unread = (word for _, word in sorted(reading.unread, key=lambda item: item[0]))
     return Claims(_with_one_kind_of_bulge(reading.claims, vocabulary.known), unread)
 
 
-def _tokens(text: str, vocabulary: Vocabulary) -> Iterator[_Token]:
+def tokens_of(text: str, vocabulary: Vocabulary) -> Iterator[Token]:
     at, index = 0, 0
     while at < len(text):
         token = _phrase_at(text, at, index, vocabulary) or _word_at(text, at, index)
@@ -238,7 +238,7 @@ def _tokens(text: str, vocabulary: Vocabulary) -> Iterator[_Token]:
         at, index = token.end + 1, index + token.text.count(" ") + 1
 
 
-def _phrase_at(text: str, at: int, index: int, vocabulary: Vocabulary) -> _Token | None:
+def _phrase_at(text: str, at: int, index: int, vocabulary: Vocabulary) -> Token | None:
     """Return the longest phrase that starts at character ``at``, which is word ``index``; None if there is none."""
     matches = [
         (match, table, kind) for pattern, table, kind in vocabulary.phrases if (match := pattern.match(text, at))
@@ -252,16 +252,16 @@ def _phrase_at(text: str, at: int, index: int, vocabulary: Vocabulary) -> _Token
         "absent": bool(match["absent"]),
         "weak": match["hedge"] in WEAK,
     }
-    return _Token(kind, match.group(), at, index, claim, match["phrase"], **marks)
+    return Token(kind, match.group(), at, index, claim, match["phrase"], **marks)
 
 
-def _word_at(text: str, at: int, index: int) -> _Token:
+def _word_at(text: str, at: int, index: int) -> Token:
     """Return the word at character ``at``, which is word ``index``; a noun with the words behind that deny it."""
     word = _UNTIL_SPACE.match(text, at).group()
     if word not in _NOUNS:
-        return _Token("word", word, at, index)
+        return Token("word", word, at, index)
     absent = _ABSENT.match(text, at + len(word))
-    return _Token("noun", word + (absent.group() if absent else ""), at, index, None, _NOUNS[word], absent=bool(absent))
+    return Token("noun", word + (absent.group() if absent else ""), at, index, None, _NOUNS[word], absent=bool(absent))
 
 
 def _with_one_kind_of_bulge(claims: list[Claim], known: frozenset[str]) -> list[Claim]:

@@ -153,8 +153,8 @@ def vocabulary_of(tree: DecisionTree, with_words: bool = True) -> Vocabulary:
         finer |= {_bare(form): words for words in plan.words for form in forms(words)}
     numbers = {re.sub(r"^a ", "", phrase): key for phrase, key in _table(known, grammar.ARM_NUMBERS).items()}
     tables = ((finer, "claim"), (lexicon, "claim"), (numbers, "arm"), (_table(known, BULGE_WORDS), "bulge"))
-    phrases = [(_pattern(table), table, kind) for table, kind in tables if table]
-    return Vocabulary(known, (*phrases, (_pattern(grammar.NO_CLAIM), None, "filler")))
+    phrases = [(pattern(table), table, kind) for table, kind in tables if table]
+    return Vocabulary(known, (*phrases, (pattern(grammar.NO_CLAIM), None, "filler")))
 
 
 def normal(text: str) -> str:
@@ -184,7 +184,7 @@ def _table(known: frozenset[str], *tables: Mapping[str, Iterable[str]]) -> dict[
     return concepts
 
 
-def _pattern(phrases: Iterable[str]) -> re.Pattern:
+def pattern(phrases: Iterable[str]) -> re.Pattern:
     """Compile a pattern of these phrases, with what negates or hedges them before and behind."""
     alternatives = "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
     negations, hedges = "|".join(NEGATIONS), "|".join(READ_HEDGES)

@@ -62,7 +62,7 @@ def card_text(folder: Path, results: dict, run: dict, name: str | None = None, p
         simulated=dataset["name"] == "simulated",
         also_fitted=_also_fitted(results, run),
         doubt=few_tested(results["rows"], arguments.get("folds", 0)) if "task" in results else None,
-        base=run.get("base") if "task" in results else None,
+        base=run.get("base"),
         dataset=dataset,
         further=run.get("further_datasets", []),
         license_known=_licence(run) not in (None, "other", "unknown"),

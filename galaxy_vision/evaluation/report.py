@@ -44,6 +44,8 @@ PACKAGES = (
     "pillow",
 )
 """Packages that compute, load or score; their versions are recorded in run.json."""
+STARTS = ("init_from", "encoder", "model")
+"""Arguments that name a model that a run starts from."""
 
 SHEETS = ("mistakes.png", "heat_maps.png", "captions.png")
 """Figures that show images of the test split."""
@@ -89,7 +91,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
         "versions": versions | {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _git_state(Path(__file__).parent),
         "base_models": _base_models(args),
-        "base": describe_base(getattr(args, "init_from", None)),
+        "base": describe_base(next(filter(None, (getattr(args, name, None) for name in STARTS)), None)),
         "dataset": describe_dataset(args.dataset, args.num_simulated, args.trees)
         | {"classes": label_names_of(data["test"])},
         "further_datasets": [describe_dataset(name) for name in args.further_datasets],
@@ -109,7 +111,7 @@ def describe_run(args, accelerator, data: dict, results: dict) -> dict:
 def _base_models(args) -> list[str]:
     """Return the Hub ids of the models that the run started from, without folders, which only this machine has."""
     backbone = getattr(args, "pretrained_backbone", None)
-    models = [getattr(args, name, None) for name in ("init_from", "encoder", "model")]
+    models = [getattr(args, name, None) for name in STARTS]
     models = [model for model in models if model and not Path(model).is_dir()]
     return [f"timm/{backbone}", *models] if backbone else models
 

@@ -81,14 +81,13 @@
   const rest = () => {
     if (!state) return;
     if (!state.total) return message('empty', 'No images yet', 'Put images into the folder of the catalogue: they are shown here as soon as they are there.');
-    const out = state.broken ? ` ${state.broken} could not be read.` : '';
-    message('finished', 'All labelled', `${state.labelled} of ${state.total} galaxies have a label.${out} Labels gives you the file; galaxy-vision train --data learns from it.`);
+    message('finished', 'All labelled', `${state.labelled} of ${state.total} galaxies have a label. Labels gives you the file; galaxy-vision train --data learns from it.`);
     say('All galaxies are labelled.');
   };
 
   const render = () => {
     const most = Number(document.getElementById('gvl').dataset.most), highest = Math.max(1, ...state.labels.map((label) => label.count));
-    $('question').textContent = state.find ? `Is it “${state.find}”?` : 'What is it?';
+    $('question').textContent = state.find ? `Looking for “${state.find}”` : 'What is it?';
     $('progress').textContent = `${state.labelled} of ${state.total} labelled`;
     $('bar').setAttribute('aria-valuenow', state.labelled);
     $('bar').setAttribute('aria-valuemax', Math.max(state.total, 1));
@@ -104,7 +103,7 @@
       button.querySelector('b').textContent = name;
       button.querySelector('i').style.width = `${Math.round(72 * count / highest)}px`;
       button.querySelector('.gvl-more span').textContent = count;
-      button.setAttribute('aria-label', `${name}, key ${index + 1}, ${count} so far`);
+      button.setAttribute('aria-keyshortcuts', index + 1);
       button.classList.toggle('gvl-hit', name === hit);
       return button;
     }));
@@ -128,10 +127,11 @@
     const odd = state.last.some(({ label, guess }) => guess && guess !== label);
     $('past-note').textContent = !state.last.length ? 'Your last six come here.' : odd ? 'Your last six. Framed in gold: the model had said otherwise.' : 'Your last six.';
     $('agreed').textContent = state.judged ? `${state.agreed} of ${state.judged}` : '–';
-    $('agreed-note').textContent = state.judged ? 'the model said the same, before it saw your label' : 'the model has not learned yet: it needs two labels that differ';
+    $('agreed-note').textContent = state.judged ? 'the model said the same, before it saw your label'
+      : state.learned ? 'the model has learned; it is compared with your next labels' : 'the model has not learned yet: it needs two labels that differ';
     $('until').textContent = state.until === 1 ? '1 label' : `${state.until} labels`;
     $('until-note').textContent = state.until ? 'until it learns again from all of them' : 'to wait for: it learns right now';
-    $('notes').textContent = [...state.notes, state.broken ? `${state.broken} images cannot be read and are left out.` : ''].filter(Boolean).join(' ');
+    $('notes').textContent = [...state.notes, state.broken ? `Left out, since they cannot be read: ${state.broken}.` : ''].filter(Boolean).join(' ');
   };
   const take = (answer) => {
     state = answer;

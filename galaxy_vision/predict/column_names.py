@@ -10,6 +10,9 @@ from ..models.trees import Trees
 
 INTERVAL = ("fraction", "lower", "upper")
 """Ends of the columns of an answer: its fraction, and the 90 % interval of it."""
+OF_QUESTION = ("reach", "certainty")
+"""Ends of the columns of a question: the share of volunteers who are asked it, and how many votes the prediction is
+worth, the sum of the Dirichlet concentrations of its answers."""
 
 OTHER_COLUMNS = ("id", "source", "status", "error", "reading", "doubts", "caption", "embedding")
 """Columns of a prediction that are not of classes, numbers and votes."""
@@ -41,9 +44,9 @@ def _plain(name: str) -> str:
 def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return the columns of the votes of each campaign, under the names of its published table.
 
-    They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, and then ``{question}_reach``
-    of each question. Campaigns that share a name have theirs before all of their columns, as in
-    ``gz_jwst_ceers_bar-jwst_strong_fraction``.
+    They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, then ``{question}_reach`` of
+    each question, and ``{question}_certainty`` of each. Campaigns that share a name have theirs before all of their
+    columns, as in ``gz_jwst_ceers_bar-jwst_strong_fraction``.
 
     Args:
         trees: of the columns.
@@ -52,7 +55,7 @@ def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]
     names = {}
     for campaign, tree in trees.items():
         answers = [f"{answer}_{kind}" for answer in published_names(tree) for kind in INTERVAL]
-        names[campaign] = answers + [f"{question.name}_reach" for question in tree.questions]
+        names[campaign] = answers + [f"{question.name}_{kind}" for kind in OF_QUESTION for question in tree.questions]
     lower = {campaign: {name.lower() for name in columns} for campaign, columns in names.items()}
     for campaign, columns in names.items():
         if any(lower[campaign] & lower[other] for other in names if other != campaign):

@@ -11,7 +11,7 @@ from ..inference.classes import class_doubts
 from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.modeling_galaxy_resnet import VoteFractions
 from ..models.trees import Trees
-from .column_names import number_columns, probability_columns, vote_columns
+from .column_names import OF_QUESTION, number_columns, probability_columns, vote_columns
 from .rows import Row
 
 TEXT, NUMBER = pa.string(), pa.float32()
@@ -44,6 +44,7 @@ class Described(NamedTuple):
         probabilities: (B, classes).
         uncertain: (B,) probability that the galaxy has none of the classes; None where the class head decides.
         votes: campaign -> fractions of its answers with their intervals, and reach; empty without votes.
+        certainty: campaign -> (B, answers) sum of the Dirichlet concentrations of the question of each answer.
         captions: of each row; None without a captioner.
         features: (B, features); None unless asked for.
         errors: (B, numbers) of a model of numbers, whose values are in ``probabilities``; None for others.
@@ -54,6 +55,7 @@ class Described(NamedTuple):
     probabilities: np.ndarray
     uncertain: np.ndarray | None = None
     votes: Mapping[str, VoteFractions] = MappingProxyType({})
+    certainty: Mapping[str, np.ndarray] = MappingProxyType({})
     captions: Sequence[str] | None = None
     features: np.ndarray | None = None
     errors: np.ndarray | None = None
@@ -145,10 +147,12 @@ def _of_votes(trees: Trees, taken: Sequence[str]) -> list[Column]:
     for campaign, names in vote_columns(trees, taken).items():
         tree = trees[campaign]
         values = [(field, index) for index in range(len(tree.answers)) for field in ("conditional", "lower", "upper")]
-        values += [("reach", answers.start) for answers in tree.slices.values()]
+        values += [(field, answers.start) for field in OF_QUESTION for answers in tree.slices.values()]
         for name, (field, index) in zip(names, values, strict=True):
 
             def of_batch(batch: Described, campaign=campaign, field=field, index=index) -> np.ndarray:
+                if field == "certainty":
+                    return batch.certainty[campaign][:, index]
                 return getattr(batch.votes[campaign], field)[:, index]
 
             columns.append(Column(name, NUMBER, of_batch))

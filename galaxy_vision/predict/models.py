@@ -29,6 +29,7 @@ from ..inference.rotations import classify
 from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.modeling_galaxy_resnet import GalaxyResNetForImageClassification
 from ..models.trees import Trees
+from ..models.vote_fractions import totals_of
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
@@ -185,8 +186,10 @@ class Models:
             outputs, tokens = self._outputs(self.compute, pixels)
         count = len(rows)
         captions = features = None
-        votes = {}
-        for campaign in self.trees or ():
+        votes, certainty = {}, {}
+        for campaign, tree in (self.trees or {}).items():
+            concentration = self.classifier.trees.part(outputs.vote_concentration, campaign).float()
+            certainty[campaign] = totals_of(concentration, tree).cpu().numpy()[:count]
             fractions = self.classifier.predict_fractions(outputs, campaign)
             votes[campaign] = type(fractions)(*(values.cpu().numpy()[:count] for values in fractions))
         if self.args.captioner:
@@ -200,7 +203,8 @@ class Models:
         else:
             classes = class_probabilities(self.classifier, outputs, self.class_campaign)
         numbers = [None if values is None else values.float().cpu().numpy()[:count] for values in (*classes, errors)]
-        return as_table(self.columns, Described(rows, decoded, *numbers[:2], votes, captions, features, numbers[2]))
+        beside = (votes, certainty, captions, features, numbers[2])
+        return as_table(self.columns, Described(rows, decoded, *numbers[:2], *beside))
 
     def _to_device(self, index: int, squares) -> torch.Tensor:
         """Return the normalised pixels (batch_size, 3, size, size) of one of the processors on the device."""

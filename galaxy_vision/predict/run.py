@@ -90,6 +90,7 @@ def predict(args: Arguments, accelerator) -> bool:
         "catalogue": args.catalogue,
         "class_names": models.class_names,
         "class_columns": models.answer_columns,
+        "trees": models.trees.to_list() if models.trees else None,
     }
     writer = PartWriter(output_dir, schema(models.columns), metadata, args.rows_per_part)
     row_counts = [catalogue.part_rows[part] for part in mine]

@@ -62,6 +62,7 @@ class RunState(Run):
         bar: shows progress.
         keeps_statistics: batch normalisation keeps the means and variances that it has, as few images say little of
             them.
+        checkpoint_epochs: epochs between checkpoints; a few seconds of learning need not be saved every time.
     """
 
     model: nn.Module
@@ -75,6 +76,7 @@ class RunState(Run):
     checkpoints: Checkpoints
     bar: tqdm
     keeps_statistics: bool = False
+    checkpoint_epochs: int = 1
 
     @property
     def evaluated(self) -> nn.Module:

@@ -8,6 +8,7 @@ arXiv:1606.09282), so that votes and captions stay.
 """
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ LAYER_DECAY = 0.7
 """Rate of a layer, as a share of that of the next one nearer to the head."""
 VIEWS = 4
 """Views of each training image that the first head is fitted to: the image, and others turned, zoomed and shifted."""
+CHECKPOINTS = 4
+"""Of a run on few rows, whose epochs take a second and less than a checkpoint. Ours."""
 KEPT_WEIGHT = 1.0
 """Weight of the loss by which votes are kept: the mean squared change of the logarithms of their concentrations."""
 
@@ -85,6 +88,7 @@ def learn_own_labels(run: Run, rows: Rows, start: GalaxyResNetForImageClassifica
 
     objective = own_objective(problem, rows.trees if rows.has_votes else None, kept, KEPT_WEIGHT)
     run = prepare(run, rows, model, layered_groups(model, args), objective, targets, keeps_statistics=start is not None)
+    run.checkpoint_epochs = max(args.epochs // CHECKPOINTS, 1) if rows.few else 1
 
     # -------------------------------------------------------------------------------------------------- what is chosen
     def scored(model: GalaxyResNetForImageClassification, split: str) -> tuple[dict, object] | None:
@@ -97,7 +101,8 @@ def learn_own_labels(run: Run, rows: Rows, start: GalaxyResNetForImageClassifica
 
     def validate(model: GalaxyResNetForImageClassification) -> tuple[float, dict] | None:
         if rows.few:  # they are learned from too: the last epoch is kept, at whose end the rate is 0
-            return -float(run.progress.epoch), {}
+            is_last = run.progress.epoch + 1 == args.epochs or args.patience
+            return (-float(run.progress.epoch) if is_last else math.inf), {}
         found = scored(model, "validation")
         return None if found is None else (found[0]["loss"], {"validation_loss": found[0]["loss"]})
 

@@ -171,7 +171,8 @@ def fit(run: RunState, validate: Callable, begin_epoch: Callable[[int], None] | 
             progress.history.append(row)
             accelerator.log(known, step=progress.epoch)
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-            checkpoints.save(progress.epoch * len(run.loaders["train"]))
+            if progress.epoch % run.checkpoint_epochs == 0 or progress.epoch == args.epochs:
+                checkpoints.save(progress.epoch * len(run.loaders["train"]))
             checkpoints.end_if_terminating()
 
 

@@ -27,7 +27,7 @@
   const waiting = []; // events and files from before gradio was there
   const ask = (name, data = {}) => (triggers[name] ? triggers[name](name, data) : waiting.push(() => ask(name, data)));
   const flush = () => {
-    while (waiting.length) waiting.shift()();
+    waiting.splice(0).forEach((run) => run()); // what cannot run yet waits again
   };
 
   const inputOf = (id) => $(id === 'gv-files' ? '#gv-many input[type=file]' : '#gv-one input[type=file]');
@@ -46,32 +46,35 @@
   };
 
   // Waiting: the image at once, dimmed, in the room of its plate.
+  let looking = ''; // the picture that is waited for
   const busy = (picture) => {
     const url = picture instanceof File ? URL.createObjectURL(picture) : picture;
     document.body.classList.add('gv-busy');
-    let veil = $('#gv-veil');
-    if (!veil) {
-      veil = Object.assign(document.createElement('div'), { id: 'gv-veil' });
-      veil.innerHTML = '<img alt=""><i></i><p role="status"></p>';
-      document.body.append(veil);
-    }
+    looking = picture;
+    $('#gv-veil')?.remove();
+    const hero = $$('.gv-hero').find((plate) => plate.offsetParent);
+    if (!hero) return;
+    const veil = Object.assign(document.createElement('div'), { id: 'gv-veil' });
+    veil.innerHTML = '<img alt=""><i></i><p role="status"></p>';
+    hero.append(veil);
     $('img', veil).src = url || '';
     $('img', veil).hidden = !url;
     $('img', veil).onerror = (event) => {
       event.target.hidden = true;
     };
     $('p', veil).textContent = 'Looking: class, votes, sentence and the evidence for its words.';
-    const hero = $$('.gv-hero').find((plate) => plate.offsetParent);
-    hero?.append(veil);
   };
   let kept = ''; // selector of the control that keeps the focus when the answer comes
   const keep = (selector) => {
     kept = selector;
   };
-  const arrived = () => {
-    if (!document.body.classList.contains('gv-busy')) return;
+  const settled = () => {
     document.body.classList.remove('gv-busy');
     $('#gv-veil')?.remove();
+  };
+  const arrived = () => {
+    if (!document.body.classList.contains('gv-busy')) return;
+    settled();
     requestAnimationFrame(show);
   };
   const show = () => {
@@ -87,8 +90,8 @@
       // what was changed stays under the hand
       const knob = $(kept);
       kept = '';
-      if (knob.closest('details')) knob.closest('details').open = true;
-      knob.focus({ preventScroll: true });
+      if (knob?.closest('details')) knob.closest('details').open = true;
+      knob?.focus({ preventScroll: true });
       return;
     }
     const isPhone = innerWidth <= 700;
@@ -120,7 +123,14 @@
   const scrolled = {}; // tab -> where it was left
   addEventListener('popstate', (event) => tab(event.state?.tab ?? 'one'));
 
+  let isStarted = false;
   const started = () => {
+    if (isStarted) return;
+    if (!$('#gv-stage .gv-stage') || !inputOf('gv-upload') || !inputOf('gv-files')) {
+      setTimeout(started, 50); // its parts come one by one
+      return;
+    }
+    isStarted = true;
     setTheme(chosenTheme()); // gradio has set its own
     $('#gv-first')?.remove();
     document.body.dataset.tab ||= 'one';
@@ -128,6 +138,7 @@
       panel.setAttribute('role', 'tabpanel');
       panel.setAttribute('aria-labelledby', panel.id.replace('gv-', 'gv-tab-'));
     });
+    if (document.body.classList.contains('gv-busy')) busy(looking);
     flush();
   };
   const bridge = (trigger, names) => {
@@ -136,7 +147,7 @@
     });
     requestAnimationFrame(started);
   };
-  window.galaxyVision = { ask, bridge, arrived, save, busy, keep, $, $$ };
+  window.galaxyVision = { ask, bridge, arrived, settled, save, busy, keep, $, $$ };
 
   const isMany = () => document.body.dataset.tab === 'many';
   const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');

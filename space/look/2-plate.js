@@ -44,7 +44,7 @@
     }
     evidence($('.gv-map').dataset.home, label, method, 'most', empty);
   };
-  const pick = () => ask('redraw', { target: $('.gv-target').value, method: $('.gv-method').value });
+  const pick = () => ask('redraw', { evidence: $('.gv-target').value, method: $('.gv-method').value });
   const press = (word) => {
     const on = word.getAttribute('aria-pressed') !== 'true';
     bare();
@@ -78,7 +78,7 @@
     }, 300);
   };
   const chosen = () => ({
-    target: $('.gv-target').value,
+    evidence: $('.gv-target').value,
     method: $('.gv-method').value,
     opacity: $('.gv-opacity').value,
   });

@@ -151,9 +151,9 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
     (folder / f"hold-{work}").touch()
     (folder / "held").unlink(missing_ok=True)
     if work == "eigencam":
-        late = start("gv-bridge", "redraw", [None], event_data={"target": "spiral", "method": work})
+        late = start("gv-bridge", "redraw", [None], event_data={"evidence": "spiral", "method": work})
     elif work == "figure":
-        asked = {"target": "spiral", "method": "gradcam", "opacity": 0.6}
+        asked = {"evidence": "spiral", "method": "gradcam", "opacity": 0.6}
         late = start("gv-bridge", "figure", [None], event_data=asked)
     else:  # another example, not looked at before
         late = pick(3)
@@ -169,10 +169,18 @@ def test_what_comes_late_never_belongs_to_another_galaxy_than_the_page_shows(hel
         assert came[late][0]["orig_name"] == f"{EXAMPLES[1].stem}.png"
     else:  # nothing is changed
         assert all(data is None or data["__type__"] == "update" and "value" not in data for data in came[late])
-    start("gv-bridge", "json", [None], event_data={"target": "spiral", "method": "gradcam"})
+    start("gv-bridge", "json", [None], event_data={"evidence": "spiral", "method": "gradcam"})
     ((_, (file,)),) = answers()
     assert file["orig_name"] == f"{EXAMPLES[2].stem}.json"
     assert json.loads(Path(file["path"]).read_text())["image"] == EXAMPLES[2].name
+
+
+def test_styles_and_a_drop_zone_are_in_the_html_and_in_no_other_answer(demo_server):
+    page = httpx.get(demo_server[0])
+    assert page.text.count('id="gv-first"') == page.text.count("<gradio-app") == 1 and "--accent:" in page.text
+    assert int(page.headers["content-length"]) == len(page.content)
+    for other in ("/config", "/theme.css"):
+        assert "gv-first" not in httpx.get(f"{demo_server[0]}{other}").text
 
 
 def test_requirements_of_the_space_are_those_of_the_package():

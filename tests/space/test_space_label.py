@@ -76,8 +76,8 @@ def open_page(browser):
     """Opens the page; at the end every request must have gone to the server itself, and no script have failed."""
     pages, asked, errors = [], [], []
 
-    def open_page(address: str, width: int = 1280):
-        page = browser.new_page(viewport={"width": width, "height": 900})
+    def open_page(address: str):
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(SLOW)
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -214,19 +214,20 @@ def test_images_that_come_later_are_shown_and_the_end_is_said(start, open_page, 
     page.keyboard.press("2")
     words = page.wait_for_selector("#gvl[data-state=finished] #gvl-message").inner_text()
     assert "All labelled" in words and "2 of 3" in words
-    page.wait_for_function("document.querySelector('#gvl-notes').textContent.startsWith('1 images cannot be read')")
+    page.wait_for_function("document.querySelector('#gvl-notes').textContent.endsWith('cannot be read: 1.')")
     page.keyboard.press("z")  # also then
     shown(page)
 
 
-@pytest.mark.parametrize("width", [1280, 768, 390, 320])
-def test_the_page_does_not_scroll_sideways_and_everything_on_it_has_a_name(start, open_page, width):
+def test_the_page_does_not_scroll_sideways_and_everything_on_it_has_a_name(start, open_page):
     _, address = start("--labels", "spiral,a label with a rather long name,other", images=3)
-    page = open_page(address, width)
+    page = open_page(address)
     press(page, "1")
-    for theme in ("light", "dark"):
-        page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (1280, 1024, 820, 768, 641, 390, 360, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        for dark in (False, True):
+            page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
     for button in page.locator("#gvl button:visible").all():
         assert button.inner_text().strip() or button.get_attribute("aria-label")
     assert page.locator("#gvl img:not([alt])").count() == 0
