@@ -35,6 +35,7 @@ myst_heading_anchors = 3
 nb_execution_mode = os.environ.get("GALAXY_VISION_NOTEBOOKS", "force")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 900  # seconds a cell; on two quiet cores a whole notebook takes less than 40
+nb_render_markdown_format = "myst"  # tables in the outputs of cells
 nb_merge_streams = True
 nb_output_stderr = "remove"  # progress bars
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

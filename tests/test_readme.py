@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import shlex
@@ -38,12 +37,12 @@ def test_the_readme_is_of_one_reading_and_its_links_lead_to_files():
 
 def test_the_results_of_the_readme_are_those_of_the_shipped_models():
     sys.path.insert(0, str(REPOSITORY / "docs"))
-    from make_results import with_results
+    from make_results import scores_of, with_results
 
     readme = (REPOSITORY / "README.md").read_text()
     assert with_results(readme) == readme, "run python docs/make_results.py"
     table = readme.split("<!-- made by")[1].split("\n\n")[0].splitlines()
-    scores = json.loads((REPOSITORY / "checkpoints" / "galaxy-captioner" / "metrics.json").read_text())["captions"]
+    scores = scores_of("galaxy-captioner", REPOSITORY / "checkpoints")["captions"]
     assert len(table) == 8 and f"| {scores['captioner']['claim_f1']:.3f} |".replace("0.", ".") in table[-1]
 
 

@@ -1,13 +1,14 @@
 """Which files ``describe`` and ``explain`` take from a command line, without a model."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from PIL import Image
 
-from galaxy_vision import cli, commands
+from galaxy_vision import GalaxyResNetConfig, cli, commands
 from galaxy_vision.inference.named_images import named_images, read_named
 
 rng = np.random.default_rng(0)
@@ -164,7 +165,8 @@ def test_explain_draws_three_files_as_one_figure(bands, monkeypatch, capsys):
         def savefig(self, path, **options):
             path.write_bytes(b"figure")
 
-    monkeypatch.setattr(commands, "_load_describer", lambda args: object())
+    describer = SimpleNamespace(classifier=SimpleNamespace(config=GalaxyResNetConfig()))
+    monkeypatch.setattr(commands, "_load_describer", lambda args: describer)
     monkeypatch.setattr(explain_figure, "explanation_figure", lambda *given: drawn.append(given[1]) or Figure())
     files = [str(bands / f"{name}.fits") for name in "irg"]
     arguments = ["--rgb", *files, "--stretch", "linear", "--output_dir", str(bands / "figures")]
