@@ -13,7 +13,7 @@ from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands but ``predict``, ``adapt`` and ``search``, which have their own."""
+    """Return the parser of all commands but ``predict``, ``convert``, ``adapt`` and ``search``, which have their own."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
         description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
@@ -106,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     trees.add_argument("--json", action="store_true", help="as JSON, to begin a tree of your own with")
     trees.set_defaults(run=run_trees)
     commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
+    commands.add_parser("convert", help="write a prediction as one VOTable, FITS, CSV, ECSV or Parquet file")
     commands.add_parser("adapt", help="add a campaign to a trained classifier by a few rows with its votes")
     commands.add_parser("search", help="find galaxies of a predicted catalogue by a sentence or by an example")
     return parser
@@ -176,6 +177,10 @@ def main(argv: list[str] | None = None) -> int:
         from .predict.run import main as predict
 
         return predict(argv[1:])
+    if argv[:1] == ["convert"]:
+        from .predict.convert import main as convert
+
+        return convert(argv[1:])
     if argv[:1] == ["adapt"]:
         from .training.adapt import main as adapt
 

@@ -9,6 +9,7 @@ from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
 from ..runtime.hardware import PRECISIONS
 from ..runtime.shipped import CLASSIFIER
+from ..sky.write_tables import FORMATS
 
 BACKENDS = ("torch", "openvino")
 
@@ -27,6 +28,10 @@ class Arguments:
         metadata={
             "help": "folder for the output files; if it holds some of the same run, only missing ones are written"
         }
+    )
+    format: str = arg(
+        "parquet",
+        f"of a file that is written beside the parts when all are complete: {', '.join(FORMATS)} (parquet: the parts)",
     )
     model: str = arg(CLASSIFIER, "trained classifier: folder or Hub id; the default comes with the package")
     id_column: str | None = arg(None, "of a table; default id or id_str, or the number of the row if there is neither")
@@ -80,6 +85,8 @@ class Arguments:
         check_rotations(self.rotations)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")
+        if self.format not in FORMATS:
+            raise ValueError(f"format={self.format!r} is not one of {', '.join(FORMATS)}")
         as_bands(self.bands)
         for name, known in (("stretch", STRETCHES), ("survey", (None, *SURVEY_NAMES))):
             if getattr(self, name) not in known:

@@ -24,16 +24,21 @@ from ..runtime.accelerator import make_accelerator, settle_precision
 from ..runtime.arguments import parse_arguments
 from ..runtime.files import sole_run
 from ..runtime.hardware import decoding_threads
+from ..sky.write_tables import FORMATS
 from .arguments import Arguments
 from .catalogue import needs_index, open_catalogue, write_index
 from .column_names import probability_columns
 from .columns import schema
+from .convert import convert
 from .models import Models
 from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, recorded_identity, write_manifest
 from .rows import Catalogue, Columns, Row
 
 INDEX = "_index.arrow"
 """List of the images of the catalogue, in ``output_dir``."""
+
+WHOLE = "predictions"
+"""Name of the file of all rows, in ``output_dir``, where another format than Parquet is asked for."""
 
 BATCHES_AHEAD = 3
 """Batches that are read and decoded while one is computed. Ours: a few even out images that are slow to read."""
@@ -117,6 +122,10 @@ def predict(args: Arguments, accelerator) -> bool:
         )
         return False
     write_manifest(output_dir, metadata | {"num_processes": accelerator.num_processes}, counts)
+    if args.format != "parquet":
+        whole = output_dir / f"{WHOLE}{FORMATS[args.format]}"
+        convert(output_dir, whole)
+        print(f"all rows as {args.format}: {whole.resolve()}")
     return True
 
 
