@@ -13,7 +13,7 @@ from .runtime.shipped import CAPTIONER, CLASSIFIER
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands but ``predict``, ``convert``, ``adapt`` and ``search``, which have their own."""
+    """Return the parser of all commands but predict, convert, adapt and search, which have their own."""
     parser = argparse.ArgumentParser(
         prog="galaxy-vision",
         description="Describe galaxy images by class, votes and caption, and evaluate trained models.",
@@ -26,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_images_and_models(describe)
     _add_rotations(describe)
+    describe.add_argument("--ra", help="of a galaxy on the sky, ICRS: degrees, or hours such as 13:29:52.7")
+    describe.add_argument("--dec", help="its declination: degrees, or such as --dec=-12:30:00")
+    describe.add_argument("--name", help="of a galaxy on the sky that CDS knows, such as 'NGC 5457'")
     describe.add_argument("--all", action="store_true", help="describe every galaxy of an image, each in its own frame")
     describe.add_argument("--json", action="store_true", help="print one JSON object per image and line")
     describe.set_defaults(run=run_describe)
@@ -144,7 +147,13 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="brightness scale of FITS and other deep images (%(default)s)",
     )
-    parser.add_argument("--survey", choices=SURVEY_NAMES, help="whose bands, stretch and pixel scale FITS files have")
+    parser.add_argument(
+        "--survey",
+        type=_survey,
+        metavar="SURVEY",
+        help=f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}; of a position, whose "
+        "cut-out is fetched: sdss (default), legacy, panstarrs, or the id of a HiPS",
+    )
     parser.add_argument("--frame", type=_frame, default="auto", metavar="FRAME", help=f"{FRAME_HELP} (%(default)s)")
 
 
@@ -158,6 +167,16 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is below 1")
     return value
+
+
+def _survey(text: str) -> str:
+    from .sky.services import check_survey
+
+    try:
+        check_survey(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _frame(text: str):

@@ -1,7 +1,7 @@
 """What a column means: its unit, UCD and description, in Arrow schemas and in the headers of Parquet files.
 
-IVOA's note "VOTable in Parquet" puts the VOTable without its rows into the metadata of a Parquet file, and astropy's own
-Parquet files have a header in YAML. Files of ours have both, so that ``Table.read(file)`` and
+IVOA's note "VOTable in Parquet" puts the VOTable without its rows into the metadata of a Parquet file, and astropy's
+own Parquet files have a header in YAML. Files of ours have both, so that ``Table.read(file)`` and
 ``Table.read(file, format="parquet.votable")`` see units.
 """
 
