@@ -22,9 +22,10 @@ SESAME = "# NGC 5457\n#=Sc=Simbad (via url)\n%C.0 GiP\n%J 210.80242 +54.34875 = 
 def galaxy(side: int, radius: float) -> bytes:
     """A JPEG of a smooth galaxy of this effective radius in px, in noise."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
-    light = 235 * np.exp(-1.678 * np.hypot(x, y / 0.8) / max(radius, 0.1))
+    light = np.exp(-1.678 * np.hypot(x, y / 0.8) / max(radius, 0.1))
+    light = 230 * np.arcsinh(100 * light) / np.arcsinh(100)  # the stretch of SDSS, roughly
     noise = np.random.default_rng(0).normal(8, 3, (side, side))
-    pixels = np.clip(light[..., None] * (1, 0.9, 0.7) + noise[..., None], 0, 255).astype(np.uint8)
+    pixels = np.clip((light + noise)[..., None] * (1, 0.9, 0.7), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=92)
     return file.getvalue()

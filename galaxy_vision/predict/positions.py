@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ..sky.cutouts import Cutouts
 from ..sky.fetching import AT_ONCE, NotFetched
-from ..sky.positions import Position, position_columns, positions_of
+from ..sky.positions import Position, position_columns, positions_of, with_meaning
 from .rows import Catalogue, Columns, Row
 
 ROWS_AT_ONCE = 64
@@ -39,7 +39,8 @@ def with_cutouts(catalogue: Catalogue, columns: Columns, where: str) -> Catalogu
                 load = _begun(pool, cutouts, position)
                 yield row._replace(load=load, is_cutout=True, is_framed=position.radius is not None)
 
-    return catalogue._replace(rows=rows, close=lambda: pool.shutdown(wait=False, cancel_futures=True))
+    given = with_meaning(catalogue.given, chosen)
+    return catalogue._replace(rows=rows, given=given, close=lambda: pool.shutdown(wait=False, cancel_futures=True))
 
 
 def _begun(pool: ThreadPoolExecutor, cutouts: Cutouts, position: Position) -> Callable[[], bytes]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from astropy.coordinates import Angle, SkyCoord
 from astropy.table import Table
 
-from .about import about_of
+from .about import About, about_of, with_about
 
 RA_UCD, DEC_UCD, MAIN = "pos.eq.ra", "pos.eq.dec", "meta.main"
 RADIUS_NAMES = ("petror90_r", "petror90", "petro_r90", "petrorad90", "petro90", "petro_th90", "petro_theta90")
@@ -70,6 +70,21 @@ def position_columns(schema: pa.Schema, given: Sequence[str | None], where: str)
         ra, dec = ra or guessed[0], dec or guessed[1]
     radius = radius or next((name for name in names if name.lower() in RADIUS_NAMES), None)
     return PositionColumns(ra, dec, radius)
+
+
+def with_meaning(schema: pa.Schema, columns: PositionColumns) -> pa.Schema:
+    """Return a schema in which columns of positions say what they were read as, where they said nothing."""
+    known = {columns.ra: About("deg", f"{RA_UCD};{MAIN}"), columns.dec: About("deg", f"{DEC_UCD};{MAIN}")}
+    if columns.radius:
+        known[columns.radius] = About("arcsec", "phys.angSize")
+    fields = []
+    for field in schema:
+        if field.name in known and not any(about_of(field)):
+            read = known[field.name]
+            is_number = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+            field = with_about(field, read if is_number else read._replace(unit=""))
+        fields.append(field)
+    return pa.schema(fields, schema.metadata)
 
 
 def _by_ucd(schema: pa.Schema, ucd: str) -> str | None:

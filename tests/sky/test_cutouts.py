@@ -58,11 +58,11 @@ def test_a_known_radius_is_one_request_at_the_scale_of_galaxy_zoo(sky):
 @pytest.mark.parametrize("effective_radius", [3.0, 8.0])
 @pytest.mark.parametrize("survey", ["legacy", "panstarrs"])
 def test_an_unknown_radius_is_measured_on_a_wider_cutout(survey, effective_radius, sky):
-    """petroR90 of an exponential disc is 2.3 effective radii (Graham et al. 2005); ours draws to typical galaxies."""
+    """petroR90 of an exponential disc is 2.3 effective radii (Graham et al. 2005)."""
     sky.radius = effective_radius
     cutout = cutouts(survey).of(*M51)
-    assert len(sky.requests) == 2
-    assert cutout.radius == pytest.approx(2.3 * effective_radius, rel=0.35)
+    assert len(sky.requests) == (2 if effective_radius < 5 else 3)  # the first shows 120 arcsec, and it needs 155
+    assert cutout.radius == pytest.approx(2.3 * effective_radius, rel=0.15)
     assert cutout.width == pytest.approx(FIELD * cutout.radius)
 
 
@@ -135,7 +135,5 @@ def test_names_are_resolved_as_cds_knows_them(sky, monkeypatch, tmp_path):
 
 
 def test_a_survey_without_cutouts_is_refused():
-    with pytest.raises(
-        ValueError, match="survey='hst' has no cut-outs; give sdss, legacy, panstarrs, or the id of a HiPS"
-    ):
+    with pytest.raises(ValueError, match="survey='hst' has no cut-outs; give sdss, legacy, panstarrs, or"):
         service_of("hst")

@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.coordinates import SkyCoord
-from hypothesis import given
+from astropy.io.votable.ucd import check_ucd
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galaxy_vision.sky.about import About, with_about
-from galaxy_vision.sky.positions import PositionColumns, parse_position, position_columns, positions_of
+from galaxy_vision.sky.about import About, about_of, with_about
+from galaxy_vision.sky.positions import PositionColumns, parse_position, position_columns, positions_of, with_meaning
 
 NONE = (None, None, None)
 
@@ -74,7 +75,8 @@ def test_units_are_obeyed_and_sexagesimal_is_read_right(ra, dec, unit):
 
 def test_hours_and_arcmin_are_obeyed():
     batch = table({"ra": [1.5], "dec": [-30.0], "r": [0.5]}, ra=About("hourangle"), r=About("arcmin"))
-    assert positions_of(batch, COLUMNS) == [(22.5, -30.0, 30.0, "")]
+    (position,) = positions_of(batch, COLUMNS)
+    assert position[:3] == pytest.approx((22.5, -30.0, 30.0)) and not position.problem
 
 
 def test_rows_without_a_position_say_why_and_a_wrong_radius_is_measured():
@@ -97,11 +99,12 @@ def test_a_unit_that_is_not_of_angles_is_refused():
         positions_of(batch, COLUMNS)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.floats(0, 359.999), st.floats(-89.9, 89.9))
 def test_a_position_on_the_command_line_is_the_same_in_every_notation(ra, dec):
     position = SkyCoord(ra, dec, unit="deg")
-    for separator in (":", " ", "hms"):
-        words = position.to_string("hmsdms", sep=separator, precision=6)
+    for separator in (":", " ", None):
+        words = position.to_string("hmsdms", precision=6, **({"sep": separator} if separator else {}))
         if separator == " ":
             parts = words.split()
             texts = (" ".join(parts[:3]), " ".join(parts[3:]))
@@ -116,3 +119,11 @@ def test_half_a_position_is_refused():
         parse_position("1", None)
     with pytest.raises(ValueError, match="ra=a dec=b is not a position"):
         parse_position("a", "b")
+
+
+def test_columns_say_what_they_were_read_as():
+    batch = table({"ra": [1.0], "dec": ["+1:00:00"], "r": [1.0]}, r=About("arcmin"))
+    abouts = [about_of(field) for field in with_meaning(batch.schema, COLUMNS)]
+    assert abouts == [About("deg", "pos.eq.ra;meta.main"), About("", "pos.eq.dec;meta.main"), About("arcmin")]
+    assert all(check_ucd(about.ucd, check_controlled_vocabulary=True) for about in abouts if about.ucd)
+    assert check_ucd("phys.angSize", check_controlled_vocabulary=True)
