@@ -124,17 +124,16 @@ def test_a_format_that_is_not_known_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not on PATH; the build installs it")
-def test_stilts_opens_every_format_and_votlint_finds_no_error(tmp_path):
+def test_stilts_opens_fits_votable_and_csv_and_votlint_finds_no_error(tmp_path):
     def stilts(*words) -> str:
         done = subprocess.run(["stilts", *map(str, words)], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    for kind in ("fits", "votable", "csv", "ecsv"):
+    for kind in ("fits", "votable", "csv"):  # Debian's build has no reader of ECSV
         path = written(tmp_path / f"table{FORMATS[kind]}")
-        known = kind.removeprefix("e")  # Debian's build has no reader of ECSV, whose header are comments to that of CSV
         shown = stilts(
-            "tpipe", f"in={path}", f"ifmt={known}", "cmd=keepcols 'id ra count name'", "omode=out", "ofmt=csv"
+            "tpipe", f"in={path}", f"ifmt={kind}", "cmd=keepcols 'id ra count name'", "omode=out", "ofmt=csv"
         )
         lines = shown.strip().splitlines()
         assert len(lines) == ROWS + 1 and lines[0] == "id,ra,count,name"
