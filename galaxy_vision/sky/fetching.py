@@ -12,10 +12,10 @@ from pathlib import Path
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from .. import __version__
-from ..runtime.files import written_whole
 
 USER_AGENT = f"galaxy-vision/{__version__} (morphology of galaxies; cut-outs at the Galaxy Zoo scale)"
 AT_ONCE, PAUSE = 4, 0.1
@@ -88,12 +88,12 @@ class Fetcher:
                     data = self._answer(url)
                     break
                 except NotFetched as error:
-                    if error.status in ("not_found", "refused"):
+                    if error.status == "not_found":
                         _keep(
                             kept.with_suffix(".json"), json.dumps({"status": error.status, "why": str(error)}).encode()
                         )
                         raise
-                    if error.status == "unreachable" or attempt == self.attempts - 1:
+                    if error.status in ("unreachable", "refused") or attempt == self.attempts - 1:
                         raise
                     time.sleep(self.pause * 2**attempt)
             _keep(kept, data)
@@ -117,12 +117,10 @@ class Fetcher:
                     status, kind = answer.status_code, answer.headers.get("Content-Type", "")
                     data = answer.raw.read(MAX_BYTES + 1, decode_content=True)
                     length = answer.headers.get("Content-Length")
-            except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+            except HTTPError as error:  # of a body that is shorter than its length
                 raise NotFetched("truncated", f"{host} ended its answer too early ({type(error).__name__})") from error
             except requests.exceptions.RequestException as error:
                 raise NotFetched("unreachable", _unreachable(host, error)) from error
-            except Exception as error:  # urllib3's, of a body that is shorter than its length
-                raise NotFetched("truncated", f"{host} ended its answer too early ({type(error).__name__})") from error
             finally:
                 time.sleep(self.pause)
         if status == 404:
@@ -162,7 +160,6 @@ def _unreachable(host: str, error: Exception) -> str:
 
 def _keep(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")  # several runs may keep the same answer
-    with written_whole(name) as partial:
-        partial.write_bytes(data)
-    name.replace(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")  # several runs may keep one answer
+    partial.write_bytes(data)
+    partial.replace(path)

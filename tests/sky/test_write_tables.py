@@ -140,3 +140,36 @@ def test_stilts_opens_fits_votable_and_csv_and_votlint_finds_no_error(tmp_path):
         assert [line.split(",")[0] for line in lines[1:]] == [str(ID + row) for row in range(ROWS)]
         assert [line.split(",")[2] for line in lines[1:]] == ["", "0", "1", "2", "3", "", "-5"]
     assert "ERROR" not in stilts("votlint", tmp_path / "table.vot")
+
+
+@pytest.mark.parametrize("kind", ["fits", "votable", "csv"])
+def test_types_that_a_format_does_not_have_become_text_or_wider_numbers(kind, tmp_path):
+    """Columns of the user may be of any type of Arrow."""
+    rows = pa.table(
+        {
+            "when": pa.array([0, None], pa.timestamp("s")),
+            "list": [[1, 2], [3]],
+            "big": pa.array([2**64 - 1, 1], pa.uint64()),
+            "small": pa.array([-1, 1], pa.int8()),
+            "word": pa.array(["spiral", "é"]).dictionary_encode(),
+            "struct": [{"a": 1, "b": "x"}, None],
+            "bytes": [b"ab  ", b"c"],
+            "half": pa.array(np.array([0.5, 1.5], np.float16)),
+        }
+    )
+    read = Table.read(written(tmp_path / f"table{FORMATS[kind]}", rows), format=READ[kind])
+    if kind == "fits":
+        read.convert_bytestring_to_unicode()
+    assert read.colnames == rows.column_names
+    first = {name: str(read[name][0]) for name in read.colnames}
+    assert first == {
+        "when": "1970-01-01T00:00:00",
+        "list": "[1, 2]",
+        "big": "18446744073709551615",
+        "small": "-1",
+        "word": "spiral",
+        "struct": '{"a": 1, "b": "x"}',
+        "bytes": "ab",
+        "half": "0.5",
+    }
+    assert str(read["word"][1]) == "é"
