@@ -34,8 +34,8 @@ def galaxy(side: int, radius: float) -> bytes:
 class Sky(ThreadingHTTPServer):
     """The state of the stand-in.
 
-    Attributes: ``faults``, (ra, dec) rounded to .01 deg -> answers to give there, one a request: ``404``, ``429``,
-    ``html``, ``empty``, ``truncated``, ``blank``, ``drop``; the last is given for ever if it ends with ``!``.
+    Attributes: ``faults``, (ra, dec) rounded to .01 deg -> answers to give there, one a request: ``404``, ``429``, ``500``,
+    ``html``, ``empty``, ``truncated``, ``blank``; the last is given for ever if it ends with ``!``.
     ``requests``, what was asked; ``answered``, how often each was answered by an image; ``most_at_once``.
     """
 
@@ -110,6 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(404, b"<html>Not Found</html>", "text/html")
         if fault == "429":
             return self.answer(429, b"slow down", "text/plain", Retry_After="1")
+        if fault == "500":
+            return self.answer(500, b"Server Error", "text/plain")
         if fault == "html":
             return self.answer(200, b"<html><h1>Sorry, the database is down</h1></html>", "text/html")
         if fault == "empty":

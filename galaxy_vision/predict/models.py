@@ -31,7 +31,7 @@ from ..models.vote_fractions import totals_of
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
-from ..sky.fetching import NotFetched
+from ..sky.fetching import NotFetched, Unreachable
 from .arguments import Arguments
 from .columns import Decoded, Described, as_table, output_columns
 from .rows import Catalogue, Row
@@ -141,6 +141,8 @@ class Models:
         """Load the image of a row, frame it, and cut and resize it for each model."""
         try:
             data = row.load()
+        except Unreachable:  # which ends the run, since its rows can be had another time
+            raise
         except NotFetched as error:
             return Decoded(None, error.status, str(error))
         except FileNotFoundError as error:

@@ -5,6 +5,7 @@ The cache holds what was answered to a request by its address. All runs share it
 
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -25,8 +26,11 @@ TIMES_OUT = (10, 60)
 MAX_BYTES = 16 << 20
 """Most bytes of an answer; a JPEG of 512 px has .1 MB."""
 RETRIES = 4
-AGAIN = (429, 500, 502, 503, 504)
-"""Answers of a service that is busy: asked again after the time that it names in ``Retry-After``, or 1, 2, 4, 8 s."""
+BUSY, BROKEN = (429, 503), (500, 502, 504)
+"""Answers that are asked for again after the time that they name in ``Retry-After``, or 1, 2, 4, 8 s.
+
+A service that is busy even then is for all positions, and one that is broken perhaps for this one only.
+"""
 CACHE = "GALAXY_VISION_CACHE"
 """Variable of the environment with the folder of the cache."""
 
@@ -35,13 +39,17 @@ class NotFetched(Exception):
     """What was asked for could not be had.
 
     Attributes:
-        status: ``not_found``, ``empty``, ``truncated``, ``not_an_image``, ``outside_footprint``, ``no_position``,
-            ``refused`` or ``unreachable``.
+        status: ``not_found``, ``empty``, ``truncated``, ``not_an_image``, ``outside_footprint``, ``no_position`` or
+            ``refused``.
     """
 
     def __init__(self, status: str, reason: str):
         super().__init__(reason)
         self.status = status
+
+
+class Unreachable(ValueError):
+    """A service cannot be reached, or is busy, so that no other position could be had either."""
 
 
 def cache_folder() -> Path:
@@ -60,10 +68,11 @@ class Fetcher:
 
     def __init__(self, at_once: int = AT_ONCE, pause: float = PAUSE, backoff: float = 1.0):
         self.turns, self.pause = threading.BoundedSemaphore(at_once), pause
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings of retries would hide our sentence
         retry = Retry(
             total=RETRIES,
             backoff_factor=backoff,
-            status_forcelist=AGAIN,
+            status_forcelist=(*BUSY, *BROKEN),
             allowed_methods=("GET",),
             respect_retry_after_header=True,
             raise_on_status=False,
@@ -73,13 +82,14 @@ class Fetcher:
         adapter = HTTPAdapter(max_retries=retry, pool_maxsize=at_once)
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
-        self.attempts = RETRIES
+        self.attempts, self.unreachable = RETRIES, None
 
     def image(self, url: str) -> bytes:
         """Return the JPEG or PNG at an address, from the cache or over the network.
 
         Raises:
             NotFetched: it cannot be had. That it does not exist is kept in the cache too.
+            Unreachable: there is no network, or the service is busy; from then on nobody is asked again.
         """
         kept = self._kept(url)
         if not kept.exists():
@@ -93,7 +103,7 @@ class Fetcher:
                             kept.with_suffix(".json"), json.dumps({"status": error.status, "why": str(error)}).encode()
                         )
                         raise
-                    if error.status in ("unreachable", "refused") or attempt == self.attempts - 1:
+                    if error.status == "refused" or attempt == self.attempts - 1:
                         raise
                     time.sleep(self.pause * 2**attempt)
             _keep(kept, data)
@@ -112,6 +122,8 @@ class Fetcher:
     def _answer(self, url: str) -> bytes:
         host = url.split("/")[2]
         with self.turns:
+            if self.unreachable:
+                raise self.unreachable
             try:
                 with self.session.get(url, timeout=TIMES_OUT, stream=True) as answer:
                     status, kind = answer.status_code, answer.headers.get("Content-Type", "")
@@ -120,13 +132,20 @@ class Fetcher:
             except HTTPError as error:  # of a body that is shorter than its length
                 raise NotFetched("truncated", f"{host} ended its answer too early ({type(error).__name__})") from error
             except requests.exceptions.RequestException as error:
-                raise NotFetched("unreachable", _unreachable(host, error)) from error
+                self.unreachable = Unreachable(
+                    f"{host} cannot be reached ({type(error).__name__}); run the same again with a network, and it "
+                    "goes on with what is in the cache"
+                )
+                raise self.unreachable from error
             finally:
                 time.sleep(self.pause)
         if status == 404:
             raise NotFetched("not_found", f"{host} has no image there (404)")
-        if status in AGAIN:
-            raise NotFetched("unreachable", f"{host} answers {status} again and again; run again later")
+        if status in BUSY:
+            self.unreachable = Unreachable(
+                f"{host} is busy ({status}) and was asked {self.attempts} times; run again later"
+            )
+            raise self.unreachable
         if status != 200:
             raise NotFetched("refused", f"{host} refuses the request ({status}): {_words(data)}")
         return _checked(data, host, kind, length)
@@ -149,13 +168,6 @@ def _checked(data: bytes, host: str, kind: str, length: str | None) -> bytes:
 
 def _words(data: bytes) -> str:
     return " ".join(data[:300].decode("utf-8", "replace").split())[:120]
-
-
-def _unreachable(host: str, error: Exception) -> str:
-    return (
-        f"{host} cannot be reached ({type(error).__name__}); without a network only positions in the cache "
-        f"({cache_folder()}) can be read"
-    )
 
 
 def _keep(path: Path, data: bytes) -> None:

@@ -79,6 +79,18 @@ def test_columns_that_are_missing_or_misused_are_named(sky, tmp_path, capsys):
     assert not sky.requests
 
 
+def test_a_run_without_a_network_ends_in_one_sentence_and_goes_on_later(sky, tmp_path, monkeypatch, capsys):
+    model = small_model(tmp_path / "model")
+    (tmp_path / "positions.csv").write_text("ra,dec,petror90\n" + "".join(f"{row},1,5\n" for row in range(10)))
+    arguments = (model, tmp_path / "positions.csv", tmp_path / "out", "--survey", "legacy")
+    with monkeypatch.context() as offline:
+        offline.setenv("GALAXY_VISION_LEGACY_URL", "http://127.0.0.1:9/")  # nobody listens there
+        run(*arguments, code=2)
+    (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "127.0.0.1:9 cannot be reached" in sentence and not list((tmp_path / "out").glob("part-*"))
+    assert run(*arguments)["status"].eq("ok").all()
+
+
 def blocks(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", (REPOSITORY / "docs" / "sky.md").read_text(), re.MULTILINE | re.DOTALL)
 

@@ -8,7 +8,7 @@ from cutout_stand_in import Sky
 
 from galaxy_vision.images.sources import FIELD
 from galaxy_vision.sky.cutouts import Cutouts, resolve
-from galaxy_vision.sky.fetching import USER_AGENT, Fetcher, NotFetched, cache_folder
+from galaxy_vision.sky.fetching import USER_AGENT, Fetcher, NotFetched, Unreachable, cache_folder
 from galaxy_vision.sky.services import SERVICES, cutout_url, service_of
 
 M51 = (202.469575, 47.195258)
@@ -118,11 +118,24 @@ def test_no_more_requests_at_once_than_agreed(sky):
 def test_without_a_network_one_sentence_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("GALAXY_VISION_CACHE", str(tmp_path))
     monkeypatch.setenv("GALAXY_VISION_SDSS_URL", "http://127.0.0.1:9/")  # nobody listens there
-    with pytest.raises(
-        NotFetched, match=r"127.0.0.1:9 cannot be reached \(ConnectionError\); without a network"
-    ) as caught:
+    with pytest.raises(Unreachable, match=r"^127.0.0.1:9 cannot be reached \(ConnectionError\); run the same again"):
         cutouts().of(*M51, radius=10.0)
-    assert caught.value.status == "unreachable" and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault, error", [("429", Unreachable), ("500", NotFetched)])
+def test_a_service_that_stays_busy_is_left_alone_and_one_that_breaks_only_here(fault, error, sky):
+    sky.faults[202.47, 47.2] = [f"{fault}!"]
+    limited = cutouts()
+    with pytest.raises(error):
+        limited.of(*M51, radius=10.0)
+    asked = len(sky.requests)
+    assert asked == 5  # once, and four times again
+    if fault == "429":
+        with pytest.raises(Unreachable):
+            limited.of(10.0, 10.0, radius=10.0)
+        assert len(sky.requests) == asked
+    else:
+        assert limited.of(10.0, 10.0, radius=10.0)
 
 
 def test_names_are_resolved_as_cds_knows_them(sky, monkeypatch, tmp_path):
