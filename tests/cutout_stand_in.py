@@ -34,8 +34,8 @@ def galaxy(side: int, radius: float) -> bytes:
 class Sky(ThreadingHTTPServer):
     """The state of the stand-in.
 
-    Attributes: ``faults``, (ra, dec) rounded to .01 deg -> answers to give there, one a request: ``404``, ``429``, ``500``,
-    ``html``, ``empty``, ``truncated``, ``blank``; the last is given for ever if it ends with ``!``.
+    Attributes: ``faults``, (ra, dec) rounded to .01 deg -> answers to give there, one a request: ``404``, ``429``,
+    ``500``, ``html``, ``empty``, ``truncated``, ``blank``; the last is given for ever if it ends with ``!``.
     ``requests``, what was asked; ``answered``, how often each was answered by an image; ``most_at_once``.
     """
 

@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import pyarrow as pa
@@ -152,10 +152,10 @@ def open_index(path: Path, index: Path, kind: str, columns: Columns) -> Catalogu
     def fingerprint() -> str:
         digest = hashlib.blake2b(digest_size=16)
         for part in range(opened.num_record_batches):
-            for entry in entries(part):
-                digest.update(repr(tuple(entry)).encode())
-            for column in () if given is None else theirs(part).columns:
-                digest.update(repr(column.to_pylist()).encode())
+            table = theirs(part)
+            cells = repeat(()) if table is None else zip(*(column.to_pylist() for column in table.columns), strict=True)
+            for entry, row in zip(entries(part), cells, strict=False):
+                digest.update(repr((*entry, *row)).encode())
         return digest.hexdigest()
 
     part_rows = [opened.get_batch(part).num_rows for part in range(opened.num_record_batches)]

@@ -87,6 +87,7 @@ class Models:
         self.features = threading.local()
         if args.backend == "torch":
             self.classifier.backbone.register_forward_hook(lambda module, inputs, output: self._keep_features(output))
+        self.given = None  # set to the columns of the user's table that come back
         self.compute = None  # set to compute_in(...) when the precision is known
         config = self.classifier.config
         self.class_names = [config.id2label[label] for label in range(config.num_labels)]

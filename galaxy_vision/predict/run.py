@@ -32,7 +32,7 @@ from .catalogue import needs_index, open_catalogue, write_index
 from .column_names import probability_columns
 from .columns import schema
 from .convert import convert
-from .given import Given, columns_back
+from .given import columns_back
 from .models import Models
 from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, recorded_identity, write_manifest
 from .rows import Catalogue, Columns, Row
@@ -97,7 +97,7 @@ def predict(args: Arguments, accelerator) -> bool:
             _new(index).unlink(missing_ok=True)
     catalogue = open_catalogue(args.catalogue, index, args.rows_per_part, columns)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
-    given, notes = columns_back(catalogue.given, [column.name for column in models.columns], catalogue.id_column)
+    models.given, notes = columns_back(catalogue.given, [column.name for column in models.columns], catalogue.id_column)
     for note in notes if accelerator.is_main_process else ():
         print(f"note: {note}", file=sys.stderr)
     metadata = {
@@ -108,7 +108,7 @@ def predict(args: Arguments, accelerator) -> bool:
         "class_columns": probability_columns(models.class_names),
         "trees": models.trees.to_list() if models.trees else None,
     }
-    columns_out = pa.schema([*given.schema, *schema(models.columns)])
+    columns_out = pa.schema([*models.given.schema, *schema(models.columns)])
     writer = PartWriter(output_dir, columns_out, metadata, args.rows_per_part)
     row_counts = [catalogue.part_rows[part] for part in mine]
     bar = tqdm(
@@ -119,7 +119,7 @@ def predict(args: Arguments, accelerator) -> bool:
         disable=not accelerator.is_main_process,
     )
     with bar, closing(catalogue):
-        describe_parts(catalogue, mine, models, writer, models.workers, bar, given)
+        describe_parts(catalogue, mine, models, writer, models.workers, bar)
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
         return True
@@ -221,7 +221,7 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
 
 
 def describe_parts(
-    catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar, given: Given
+    catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar
 ) -> None:
     """Describe the images of some parts with ``workers`` threads, and write these parts behind the given columns."""
     with decoding_threads(workers) as pool:
@@ -230,7 +230,7 @@ def describe_parts(
             if rows is None:
                 writer.finish(part)
                 continue
-            writer.add(part, given.beside(rows, table()))
+            writer.add(part, models.given.beside(rows, table()))
             bar.update(len(rows))
 
 
