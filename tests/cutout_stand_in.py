@@ -3,6 +3,7 @@
 import io
 import threading
 from collections import Counter
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ SESAME = "# NGC 5457\n#=Sc=Simbad (via url)\n%C.0 GiP\n%J 210.80242 +54.34875 = 
 """What CDS answers for M 101, shortened."""
 
 
+@lru_cache
 def galaxy(side: int, radius: float) -> bytes:
     """A JPEG of a smooth galaxy of this effective radius in px, in noise."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from astropy.table import Column, MaskedColumn, Table, represent_mixins_as_columns
 
-from .about import About, about_of, as_about, with_about
+from .about import about_of, as_about, with_about
 
 MISSING_TEXT = ""
 
@@ -140,6 +140,3 @@ def _item(item):
     if isinstance(item, bytes):
         return item.decode("utf-8", "backslashreplace").rstrip("\0 ")
     return item.tolist() if isinstance(item, np.ndarray) else item
-
-
-__all__ = ["About", "as_astropy", "from_astropy", "plain", "plain_field"]
