@@ -9,7 +9,7 @@ FLOORS = (
     ("models",),
     ("images",),
     ("captions", "simulation", "runtime"),
-    ("data",),
+    ("data", "sky"),
     ("inference",),
     ("evaluation", "predict"),
     ("training", "search"),

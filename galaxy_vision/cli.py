@@ -26,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_images_and_models(describe)
     _add_rotations(describe)
+    describe.add_argument("--ra", help="of a galaxy on the sky, ICRS: degrees, or hours such as 13:29:52.7")
+    describe.add_argument("--dec", help="its declination: degrees, or such as --dec=-12:30:00")
+    describe.add_argument("--name", help="of a galaxy on the sky that CDS knows, such as 'NGC 5457'")
     describe.add_argument("--all", action="store_true", help="describe every galaxy of an image, each in its own frame")
     describe.add_argument("--json", action="store_true", help="print one JSON object per image and line")
     describe.set_defaults(run=run_describe)
@@ -109,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     trees.add_argument("--json", action="store_true", help="as JSON, to begin a tree of your own with")
     trees.set_defaults(run=run_trees)
     commands.add_parser("predict", help="describe every galaxy of a catalogue in Parquet files, resumably")
+    commands.add_parser("convert", help="write a prediction as one VOTable, FITS, CSV, ECSV or Parquet file")
     commands.add_parser("train", help="learn labels of your own from a trained model: a table, class folders, a zip")
     commands.add_parser("adapt", help="add a campaign to a trained classifier by a few rows with its votes")
     commands.add_parser("label", help="label galaxies of a catalogue in the browser, those first that teach most")
@@ -148,7 +152,13 @@ def _add_images_and_models(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="brightness scale of FITS and other deep images (%(default)s)",
     )
-    parser.add_argument("--survey", choices=SURVEY_NAMES, help="whose bands, stretch and pixel scale FITS files have")
+    parser.add_argument(
+        "--survey",
+        type=_survey,
+        metavar="SURVEY",
+        help=f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}; of a position, whose "
+        "cut-out is fetched: sdss (default), legacy, panstarrs, or the id of a HiPS",
+    )
     parser.add_argument("--frame", type=_frame, default="auto", metavar="FRAME", help=f"{FRAME_HELP} (%(default)s)")
 
 
@@ -162,6 +172,16 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is below 1")
     return value
+
+
+def _survey(text: str) -> str:
+    from .sky.services import check_survey
+
+    try:
+        check_survey(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _frame(text: str):
@@ -181,6 +201,10 @@ def main(argv: list[str] | None = None) -> int:
         from .predict.run import main as predict
 
         return predict(argv[1:])
+    if argv[:1] == ["convert"]:
+        from .predict.convert import main as convert
+
+        return convert(argv[1:])
     if argv[:1] == ["adapt"]:
         from .training.adapt import main as adapt
 

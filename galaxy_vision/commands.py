@@ -21,10 +21,16 @@ def _reading(args: argparse.Namespace) -> dict:
 
 def run_describe(args: argparse.Namespace) -> int:
     """Print the description of each image; return 1 if any image could not be read."""
-    if not (args.images or args.rgb):
+    at_position = any((args.ra, args.dec, args.name))
+    if not (args.images or args.rgb or at_position):
         return refuse(NO_IMAGE)
+    if at_position and (args.images or args.rgb or args.all):
+        return refuse("--ra, --dec and --name are of one galaxy on the sky; give them without images and --all")
+    if args.name and (args.ra or args.dec):
+        return refuse("--name is instead of --ra and --dec; give the one or the others")
     # Here, since torch takes seconds to import.
     from .inference.answer_names import answer_words
+    from .inference.at_positions import describe_at
     from .inference.classes import probability_words
     from .inference.describe import NO_CAPTION
     from .inference.named_images import describe_named, named_images
@@ -33,11 +39,17 @@ def run_describe(args: argparse.Namespace) -> int:
     if (describer := _load_describer(args)) is None:
         return 2
     failed = 0
-    results = (
-        result
-        for image in named_images(args.images, args.rgb)
-        for result in describe_named(describer, image, args.frame, args.all, **_reading(args))
-    )
+    if at_position:
+        try:
+            results = [describe_at(describer, args.ra, args.dec, args.name, args.survey, args.frame)]
+        except ValueError as error:
+            return refuse(str(error))
+    else:
+        results = (
+            result
+            for image in named_images(args.images, args.rgb)
+            for result in describe_named(describer, image, args.frame, args.all, **_reading(args))
+        )
     for result in results:
         path = result["image"]
         failed += "error" in result

@@ -9,6 +9,8 @@ from ..inference.rotations import check_rotations
 from ..runtime.arguments import arg
 from ..runtime.hardware import PRECISIONS
 from ..runtime.shipped import CLASSIFIER
+from ..sky.services import HIPS_EXAMPLE, SERVICES, check_survey
+from ..sky.write_tables import FORMATS
 
 BACKENDS = ("torch", "openvino")
 
@@ -27,6 +29,10 @@ class Arguments:
         metadata={
             "help": "folder for the output files; if it holds some of the same run, only missing ones are written"
         }
+    )
+    format: str = arg(
+        "parquet",
+        f"of a file that is written beside the parts when all are complete: {', '.join(FORMATS)} (parquet: the parts)",
     )
     model: str = arg(CLASSIFIER, "trained classifier: folder or Hub id; the default comes with the package")
     id_column: str | None = arg(None, "of a table; default id or id_str, or the number of the row if there is neither")
@@ -48,7 +54,16 @@ class Arguments:
         None, "of FITS files: one, or red, green, blue: names of extensions or filters, or planes of a cube from 0"
     )
     stretch: str = arg("auto", f"of FITS and other deep images: {', '.join(STRETCHES)}")
-    survey: str | None = arg(None, f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}")
+    survey: str | None = arg(
+        None,
+        f"whose bands, stretch and pixel scale FITS files have: {', '.join(SURVEY_NAMES)}; or, for a table of "
+        f"positions, whose cut-outs are fetched: {', '.join(SERVICES)}, or the id of a HiPS such as {HIPS_EXAMPLE}",
+    )
+    ra_column: str | None = arg(None, "of a table of positions (default: by UCD and usual names)")
+    dec_column: str | None = arg(None, "of a table of positions (default: by UCD and usual names)")
+    radius_column: str | None = arg(
+        None, "of a table of positions: petroR90, in arcsec or its unit (default: petroR90_r, else it is measured)"
+    )
     frame: str = arg("auto", FRAME_HELP)
     doubts: bool = arg(True, "say why answers may mean nothing; without it, and as_is, twice as fast on a CPU")
     campaign: str | None = arg(
@@ -80,12 +95,12 @@ class Arguments:
         check_rotations(self.rotations)
         if self.backend not in BACKENDS:
             raise ValueError(f"backend={self.backend!r} is not one of {', '.join(BACKENDS)}")
+        if self.format not in FORMATS:
+            raise ValueError(f"format={self.format!r} is not one of {', '.join(FORMATS)}")
         as_bands(self.bands)
-        for name, known in (("stretch", STRETCHES), ("survey", (None, *SURVEY_NAMES))):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is not one of {', '.join(word for word in known if word)}"
-                )
+        check_survey(self.survey)
+        if self.stretch not in STRETCHES:
+            raise ValueError(f"stretch={self.stretch!r} is not one of {', '.join(STRETCHES)}")
         if self.mixed_precision not in PRECISIONS:
             raise ValueError(f"mixed_precision={self.mixed_precision!r} is not one of {', '.join(PRECISIONS)}")
 
@@ -93,5 +108,6 @@ class Arguments:
         """Those options of :func:`galaxy_vision.read_rgb` that are not its defaults; values of rows depend on them."""
         bands = self.bands and list(as_bands(self.bands))
         stretch = None if self.stretch == "auto" else self.stretch
-        given = {"hdu": self.hdu, "bands": bands, "stretch": stretch, "survey": self.survey}
+        survey = self.survey if self.survey in SURVEY_NAMES else None
+        given = {"hdu": self.hdu, "bands": bands, "stretch": stretch, "survey": survey}
         return {name: value for name, value in given.items() if value is not None}

@@ -6,11 +6,13 @@ of catalogues.
 
 from pathlib import Path
 
-from ..images.limits import is_image
+from ..images.limits import SURVEY_NAMES, is_image
 from ..images.listing import files_in
+from ..sky.read_tables import FORMATS as TABLE_FORMATS
 from . import hub_datasets as catalogue_hub
 from . import indexed as catalogue_index
 from . import tables as catalogue_tables
+from .positions import with_cutouts
 from .rows import Catalogue, Columns, Row
 
 __all__ = ["Catalogue", "Columns", "Row", "needs_index", "open_catalogue", "write_index"]
@@ -23,15 +25,18 @@ _FILES = {
     ".csv.gz": "csv",
     ".tsv": "csv",
     ".tsv.gz": "csv",
+    **dict.fromkeys(TABLE_FORMATS, "table"),
 }
 """Kinds of catalogues by the ends of their names."""
 
+_OF_TABLES = ("id", "image", "image_root", "survey", "ra", "dec", "radius")
 _ACCEPTED = {
     "images": (),
     "zip": (),
     "tars": ("image",),
-    "csv": ("id", "image", "image_root"),
-    "parquet": ("id", "image", "image_root", "split"),
+    "csv": _OF_TABLES,
+    "table": _OF_TABLES,
+    "parquet": (*_OF_TABLES, "split"),
     "hub": ("id", "image", "image_root", "split", "config"),
 }
 """Fields of :class:`Columns` that every kind of catalogue uses."""
@@ -71,17 +76,27 @@ def open_catalogue(path: str, index: Path, rows_per_part: int, columns: Columns)
     """
     kind = _checked_kind(path, columns)
     if kind == "parquet":
-        return catalogue_tables.open_parquet(Path(path), rows_per_part, columns)
-    if kind == "hub":
-        return catalogue_hub.open_streamed(path, columns)
-    return catalogue_index.open_index(Path(path), index, kind, columns)
+        catalogue = catalogue_tables.open_parquet(Path(path), rows_per_part, columns)
+    elif kind == "hub":
+        catalogue = catalogue_hub.open_streamed(path, columns)
+    else:
+        catalogue = catalogue_index.open_index(Path(path), index, kind, columns)
+    if not catalogue.has_images:
+        return with_cutouts(catalogue, columns, f"catalogue={path}")
+    if columns.survey not in (None, *SURVEY_NAMES):
+        raise ValueError(
+            f"survey={columns.survey!r} gives cut-outs at positions, and catalogue={path} has images; leave it out"
+        )
+    return catalogue
 
 
 def _checked_kind(path: str, columns: Columns) -> str:
     kind = _kind(path)
     for name, value in columns._asdict().items():
         if value is not None and name not in _ACCEPTED[kind]:
-            argument = f"{name}_column" if name in ("id", "image") else name
+            if name == "survey":  # of images, how they are read
+                continue
+            argument = f"{name}_column" if name in ("id", "image", "ra", "dec", "radius") else name
             kinds = {"images": "a folder of images", "hub": "a Hub data set", "csv": "a CSV table"}
             raise ValueError(
                 f"{argument}={value!r} has no meaning for catalogue={path}, which is {kinds.get(kind, kind)}; omit it"

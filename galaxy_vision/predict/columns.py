@@ -7,11 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ..inference.answer_names import published_names
 from ..inference.classes import class_doubts
 from ..models.losses import MULTI_LABEL, REGRESSION
 from ..models.modeling_galaxy_resnet import VoteFractions
 from ..models.trees import Trees
-from .column_names import OF_QUESTION, number_columns, probability_columns, vote_columns
+from ..sky.about import About, with_about
+from .column_names import INTERVAL, OF_QUESTION, number_columns, probability_columns, vote_columns
+from .meanings import meaning_of, of_votes
 from .rows import Row
 
 TEXT, NUMBER = pa.string(), pa.float32()
@@ -69,12 +72,14 @@ class Column(NamedTuple):
         type: of its values.
         values: gives those of a batch.
         is_given: rows whose image could not be read have a value too.
+        about: what it means; None where its name says it.
     """
 
     name: str
     type: pa.DataType
     values: Callable[[Described], Sequence]
     is_given: bool = False
+    about: About | None = None
 
 
 def output_columns(
@@ -148,14 +153,16 @@ def _of_votes(trees: Trees, taken: Sequence[str]) -> list[Column]:
         tree = trees[campaign]
         values = [(field, index) for index in range(len(tree.answers)) for field in ("conditional", "lower", "upper")]
         values += [(field, answers.start) for field in OF_QUESTION for answers in tree.slices.values()]
-        for name, (field, index) in zip(names, values, strict=True):
+        published = [*(answer for answer in published_names(tree) for _ in INTERVAL)]
+        published += [question.name for _ in OF_QUESTION for question in tree.questions]
+        for name, meant, (field, index) in zip(names, published, values, strict=True):
 
             def of_batch(batch: Described, campaign=campaign, field=field, index=index) -> np.ndarray:
                 if field == "certainty":
                     return batch.certainty[campaign][:, index]
                 return getattr(batch.votes[campaign], field)[:, index]
 
-            columns.append(Column(name, NUMBER, of_batch))
+            columns.append(Column(name, NUMBER, of_batch, about=of_votes(field, meant, campaign)))
     return columns
 
 
@@ -173,5 +180,7 @@ def as_table(columns: Sequence[Column], batch: Described) -> pa.Table:
 
 
 def schema(columns: Sequence[Column]) -> pa.Schema:
-    """Return the Arrow schema of the columns."""
-    return pa.schema([(column.name, column.type) for column in columns])
+    """Return the Arrow schema of the columns, whose fields say what they mean."""
+    return pa.schema(
+        [with_about(pa.field(column.name, column.type), column.about or meaning_of(column.name)) for column in columns]
+    )

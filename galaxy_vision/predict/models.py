@@ -17,7 +17,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from ..images.decode import read_rgb
-from ..images.framing import parse_frame
+from ..images.framing import AS_IS, parse_frame
 from ..images.limits import FITS_STARTS
 from ..images.observation import observe
 from ..inference.captioning import votes_to_say
@@ -33,6 +33,7 @@ from ..models.vote_fractions import totals_of
 from ..runtime.accelerator import bf16_gain
 from ..runtime.hardware import available_cores, decoding_threads
 from ..runtime.shipped import model_source
+from ..sky.fetching import NotFetched, Unreachable
 from .arguments import Arguments
 from .columns import Decoded, Described, answer_columns, as_table, output_columns
 from .rows import Catalogue, Row
@@ -88,6 +89,7 @@ class Models:
         self.features = threading.local()
         if args.backend == "torch":
             self.classifier.backbone.register_forward_hook(lambda module, inputs, output: self._keep_features(output))
+        self.given = None  # set to the columns of the user's table that come back
         self.compute = None  # set to compute_in(...) when the precision is known
         config = self.classifier.config
         self.class_names = [config.id2label[label] for label in range(config.num_labels)]
@@ -144,14 +146,19 @@ class Models:
         """Load the image of a row, frame it, and cut and resize it for each model."""
         try:
             data = row.load()
+        except Unreachable:  # which ends the run, since its rows can be had another time
+            raise
+        except NotFetched as error:
+            return Decoded(None, error.status, str(error))
         except FileNotFoundError as error:
             return Decoded(None, "missing", str(error))
         except Exception as error:  # storage and archives raise whatever they like, and one image must not end a run
             return Decoded(None, "unreadable", f"{type(error).__name__}: {error}")
         try:
             reading = self.reading if data.startswith(FITS_STARTS) else self.reading_others
+            reading = {} if row.is_cutout else reading
             if self.doubts:
-                observation = observe(data, self.frame, **reading)
+                observation = observe(data, AS_IS if row.is_framed else self.frame, **reading)
                 image, reading = observation.image, observation.reading
                 doubts = "; ".join(map(str, observation.doubts))
             else:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..runtime.files import write_json
+from ..sky.write_tables import ParquetTable
 
 MANIFEST = "_SUCCESS.json"
 """File beside the parts; readers of a folder of Parquet files skip names that start with an underscore."""
@@ -23,7 +24,7 @@ class PartWriter:
 
     Args:
         output_dir: folder of the parts.
-        schema: schema of the output.
+        schema: schema of the output, whose fields say what they mean.
         metadata: JSON content of the metadata of every part, with the ``identity`` of the run.
         rows_per_group: rows from which a row group is written.
     """
@@ -60,11 +61,11 @@ class PartWriter:
     def _open(self, part: int) -> None:
         if self.writer is None:
             metadata = {METADATA_KEY: json.dumps(self.metadata | {"part": part})}
-            self.writer = pq.ParquetWriter(self._hidden(part), self.schema.with_metadata(metadata))
+            self.writer = ParquetTable(self._hidden(part), self.schema.with_metadata(metadata))
 
     def _flush(self) -> None:
         if self.tables:
-            self.writer.write_table(pa.concat_tables(self.tables))
+            self.writer.write(pa.concat_tables(self.tables))
             self.tables, self.rows = [], 0
 
 

@@ -22,12 +22,18 @@ class Row(NamedTuple):
         load: returns the bytes of the image; raises FileNotFoundError if there is none, and other errors if it cannot
             be read.
         file: of the image; None where it is in an archive or a table.
+        given: one row, all columns of the user's table; None where the catalogue is not a table.
+        is_cutout: the image is a cut-out of a service.
+        is_framed: it is one that has the right frame already.
     """
 
     id: str
     source: str
     load: Callable[[], bytes]
     file: Path | None = None
+    given: pa.RecordBatch | None = None
+    is_cutout: bool = False
+    is_framed: bool = False
 
 
 class Catalogue(NamedTuple):
@@ -38,25 +44,41 @@ class Catalogue(NamedTuple):
         rows: maps the number of a part to its rows, in order.
         fingerprint: returns a digest of the names, sizes and available checksums of the files, not of all bytes, that
             does not depend on the division into parts; it takes a while.
+        given: schema of ``given`` of the rows, with what its columns mean; None where the catalogue is not a table.
+        id_column: of a table.
+        has_images: whether a table has a column of images; if not, its rows are positions.
+        close: ends what was begun for rows that are not needed any more.
     """
 
     part_rows: list[int | None]
     rows: Callable[[int], Iterator[Row]]
     fingerprint: Callable[[], str]
+    given: pa.Schema | None = None
+    id_column: str | None = None
+    has_images: bool = True
+    close: Callable[[], None] = lambda: None
 
 
 class Columns(NamedTuple):
-    """The columns of a table (None for the default names), the root of its paths, its split and configuration."""
+    """The columns of a table (None for the default names), the root of its paths, its split and configuration.
+
+    ``survey`` is where cut-outs come from if there is no column of images, and ``ra``, ``dec`` and ``radius`` are the
+    columns of their positions and of petroR90.
+    """
 
     id: str | None = None
     image: str | None = None
     image_root: str | None = None
     split: str | None = None
     config: str | None = None
+    survey: str | None = None
+    ra: str | None = None
+    dec: str | None = None
+    radius: str | None = None
 
 
-def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[str | None, str]:
-    """Return the names of the columns of ids (or None) and of images.
+def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[str | None, str | None]:
+    """Return the names of the columns of ids (or None) and of images (None for positions in a survey).
 
     Raises:
         ValueError: a requested column does not exist, there is no column of images, or a chosen name occurs twice.
@@ -76,14 +98,15 @@ def choose_columns(names: Iterable[str], columns: Columns, where: str) -> tuple[
             raise ValueError(
                 f"{where} has the column {chosen[-1]!r} {names.count(chosen[-1])} times; rename all but one"
             )
-    if chosen[1] is None:
+    if chosen[1] is None and columns.survey is None:
         raise ValueError(
-            f"{where} has none of the columns {', '.join(IMAGE_COLUMNS)}; name one of {listed} by --image_column"
+            f"{where} has none of the columns {', '.join(IMAGE_COLUMNS)}; name one of {listed} by --image_column, "
+            "or fetch cut-outs at positions by --survey"
         )
     return chosen[0], chosen[1]
 
 
-def check_types(schema: pa.Schema, id_column: str | None, image_column: str, where: str) -> None:
+def check_types(schema: pa.Schema, id_column: str | None, image_column: str | None, where: str) -> None:
     """Check that the types of columns fit ids and images: bytes of a file, a path, or a struct of both.
 
     Raises:
@@ -99,6 +122,8 @@ def check_types(schema: pa.Schema, id_column: str | None, image_column: str, whe
             raise ValueError(
                 f"{where}: id column {id_column!r} is {kind}, not a text or number; name another one by --id_column"
             )
+    if image_column is None:
+        return
     kind = _plain(schema.field(image_column).type)
     if not _holds_file(kind):
         shown = str(kind) if len(str(kind)) < 120 else f"{str(kind)[:120]}..."

@@ -11,11 +11,13 @@ processes.
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
@@ -24,15 +26,24 @@ from ..runtime.accelerator import make_accelerator, settle_precision
 from ..runtime.arguments import parse_arguments
 from ..runtime.files import sole_run
 from ..runtime.hardware import decoding_threads
+from ..sky.write_tables import FORMATS
 from .arguments import Arguments
 from .catalogue import needs_index, open_catalogue, write_index
 from .columns import schema
+from .convert import convert
+from .given import columns_back
 from .models import Models
 from .parts import MANIFEST, PartWriter, count_rows, first_error, missing_parts, recorded_identity, write_manifest
 from .rows import Catalogue, Columns, Row
 
 INDEX = "_index.arrow"
 """List of the images of the catalogue, in ``output_dir``."""
+
+WHOLE = "_predictions"
+"""Name of the file of all rows, in ``output_dir``, where another format than Parquet is asked for.
+
+Readers of a folder of Parquet files skip names that start with an underscore.
+"""
 
 BATCHES_AHEAD = 3
 """Batches that are read and decoded while one is computed. Ours: a few even out images that are slow to read."""
@@ -64,7 +75,8 @@ def predict(args: Arguments, accelerator) -> bool:
         ValueError: the model or catalogue cannot be used, or ``output_dir`` holds another run.
     """
     output_dir = Path(args.output_dir)
-    columns = Columns(args.id_column, args.image_column, args.image_root, args.split, args.config)
+    positions = (args.survey, args.ra_column, args.dec_column, args.radius_column)
+    columns = Columns(args.id_column, args.image_column, args.image_root, args.split, args.config, *positions)
     models = Models(args, accelerator)
     index = output_dir / INDEX
     try:
@@ -84,6 +96,9 @@ def predict(args: Arguments, accelerator) -> bool:
             _new(index).unlink(missing_ok=True)
     catalogue = open_catalogue(args.catalogue, index, args.rows_per_part, columns)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
+    models.given, notes = columns_back(catalogue.given, [column.name for column in models.columns], catalogue.id_column)
+    for note in notes if accelerator.is_main_process else ():
+        print(f"note: {note}", file=sys.stderr)
     metadata = {
         "identity": identity,
         "model": args.model,
@@ -92,7 +107,8 @@ def predict(args: Arguments, accelerator) -> bool:
         "class_columns": models.answer_columns,
         "trees": models.trees.to_list() if models.trees else None,
     }
-    writer = PartWriter(output_dir, schema(models.columns), metadata, args.rows_per_part)
+    columns_out = pa.schema([*models.given.schema, *schema(models.columns)])
+    writer = PartWriter(output_dir, columns_out, metadata, args.rows_per_part)
     row_counts = [catalogue.part_rows[part] for part in mine]
     bar = tqdm(
         total=None if None in row_counts else sum(row_counts),
@@ -101,7 +117,7 @@ def predict(args: Arguments, accelerator) -> bool:
         unit=" images",
         disable=not accelerator.is_main_process,
     )
-    with bar:
+    with bar, closing(catalogue):
         describe_parts(catalogue, mine, models, writer, models.workers, bar)
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
@@ -116,6 +132,10 @@ def predict(args: Arguments, accelerator) -> bool:
         )
         return False
     write_manifest(output_dir, metadata | {"num_processes": accelerator.num_processes}, counts)
+    if args.format != "parquet":
+        whole = output_dir / f"{WHOLE}{FORMATS[args.format]}"
+        convert(output_dir, whole)
+        print(f"all rows as {args.format}: {whole.resolve()}")
     return True
 
 
@@ -177,6 +197,7 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
         "image_root": args.image_root and str(Path(args.image_root).resolve()),
         "split": args.split,
         "config": args.config,
+        "positions": None if catalogue.has_images else list(columns[5:]),
         "reading": args.reading() or None,
         "rows_per_part": args.rows_per_part,
         "parts": len(catalogue.part_rows),
@@ -201,14 +222,14 @@ def make_plan(args: Arguments, columns: Columns, models: "Models") -> tuple[dict
 def describe_parts(
     catalogue: Catalogue, parts: Iterable[int], models: "Models", writer: PartWriter, workers: int, bar
 ) -> None:
-    """Describe the images of some parts with ``workers`` threads, and write these parts."""
+    """Describe the images of some parts with ``workers`` threads, and write these parts behind the given columns."""
     with decoding_threads(workers) as pool:
         ahead = BATCHES_AHEAD + workers if models.whole_batches else BATCHES_AHEAD
         for part, rows, table in batches_ahead(catalogue, parts, models.batch_size, partial(models.begin, pool), ahead):
             if rows is None:
                 writer.finish(part)
                 continue
-            writer.add(part, table())
+            writer.add(part, models.given.beside(rows, table()))
             bar.update(len(rows))
 
 

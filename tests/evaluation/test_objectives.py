@@ -114,6 +114,7 @@ def one_epoch(accelerator, batch_size: int, accumulated: int, model=None, size: 
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0), tqdm(disable=True)
     parts = {"ema": None, "processor": PROCESSOR, "objective": CLASSIFIER, "targets": targets, "progress": Progress()}
     parts |= {"termination": Termination(), "loaders": {"train": loader}, "optimizer": optimizer}
+    parts |= {"keeps_statistics": False}
     run = Namespace(args=args, accelerator=accelerator, model=model, scheduler=scheduler, bar=bar, **parts)
     loss = train_one_epoch(run)
     return loss, {name: value.detach() for name, value in accelerator.unwrap_model(model).named_parameters()}

@@ -119,7 +119,7 @@ def test_a_model_of_a_newer_version_is_refused(saved):
     refused(
         kind,
         folder,
-        "config.json of galaxy_.* cannot be used: format_version=9 is newer than [12]; upgrade galaxy_vision",
+        "config.json of galaxy_.* cannot be used: format_version=9 is newer than [123]; upgrade galaxy_vision",
     )
 
 

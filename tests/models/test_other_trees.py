@@ -47,7 +47,10 @@ def test_a_model_of_the_desi_tree_is_saved_loaded_and_gives_its_fractions(pixels
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["format_version"] == 2
     loaded = GalaxyResNetForImageClassification.from_pretrained(tmp_path).eval()
-    assert loaded.trees == Trees([DESI]) and torch.equal(loaded(pixels).vote_concentration, outputs.vote_concentration)
+    assert loaded.trees == Trees([DESI])
+    assert all(torch.equal(weight, loaded.state_dict()[name]) for name, weight in model.state_dict().items())
+    # Where weights lie in memory decides how some processors add.
+    assert torch.allclose(loaded(pixels).vote_concentration, outputs.vote_concentration, rtol=1e-6, atol=0)
 
 
 def test_the_loss_of_votes_is_that_of_each_question_of_the_tree():

@@ -142,6 +142,7 @@ def test_a_last_batch_of_one_row_is_trained_on_and_each_row_stands_in_one_batch(
     scheduler, bar = torch.optim.lr_scheduler.ConstantLR(optimizer), tqdm(disable=True)
     parts = {"ema": None, "processor": processor, "objective": CLASSIFIER, "targets": targets, "progress": Progress()}
     parts |= {"termination": Termination(), "loaders": {"train": loader}, "optimizer": optimizer}
+    parts |= {"keeps_statistics": False}
     run = Namespace(args=args, accelerator=accelerator, model=model, scheduler=scheduler, bar=bar, **parts)
     loss = train_one_epoch(run)
     assert np.isfinite(loss)
