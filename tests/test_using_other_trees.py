@@ -245,9 +245,11 @@ def test_answers_of_every_tree_are_targets_by_question_and_answer_and_by_clear_w
         target_index(config, "a06_bar")
 
 
-def test_an_answer_of_several_trees_needs_its_campaign():
-    config = GalaxyResNetConfig(**settings(CEERS, DESI, COSMOS))
-    assert target_index(config, "bar_strong") == 2 + len(CEERS.answers) + DESI.index("bar", "strong")
+def test_an_answer_of_several_trees_is_that_of_the_first_or_needs_its_campaign():
+    config = GalaxyResNetConfig(**settings(CEERS, COSMOS))
+    assert target_index(config, "bar-jwst_strong") == 2 + CEERS.index("bar-jwst", "strong")
+    config = GalaxyResNetConfig(**settings(DESI, CEERS, COSMOS))
+    assert target_index(config, "bar_strong") == 2 + DESI.index("bar", "strong")
     campaigns = "gz_jwst_ceers_bar-jwst_strong, gz_jwst_cosmos_bar-jwst_strong"
     with pytest.raises(ValueError, match=f"several meanings; use one of {campaigns}"):
         target_index(config, "bar-jwst_strong")

@@ -83,7 +83,8 @@ def target_index(config, target) -> int:
         target: a class by name or number (an integer of Python, numpy or torch); or an answer: of Galaxy Zoo 2 by its
             short name (``"a06_bar"``), its number (``"a06"``) or its whole stem; of other trees by question and answer
             (``"bar_strong"``); with its campaign before it (``"gz_desi_bar_strong"``); or by its bare word (``"bar"``,
-            ``"strong"``, ``"strong bar"``) if no class and no other answer has it.
+            ``"strong"``, ``"strong bar"``) if no class and no other answer has it. What several campaigns have is that
+            of the first one, whose votes are meant wherever no campaign is named.
 
     Raises:
         ValueError: the target is not a class or an answer, it is ambiguous or of another type, or it is an answer and
@@ -117,11 +118,23 @@ def target_index(config, target) -> int:
             f"use the whole number without quotes, or the name of the answer"
         )
     if len(meant) > 1:
+        meant = _of_first_campaign(answers, meant, classes)
+    if len(meant) > 1:
         raise ValueError(f"target={target!r} has several meanings; use one of {_unique_names(config, meant)}")
     if not meant:
         targets = ", ".join([*names, *answer_targets(config)])
         raise ValueError(f"target={target!r} is neither a class nor an answer; use one of {targets}")
     return meant[0]
+
+
+def _of_first_campaign(answers: list[_Answer], meant: list[int], classes: int) -> list[int]:
+    """Return the one of these answers that is of the first campaign of the model, which is meant where none is named.
+
+    All of them are returned if it has none or several, or if a class is among them.
+    """
+    first = answers[0].campaign
+    found = [index for index in meant if index < classes or answers[index - classes].campaign == first]
+    return found if len(found) == 1 and found[0] >= classes else meant
 
 
 def _plain(name: str) -> str:
