@@ -18,9 +18,10 @@ from .explain import on_image, spoken
 
 VOTES, WORDS = "votes", "words"
 """What a map is evidence for: the answer of the classifier that a word states, or the captioner's own word."""
-NOT_LOCATED = frozenset({"ring"})
-"""Concepts whose map does not point at the structure: that of a ring is hot on the nucleus inside it, and methods that
-point at the ring do so with random weights too (lab_notes.md, "Maps of words"). Figure and demo say so."""
+NOT_LOCATED = frozenset({"ring", "merger"})
+"""Concepts whose map need not point at the structure: that of a ring is hot on the nucleus inside it, that of a merger
+on either of its galaxies, and methods that point at ring or companion do so with random weights too (lab_notes.md,
+"Maps of words"). Figure and demo say so."""
 LEAST = 1.0
 """Evidence in nats that is the end of the common scale if no word has as much. Ours."""
 

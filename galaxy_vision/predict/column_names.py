@@ -45,8 +45,9 @@ def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]
     """Return the columns of the votes of each campaign, under the names of its published table.
 
     They are ``{question}_{answer}_fraction``, ``_lower`` and ``_upper`` of each answer, then ``{question}_reach`` of
-    each question, and ``{question}_certainty`` of each. Campaigns that share a name have theirs before all of their
-    columns, as in ``gz_jwst_ceers_bar-jwst_strong_fraction``.
+    each question, and ``{question}_certainty`` of each. A campaign that shares a name with one before it has its own
+    before all of its columns, as in ``gz_challenge_t03_bar_a06_bar_fraction``: those of the first campaign, whose votes
+    are meant where none is named, are the same whatever else a model knows.
 
     Args:
         trees: of the columns.
@@ -56,9 +57,10 @@ def vote_columns(trees: Trees, taken: Sequence[str] = ()) -> dict[str, list[str]
     for campaign, tree in trees.items():
         answers = [f"{answer}_{kind}" for answer in published_names(tree) for kind in INTERVAL]
         names[campaign] = answers + [f"{question.name}_{kind}" for kind in OF_QUESTION for question in tree.questions]
-    lower = {campaign: {name.lower() for name in columns} for campaign, columns in names.items()}
+    before: set[str] = set()
     for campaign, columns in names.items():
-        if any(lower[campaign] & lower[other] for other in names if other != campaign):
+        if not before.isdisjoint(name.lower() for name in columns):
             names[campaign] = [f"{campaign}_{name}" for name in columns]
+        before |= {name.lower() for name in names[campaign]}
     whole = iter(distinct(sum(names.values(), []), taken))
     return {campaign: list(islice(whole, len(columns))) for campaign, columns in names.items()}
