@@ -3,7 +3,7 @@
   const $ = (id) => document.getElementById(`gvl-${id}`);
   const images = new Map(); // number of a galaxy -> promise of its image
   const KEPT = 40;
-  let state = null, showing = null, waiting = [], hit = null, busy = Promise.resolve();
+  let state = null, showing = null, waiting = [], hit = null, busy = Promise.resolve(), unkept = 0;
 
   const ask = async (path, body) => {
     const answer = await fetch(`label/${path}`, body && { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })
@@ -80,6 +80,7 @@
   };
   const rest = () => {
     if (!state) return;
+    if (unkept) return message('loading', 'Keeping your labels', ''); // what is said next counts them
     if (!state.total) return message('empty', 'No images yet', 'Put images into the folder of the catalogue: they are shown here as soon as they are there.');
     message('finished', 'All labelled', `${state.labelled} of ${state.total} galaxies have a label. Labels gives you the file; galaxy-vision train --data learns from it.`);
     say('All galaxies are labelled.');
@@ -143,9 +144,11 @@
 
   // One request after the other, in the order of the keys; the page is ahead of them.
   const send = (path, body, galaxy) => {
+    unkept += 1;
     busy = busy.then(async () => {
       try {
-        take(await ask(path, { ...body, showing }));
+        const answered = await ask(path, { ...body, showing }).finally(() => { unkept -= 1; });
+        take(answered);
         complain('');
       } catch (error) {
         complain(error.message);
@@ -162,15 +165,15 @@
     document.querySelectorAll('#gvl-keys button').forEach((button) => button.classList.toggle('gvl-hit', button.dataset.label === label));
     setTimeout(() => { hit = null; document.querySelectorAll('#gvl-keys .gvl-hit').forEach((button) => button.classList.remove('gvl-hit')); }, 180);
     say(label);
-    forward();
     send('answer', { galaxy, label }, galaxy);
+    forward();
   };
   const skip = () => {
     if (showing === null) return;
     const galaxy = showing;
     say('skipped');
-    forward();
     send('skip', { galaxy }, galaxy);
+    forward();
   };
   const undo = () => {
     busy = busy.then(async () => {
