@@ -98,7 +98,7 @@ def blocks(kind: str) -> list[str]:
 def test_the_story_of_the_page_is_true(sky, tmp_path, monkeypatch, capsys):
     """A CSV of ten positions to a VOTable with classes, votes, captions, opened again by astropy with units."""
     monkeypatch.chdir(tmp_path)
-    (table,), (command,), (python,) = blocks("csv"), blocks("sh"), blocks("python")
+    (table,), (command,), (python,) = blocks("text"), blocks("sh"), blocks("python")
     (tmp_path / "galaxies.csv").write_text(table)
     words = shlex.split(command.replace("\\\n", " "))
     assert words[0] == "galaxy-vision" and main([*words[1:], "--mixed_precision", "no"]) == 0
