@@ -32,7 +32,12 @@ def votes_for(certainty: float = 40.0, tree: DecisionTree = GALAXY_ZOO_2, **shar
     return np.maximum(mean, 1e-4) * certainty
 
 
-def table_of(concentration: np.ndarray, trees: Trees = Trees(), certainty: bool = True, **more) -> pd.DataFrame:  # noqa: B008
+def table_of(
+    concentration: np.ndarray,
+    trees: Trees = Trees(),  # noqa: B008
+    certainty: bool = True,
+    **more,
+) -> pd.DataFrame:
     """The columns of (N, answers of all trees) concentrations, an id for each galaxy, and others."""
     count, columns = len(concentration), {}
     for campaign, names in vote_columns(trees).items():

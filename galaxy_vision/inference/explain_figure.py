@@ -27,6 +27,8 @@ MARK = {"Title": "galaxy-vision explain"}
 """Metadata in the PNG file of every figure, without which a file is not overwritten."""
 MAX_NAME_BYTES = 200
 """Longest name of a figure without its suffix, in bytes. File systems allow 255; temporary files have longer names."""
+TITLE_WIDTH = 22
+"""Letters in a line of a title, at which those of neighbouring panels do not meet."""
 
 
 def check_targets(config, targets: Sequence[str]) -> None:
@@ -96,7 +98,7 @@ def explanation_figure(
     axes[0].set_title("image, and what is read")
     for ax, title, heat in zip(axes[1:], titles, heats, strict=False):
         ax.imshow(overlay(image, heat, opacity))
-        ax.set_title(title, parse_math=False)
+        ax.set_title(textwrap.fill(title, TITLE_WIDTH), parse_math=False)
     strip = panels[1].subplots(rows, CLAIMS_A_ROW, squeeze=False)
     for ax, (word, heat) in zip(strip.flat, words, strict=False):
         ax.imshow(overlay(image, heat, opacity))
