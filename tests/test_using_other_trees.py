@@ -278,7 +278,8 @@ def test_a_figure_names_the_surest_answers_of_the_campaign_that_is_chosen(three,
     from galaxy_vision.inference.explain_figure import explanation_figure
 
     describer, image = Describer(str(three), str(captioner), campaign="gz_rings"), read_rgb(images / "0.jpg")
-    titles = [axes.get_title() for axes in explanation_figure(describer, image).subfigs[0].axes]
+    lines = [axes.get_title() for axes in explanation_figure(describer, image).subfigs[0].axes]
+    titles = [title.replace("\n", " ") for title in lines]
     (answer,) = describer(image)["answers"]
     assert titles[2] == f"ring: {answer['answer'].split('_')[1]} (gz_rings) ({answer['fraction']:.0%})"
     titles = [axes.get_title() for axes in explanation_figure(describer, image, targets=["bar_strong"]).subfigs[0].axes]
